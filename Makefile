@@ -1,0 +1,60 @@
+# Two commands matter: `make demo` and `make test`.  `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STUBS := .venv-proto
+DATA ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lint types proto proto-check format bench clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
+
+setup: $(VENV)/.done ## Create .venv with everything in it, and .venv/bin/kinprint
+
+$(VENV)/.done: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; try make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable '.[server]' --group dev
+	@touch $@
+
+demo: setup ## Load the sample corpus, or DATA=file, and ask the questions a newcomer would ask
+	@$(BIN)/python examples/demo.py $(if $(DATA),--data $(DATA))
+
+test: setup proto-check lint types ## Everything that CI runs: stubs, lint, types, tests
+	$(BIN)/python -m pytest
+
+check: lint types proto-check ## Lint, types and stubs without the tests
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/buf lint proto
+
+types: setup
+	$(BIN)/mypy
+
+format: setup ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The oldest supported generator: newer runtimes accept its code, never the reverse.
+$(STUBS)/.done: tools/generate_stubs.py
+	$(PYTHON) -m venv $(STUBS)
+	$(STUBS)/bin/python -m pip install --quiet 'grpcio-tools==1.71.2' 'protobuf==5.29.6' 'setuptools<81'
+	@touch $@
+
+proto: $(STUBS)/.done ## Generate the Python stubs from proto/
+	$(STUBS)/bin/python tools/generate_stubs.py
+
+proto-check: $(STUBS)/.done
+	@$(STUBS)/bin/python tools/generate_stubs.py --check
+
+bench: setup ## Measure loading, restart and search on DATA=file, and write docs/benchmarks.md
+	@test -n "$(DATA)" || (echo "name the transcripts: make bench DATA=file.parquet" >&2; exit 1)
+	$(BIN)/python benchmarks/spine.py $(DATA)
+
+clean: ## Remove environments, caches and the demo's data
+	rm -rf $(VENV) $(STUBS) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

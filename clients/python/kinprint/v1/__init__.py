@@ -1,0 +1,1 @@
+"""Generated messages and stubs of the kinprint.v1 contract (see proto/)."""

@@ -1,0 +1,1 @@
+"""Generated copy of the google.rpc messages."""

@@ -1,0 +1,207 @@
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Channel(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CHANNEL_UNSPECIFIED: _ClassVar[Channel]
+    CHANNEL_COPY: _ClassVar[Channel]
+    CHANNEL_SEMANTIC: _ClassVar[Channel]
+    CHANNEL_STYLE: _ClassVar[Channel]
+
+class DataType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DATA_TYPE_UNSPECIFIED: _ClassVar[DataType]
+    DATA_TYPE_FLOAT32: _ClassVar[DataType]
+    DATA_TYPE_UINT32: _ClassVar[DataType]
+    DATA_TYPE_INT8: _ClassVar[DataType]
+    DATA_TYPE_UINT64: _ClassVar[DataType]
+CHANNEL_UNSPECIFIED: Channel
+CHANNEL_COPY: Channel
+CHANNEL_SEMANTIC: Channel
+CHANNEL_STYLE: Channel
+DATA_TYPE_UNSPECIFIED: DataType
+DATA_TYPE_FLOAT32: DataType
+DATA_TYPE_UINT32: DataType
+DATA_TYPE_INT8: DataType
+DATA_TYPE_UINT64: DataType
+
+class Transcript(_message.Message):
+    __slots__ = ("id", "model", "prompt_id", "prompt", "response", "language", "account_id", "created_at", "metadata", "system_prompt", "conversation_id", "turn", "reasoning", "prompt_key", "content_hash", "channels")
+    class MetadataEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_ID_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    SYSTEM_PROMPT_FIELD_NUMBER: _ClassVar[int]
+    CONVERSATION_ID_FIELD_NUMBER: _ClassVar[int]
+    TURN_FIELD_NUMBER: _ClassVar[int]
+    REASONING_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_KEY_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_HASH_FIELD_NUMBER: _ClassVar[int]
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    model: str
+    prompt_id: str
+    prompt: str
+    response: str
+    language: str
+    account_id: str
+    created_at: _timestamp_pb2.Timestamp
+    metadata: _containers.ScalarMap[str, str]
+    system_prompt: str
+    conversation_id: str
+    turn: int
+    reasoning: str
+    prompt_key: str
+    content_hash: bytes
+    channels: _containers.RepeatedScalarFieldContainer[Channel]
+    def __init__(self, id: _Optional[str] = ..., model: _Optional[str] = ..., prompt_id: _Optional[str] = ..., prompt: _Optional[str] = ..., response: _Optional[str] = ..., language: _Optional[str] = ..., account_id: _Optional[str] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., system_prompt: _Optional[str] = ..., conversation_id: _Optional[str] = ..., turn: _Optional[int] = ..., reasoning: _Optional[str] = ..., prompt_key: _Optional[str] = ..., content_hash: _Optional[bytes] = ..., channels: _Optional[_Iterable[_Union[Channel, str]]] = ...) -> None: ...
+
+class Filter(_message.Message):
+    __slots__ = ("models", "exclude_models", "languages", "account_ids", "created_from", "created_before", "prompt_keys")
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDE_MODELS_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGES_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_IDS_FIELD_NUMBER: _ClassVar[int]
+    CREATED_FROM_FIELD_NUMBER: _ClassVar[int]
+    CREATED_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_KEYS_FIELD_NUMBER: _ClassVar[int]
+    models: _containers.RepeatedScalarFieldContainer[str]
+    exclude_models: _containers.RepeatedScalarFieldContainer[str]
+    languages: _containers.RepeatedScalarFieldContainer[str]
+    account_ids: _containers.RepeatedScalarFieldContainer[str]
+    created_from: _timestamp_pb2.Timestamp
+    created_before: _timestamp_pb2.Timestamp
+    prompt_keys: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, models: _Optional[_Iterable[str]] = ..., exclude_models: _Optional[_Iterable[str]] = ..., languages: _Optional[_Iterable[str]] = ..., account_ids: _Optional[_Iterable[str]] = ..., created_from: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., created_before: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., prompt_keys: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Matrix(_message.Message):
+    __slots__ = ("data", "dtype", "rows", "columns")
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    DTYPE_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    dtype: DataType
+    rows: int
+    columns: int
+    def __init__(self, data: _Optional[bytes] = ..., dtype: _Optional[_Union[DataType, str]] = ..., rows: _Optional[int] = ..., columns: _Optional[int] = ...) -> None: ...
+
+class Span(_message.Message):
+    __slots__ = ("query_start", "query_end", "match_start", "match_end", "text")
+    QUERY_START_FIELD_NUMBER: _ClassVar[int]
+    QUERY_END_FIELD_NUMBER: _ClassVar[int]
+    MATCH_START_FIELD_NUMBER: _ClassVar[int]
+    MATCH_END_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    query_start: int
+    query_end: int
+    match_start: int
+    match_end: int
+    text: str
+    def __init__(self, query_start: _Optional[int] = ..., query_end: _Optional[int] = ..., match_start: _Optional[int] = ..., match_end: _Optional[int] = ..., text: _Optional[str] = ...) -> None: ...
+
+class CopyEvidence(_message.Message):
+    __slots__ = ("jaccard", "containment_query", "containment_match", "shared_shingles", "query_shingles", "match_shingles", "identical", "query_is_one_shingle", "spans", "spans_omitted")
+    JACCARD_FIELD_NUMBER: _ClassVar[int]
+    CONTAINMENT_QUERY_FIELD_NUMBER: _ClassVar[int]
+    CONTAINMENT_MATCH_FIELD_NUMBER: _ClassVar[int]
+    SHARED_SHINGLES_FIELD_NUMBER: _ClassVar[int]
+    QUERY_SHINGLES_FIELD_NUMBER: _ClassVar[int]
+    MATCH_SHINGLES_FIELD_NUMBER: _ClassVar[int]
+    IDENTICAL_FIELD_NUMBER: _ClassVar[int]
+    QUERY_IS_ONE_SHINGLE_FIELD_NUMBER: _ClassVar[int]
+    SPANS_FIELD_NUMBER: _ClassVar[int]
+    SPANS_OMITTED_FIELD_NUMBER: _ClassVar[int]
+    jaccard: float
+    containment_query: float
+    containment_match: float
+    shared_shingles: int
+    query_shingles: int
+    match_shingles: int
+    identical: bool
+    query_is_one_shingle: bool
+    spans: _containers.RepeatedCompositeFieldContainer[Span]
+    spans_omitted: int
+    def __init__(self, jaccard: _Optional[float] = ..., containment_query: _Optional[float] = ..., containment_match: _Optional[float] = ..., shared_shingles: _Optional[int] = ..., query_shingles: _Optional[int] = ..., match_shingles: _Optional[int] = ..., identical: bool = ..., query_is_one_shingle: bool = ..., spans: _Optional[_Iterable[_Union[Span, _Mapping]]] = ..., spans_omitted: _Optional[int] = ...) -> None: ...
+
+class SemanticEvidence(_message.Message):
+    __slots__ = ("cosine", "centred_cosine", "background_mean", "background_sd", "z", "query_language", "match_language", "truncated", "aligned_cosine")
+    COSINE_FIELD_NUMBER: _ClassVar[int]
+    CENTRED_COSINE_FIELD_NUMBER: _ClassVar[int]
+    BACKGROUND_MEAN_FIELD_NUMBER: _ClassVar[int]
+    BACKGROUND_SD_FIELD_NUMBER: _ClassVar[int]
+    Z_FIELD_NUMBER: _ClassVar[int]
+    QUERY_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    MATCH_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    ALIGNED_COSINE_FIELD_NUMBER: _ClassVar[int]
+    cosine: float
+    centred_cosine: float
+    background_mean: float
+    background_sd: float
+    z: float
+    query_language: str
+    match_language: str
+    truncated: bool
+    aligned_cosine: float
+    def __init__(self, cosine: _Optional[float] = ..., centred_cosine: _Optional[float] = ..., background_mean: _Optional[float] = ..., background_sd: _Optional[float] = ..., z: _Optional[float] = ..., query_language: _Optional[str] = ..., match_language: _Optional[str] = ..., truncated: bool = ..., aligned_cosine: _Optional[float] = ...) -> None: ...
+
+class StyleTrait(_message.Message):
+    __slots__ = ("name", "query_value", "match_value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    QUERY_VALUE_FIELD_NUMBER: _ClassVar[int]
+    MATCH_VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    query_value: float
+    match_value: float
+    def __init__(self, name: _Optional[str] = ..., query_value: _Optional[float] = ..., match_value: _Optional[float] = ...) -> None: ...
+
+class StyleFamily(_message.Message):
+    __slots__ = ("name", "contribution")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CONTRIBUTION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    contribution: float
+    def __init__(self, name: _Optional[str] = ..., contribution: _Optional[float] = ...) -> None: ...
+
+class StyleEvidence(_message.Message):
+    __slots__ = ("cosine_delta", "families", "traits", "reference_rows")
+    COSINE_DELTA_FIELD_NUMBER: _ClassVar[int]
+    FAMILIES_FIELD_NUMBER: _ClassVar[int]
+    TRAITS_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_ROWS_FIELD_NUMBER: _ClassVar[int]
+    cosine_delta: float
+    families: _containers.RepeatedCompositeFieldContainer[StyleFamily]
+    traits: _containers.RepeatedCompositeFieldContainer[StyleTrait]
+    reference_rows: int
+    def __init__(self, cosine_delta: _Optional[float] = ..., families: _Optional[_Iterable[_Union[StyleFamily, _Mapping]]] = ..., traits: _Optional[_Iterable[_Union[StyleTrait, _Mapping]]] = ..., reference_rows: _Optional[int] = ...) -> None: ...
+
+class Coverage(_message.Message):
+    __slots__ = ("channel", "filled", "fillable", "share")
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    FILLED_FIELD_NUMBER: _ClassVar[int]
+    FILLABLE_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    channel: Channel
+    filled: int
+    fillable: int
+    share: float
+    def __init__(self, channel: _Optional[_Union[Channel, str]] = ..., filled: _Optional[int] = ..., fillable: _Optional[int] = ..., share: _Optional[float] = ...) -> None: ...

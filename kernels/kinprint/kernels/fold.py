@@ -1,0 +1,313 @@
+"""Folding: Unicode NFKC_Casefold of UTF-8 text, streamed, with a fast path for ASCII.
+
+toNFKC_Casefold (The Unicode Standard, 3.13, D148): map every code point by NFKC_Casefold (compatibility
+decomposition, full case folding, default-ignorable code points removed), then bring the result to NFC.
+
+ASCII goes through eight bytes at a time. Other code points are looked up one by one; most are *boundaries*, which
+canonical composition cannot reach across (UAX #15, 9.1). A stretch from one boundary to the next is normalised
+only if it holds something that may compose or stands in the wrong canonical order; nearly all text in NFC never
+does. So the cost of normalisation falls on text that needs it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrow import check_texts, frozen
+from .hashing import load64, store64
+from .jit import kernel, parallel_kernel, prange
+from .unicode import (
+    DECOMPOSITION_SEQUENCES,
+    FOLD_SEQUENCES,
+    FOLDS,
+    MAYBE,
+    NOT_BOUNDARY,
+    SPACE,
+    combining_class,
+    composite,
+    decode,
+    decomposition_entry,
+    encode,
+    fold_entry,
+    properties,
+)
+
+_PAD = 16
+"""Bytes that stay free behind a folded text, so that eight bytes may be read at any place in it."""
+_ROOM = 96
+"""Room for whatever one code point folds to: the longest mapping has 18 code points (U+FDFA)."""
+_SEGMENT = 256
+"""Code points of segment scratch; longer segments allocate their own."""
+CHUNK = 64
+"""Texts a thread takes at a time."""
+
+_HIGH = np.uint64(0x8080808080808080)
+
+
+@kernel
+def _reorder(points: NDArray[np.int32], start: int, end: int) -> None:
+    """Stable sort of ``points[start:end]``, all with ccc > 0, by combining class (UAX #15, D108-D109)."""
+    if end - start <= 16:
+        for i in range(start + 1, end):
+            cp = points[i]
+            ccc = combining_class(cp)
+            j = i
+            while j > start and combining_class(points[j - 1]) > ccc:
+                points[j] = points[j - 1]
+                j -= 1
+            points[j] = cp
+        return
+    # Counting sort: a text of a million shuffled marks must not take quadratic time.
+    counts = np.zeros(257, np.int64)
+    for i in range(start, end):
+        counts[combining_class(points[i]) + 1] += 1
+    for c in range(256):
+        counts[c + 1] += counts[c]
+    copy = points[start:end].copy()
+    for i in range(copy.size):
+        ccc = combining_class(copy[i])
+        points[start + counts[ccc]] = copy[i]
+        counts[ccc] += 1
+
+
+@kernel
+def _normalise(out: NDArray[np.uint8], start: int, end: int, room: int, scratch: NDArray[np.int32]) -> int:
+    """Bring ``out[start:end]``, one segment, to NFC in place; its new end, or -1 if ``out[:room]`` is too small."""
+    points = scratch
+    if 4 * (end - start) > points.size:
+        points = np.empty(4 * (end - start), np.int32)
+    n = 0
+    p = start
+    while p < end:
+        cp, width = decode(out, p, end)
+        p += width
+        if 0xAC00 <= cp < 0xD7A4:  # Hangul syllable decomposition (The Unicode Standard, 3.12)
+            index = cp - 0xAC00
+            points[n] = 0x1100 + index // 588
+            points[n + 1] = 0x1161 + (index % 588) // 28
+            n += 2
+            if index % 28 != 0:
+                points[n] = 0x11A7 + index % 28
+                n += 1
+        else:
+            first, length = decomposition_entry(cp)
+            if length == 0:
+                points[n] = cp
+                n += 1
+            for k in range(length):
+                points[n] = DECOMPOSITION_SEQUENCES[first + k]
+                n += 1
+    i = 0
+    while i < n:
+        if combining_class(points[i]) == 0:
+            i += 1
+            continue
+        j = i + 1
+        while j < n and combining_class(points[j]) != 0:
+            j += 1
+        _reorder(points, i, j)
+        i = j
+    kept = 0
+    starter = -1
+    last = 0
+    for i in range(n):
+        cp = int(points[i])
+        ccc = combining_class(cp)
+        if starter >= 0 and (kept == starter + 1 or last < ccc):
+            whole = composite(int(points[starter]), cp)
+            if whole >= 0:
+                points[starter] = whole
+                continue
+        if ccc == 0:
+            starter = kept
+        last = ccc
+        points[kept] = cp
+        kept += 1
+    if start + 4 * kept > room:
+        return -1
+    o = start
+    for i in range(kept):
+        o = encode(int(points[i]), out, o)
+    return o
+
+
+@kernel
+def fold_text(
+    data: NDArray[np.uint8],
+    start: int,
+    end: int,
+    out: NDArray[np.uint8],
+    scratch: NDArray[np.int32],
+    collapse: bool,
+) -> int:
+    """Fold ``data[start:end]`` into ``out`` and pad it with spaces behind; the folded length in bytes, or -1.
+
+    With ``collapse`` each run of white space becomes one space and the ends are trimmed. -1 means that ``out`` is too
+    small (it needs at least ``end - start + 112`` bytes to begin with; mappings can lengthen a text by a factor of
+    11); nothing else can fail.
+    """
+    room = out.size - _PAD
+    o = 0
+    p = start
+    segment = 0  # where in out the last boundary code point begins
+    last = 0  # combining class of the last code point of the segment
+    dirty = False  # the segment must be normalised
+    if end - start + _ROOM > room:
+        return -1
+    while p < end:
+        if p + 8 <= end and (load64(data, p) & _HIGH) == 0:
+            if dirty:
+                o = _normalise(out, segment, o, room - (end - p) - _ROOM, scratch)
+                if o < 0:
+                    return -1
+                dirty = False
+            space = collapse and (o == 0 or out[o - 1] == 0x20)
+            while p + 8 <= end:
+                x = load64(data, p)
+                if (x & _HIGH) != 0:
+                    break
+                # Bytes are below 0x80, so that none of these sums carries into its neighbour.
+                upper = (
+                    (x + np.uint64(0x3F3F3F3F3F3F3F3F)) & ~(x + np.uint64(0x2525252525252525)) & _HIGH
+                )  # 'A' <= x <= 'Z'
+                x |= upper >> np.uint64(2)
+                p += 8
+                if collapse:
+                    blank = ~((x ^ np.uint64(0x2020202020202020)) + np.uint64(0x7F7F7F7F7F7F7F7F)) & _HIGH
+                    control = (
+                        (x + np.uint64(0x7777777777777777)) & ~(x + np.uint64(0x7272727272727272)) & _HIGH
+                    )  # 9 <= x <= 13
+                    before = blank << np.uint64(8)
+                    if space:
+                        before |= np.uint64(0x80)
+                    if (control | (blank & before)) != 0:
+                        for _ in range(8):
+                            byte = np.uint8(x & np.uint64(0xFF))
+                            x >>= np.uint64(8)
+                            white = byte == 0x20 or (9 <= byte <= 13)
+                            if white:
+                                byte = np.uint8(0x20)
+                            out[o] = byte
+                            if not (white and space):
+                                o += 1
+                            space = white
+                        continue
+                    space = (blank >> np.uint64(63)) != 0
+                store64(out, o, x)
+                o += 8
+            segment = max(o - 1, 0)
+            last = 0
+            continue
+        cp, width = decode(data, p, end)
+        p += width
+        if o + _ROOM + (end - p) > room:
+            return -1
+        bits = properties(cp)
+        first = 0
+        count = 1
+        mapped = (bits & FOLDS) != 0
+        if mapped:
+            first, count = fold_entry(cp)
+        for k in range(count):
+            if mapped:
+                cp = int(FOLD_SEQUENCES[first + k])
+                bits = properties(cp)
+            if (bits & NOT_BOUNDARY) == 0:
+                if dirty:
+                    o = _normalise(out, segment, o, room - (end - p) - _ROOM, scratch)
+                    if o < 0:
+                        return -1
+                    dirty = False
+                last = 0
+                if collapse and (bits & 15) == SPACE:
+                    if o == 0 or out[o - 1] == 0x20:
+                        segment = max(o - 1, 0)
+                        continue
+                    cp = 0x20
+                segment = o
+            else:
+                ccc = bits >> 8
+                if (bits & MAYBE) != 0 or (ccc != 0 and last > ccc):
+                    dirty = True
+                last = ccc
+            o = encode(cp, out, o)
+    if dirty:
+        o = _normalise(out, segment, o, room, scratch)
+        if o < 0:
+            return -1
+    if collapse and o > 0 and out[o - 1] == 0x20:
+        o -= 1
+    for k in range(_PAD):
+        out[o + k] = 0x20
+    return o
+
+
+@kernel
+def folded(
+    data: NDArray[np.uint8],
+    start: int,
+    end: int,
+    buffer: NDArray[np.uint8],
+    scratch: NDArray[np.int32],
+    collapse: bool,
+) -> tuple[NDArray[np.uint8], int]:
+    """:func:`fold_text` into ``buffer``, or into a larger one when it is too small: ``(buffer used, length)``."""
+    need = end - start + (end - start) // 4 + _PAD + 2 * _ROOM
+    if buffer.size < need:
+        buffer = np.empty(need + need // 2, np.uint8)
+    length = fold_text(data, start, end, buffer, scratch, collapse)
+    while length < 0:
+        buffer = np.empty(buffer.size * 3, np.uint8)
+        length = fold_text(data, start, end, buffer, scratch, collapse)
+    return buffer, length
+
+
+@parallel_kernel
+def _fold(
+    data: NDArray[np.uint8], offsets: NDArray[np.int64]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    n = offsets.size - 1
+    out_offsets = np.zeros(n + 1, np.int64)
+    chunks = (n + CHUNK - 1) // CHUNK
+    for c in prange(chunks):
+        buffer = np.empty(4096, np.uint8)
+        scratch = np.empty(_SEGMENT, np.int32)
+        for i in range(c * CHUNK, min(n, (c + 1) * CHUNK)):
+            buffer, length = folded(data, offsets[i], offsets[i + 1], buffer, scratch, False)
+            out_offsets[i + 1] = length
+    for i in range(n):
+        out_offsets[i + 1] += out_offsets[i]
+    out = np.empty(out_offsets[n], np.uint8)
+    for c in prange(chunks):
+        buffer = np.empty(4096, np.uint8)
+        scratch = np.empty(_SEGMENT, np.int32)
+        for i in range(c * CHUNK, min(n, (c + 1) * CHUNK)):
+            buffer, length = folded(data, offsets[i], offsets[i + 1], buffer, scratch, False)
+            out[out_offsets[i] : out_offsets[i + 1]] = buffer[:length]
+    return out, out_offsets
+
+
+def fold(
+    data: NDArray[np.uint8], offsets: NDArray[np.int64]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Folded texts: toNFKC_Casefold of each, at :data:`~kinprint.kernels.unicode.UNICODE_VERSION`.
+
+    Parameters
+    ----------
+    data, offsets
+        Texts in Arrow layout: UTF-8 bytes uint8[nbytes], int64[n + 1].
+
+    Returns
+    -------
+    tuple
+        The folded texts in the same layout, offsets from 0. Texts are folded twice, so that the memory needed is
+        the result and one text a thread.
+
+    Raises
+    ------
+    ValueError
+        If the arrays are not in Arrow layout (see :func:`~kinprint.kernels.arrow.check_texts`).
+    """
+    check_texts(data, offsets)
+    return _fold(frozen(data), frozen(offsets))

@@ -1,0 +1,134 @@
+"""64-bit hashing from one seed: multiply-fold of little-endian words, and the loads that make it fast.
+
+``multiply_fold`` is the 64 x 64 -> 128 bit product with its halves xored, the mixing step of wyhash (Wang Yi, 2019).
+These hashes are well mixed but not cryptographic: whoever knows the seed can build collisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from .jit import kernel
+
+SEED: Final = 0x6B696E7072696E74
+"""Seed of every hash of the copy channel ("kinprint" in ASCII)."""
+
+_U64 = (1 << 64) - 1
+
+
+def _derive(stream: int) -> np.uint64:
+    """SplitMix64 (Steele, Lea, Flood 2014): output number ``stream`` of the generator seeded with :data:`SEED`."""
+    x = (SEED + (stream + 1) * 0x9E3779B97F4A7C15) & _U64
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _U64
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _U64
+    return np.uint64(x ^ (x >> 31))
+
+
+MULTIPLIER_1: Final = np.uint64(0x9E3779B97F4A7C15)
+MULTIPLIER_2: Final = np.uint64(0xD6E8FEB86659FD93)
+MULTIPLIER_3: Final = np.uint64(0xBF58476D1CE4E5B9)
+WORD_SEED: Final = _derive(0)
+WORD_SHINGLE_1: Final = _derive(1)
+WORD_SHINGLE_2: Final = _derive(2)
+WORD_SHINGLE_3: Final = _derive(3)
+CODE_POINT_SHINGLE_1: Final = _derive(4) | np.uint64(1 << 63)
+"""Bit 63 is set: the windows it is xored with have it clear, so no window can zero the product."""
+CODE_POINT_SHINGLE_2: Final = _derive(5) | np.uint64(1 << 63)
+WHOLE_TEXT: Final = _derive(6)
+TEXT_SEED_1: Final = _derive(7)
+TEXT_SEED_2: Final = _derive(8)
+BAND_SEED: Final = _derive(9)
+
+
+def _load64(typingctx: Any, array: Any, index: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        struct = context.make_array(signature.args[0])(context, builder, args[0])
+        pointer = builder.bitcast(builder.gep(struct.data, [args[1]]), ir.IntType(64).as_pointer())
+        value = builder.load(pointer)
+        value.align = 1
+        return value
+
+    return types.uint64(array, types.int64), codegen
+
+
+def _store64(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        struct = context.make_array(signature.args[0])(context, builder, args[0])
+        pointer = builder.bitcast(builder.gep(struct.data, [args[1]]), ir.IntType(64).as_pointer())
+        builder.store(args[2], pointer).align = 1
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, types.uint64), codegen
+
+
+def _trailing_zeros(typingctx: Any, x: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), codegen
+
+
+def _multiply_fold(typingctx: Any, x: Any, y: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        wide = ir.IntType(128)
+        product = builder.mul(builder.zext(args[0], wide), builder.zext(args[1], wide))
+        high = builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
+        return builder.xor(high, builder.trunc(product, ir.IntType(64)))
+
+    return types.uint64(types.uint64, types.uint64), codegen
+
+
+load64: Callable[[NDArray[np.uint8], int], np.uint64] = intrinsic(_load64)
+"""Little-endian uint64 at byte ``i`` of a C-contiguous uint8 array; bytes i .. i+7 must exist."""
+store64: Callable[[NDArray[np.uint8], int, np.uint64], None] = intrinsic(_store64)
+"""Write a uint64 little-endian at byte ``i``; bytes i .. i+7 must exist."""
+trailing_zeros: Callable[[np.uint64], int] = intrinsic(_trailing_zeros)
+"""Number of trailing zero bits of a uint64 (64 for 0), int64."""
+multiply_fold: Callable[[np.uint64, np.uint64], np.uint64] = intrinsic(_multiply_fold)
+"""Low xor high half of the 128-bit product of two uint64."""
+
+
+@kernel
+def finalise(x: np.uint64) -> np.uint64:
+    """Avalanche of the last step: every output bit depends on all of ``x``; a bijection."""
+    x ^= x >> np.uint64(32)
+    x *= MULTIPLIER_3
+    x ^= x >> np.uint64(29)
+    return x
+
+
+@kernel
+def hash_bytes(text: NDArray[np.uint8], start: int, end: int) -> np.uint64:
+    """64-bit hash of ``text[start:end]``; ``text`` must reach 8 bytes past ``end``."""
+    h = WORD_SEED
+    p = start
+    while p + 8 <= end:
+        h = multiply_fold(h ^ load64(text, p), MULTIPLIER_1)
+        p += 8
+    if p < end:
+        x = load64(text, p) & (np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - 8 * (end - p)))
+        h = multiply_fold(h ^ x, MULTIPLIER_1)
+    return h ^ (np.uint64(end - start) * MULTIPLIER_2)
+
+
+@kernel
+def hash_text(text: NDArray[np.uint8], length: int) -> tuple[np.uint64, np.uint64]:
+    """128-bit hash of ``text[:length]`` as two uint64; ``text`` must reach 8 bytes past ``length``."""
+    a = TEXT_SEED_1 ^ np.uint64(length)
+    b = TEXT_SEED_2 + np.uint64(length)
+    p = 0
+    while p < length:
+        x = load64(text, p)
+        if p + 8 > length:
+            x &= np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - 8 * (length - p))
+        a = multiply_fold(a ^ x, MULTIPLIER_1)
+        b = multiply_fold(b + x, MULTIPLIER_2) + a
+        p += 8
+    return finalise(a), finalise(b ^ MULTIPLIER_1)

@@ -1,0 +1,31 @@
+"""How every kernel is compiled, with the types kept.
+
+``nogil`` so that a kernel never holds up the server's event loop; ``cache`` so that a process start loads machine
+code. Numba looks at a kernel's own file only when it decides whether its cached code is stale: after an edit to a
+module whose kernels are inlined elsewhere, delete the ``__pycache__`` folders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import numba
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+prange = numba.prange
+"""Parallel ``range`` inside a :func:`parallel_kernel`."""
+
+
+def kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile ``function`` on one thread, GIL released, machine code cached."""
+    compiled: Callable[P, R] = numba.njit(nogil=True, cache=True)(function)
+    return compiled
+
+
+def parallel_kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """As :func:`kernel`, with :data:`prange` loops spread over threads; no result may depend on their number."""
+    compiled: Callable[P, R] = numba.njit(nogil=True, cache=True, parallel=True)(function)
+    return compiled

@@ -1,0 +1,336 @@
+"""LSH banding over sketches: which texts are worth an exact comparison.
+
+Rows of slots are grouped into bands; two texts are candidates if any band agrees in all its rows, which happens with
+probability 1 - (1 - J^rows)^bands (Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", 3.4). A band is a
+sorted array of 64-bit keys with the ids beside it: a few binary searches a query, and it can be memory-mapped as it
+is. Blank texts are in no band.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrow import frozen
+from .hashing import BAND_SEED, MULTIPLIER_1, finalise, multiply_fold
+from .jit import kernel, parallel_kernel, prange
+from .sketch import EMPTY, SLOTS, check_signature, check_signatures
+
+BANDINGS: Final = ((16, 8), (32, 4), (42, 3), (64, 2))
+"""(bands, rows) on offer, from the fewest false candidates to the most."""
+RECALL: Final = 0.999
+"""What :func:`choose_bands` asks for at the threshold."""
+
+
+class Lsh(NamedTuple):
+    """Bands of the m texts that are not blank."""
+
+    keys: NDArray[np.uint64]
+    """uint64[bands, m]: the key of every text, ascending within each band."""
+    ids: NDArray[np.int32]
+    """int32[bands, m]: the text of each key; ascending where keys are equal."""
+
+
+def recall(threshold: float, bands: int, rows: int) -> float:
+    """Probability that two texts of Jaccard similarity ``threshold`` become candidates."""
+    return float(1.0 - (1.0 - threshold**rows) ** bands)
+
+
+def choose_bands(threshold: float) -> tuple[int, int]:
+    """The ``(bands, rows)`` of :data:`BANDINGS` with the fewest false candidates that finds at least
+    :data:`RECALL` of the pairs at ``threshold``; below about .32, where none does, the one that finds most.
+
+    Raises
+    ------
+    ValueError
+        If ``threshold`` is not in (0, 1].
+    """
+    if not 0.0 < threshold <= 1.0:
+        raise ValueError(f"threshold must be in (0, 1], not {threshold}")
+    for bands, rows in BANDINGS:
+        if recall(threshold, bands, rows) >= RECALL:
+            return bands, rows
+    return BANDINGS[-1]
+
+
+@kernel
+def _band_key(signature: NDArray[np.uint32], band: int, rows: int) -> np.uint64:
+    h = BAND_SEED + np.uint64(band)
+    for j in range(band * rows, (band + 1) * rows):
+        h = multiply_fold(h ^ np.uint64(signature[j]), MULTIPLIER_1)
+    return finalise(h)
+
+
+@kernel
+def _sort(keys: NDArray[np.uint64], ids: NDArray[np.int32]) -> None:
+    """Stable least-significant-digit radix sort of ``keys`` in place, ``ids`` along with them."""
+    n = keys.size
+    if n < 2048:
+        order = np.argsort(keys, kind="mergesort")
+        keys[:] = keys[order]
+        ids[:] = ids[order]
+        return
+    a, b = keys, np.empty(n, np.uint64)
+    x, y = ids, np.empty(n, np.int32)
+    counts = np.zeros((6, 2048), np.int64)
+    for i in range(n):
+        k = keys[i]
+        for d in range(6):
+            counts[d, np.int64((k >> np.uint64(11 * d)) & np.uint64(2047))] += 1
+    # Six passes are an even number: the result ends up in keys and ids.
+    for d in range(6):
+        shift = np.uint64(11 * d)
+        total = 0
+        for v in range(2048):
+            count = counts[d, v]
+            counts[d, v] = total
+            total += count
+        for i in range(n):
+            k = a[i]
+            v = np.int64((k >> shift) & np.uint64(2047))
+            place = counts[d, v]
+            counts[d, v] = place + 1
+            b[place] = k
+            y[place] = x[i]
+        a, b = b, a
+        x, y = y, x
+
+
+@parallel_kernel
+def _keys(
+    signatures: NDArray[np.uint32], ids: NDArray[np.int32], band: int, rows: int, keys: NDArray[np.uint64]
+) -> None:
+    for i in prange(ids.size):
+        keys[i] = _band_key(signatures[ids[i]], band, rows)
+
+
+@parallel_kernel
+def _build(
+    signatures: NDArray[np.uint32], present: NDArray[np.int32], bands: int, rows: int
+) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
+    m = present.size
+    keys = np.empty((bands, m), np.uint64)
+    ids = np.empty((bands, m), np.int32)
+    for band in prange(bands):
+        for i in range(m):
+            keys[band, i] = _band_key(signatures[present[i]], band, rows)
+            ids[band, i] = present[i]
+        _sort(keys[band], ids[band])
+    return keys, ids
+
+
+@kernel
+def _lower(keys: NDArray[np.uint64], key: np.uint64) -> int:
+    low = 0
+    high = keys.size
+    while low < high:
+        middle = (low + high) >> 1
+        if keys[middle] < key:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@kernel
+def _query(
+    keys: NDArray[np.uint64], ids: NDArray[np.int32], signature: NDArray[np.uint32], rows: int
+) -> NDArray[np.int64]:
+    bands, m = keys.shape
+    first = np.empty(bands, np.int64)
+    after = np.empty(bands, np.int64)
+    total = 0
+    for band in range(bands):
+        key = _band_key(signature, band, rows)
+        low = _lower(keys[band], key)
+        high = low
+        while high < m and keys[band, high] == key:
+            high += 1
+        first[band] = low
+        after[band] = high
+        total += high - low
+    found = np.empty(total, np.int64)
+    k = 0
+    for band in range(bands):
+        for i in range(first[band], after[band]):
+            found[k] = ids[band, i]
+            k += 1
+    found.sort()
+    kept = 0
+    for i in range(total):
+        if i == 0 or found[i] != found[kept - 1]:
+            found[kept] = found[i]
+            kept += 1
+    return found[:kept].copy()
+
+
+@kernel
+def _pairs(
+    signatures: NDArray[np.uint32],
+    keys: NDArray[np.uint64],
+    ids: NDArray[np.int32],
+    band: int,
+    rows: int,
+    at: NDArray[np.int64],
+    out: NDArray[np.int64],
+) -> int:
+    """Fill ``out`` with pairs of one sorted band, going on from ``at`` = (group start, first, second), which is left
+    where it stopped; group start == keys.size says that the band is done. Returns the number of pairs written."""
+    n = keys.size
+    group = at[0]
+    x = at[1]
+    y = at[2]
+    k = 0
+    while group < n:
+        end = group + 1
+        while end < n and keys[end] == keys[group]:
+            end += 1
+        while x < end:
+            i = np.int64(ids[x])
+            while y < end:
+                if k == out.shape[0]:
+                    at[0] = group
+                    at[1] = x
+                    at[2] = y
+                    return k
+                j = np.int64(ids[y])
+                y += 1
+                # The slots themselves decide, so that a pair is reported in the first band that it agrees in.
+                new = True
+                for r in range(band * rows, (band + 1) * rows):
+                    new = new and signatures[i, r] == signatures[j, r]
+                earlier = 0
+                while new and earlier < band:
+                    same = True
+                    for r in range(earlier * rows, (earlier + 1) * rows):
+                        if signatures[i, r] != signatures[j, r]:
+                            same = False
+                            break
+                    new = not same
+                    earlier += 1
+                if new:
+                    out[k, 0] = i
+                    out[k, 1] = j
+                    k += 1
+            x += 1
+            y = x + 1
+        group = end
+        x = end
+        y = end + 1
+    at[0] = n
+    return k
+
+
+def _present(signatures: NDArray[np.uint32]) -> NDArray[np.int32]:
+    if signatures.shape[0] >= 2**31:
+        raise ValueError(f"at most 2^31 - 1 texts, not {signatures.shape[0]}")
+    return np.flatnonzero(signatures[:, 0] != EMPTY).astype(np.int32)
+
+
+def _check_banding(bands: int, rows: int) -> None:
+    if bands < 1 or rows < 1 or bands * rows > SLOTS:
+        raise ValueError(f"{bands} bands of {rows} rows do not fit {SLOTS} slots")
+
+
+def build(signatures: NDArray[np.uint32], bands: int, rows: int) -> Lsh:
+    """Index the sketches of n texts, parallel over bands.
+
+    Parameters
+    ----------
+    signatures : uint32[n, 128]
+    bands, rows
+        ``bands * rows`` at most 128; see :func:`choose_bands`.
+
+    Raises
+    ------
+    ValueError
+        If a shape, a dtype or the banding does not fit.
+    """
+    check_signatures(signatures)
+    _check_banding(bands, rows)
+    return Lsh(*_build(frozen(signatures), _present(signatures), bands, rows))
+
+
+def query(lsh: Lsh, signature: NDArray[np.uint32], rows: int | None = None) -> NDArray[np.int64]:
+    """Texts that share a band with ``signature`` uint32[128]: int64[c], ascending, each once.
+
+    ``rows`` is the number of slots in a band; it follows from the number of bands when these are of
+    :data:`BANDINGS`. A blank signature finds nothing.
+
+    Raises
+    ------
+    ValueError
+        If a shape or dtype differs, or the number of bands tells no ``rows``.
+    """
+    check_signature(signature)
+    bands = lsh.keys.shape[0]
+    if rows is None:
+        rows = dict(BANDINGS).get(bands)
+        if rows is None:
+            raise ValueError(f"name the rows of an index of {bands} bands")
+    _check_banding(bands, rows)
+    if signature[0] == EMPTY:
+        return np.empty(0, np.int64)
+    return _query(frozen(lsh.keys), frozen(lsh.ids), frozen(signature), rows)
+
+
+def candidate_pairs(
+    signatures: NDArray[np.uint32], bands: int, rows: int, chunk: int = 4_000_000
+) -> Iterator[NDArray[np.int64]]:
+    """All pairs of texts that share a band, each once, in arrays of at most ``chunk`` pairs.
+
+    One band is sorted at a time and a pair is passed over if an earlier band has already found it, so that memory stays
+    at about 24 bytes a text and 16 a pair of the chunk, however many pairs there are. Their number has no limit: m equal
+    texts are m (m - 1) / 2 pairs; drop exact duplicates by ``text_hashes`` first where those are not wanted.
+
+    Parameters
+    ----------
+    signatures : uint32[n, 128]
+    bands, rows
+        ``bands * rows`` at most 128; see :func:`choose_bands`.
+
+    Yields
+    ------
+    int64[p, 2]
+        Rows ``(i, j)`` with i < j; 0 < p <= ``chunk``. The order does not depend on the number of threads.
+
+    Raises
+    ------
+    ValueError
+        If a shape, a dtype, the banding or ``chunk`` does not fit.
+    """
+    check_signatures(signatures)
+    _check_banding(bands, rows)
+    if chunk < 1:
+        raise ValueError(f"chunk must be at least 1, not {chunk}")
+    return _candidate_pairs(frozen(signatures), bands, rows, chunk)
+
+
+def _candidate_pairs(
+    signatures: NDArray[np.uint32], bands: int, rows: int, chunk: int
+) -> Iterator[NDArray[np.int64]]:
+    present = _present(signatures)
+    keys = np.empty(present.size, np.uint64)
+    buffer = np.empty((min(chunk, 1 << 16), 2), np.int64)
+    filled = 0
+    for band in range(bands):
+        ids = present.copy()
+        _keys(signatures, ids, band, rows, keys)
+        _sort(keys, ids)
+        at = np.array([0, 0, 1], np.int64)
+        while at[0] < keys.size:
+            filled += _pairs(signatures, keys, ids, band, rows, at, buffer[filled:])
+            if filled == len(buffer):
+                if filled == chunk:
+                    yield buffer
+                    buffer = np.empty((chunk, 2), np.int64)
+                    filled = 0
+                else:
+                    larger = np.empty((min(chunk, 4 * filled), 2), np.int64)
+                    larger[:filled] = buffer
+                    buffer = larger
+    if filled:
+        yield buffer[:filled].copy()

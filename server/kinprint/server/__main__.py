@@ -1,0 +1,118 @@
+"""`python -m kinprint.server`: serve, and build the default model.
+
+People use the `kinprint` command, which starts this.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+
+EXIT_FAILED = 1
+EXIT_HELD = 3
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m kinprint.server", description="The Kinprint server.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser("serve", help="serve a data directory over gRPC")
+    serve.add_argument("--data", type=Path, required=True, metavar="DIR", help="data directory; made if missing")
+    serve.add_argument(
+        "--listen", action="append", default=[], metavar="ADDR", help="HOST:PORT or unix:PATH; repeatable"
+    )
+    serve.add_argument("--model", default="default", metavar="DIR|default|none", help="embedding model")
+    serve.add_argument("--lazy-model", action="store_true", help="load the model at its first use")
+    serve.add_argument("--exit-with-stdin", action="store_true", help="end when standard input closes")
+    serve.add_argument("--drain-seconds", type=float, default=30.0, help="time for calls to finish on SIGTERM")
+    model = commands.add_parser("model", help="the default embedding model").add_subparsers(dest="action", required=True)
+    build = model.add_parser("build", help="build it once, in the user's cache")
+    build.add_argument("--out", type=Path, metavar="DIR", help="another directory")
+    build.add_argument("--json", action="store_true", help="print the result as JSON")
+    model.add_parser("path", help="print its directory; fails when it is not built")
+    return parser
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from kinprint.server import threads
+
+    threads.configure()
+    cores = threads.pool_sizes()["polars"]
+    from kinprint.server.app import StartFailed, serve
+    from kinprint.server.config import ServerConfig
+    from kinprint.server.failures import Failure
+    from kinprint.server.store.lock import DataFormatError, DirectoryHeld, DirectoryLock
+    from kinprint.server.store.record import FormatTooNew, RecordBusy, RecordDamaged
+
+    config = ServerConfig(
+        data_dir=arguments.data,
+        listen=tuple(arguments.listen),
+        model=arguments.model,
+        lazy_model=arguments.lazy_model,
+        exit_with_stdin=arguments.exit_with_stdin,
+        drain_seconds=arguments.drain_seconds,
+        cores=cores,
+    )
+    lock = DirectoryLock(arguments.data)
+    try:
+        lock.acquire()
+    except DirectoryHeld as held:
+        print(f"error: {held}; stop it, or use its address", file=sys.stderr)
+        return EXIT_HELD
+    except (DataFormatError, OSError) as error:
+        print(f"error: cannot use {arguments.data}: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    try:
+        asyncio.run(serve(config, lock))
+    except (StartFailed, Failure, FormatTooNew, RecordDamaged, RecordBusy, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    finally:
+        lock.release()
+    return 0
+
+
+def _model(arguments: argparse.Namespace) -> int:
+    from kinprint.server.embed import WeightsError, build_default_model, default_model_directory
+    from kinprint.server.embed.build import is_built
+
+    if arguments.action == "path":
+        directory = default_model_directory()
+        print(directory)
+        return 0 if is_built(directory) else EXIT_FAILED
+
+    last = None
+
+    def report(step: str, share: float) -> None:
+        nonlocal last
+        line = f"{step} ({round(share * 100)} %)"
+        if line != last:
+            print(line, file=sys.stderr, flush=True)
+            last = line
+
+    try:
+        directory = build_default_model(arguments.out, report)
+    except (WeightsError, OSError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    print(json.dumps({"directory": str(directory)}) if arguments.json else directory)
+    return 0
+
+
+def main() -> int:
+    """Run a command; its exit status."""
+    arguments = _parser().parse_args()
+    logging.basicConfig(
+        level=os.environ.get("KINPRINT_LOG", "INFO").upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    return _serve(arguments) if arguments.command == "serve" else _model(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+"""The server process: start in order, serve, drain in order.
+
+Start: lock the data directory, listen (everything answers UNAVAILABLE, health NOT_SERVING), compile
+kernels, open corpora, load the model, then SERVING.  Drain on SIGTERM or SIGINT: health NOT_SERVING, tell
+upsert streams, let calls finish, commit what was accepted, publish indexes, release the directory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import os
+import signal
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from kinprint.kernels import stylometry
+from kinprint.kernels.warm import warm
+from kinprint.server import threads
+from kinprint.server.config import ServerConfig
+from kinprint.server.context import Context, ModelHolder
+from kinprint.server.limits import LIMITS
+from kinprint.server.pipeline.catalog import Catalog
+from kinprint.server.services.corpora import CorpusService
+from kinprint.server.services.guard import Guard
+from kinprint.server.services.info import InfoService
+from kinprint.server.services.matching import MatchService
+from kinprint.server.services.transcripts import TranscriptService
+from kinprint.server.store.lock import DirectoryLock
+from kinprint.v1 import (
+    corpus_pb2,
+    corpus_pb2_grpc,
+    info_pb2,
+    info_pb2_grpc,
+    match_pb2,
+    match_pb2_grpc,
+    transcript_pb2,
+    transcript_pb2_grpc,
+)
+
+logger = logging.getLogger(__name__)
+
+#: A message may hold the largest text and the fields around it.
+_OPTIONS = (
+    ("grpc.max_receive_message_length", LIMITS.max_message_bytes),
+    ("grpc.max_send_message_length", 4 * LIMITS.max_message_bytes),
+    ("grpc.so_reuseport", 0),
+)
+_NAMES = tuple(
+    module.DESCRIPTOR.services_by_name[name].full_name
+    for module, name in (
+        (corpus_pb2, "CorpusService"),
+        (transcript_pb2, "TranscriptService"),
+        (match_pb2, "MatchService"),
+        (info_pb2, "InfoService"),
+    )
+)
+
+
+class StartFailed(RuntimeError):  # noqa: N818
+    """The server could not start; the message says what to do."""
+
+
+def socket_address(data_dir: Path) -> str:
+    """Address of the Unix socket of a data directory: in it, or, if that path is too long, under /tmp."""
+    path = data_dir.absolute() / "kinprint.sock"
+    if len(os.fsencode(path)) > 100:
+        name = hashlib.blake2b(os.fsencode(path), digest_size=8).hexdigest()
+        folder = Path(tempfile.gettempdir()) / f"kinprint-{os.getuid()}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        path = folder / f"{name}.sock"
+    return f"unix:{path}"
+
+
+async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
+    """Run a server until it is told to end.  `lock` is held.  Raises StartFailed."""
+    context = Context(
+        config=config,
+        catalog=Catalog(config.data_dir),
+        model=ModelHolder(config),
+        readers=ThreadPoolExecutor(max(2, config.cores) + 2, "kinprint-read"),
+        writers_pool=ThreadPoolExecutor(max(2, config.cores), "kinprint-write"),
+    )
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if config.exit_with_stdin:
+        _watch_stdin(stop)
+    server, health_service = _build(context)
+    address = socket_address(config.data_dir)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(address.removeprefix("unix:"))  # left by a killed server; the lock says it is ours
+    ports = {}
+    for listen in (address, *config.listen):
+        try:
+            ports[listen] = server.add_insecure_port(listen)
+        except RuntimeError as error:
+            raise StartFailed(f"cannot listen on {listen}: {error}") from error
+        if ports[listen] == 0:
+            raise StartFailed(f"cannot listen on {listen}: the port is taken or the address is not local")
+    os.chmod(address.removeprefix("unix:"), 0o600)
+    await server.start()
+    begun = time.monotonic()
+    starting = asyncio.create_task(_start(context))
+    waiting = asyncio.create_task(stop.wait())
+    await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    if starting.done():
+        if (error := starting.exception()) is not None:
+            await server.stop(None)
+            raise error
+        context.serving = True
+        for name in ("", *_NAMES):
+            await health_service.set(name, health_pb2.HealthCheckResponse.SERVING)
+        lock.set_address(address)
+        shown = ", ".join([a.replace(":0", f":{ports[a]}") if a.endswith(":0") else a for a in ports])
+        logger.info("serving %s on %s after %.1f s", config.data_dir, shown, time.monotonic() - begun)
+        await waiting
+    else:
+        starting.cancel()
+    await _drain(context, server, health_service)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(address.removeprefix("unix:"))
+
+
+def _build(context: Context) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
+    server = grpc.aio.server(interceptors=(Guard(context),), options=_OPTIONS)
+    corpus_pb2_grpc.add_CorpusServiceServicer_to_server(CorpusService(context), server)
+    transcript_pb2_grpc.add_TranscriptServiceServicer_to_server(TranscriptService(context), server)
+    match_pb2_grpc.add_MatchServiceServicer_to_server(MatchService(context), server)
+    info_pb2_grpc.add_InfoServiceServicer_to_server(InfoService(context), server)
+    health_service = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health_service, server)
+    reflection.enable_server_reflection((*_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    return server, health_service
+
+
+async def _start(context: Context) -> None:
+    """Everything between listening and SERVING."""
+    await asyncio.to_thread(_compile_kernels)
+    await asyncio.to_thread(context.catalog.open_all, logger.info)
+    rows = sum(context.catalog.get(name).view.rows for name in context.catalog.names())
+    logger.info("%d corpora with %s transcripts are open", len(context.catalog.names()), f"{rows:,}")
+    if not context.config.lazy_model and context.model.available:
+        try:
+            embedder, space = await asyncio.to_thread(context.model.load)
+        except Exception as error:
+            if context.config.model != "default":
+                raise StartFailed(f"cannot load the model in {context.config.model}: {error}") from error
+            context.model.fail(str(error))
+        else:
+            context.model.adopt(embedder, space)
+
+
+def _compile_kernels() -> None:
+    started = time.monotonic()
+    logger.info("loading kernels (compiled on the first start, about a minute)")
+    with threads.kernels():
+        warm()
+        stylometry.warm()
+    logger.info("kernels are ready after %.1f s", time.monotonic() - started)
+
+
+async def _drain(context: Context, server: grpc.aio.Server, health_service: health.aio.HealthServicer) -> None:
+    started = time.monotonic()
+    logger.info("draining")
+    await health_service.enter_graceful_shutdown()
+    context.draining.set()
+    await server.stop(context.config.drain_seconds)
+    await context.drain_writers()
+    if context.serving:
+        await asyncio.to_thread(context.catalog.settle)
+    if context.model.service is not None:
+        await context.model.service.close()
+    context.readers.shutdown()
+    context.writers_pool.shutdown()
+    logger.info("drained after %.1f s", time.monotonic() - started)
+
+
+def _watch_stdin(stop: asyncio.Event) -> None:
+    """Set `stop` when standard input closes: the parent has gone or let go."""
+    loop = asyncio.get_running_loop()
+    fd = sys.stdin.fileno()
+    os.set_blocking(fd, False)
+
+    def readable() -> None:
+        with contextlib.suppress(BlockingIOError):
+            if os.read(fd, 4096) == b"":
+                loop.remove_reader(fd)
+                stop.set()
+
+    loop.add_reader(fd, readable)

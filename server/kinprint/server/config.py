@@ -1,0 +1,24 @@
+"""How a server is told what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """Settings of one server process.
+
+    model: "default" (built into the user's cache when missing), "none", or a model directory.
+    lazy_model: load the model at its first use, so that a short job without embeddings starts quickly.
+    exit_with_stdin: drain and end when standard input closes, that is when the parent has gone.
+    """
+
+    data_dir: Path
+    listen: tuple[str, ...] = ()
+    model: str = "default"
+    lazy_model: bool = False
+    exit_with_stdin: bool = False
+    drain_seconds: float = 30.0
+    cores: int = field(default=1)

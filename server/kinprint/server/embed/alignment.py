@@ -1,0 +1,63 @@
+"""Is one text a translation of the other, or do they only tell of the same thing?
+
+One vector per text cannot say: two reports of one event in one language lie closer together than a report
+and its translation. Sentence by sentence the two cases part: a translation has a counterpart for nearly every
+sentence, another report only for some. Sentences pair up when each is the other's nearest (as in bitext
+mining, Artetxe and Schwenk, ACL 2019), after what marks their language has been removed
+(`Background.remove_language`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class SentencePair:
+    """Sentence `left` of the first text and `right` of the second, each the other's nearest."""
+
+    left: int
+    right: int
+    cosine: float
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """Two texts' paired sentences.
+
+    Attributes:
+        score: twice the sum of the pairs' cosines over the number of sentences in both texts, at most 1. A
+            sentence without a partner counts 0, so it falls when sentences were merged, split or left out.
+        pairs: in the order of the first text.
+    """
+
+    score: float
+    pairs: tuple[SentencePair, ...]
+
+
+def align(left: NDArray[np.float32], right: NDArray[np.float32]) -> Alignment:
+    """Pair the sentences of two texts that are each other's nearest.
+
+    Symmetric: `align(a, b).score == align(b, a).score` (equal cosines go to the earlier sentence).
+
+    Args:
+        left: unit vectors float32 [n, dim], from `embed_sentences` through `Background.remove_language`.
+        right: the same of the other text, [m, dim].
+
+    Returns:
+        The alignment; without sentences on either side the score is 0.
+    """
+    if len(left) == 0 or len(right) == 0:
+        return Alignment(0.0, ())
+    cosines = left @ right.T
+    nearest_right = cosines.argmax(axis=1)
+    nearest_left = cosines.argmax(axis=0)
+    pairs = tuple(
+        SentencePair(i, int(j), float(cosines[i, j]))
+        for i, j in enumerate(nearest_right)
+        if nearest_left[j] == i
+    )
+    return Alignment(2.0 * sum(pair.cosine for pair in pairs) / (len(left) + len(right)), pairs)

@@ -1,0 +1,1 @@
+"""The way of a transcript and of a query: normalise, fingerprint, index, match, evidence."""

@@ -1,0 +1,1 @@
+"""gRPC services: protobuf to pipeline types and back, nothing else."""

@@ -1,0 +1,78 @@
+"""CorpusService."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import grpc
+import numpy as np
+
+from kinprint.server.context import Context
+from kinprint.server.pipeline.corpus import Corpus
+from kinprint.server.pipeline.index import CHANNELS, View
+from kinprint.server.services import convert
+from kinprint.server.services.paging import read_token, write_token
+from kinprint.v1 import corpus_pb2, corpus_pb2_grpc
+
+
+def describe(corpus: Corpus, detailed: bool) -> corpus_pb2.Corpus:
+    """A corpus as a message; counts per model and language and disk use only when `detailed`."""
+    view = corpus.view
+    message = corpus_pb2.Corpus(
+        name=corpus.name,
+        description=corpus.description,
+        created_at=convert.timestamp(corpus.created_at),
+        transcripts=view.rows,
+        blank=view.rows - view.fillable,
+        coverage=[convert.coverage([view], channel) for channel in CHANNELS],
+        record_version=corpus.record.version,
+    )
+    if detailed:
+        message.models.extend(_counts(view, "model"))
+        message.languages.extend(_counts(view, "language"))
+        message.disk_bytes = corpus.disk_bytes()
+    return message
+
+
+def _counts(view: View, column: str) -> list[corpus_pb2.ValueCount]:
+    counts: Counter[str | None] = Counter()
+    for part in view.parts:
+        codes, values = part.segment.codes(column)
+        found = np.bincount(codes[part.alive] + 1, minlength=len(values) + 1)
+        for value, code in values.items():
+            counts[value] += int(found[code + 1])
+        counts[None] += int(found[0])
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0] or ""))
+    return [corpus_pb2.ValueCount(value=value, count=count) for value, count in ordered if count]
+
+
+class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
+    """Creates, describes and deletes corpora."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def CreateCorpus(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
+        catalog = self._context.catalog
+        corpus = await self._context.change(lambda: catalog.create(request.name, request.description))
+        return corpus_pb2.CreateCorpusResponse(corpus=describe(corpus, detailed=True))
+
+    async def GetCorpus(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
+        corpus = self._context.catalog.get(request.name, "name")
+        return corpus_pb2.GetCorpusResponse(corpus=await self._context.read(lambda: describe(corpus, detailed=True)))
+
+    async def ListCorpora(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
+        size = min(request.page_size or 100, 1000)
+        after = read_token(request.page_token, "corpora")
+        names = [name for name in self._context.catalog.names() if after is None or name > after]
+        corpora = [self._context.catalog.get(name) for name in names[:size]]
+        messages = await self._context.read(lambda: [describe(corpus, detailed=False) for corpus in corpora])
+        token = write_token(names[size - 1], "corpora") if len(names) > size else ""
+        return corpus_pb2.ListCorporaResponse(corpora=messages, next_page_token=token)
+
+    async def DeleteCorpus(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
+        corpus = self._context.catalog.get(request.name, "name")
+        rows = await self._context.change(lambda: self._context.catalog.delete(request.name))
+        self._context.forget(corpus)
+        return corpus_pb2.DeleteCorpusResponse(transcripts=rows)

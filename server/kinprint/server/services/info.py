@@ -1,0 +1,70 @@
+"""InfoService."""
+
+from __future__ import annotations
+
+import os
+import time
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import grpc
+from google.protobuf import duration_pb2
+
+from kinprint.kernels.unicode import UNICODE_VERSION
+from kinprint.server import threads
+from kinprint.server.context import Context
+from kinprint.server.pipeline.fingerprint import SKETCH_SCHEME, STYLE_SCHEME
+from kinprint.server.pipeline.index import CHANNELS
+from kinprint.server.pipeline.normalise import PIPELINE
+from kinprint.server.services import convert
+from kinprint.server.store import generation, record
+from kinprint.v1 import info_pb2, info_pb2_grpc
+
+_LIBRARIES = ("polars", "deltalake", "faiss-cpu", "onnxruntime", "tokenizers", "numba", "numpy", "pyarrow", "grpcio", "protobuf")
+
+
+def package_version(name: str) -> str:
+    """Version of an installed package, "unknown" for a source tree."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+class InfoService(info_pb2_grpc.InfoServiceServicer):
+    """Describes the server."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def GetServerInfo(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
+        uptime = duration_pb2.Duration()
+        uptime.FromMilliseconds(int((time.monotonic() - self._context.started) * 1000))
+        model = self._context.model
+        channels = [name for name in CHANNELS if name != "semantic" or model.available]
+        response = info_pb2.GetServerInfoResponse(
+            version=package_version("kinprint"),
+            pid=os.getpid(),
+            uptime=uptime,
+            limits=convert.limits(),
+            channels=[convert.channel_number(name) for name in channels],
+            pipeline=PIPELINE,
+            sketch_scheme=SKETCH_SCHEME,
+            style_scheme=STYLE_SCHEME,
+            unicode_version=UNICODE_VERSION,
+            thread_pools=[info_pb2.ThreadPool(name=n, threads=k) for n, k in threads.pool_sizes().items()],
+            formats=[f"record/{record.FORMAT}", f"generation/{generation.FORMAT}"],
+            libraries={name: package_version(name) for name in _LIBRARIES},
+            corpora=len(self._context.catalog.names()),
+        )
+        if model.service is not None:
+            embedder = model.service.embedder
+            response.model.CopyFrom(
+                info_pb2.EmbeddingModel(
+                    name=embedder.name,
+                    digest=embedder.digest,
+                    dimensions=embedder.dim,
+                    max_tokens=embedder.max_tokens,
+                )
+            )
+        return response

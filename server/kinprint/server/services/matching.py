@@ -1,0 +1,351 @@
+"""MatchService."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import grpc
+import numpy as np
+from numpy.typing import NDArray
+
+from kinprint.kernels import shingle, sketch, stylometry
+from kinprint.server.context import Context
+from kinprint.server.embed import Background
+from kinprint.server.failures import ChannelNotFilled, InvalidField
+from kinprint.server.limits import LIMITS
+from kinprint.server.pipeline import duplicates, evidence, match
+from kinprint.server.pipeline.fingerprint import DEFAULT_CHANNELS, SKETCH_SCHEME, STYLE_SCHEME
+from kinprint.server.pipeline.index import Filter, View
+from kinprint.server.pipeline.language import detect_languages
+from kinprint.server.pipeline.normalise import is_blank, split_reasoning
+from kinprint.server.services import convert
+from kinprint.server.services.errors import status_of
+from kinprint.server.services.transcripts import find
+from kinprint.server.store.columns import encode_texts
+from kinprint.server.threads import kernels
+from kinprint.v1 import match_pb2, match_pb2_grpc
+
+#: Searches of one stream that run side by side.
+_STREAM_WINDOW = 8
+
+
+class MatchService(match_pb2_grpc.MatchServiceServicer):
+    """Fingerprints, searches and compares texts."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    # ---- fingerprint ----
+
+    async def Fingerprint(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
+        channels = convert.channel_names(request.channels, DEFAULT_CHANNELS)
+        texts = list(request.texts)
+        if not 1 <= len(texts) <= 1000:
+            raise InvalidField("texts", "give 1 to 1000 texts", "FIELD_MISSING")
+        for i, text in enumerate(texts):
+            if len(text.encode()) > LIMITS.max_text_bytes:
+                raise InvalidField(
+                    f"texts[{i}]", f"the text is longer than {LIMITS.max_text_bytes} bytes of UTF-8", "TEXT_TOO_LONG"
+                )
+        response = match_pb2.FingerprintResponse()
+
+        def cheap() -> None:
+            data, offsets = encode_texts(texts)
+            if "copy" in channels:
+                with kernels():
+                    made = sketch.sketch(data, offsets)
+                response.sketch_scheme = SKETCH_SCHEME
+                response.sketches.CopyFrom(convert.matrix(made.signatures))
+                response.text_hashes.CopyFrom(convert.matrix(made.text_hashes))
+            if "style" in channels:
+                with kernels():
+                    vectors = stylometry.style_vectors(data, offsets)
+                response.style_scheme = STYLE_SCHEME
+                response.styles.CopyFrom(convert.matrix(vectors))
+
+        await self._context.read(cheap)
+        if "semantic" in channels:
+            service, space = await self._context.model.require()
+            embedded = await service.embed_passages(texts)
+            response.model_digest = space.digest
+            response.embeddings.CopyFrom(convert.matrix(embedded.vectors))
+        return response
+
+    # ---- search ----
+
+    async def Search(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
+        return await self._search(request)
+
+    async def StreamSearch(  # noqa: N802
+        self, requests: AsyncIterator[Any], context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[Any]:
+        pending: set[asyncio.Task[Any]] = set()
+
+        async def answer(request: Any) -> Any:
+            try:
+                return match_pb2.StreamSearchResponse(tag=request.tag, response=await self._search(request.search))
+            except Exception as error:
+                return match_pb2.StreamSearchResponse(tag=request.tag, error=status_of(error))
+
+        try:
+            async for request in requests:
+                pending.add(asyncio.create_task(answer(request)))
+                while len(pending) >= _STREAM_WINDOW or any(t.done() for t in pending):
+                    done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                    for task in done:
+                        yield task.result()
+            while pending:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    yield task.result()
+        finally:
+            for task in pending:
+                task.cancel()
+
+    async def _search(self, request: Any) -> match_pb2.SearchResponse:
+        started = time.perf_counter()
+        channels = convert.channel_names(request.channels, ("copy",))
+        corpora = self._context.catalog.several(request.corpora)
+        views = [corpus.view for corpus in corpora]
+        rows = convert.row_filter(request.filter)
+        top = request.top or 10
+        if top > 1000:
+            raise InvalidField("top", "top is at most 1000", "FIELD_INVALID")
+        min_score = request.min_score if request.HasField("min_score") else None
+        query, info = await self._query(request.query, request.query_language, views, "query")
+        response = match_pb2.SearchResponse(query=info)
+        for channel in channels:
+            cover = convert.coverage(views, channel)
+            if cover.filled == 0:
+                self._refuse_unfilled(channel, views)
+            response.coverage.append(cover)
+        spans = min(request.max_spans or 20, 1000)
+        if "copy" in channels:
+            response.query.shingles = await self._context.read(lambda: _shingles(query))
+        for channel in channels:
+            if channel == "semantic":
+                for corpus in corpora:
+                    corpus.check_space((await self._context.model.require())[1])
+                vector, truncated, timings = await self._embed(query)
+                response.timings.queue_seconds, response.timings.embed_seconds = timings
+                hits = await self._context.read(
+                    lambda v=vector, t=truncated: self._semantic_hits(query, v, t, views, rows, top, min_score)
+                )
+            elif channel == "copy":
+                hits = await self._context.read(lambda: self._copy_hits(query, views, rows, top, min_score, spans))
+            else:
+                hits = await self._context.read(lambda: self._style_hits(query, views, rows, top, min_score))
+            response.hits.extend(hits)
+        response.timings.total_seconds = time.perf_counter() - started
+        return response
+
+    def _refuse_unfilled(self, channel: str, views: Sequence[View]) -> None:
+        if all(view.rows == 0 for view in views):
+            return  # nothing to find is an answer
+        names = " ".join(f"--corpus {view.corpus}" for view in views[:1])
+        raise ChannelNotFilled(
+            f"no transcript of {', '.join(v.corpus for v in views)} has the {channel} channel; "
+            f"fill it with: kinprint load FILE... {names} --channels {channel}",
+            field="channels",
+        )
+
+    async def _query(
+        self, source: Any, language: str, views: Sequence[View], field: str
+    ) -> tuple[match.Query, match_pb2.QueryInfo]:
+        """The text to search for, without reasoning, and what was understood of it."""
+        kind = source.WhichOneof("source")
+        info = match_pb2.QueryInfo()
+        if kind == "transcript":
+            view = self._context.catalog.get(source.transcript.corpus, f"{field}.transcript.corpus").view
+
+            def read() -> dict:
+                return view.row(find(view, source.transcript.id, f"{field}.transcript.id"))
+
+            row = await self._context.read(read)
+            text, known = row["response"], language or row["language"]
+            info.transcript.CopyFrom(source.transcript)
+            itself = (source.transcript.corpus, source.transcript.id)
+        elif kind == "text":
+            reasoning, text = split_reasoning(convert.text_of(source, f"{field}.text"))
+            info.reasoning_removed = reasoning is not None
+            itself = None
+            known = language or (await self._context.read(lambda: detect_languages([text])))[0]
+        else:
+            raise InvalidField(field, f"{field} holds neither text nor transcript", "FIELD_MISSING")
+        if await self._context.read(lambda: _blank(text)):
+            raise InvalidField(
+                field, "the text is empty or blank (after the reasoning is split off), so it matches nothing", "TEXT_BLANK"
+            )
+        info.code_points = len(text)
+        if known:
+            info.language = known
+        return match.Query(text, known, itself), info
+
+    async def _embed(self, query: match.Query) -> tuple[NDArray[np.float32], bool, tuple[float, float]]:
+        service, _space = await self._context.model.require()
+        vector, timings = await service.embed_query(query.text)
+        return vector, False, (timings.queue_s, timings.tokenise_s + timings.infer_s)
+
+    def _hit(self, found: match.Match, channel: str, rank: int) -> match_pb2.Hit:
+        row = found.view.row(found.place)
+        hit = match_pb2.Hit(
+            channel=convert.channel_number(channel),
+            rank=rank,
+            corpus=found.view.corpus,
+            id=found.id,
+            score=found.score,
+            created_at=convert.timestamp(row["created_at"]),
+            snippet=evidence.snippet(row["response"]),
+        )
+        for name in ("model", "language", "account_id", "prompt_key"):
+            if row[name] is not None:
+                setattr(hit, name, row[name])
+        return hit
+
+    def _copy_hits(
+        self, query: match.Query, views: Sequence[View], rows: Filter, top: int, min_score: float | None, spans: int
+    ) -> list[match_pb2.Hit]:
+        hits = []
+        for rank, found in enumerate(match.search_copy(query, views, rows, top, min_score), 1):
+            hit = self._hit(found, "copy", rank)
+            hit.copy.CopyFrom(
+                convert.copy_evidence(evidence.copy_evidence(query.text, evidence.response_of(found), spans))
+            )
+            hits.append(hit)
+        return hits
+
+    def _style_hits(
+        self, query: match.Query, views: Sequence[View], rows: Filter, top: int, min_score: float | None
+    ) -> list[match_pb2.Hit]:
+        hits = []
+        scale = match.style_scale(views)
+        for rank, found in enumerate(match.search_style(query, views, rows, top, min_score), 1):
+            hit = self._hit(found, "style", rank)
+            made = evidence.style_evidence(
+                query.text, evidence.response_of(found), (found.query_vector, found.vector), found.score, scale
+            )
+            hit.style.CopyFrom(convert.style_evidence(made))
+            hits.append(hit)
+        return hits
+
+    def _semantic_hits(
+        self,
+        query: match.Query,
+        vector: NDArray[np.float32],
+        truncated: bool,
+        views: Sequence[View],
+        rows: Filter,
+        top: int,
+        min_score: float | None,
+    ) -> list[match_pb2.Hit]:
+        hits = []
+        for rank, found in enumerate(match.search_semantic(vector, query, views, rows, top, min_score), 1):
+            hit = self._hit(found, "semantic", rank)
+            background = found.view.background
+            assert background is not None  # it has embeddings
+            made = evidence.semantic_evidence(
+                found, background, query.language, hit.language if hit.HasField("language") else None, truncated
+            )
+            hit.semantic.CopyFrom(convert.semantic_evidence(made))
+            hits.append(hit)
+        return hits
+
+    # ---- compare ----
+
+    async def Compare(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
+        default = ("copy", "style", "semantic") if self._context.model.available else ("copy", "style")
+        channels = convert.channel_names(request.channels, default)
+        sides = [await self._query(source, "", (), field) for source, field in ((request.a, "a"), (request.b, "b"))]
+        (a, _), (b, _) = sides
+        response = match_pb2.CompareResponse()
+        spans = min(request.max_spans or 100, 10_000)
+        if "copy" in channels:
+            made = await self._context.read(lambda: evidence.copy_evidence(a.text, b.text, spans))
+            response.copy.CopyFrom(convert.copy_evidence(made))
+        if "style" in channels:
+            names = dict.fromkeys(q.itself[0] for q in (a, b) if q.itself is not None)
+            views = [self._context.catalog.get(name).view for name in names]
+
+            def styles() -> evidence.StyleEvidence:
+                return evidence.compare_styles(a.text, b.text, match.style_scale(views))
+
+            response.style.CopyFrom(convert.style_evidence(await self._context.read(styles)))
+        if "semantic" in channels:
+            response.semantic.CopyFrom(convert.semantic_evidence(await self._compare_meaning(a, b)))
+        return response
+
+    async def _compare_meaning(self, a: match.Query, b: match.Query) -> evidence.SemanticEvidence:
+        _service, space = await self._context.model.require()
+        background: Background = space.background
+        (left, cut_a, _), (right, cut_b, _) = await asyncio.gather(self._embed(a), self._embed(b))
+        return evidence.compare_embeddings(left, right, background, (a.language, b.language), cut_a or cut_b)
+
+    # ---- duplicates ----
+
+    async def FindDuplicates(  # noqa: N802
+        self, request: Any, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[Any]:
+        if not 0.1 <= request.threshold <= 1:
+            raise InvalidField("threshold", "threshold lies between 0.1 and 1", "FIELD_INVALID")
+        corpora = self._context.catalog.several(request.corpora)
+        rows = convert.row_filter(request.filter)
+        views = [corpus.view for corpus in corpora]
+        if any(view.rows for view in views) and not any(view.filled("copy") for view in views):
+            self._refuse_unfilled("copy", views)
+        cancelled = False
+        run = duplicates.find_duplicates(views, request.threshold, request.expand, rows, lambda: cancelled)
+        try:
+            while True:
+                made = await self._context.read(lambda: next(run, None))
+                if made is None:
+                    return
+                for message in _messages(made):
+                    yield message
+        finally:
+            cancelled = True
+
+
+def _messages(made: duplicates.Progress | duplicates.Pairs | duplicates.Totals) -> list[Any]:
+    if isinstance(made, duplicates.Progress):
+        progress = match_pb2.DuplicatesProgress(step=made.step, share=made.share)
+        return [match_pb2.FindDuplicatesResponse(progress=progress)]
+    if isinstance(made, duplicates.Totals):
+        finished = match_pb2.DuplicatesFinished(
+            pairs=made.pairs,
+            rows=made.rows,
+            distinct=made.distinct,
+            candidates=made.candidates,
+            expected_recall=made.expected_recall,
+            blank=made.blank,
+        )
+        return [match_pb2.FindDuplicatesResponse(finished=finished)]
+    messages = []
+    # Two ids of 512 bytes and five numbers stay below the message limit for this many pairs.
+    for start in range(0, len(made.id_a), 3000):
+        some = slice(start, start + 3000)
+        pairs = match_pb2.DuplicatePairs(
+            id_a=made.id_a[some],
+            id_b=made.id_b[some],
+            jaccard=made.jaccard[some],
+            containment_a=made.containment_a[some],
+            containment_b=made.containment_b[some],
+            corpus_a=made.corpus_a[some],
+            corpus_b=made.corpus_b[some],
+        )
+        messages.append(match_pb2.FindDuplicatesResponse(pairs=pairs))
+    return messages
+
+
+def _blank(text: str) -> bool:
+    with kernels():
+        hashes = shingle.text_hashes(*encode_texts([text]))
+    return bool(is_blank(hashes)[0])
+
+
+def _shingles(query: match.Query) -> int:
+    with kernels():
+        hashes, _indptr, _flags = shingle.shingle_sets(*query.buffers)
+    return len(hashes)

@@ -1,0 +1,230 @@
+"""One upsert stream: start, batches, stop in; results, acks, totals out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+import numpy as np
+from google.protobuf import duration_pb2
+
+from kinprint.server.context import Context
+from kinprint.server.failures import Failure, InvalidField
+from kinprint.server.limits import LIMITS
+from kinprint.server.pipeline.corpus import Batch, Corpus
+from kinprint.server.pipeline.fingerprint import DEFAULT_CHANNELS
+from kinprint.server.pipeline.ingest import Writer
+from kinprint.server.pipeline.normalise import Normalised, Submission, normalise
+from kinprint.server.services import convert
+from kinprint.server.services.errors import status_of
+from kinprint.v1 import transcript_pb2
+
+_OUTCOMES = {
+    "CREATED": transcript_pb2.UPSERT_OUTCOME_CREATED,
+    "REPLACED": transcript_pb2.UPSERT_OUTCOME_REPLACED,
+    "UNCHANGED": transcript_pb2.UPSERT_OUTCOME_UNCHANGED,
+    "FILLED": transcript_pb2.UPSERT_OUTCOME_FILLED,
+    "SUPERSEDED": transcript_pb2.UPSERT_OUTCOME_SUPERSEDED,
+}
+
+
+def _protocol(message: str) -> InvalidField:
+    return InvalidField("message", message, "STREAM_PROTOCOL")
+
+
+class UpsertStream:
+    """State of one stream; `run` yields what the client is sent.
+
+    Batches are normalised one after another, so that equal rows without ids get the same ids in every
+    run, and committed side by side.  Results come as batches become durable; an ack covers every batch
+    up to its sequence.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._out: asyncio.Queue[transcript_pb2.UpsertTranscriptsResponse | BaseException | None] = asyncio.Queue()
+        self._room = asyncio.Semaphore(LIMITS.max_inflight_batches)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._occurrences: Counter[bytes] = Counter()
+        self._durable: set[int] = set()
+        self._acked = 0
+        self._received = 0
+        self._totals: Counter[str] = Counter()
+        self._corpus: Corpus
+        self._writer: Writer
+        self._channels: frozenset[str]
+        self._started_seq = 0
+
+    async def run(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        """Answer a stream of requests."""
+        reader = asyncio.create_task(self._read(requests))
+        try:
+            while (message := await self._out.get()) is not None:
+                if isinstance(message, BaseException):
+                    raise message
+                yield message
+        finally:
+            # What is queued for the record is committed all the same; only embedding stops.
+            reader.cancel()
+            for task in self._tasks:
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await reader
+
+    async def _read(self, requests: AsyncIterator[Any]) -> None:
+        counted = False
+        try:
+            draining = asyncio.ensure_future(self._context.draining.wait())
+            iterator = aiter(requests)
+            stopped = False
+            try:
+                while not stopped:
+                    following = asyncio.ensure_future(anext(iterator, None))
+                    await asyncio.wait({following, draining}, return_when=asyncio.FIRST_COMPLETED)
+                    if not following.done():
+                        following.cancel()
+                        with contextlib.suppress(asyncio.CancelledError, Exception):
+                            await following
+                        break
+                    request = following.result()
+                    if request is None:
+                        # Half-closed without stop: what was sent is committed, and the client is told.
+                        await self._finish_batches()
+                        raise _protocol("the stream ended without stop; every acked batch is stored")
+                    kind = request.WhichOneof("message")
+                    if kind == "start":
+                        if counted:
+                            raise _protocol("start was sent twice")
+                        await self._start(request.start)
+                        counted = True
+                    elif not counted:
+                        raise _protocol("the first message must be start")
+                    elif kind == "batch":
+                        await self._batch(request.batch)
+                    elif kind == "stop":
+                        stopped = True
+                    else:
+                        raise _protocol("the message holds none of start, batch, stop")
+            finally:
+                draining.cancel()
+            await self._finish_batches()
+            if stopped:
+                await self._send(finished=self._finished())
+            else:
+                await self._send(
+                    shutting_down=transcript_pb2.UpsertShuttingDown(resume_from=self._acked + 1)
+                )
+            await self._out.put(None)
+        except Exception as error:  # handed to `run`, which ends the RPC with its status
+            await self._out.put(error)
+        finally:
+            if counted:
+                self._corpus.writers -= 1
+                if self._corpus.writers == 0 and not self._context.draining.is_set():
+                    self._context.background(self._corpus.settle)
+
+    async def _send(self, **message: Any) -> None:
+        await self._out.put(transcript_pb2.UpsertTranscriptsResponse(**message))
+
+    async def _start(self, start: Any) -> None:
+        channels = convert.channel_names(start.channels, DEFAULT_CHANNELS)
+        catalog = self._context.catalog
+        if start.create_corpus:
+            self._corpus = await self._context.change(lambda: catalog.get_or_create(start.corpus))
+        else:
+            self._corpus = catalog.get(start.corpus)
+        if "semantic" in channels:
+            _service, space = await self._context.model.require()
+            self._corpus.check_space(space)
+        self._corpus.writers += 1
+        self._channels = frozenset(channels)
+        self._writer = self._context.writer(self._corpus)
+        self._started_seq = await self._context.change(lambda: self._corpus.next_seq(0))
+        await self._send(
+            started=transcript_pb2.UpsertStarted(
+                limits=convert.limits(), channels=[convert.channel_number(c) for c in channels]
+            )
+        )
+        if "semantic" in channels:
+            await self._send(
+                backoff=transcript_pb2.UpsertBackoff(
+                    batch_items=LIMITS.embedding_batch_items, delay=duration_pb2.Duration()
+                )
+            )
+
+    async def _batch(self, batch: Any) -> None:
+        if batch.sequence != self._received + 1:
+            raise _protocol(f"batch {batch.sequence} came where {self._received + 1} was due")
+        if not 1 <= len(batch.transcripts) <= LIMITS.max_batch_items:
+            raise InvalidField(
+                "batch.transcripts", f"a batch holds 1 to {LIMITS.max_batch_items} transcripts", "BATCH_SIZE"
+            )
+        self._received += 1
+        await self._room.acquire()
+        try:
+            rows = await self._context.read(lambda: self._normalise(batch.transcripts))
+        except BaseException:
+            self._room.release()
+            raise
+        task = asyncio.create_task(self._store(batch.sequence, len(batch.transcripts), rows))
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._room.release()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._out.put_nowait(error)
+
+    def _normalise(self, messages: Any) -> Normalised:
+        submissions: list[Submission] = []
+        places: list[int] = []
+        refused: list[tuple[int, Failure]] = []
+        for position, message in enumerate(messages):
+            try:
+                submissions.append(convert.submission(message))
+                places.append(position)
+            except InvalidField as failure:
+                refused.append((position, failure))
+        made = normalise(self._corpus.name, submissions, self._occurrences)
+        refused += [(places[i], failure) for i, failure in made.refused]
+        return Normalised(made.frame, np.array(places, np.int64)[made.items], refused)
+
+    async def _store(self, sequence: int, size: int, rows: Normalised) -> None:
+        results = [transcript_pb2.UpsertItemResult() for _ in range(size)]
+        for position, failure in rows.refused:
+            results[position].error.CopyFrom(status_of(failure))
+        self._totals["failed"] += len(rows.refused)
+        if rows.frame.height:
+            stored = await self._writer.store(
+                Batch(rows, self._channels, self._started_seq), self._context.model.require
+            )
+            outcome = stored.outcome
+            for position, identifier, name in zip(rows.items, rows.frame["id"], outcome.outcomes, strict=True):
+                item = results[position].item
+                item.id = identifier
+                item.outcome = _OUTCOMES[name]
+            self._totals.update(name.lower() for name in outcome.outcomes)
+            self._totals["repeated_ids"] += outcome.repeated_ids
+            self._totals["blank"] += rows.frame["text_hash"].null_count()
+            self._totals["truncated"] += stored.truncated
+        await self._send(result=transcript_pb2.UpsertResult(sequence=sequence, items=results))
+        self._durable.add(sequence)
+        before = self._acked
+        while self._acked + 1 in self._durable:
+            self._acked += 1
+            self._durable.discard(self._acked)
+        if self._acked > before:
+            await self._send(ack=transcript_pb2.UpsertAck(sequence=self._acked))
+
+    async def _finish_batches(self) -> None:
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    def _finished(self) -> transcript_pb2.UpsertFinished:
+        names = ("created", "replaced", "unchanged", "filled", "failed", "repeated_ids", "blank", "truncated")
+        return transcript_pb2.UpsertFinished(**{name: self._totals[name] for name in names})
+

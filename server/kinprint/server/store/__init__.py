@@ -1,0 +1,1 @@
+"""The record of transcripts on disk: lock, durability, Delta Lake table, maintenance."""

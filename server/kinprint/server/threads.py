@@ -1,0 +1,64 @@
+"""The one place that sizes thread pools.
+
+Polars, Numba, OpenMP (FAISS) and ONNX Runtime each bring a pool and read its size when they are
+imported, so `configure` runs before any of them.  Never fork once they are loaded: FAISS, Polars and
+Numba hang or die in the child; helpers are spawned.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from contextlib import contextmanager
+from collections.abc import Iterator
+
+#: Libraries that must not be imported before `configure`.
+_POOLED = ("polars", "numba", "faiss", "onnxruntime")
+
+_kernel_lock = threading.Lock()
+
+
+def available_cores() -> int:
+    """Cores this process may run on (respects affinity, unlike os.cpu_count)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def configure(cores: int | None = None) -> dict[str, int]:
+    """Set the pool of each library from `KINPRINT_THREADS` or the cores at hand; return them by name.
+
+    One OpenMP and one ONNX Runtime thread per online request: two queries at once use two cores, and one
+    query is never slowed by a second pool fighting for them.  An already set variable wins.
+    Raises RuntimeError when a pooled library is imported already, because its size is then fixed.
+    """
+    loaded = [name for name in _POOLED if name in sys.modules]
+    if loaded:
+        raise RuntimeError(f"thread pools must be set before importing {', '.join(loaded)}")
+    cores = cores or int(os.environ.get("KINPRINT_THREADS") or available_cores())
+    os.environ.setdefault("POLARS_MAX_THREADS", str(cores))
+    os.environ.setdefault("NUMBA_NUM_THREADS", str(cores))
+    # The work queue ships with Numba on every platform; it wants one parallel kernel at a time, which
+    # `kernels` guarantees.  The other layers depend on what the machine happens to have.
+    os.environ.setdefault("NUMBA_THREADING_LAYER", "workqueue")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    return pool_sizes()
+
+
+def pool_sizes() -> dict[str, int]:
+    """Threads per library as configured."""
+    return {
+        "polars": int(os.environ.get("POLARS_MAX_THREADS", 0)),
+        "numba": int(os.environ.get("NUMBA_NUM_THREADS", 0)),
+        "openmp": int(os.environ.get("OMP_NUM_THREADS", 0)),
+    }
+
+
+@contextmanager
+def kernels() -> Iterator[None]:
+    """Hold the turn for parallel kernels: they use every core, so two at once gain nothing."""
+    with _kernel_lock:
+        yield
