@@ -33,12 +33,14 @@ from .unicode import (
     properties,
 )
 
-_PAD = 16
-"""Bytes that stay free behind a folded text, so that eight bytes may be read at any place in it."""
+_PAD = 80
+"""Bytes that stay free behind a folded text, so that kernels may read blocks of 64 that begin anywhere in it."""
 _ROOM = 96
 """Room for whatever one code point folds to: the longest mapping has 18 code points (U+FDFA)."""
-_SEGMENT = 256
-"""Code points of segment scratch; longer segments allocate their own."""
+SEGMENT = 256
+"""Code points of scratch to begin with; longer segments allocate their own."""
+BUFFER = 4096
+"""Bytes of a buffer to begin with; :func:`folded` replaces it by a larger one when a text needs it."""
 CHUNK = 64
 """Texts a thread takes at a time."""
 
@@ -141,10 +143,10 @@ def fold_text(
     scratch: NDArray[np.int32],
     collapse: bool,
 ) -> int:
-    """Fold ``data[start:end]`` into ``out`` and pad it with spaces behind; the folded length in bytes, or -1.
+    """Fold ``data[start:end]`` into ``out``; the folded length in bytes, or -1.
 
     With ``collapse`` each run of white space becomes one space and the ends are trimmed. -1 means that ``out`` is too
-    small (it needs at least ``end - start + 112`` bytes to begin with; mappings can lengthen a text by a factor of
+    small (it needs at least ``end - start + 176`` bytes to begin with; mappings can lengthen a text by a factor of
     11); nothing else can fail.
     """
     room = out.size - _PAD
@@ -178,16 +180,16 @@ def fold_text(
                     control = (
                         (x + np.uint64(0x7777777777777777)) & ~(x + np.uint64(0x7272727272727272)) & _HIGH
                     )  # 9 <= x <= 13
+                    x ^= (x ^ np.uint64(0x2020202020202020)) & ((control >> np.uint64(7)) * np.uint64(0xFF))
+                    blank |= control
                     before = blank << np.uint64(8)
                     if space:
                         before |= np.uint64(0x80)
-                    if (control | (blank & before)) != 0:
+                    if (blank & before) != 0:
                         for _ in range(8):
                             byte = np.uint8(x & np.uint64(0xFF))
                             x >>= np.uint64(8)
-                            white = byte == 0x20 or (9 <= byte <= 13)
-                            if white:
-                                byte = np.uint8(0x20)
+                            white = byte == 0x20
                             out[o] = byte
                             if not (white and space):
                                 o += 1
@@ -199,6 +201,20 @@ def fold_text(
             segment = max(o - 1, 0)
             last = 0
             continue
+        if not dirty:
+            # Code points that stay as they are, and that nothing before or after them can change.
+            copied = p
+            while p < end and data[p] >= 0x80:
+                cp, width = decode(data, p, end)
+                bits = properties(cp)
+                if (bits & (FOLDS | NOT_BOUNDARY)) != 0 or (bits & 15) == SPACE:
+                    break
+                segment = o
+                o = encode(cp, out, o)
+                p += width
+            if p > copied:
+                last = 0
+                continue
         cp, width = decode(data, p, end)
         p += width
         if o + _ROOM + (end - p) > room:
@@ -238,8 +254,6 @@ def fold_text(
             return -1
     if collapse and o > 0 and out[o - 1] == 0x20:
         o -= 1
-    for k in range(_PAD):
-        out[o + k] = 0x20
     return o
 
 
@@ -263,29 +277,38 @@ def folded(
     return buffer, length
 
 
+@kernel
+def _fold_chunk(
+    data: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    first: int,
+    last: int,
+    out: NDArray[np.uint8],
+    out_offsets: NDArray[np.int64],
+    write: bool,
+) -> None:
+    """Fold texts first .. last-1: to their places in ``out``, or only their lengths to ``out_offsets``."""
+    buffer = np.empty(BUFFER, np.uint8)
+    scratch = np.empty(SEGMENT, np.int32)
+    for i in range(first, last):
+        buffer, length = folded(data, offsets[i], offsets[i + 1], buffer, scratch, False)
+        if write:
+            out[out_offsets[i] : out_offsets[i + 1]] = buffer[:length]
+        else:
+            out_offsets[i + 1] = length
+
+
 @parallel_kernel
 def _fold(
-    data: NDArray[np.uint8], offsets: NDArray[np.int64]
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    data: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    out: NDArray[np.uint8],
+    out_offsets: NDArray[np.int64],
+    write: bool,
+) -> None:
     n = offsets.size - 1
-    out_offsets = np.zeros(n + 1, np.int64)
-    chunks = (n + CHUNK - 1) // CHUNK
-    for c in prange(chunks):
-        buffer = np.empty(4096, np.uint8)
-        scratch = np.empty(_SEGMENT, np.int32)
-        for i in range(c * CHUNK, min(n, (c + 1) * CHUNK)):
-            buffer, length = folded(data, offsets[i], offsets[i + 1], buffer, scratch, False)
-            out_offsets[i + 1] = length
-    for i in range(n):
-        out_offsets[i + 1] += out_offsets[i]
-    out = np.empty(out_offsets[n], np.uint8)
-    for c in prange(chunks):
-        buffer = np.empty(4096, np.uint8)
-        scratch = np.empty(_SEGMENT, np.int32)
-        for i in range(c * CHUNK, min(n, (c + 1) * CHUNK)):
-            buffer, length = folded(data, offsets[i], offsets[i + 1], buffer, scratch, False)
-            out[out_offsets[i] : out_offsets[i + 1]] = buffer[:length]
-    return out, out_offsets
+    for c in prange((n + CHUNK - 1) // CHUNK):
+        _fold_chunk(data, offsets, c * CHUNK, min(n, (c + 1) * CHUNK), out, out_offsets, write)
 
 
 def fold(
@@ -310,4 +333,10 @@ def fold(
         If the arrays are not in Arrow layout (see :func:`~kinprint.kernels.arrow.check_texts`).
     """
     check_texts(data, offsets)
-    return _fold(frozen(data), frozen(offsets))
+    data, offsets = frozen(data), frozen(offsets)
+    out_offsets = np.zeros(offsets.size, np.int64)
+    _fold(data, offsets, np.empty(0, np.uint8), out_offsets, False)
+    np.cumsum(out_offsets, out=out_offsets)
+    out = np.empty(out_offsets[-1], np.uint8)
+    _fold(data, offsets, out, out_offsets, True)
+    return out, out_offsets

@@ -68,6 +68,34 @@ def _store64(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
     return types.void(array, types.int64, types.uint64), codegen
 
 
+def _block_mask(test: Callable[[Any, Any, Callable[[int], Any]], Any]) -> Callable[..., Any]:
+    """An intrinsic body that puts a test of 64 bytes, as LLVM vector operations, into the bits of a uint64."""
+
+    def typer(typingctx: Any, array: Any, index: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            vector = ir.VectorType(ir.IntType(8), 64)
+            struct = context.make_array(signature.args[0])(context, builder, args[0])
+            pointer = builder.bitcast(builder.gep(struct.data, [args[1]]), vector.as_pointer())
+            block = builder.load(pointer)
+            block.align = 1
+            bits = test(builder, block, lambda byte: ir.Constant(vector, [byte] * 64))
+            return builder.bitcast(bits, ir.IntType(64))
+
+        return types.uint64(array, types.int64), codegen
+
+    return typer
+
+
+def _is_word(builder: Any, block: Any, splat: Callable[[int], Any]) -> Any:
+    letter = builder.icmp_unsigned("<", builder.sub(block, splat(0x61)), splat(26))
+    digit = builder.icmp_unsigned("<", builder.sub(block, splat(0x30)), splat(10))
+    return builder.or_(letter, digit)
+
+
+def _is_high(builder: Any, block: Any, splat: Callable[[int], Any]) -> Any:
+    return builder.icmp_unsigned(">=", block, splat(0x80))
+
+
 def _trailing_zeros(typingctx: Any, x: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
@@ -89,6 +117,10 @@ load64: Callable[[NDArray[np.uint8], int], np.uint64] = intrinsic(_load64)
 """Little-endian uint64 at byte ``i`` of a C-contiguous uint8 array; bytes i .. i+7 must exist."""
 store64: Callable[[NDArray[np.uint8], int, np.uint64], None] = intrinsic(_store64)
 """Write a uint64 little-endian at byte ``i``; bytes i .. i+7 must exist."""
+word_mask: Callable[[NDArray[np.uint8], int], np.uint64] = intrinsic(_block_mask(_is_word))
+"""Bit i set where byte ``p + i``, i < 64, is one of a-z 0-9; bytes p .. p+63 must exist."""
+high_mask: Callable[[NDArray[np.uint8], int], np.uint64] = intrinsic(_block_mask(_is_high))
+"""Bit i set where byte ``p + i``, i < 64, is not ASCII; bytes p .. p+63 must exist."""
 trailing_zeros: Callable[[np.uint64], int] = intrinsic(_trailing_zeros)
 """Number of trailing zero bits of a uint64 (64 for 0), int64."""
 multiply_fold: Callable[[np.uint64, np.uint64], np.uint64] = intrinsic(_multiply_fold)

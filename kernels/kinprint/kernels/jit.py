@@ -25,6 +25,12 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     return compiled
 
 
+def inlined(function: Callable[P, R]) -> Callable[P, R]:
+    """As :func:`kernel`, for the few lines that inner loops call for every code point: put into the caller's code."""
+    compiled: Callable[P, R] = numba.njit(nogil=True, cache=True, inline="always")(function)
+    return compiled
+
+
 def parallel_kernel(function: Callable[P, R]) -> Callable[P, R]:
     """As :func:`kernel`, with :data:`prange` loops spread over threads; no result may depend on their number."""
     compiled: Callable[P, R] = numba.njit(nogil=True, cache=True, parallel=True)(function)

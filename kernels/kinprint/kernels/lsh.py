@@ -107,6 +107,21 @@ def _keys(
         keys[i] = _band_key(signatures[ids[i]], band, rows)
 
 
+@kernel
+def _build_band(
+    signatures: NDArray[np.uint32],
+    present: NDArray[np.int32],
+    band: int,
+    rows: int,
+    keys: NDArray[np.uint64],
+    ids: NDArray[np.int32],
+) -> None:
+    for i in range(present.size):
+        keys[i] = _band_key(signatures[present[i]], band, rows)
+        ids[i] = present[i]
+    _sort(keys, ids)
+
+
 @parallel_kernel
 def _build(
     signatures: NDArray[np.uint32], present: NDArray[np.int32], bands: int, rows: int
@@ -115,10 +130,7 @@ def _build(
     keys = np.empty((bands, m), np.uint64)
     ids = np.empty((bands, m), np.int32)
     for band in prange(bands):
-        for i in range(m):
-            keys[band, i] = _band_key(signatures[present[i]], band, rows)
-            ids[band, i] = present[i]
-        _sort(keys[band], ids[band])
+        _build_band(signatures, present, band, rows, keys[band], ids[band])
     return keys, ids
 
 

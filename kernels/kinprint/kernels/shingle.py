@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrow import check_texts, frozen
-from .fold import CHUNK, folded
+from .fold import BUFFER, CHUNK, SEGMENT, folded
 from .hashing import (
     CODE_POINT_SHINGLE_1,
     CODE_POINT_SHINGLE_2,
@@ -27,9 +27,11 @@ from .hashing import (
     finalise,
     hash_bytes,
     hash_text,
+    high_mask,
     load64,
     multiply_fold,
     trailing_zeros,
+    word_mask,
 )
 from .jit import kernel, parallel_kernel, prange
 from .unicode import DIGIT, MARK, SPACELESS, SYMBOL, UPPER, WORD, code_class, decode
@@ -39,106 +41,103 @@ BLANK: Final = 1
 WHOLE_TEXT: Final = 2
 """Flag: too short for any shingle; its one shingle is a hash of the whole text."""
 
-_HIGH = np.uint64(0x8080808080808080)
-_LOW7 = np.uint64(0x7F7F7F7F7F7F7F7F)
-_WINDOW = np.uint64((1 << 63) - 1)
-_TAIL = np.uint64((1 << 42) - 1)
-
-
-@kernel
-def _not_word(x: np.uint64) -> np.uint64:
-    """High bit of each byte of ``x`` that is not one of a-z 0-9, the word characters of folded ASCII."""
-    y = x & _LOW7
-    letter = (y + np.uint64(0x1F1F1F1F1F1F1F1F)) & ~(y + np.uint64(0x0505050505050505))
-    digit = (y + np.uint64(0x5050505050505050)) & ~(y + np.uint64(0x4646464646464646))
-    return (~(letter | digit) | x) & _HIGH
+_FULL = np.uint64(0xFFFFFFFFFFFFFFFF)
+_ONE = np.uint64(1)
+_TAIL = np.uint64((1 << 63) - 1)
+_HEAD = np.uint64((1 << 42) - 1)
 
 
 @kernel
 def shingle_text(text: NDArray[np.uint8], length: int, out: NDArray[np.uint64]) -> tuple[int, int]:
-    """Hash the shingles of one folded text, white space collapsed, in the order in which they end.
+    """Hash the shingles of one folded text, white space collapsed.
 
-    ``text[:length]`` is what :func:`~kinprint.kernels.fold.fold_text` left, with spaces behind it; ``out`` needs
+    ``text[:length]`` is what :func:`~kinprint.kernels.fold.fold_text` left, with room behind it to read; ``out`` needs
     ``length // 2 + 2`` places. Returns (number of shingles, flags); repeated shingles are repeated.
+
+    64 bytes at a time become a mask of bytes that belong to words: by vector comparisons for ASCII, code point by
+    code point for the rest, which is where spaceless code points are seen as well. The edges in the mask are
+    the words, so that no word has to wait for the end of the one before it to be found.
     """
     if length == 0:
         return 0, BLANK
     m = 0
     words = 0
     spaceless = 0
+    spaceless_end = -1  # where the last spaceless code point ended
     previous = np.uint64(0)  # hash of the last word, and of the one before
     before = np.uint64(0)
     head = np.uint64(0)  # the last five spaceless code points, 21 bits each: two in head, three in tail
     tail = np.uint64(0)
-    follows_spaceless = False
-    p = 0
-    while p < length:
-        byte = text[p]
-        is_word = False
-        cp = 0
-        width = 1
-        if byte < 0x80:
-            is_word = (0x61 <= byte <= 0x7A) or (0x30 <= byte <= 0x39)
-        else:
-            cp, width = decode(text, p, length)
-            cls = code_class(cp)
-            is_word = cls == WORD or cls == DIGIT or cls == UPPER
-            if cls == SPACELESS or cls == SYMBOL or (cls == MARK and follows_spaceless):
-                follows_spaceless = True
-                p += width
-                spaceless += 1
-                head = ((head << np.uint64(21)) | (tail >> np.uint64(42))) & _TAIL
-                tail = ((tail << np.uint64(21)) | np.uint64(cp)) & _WINDOW
-                if spaceless >= 5:
-                    out[m] = finalise(
-                        multiply_fold(tail ^ CODE_POINT_SHINGLE_1, head ^ CODE_POINT_SHINGLE_2)
-                    )
-                    m += 1
-                continue
-        follows_spaceless = False
-        if not is_word:
-            p += width
-            continue
-        start = p
-        h = WORD_SEED
-        while True:
-            x = load64(text, p)
-            stop = _not_word(x)
-            if stop != 0:
-                break
-            h = multiply_fold(h ^ x, MULTIPLIER_1)
-            p += 8
-        # The text ends in spaces, so that a stop is always found.
-        k = trailing_zeros(stop) >> 3
-        if k > 0:
-            h = multiply_fold(
-                h ^ (x & (np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - 8 * k))), MULTIPLIER_1
-            )
-            p += k
-        if text[p] >= 0x80 and p < length:
-            # Not ASCII: walk to the end of the word, and hash it again as a whole.
-            while p < length:
-                byte = text[p]
-                if byte < 0x80:
-                    if not ((0x61 <= byte <= 0x7A) or (0x30 <= byte <= 0x39)):
-                        break
-                    p += 1
-                    continue
+    start = -1  # of the word that the mask is within
+    carry = np.uint64(0)  # the last bit of the mask before
+    spill = np.uint64(0)  # bits of the next mask, of a word's code point that straddles the edge
+    seen = 0  # bytes before this one are parts of code points already looked at
+    base = 0
+    while base <= length:
+        mask = word_mask(text, base)
+        other = high_mask(text, base)
+        if length - base < 64:
+            valid = (_ONE << np.uint64(length - base)) - _ONE
+            mask &= valid
+            other &= valid
+        if other != 0:
+            mask |= spill
+            spill = np.uint64(0)
+            if seen > base:
+                other &= _FULL << np.uint64(seen - base)
+            while other != 0:
+                k = trailing_zeros(other)
+                p = base + k
                 cp, width = decode(text, p, length)
+                bits = ((_ONE << np.uint64(width)) - _ONE) << np.uint64(k)
+                other &= ~bits
                 cls = code_class(cp)
-                if not (cls == WORD or cls == MARK or cls == DIGIT or cls == UPPER):
-                    break
-                p += width
-            h = hash_bytes(text, start, p)
-        else:
-            h ^= np.uint64(p - start) * MULTIPLIER_2
-        words += 1
-        if words >= 3:
-            v = multiply_fold(before ^ WORD_SHINGLE_1, previous ^ WORD_SHINGLE_2)
-            out[m] = finalise(multiply_fold(v ^ h, WORD_SHINGLE_3) + h)
-            m += 1
-        before = previous
-        previous = h
+                is_word = cls == WORD or cls == DIGIT or cls == UPPER
+                is_spaceless = cls == SPACELESS or cls == SYMBOL
+                if cls == MARK:
+                    is_spaceless = p == spaceless_end
+                    is_word = (carry if k == 0 else (mask >> np.uint64(k - 1)) & _ONE) != 0
+                if is_word:
+                    mask |= bits
+                if is_spaceless:
+                    spaceless_end = p + width
+                    spaceless += 1
+                    head = ((head << np.uint64(21)) | (tail >> np.uint64(42))) & _HEAD
+                    tail = ((tail << np.uint64(21)) | np.uint64(cp)) & _TAIL
+                    if spaceless >= 5:
+                        out[m] = finalise(multiply_fold(tail ^ CODE_POINT_SHINGLE_1, head ^ CODE_POINT_SHINGLE_2))
+                        m += 1
+                if k + width > 64:
+                    seen = p + width
+                    if is_word:
+                        spill = (_ONE << np.uint64(k + width - 64)) - _ONE
+        edges = mask ^ ((mask << _ONE) | carry)
+        carry = mask >> np.uint64(63)
+        while edges != 0:
+            p = base + trailing_zeros(edges)
+            edges &= edges - _ONE
+            if start < 0:
+                start = p
+                continue
+            # hash_bytes, without a branch on whether the word is longer than eight bytes.
+            n = p - start
+            if n <= 16:
+                x = load64(text, start) & (_FULL >> np.uint64(64 - 8 * min(n, 8)))
+                y = load64(text, start + 8) & (_FULL >> np.uint64(64 - 8 * max(n - 8, 1)))
+                h = multiply_fold(WORD_SEED ^ x, MULTIPLIER_1)
+                longer = multiply_fold(h ^ y, MULTIPLIER_1)
+                h = (longer if n > 8 else h) ^ (np.uint64(n) * MULTIPLIER_2)
+            else:
+                h = hash_bytes(text, start, p)
+            start = -1
+            words += 1
+            if words >= 3:
+                v = multiply_fold(before ^ WORD_SHINGLE_1, previous ^ WORD_SHINGLE_2)
+                out[m] = finalise(multiply_fold(v ^ h, WORD_SHINGLE_3) + h)
+                m += 1
+            before = previous
+            previous = h
+        base += 64
     if m > 0:
         return m, 0
     # At most two words and four spaceless code points, or none at all.
@@ -150,29 +149,6 @@ def shingle_text(text: NDArray[np.uint8], length: int, out: NDArray[np.uint64]) 
         w = multiply_fold(tail ^ CODE_POINT_SHINGLE_1, head ^ CODE_POINT_SHINGLE_2)
         out[0] = finalise(multiply_fold(v ^ np.uint64(words), w ^ WHOLE_TEXT_SEED))
     return 1, WHOLE_TEXT
-
-
-@parallel_kernel
-def _count(
-    data: NDArray[np.uint8], offsets: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    n = offsets.size - 1
-    indptr = np.zeros(n + 1, np.int64)
-    flags = np.zeros(n, np.uint8)
-    for c in prange((n + CHUNK - 1) // CHUNK):
-        buffer = np.empty(4096, np.uint8)
-        scratch = np.empty(256, np.int32)
-        hashes = np.empty(2048, np.uint64)
-        for i in range(c * CHUNK, min(n, (c + 1) * CHUNK)):
-            buffer, length = folded(data, offsets[i], offsets[i + 1], buffer, scratch, True)
-            if hashes.size < length // 2 + 2:
-                hashes = np.empty(length, np.uint64)
-            m, flag = shingle_text(buffer, length, hashes)
-            indptr[i + 1] = _sort_unique(hashes, m)
-            flags[i] = flag
-    for i in range(n):
-        indptr[i + 1] += indptr[i]
-    return indptr, flags
 
 
 @kernel
@@ -189,24 +165,59 @@ def _sort_unique(values: NDArray[np.uint64], m: int) -> int:
     return kept
 
 
+@kernel
+def _sets_chunk(
+    data: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    first: int,
+    last: int,
+    out: NDArray[np.uint64],
+    indptr: NDArray[np.int64],
+    flags: NDArray[np.uint8],
+    write: bool,
+) -> None:
+    """Sets of texts first .. last-1: to their places in ``out``, or only their sizes to ``indptr`` and their flags."""
+    buffer = np.empty(BUFFER, np.uint8)
+    scratch = np.empty(SEGMENT, np.int32)
+    hashes = np.empty(BUFFER // 2 + 2, np.uint64)
+    for i in range(first, last):
+        buffer, length = folded(data, offsets[i], offsets[i + 1], buffer, scratch, True)
+        if hashes.size < length // 2 + 2:
+            hashes = np.empty(length, np.uint64)
+        m, flag = shingle_text(buffer, length, hashes)
+        m = _sort_unique(hashes, m)
+        if write:
+            out[indptr[i] : indptr[i + 1]] = hashes[:m]
+        else:
+            indptr[i + 1] = m
+            flags[i] = flag
+
+
 @parallel_kernel
-def _fill(
-    data: NDArray[np.uint8], offsets: NDArray[np.int64], indptr: NDArray[np.int64]
-) -> NDArray[np.uint64]:
+def _sets(
+    data: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    out: NDArray[np.uint64],
+    indptr: NDArray[np.int64],
+    flags: NDArray[np.uint8],
+    write: bool,
+) -> None:
     n = offsets.size - 1
-    out = np.empty(indptr[n], np.uint64)
     for c in prange((n + CHUNK - 1) // CHUNK):
-        buffer = np.empty(4096, np.uint8)
-        scratch = np.empty(256, np.int32)
-        hashes = np.empty(2048, np.uint64)
-        for i in range(c * CHUNK, min(n, (c + 1) * CHUNK)):
-            buffer, length = folded(data, offsets[i], offsets[i + 1], buffer, scratch, True)
-            if hashes.size < length // 2 + 2:
-                hashes = np.empty(length, np.uint64)
-            m, _ = shingle_text(buffer, length, hashes)
-            m = _sort_unique(hashes, m)
-            out[indptr[i] : indptr[i] + m] = hashes[:m]
-    return out
+        _sets_chunk(data, offsets, c * CHUNK, min(n, (c + 1) * CHUNK), out, indptr, flags, write)
+
+
+@kernel
+def _text_hashes_chunk(
+    data: NDArray[np.uint8], offsets: NDArray[np.int64], first: int, last: int, out: NDArray[np.uint64]
+) -> None:
+    buffer = np.empty(BUFFER, np.uint8)
+    scratch = np.empty(SEGMENT, np.int32)
+    for i in range(first, last):
+        buffer, length = folded(data, offsets[i], offsets[i + 1], buffer, scratch, True)
+        a, b = hash_text(buffer, length)
+        out[i, 0] = a
+        out[i, 1] = b
 
 
 @parallel_kernel
@@ -214,13 +225,7 @@ def _text_hashes(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray
     n = offsets.size - 1
     out = np.empty((n, 2), np.uint64)
     for c in prange((n + CHUNK - 1) // CHUNK):
-        buffer = np.empty(4096, np.uint8)
-        scratch = np.empty(256, np.int32)
-        for i in range(c * CHUNK, min(n, (c + 1) * CHUNK)):
-            buffer, length = folded(data, offsets[i], offsets[i + 1], buffer, scratch, True)
-            first, second = hash_text(buffer, length)
-            out[i, 0] = first
-            out[i, 1] = second
+        _text_hashes_chunk(data, offsets, c * CHUNK, min(n, (c + 1) * CHUNK), out)
     return out
 
 
@@ -250,8 +255,13 @@ def shingle_sets(
     """
     check_texts(data, offsets)
     data, offsets = frozen(data), frozen(offsets)
-    indptr, flags = _count(data, offsets)
-    return _fill(data, offsets, indptr), indptr, flags
+    indptr = np.zeros(offsets.size, np.int64)
+    flags = np.empty(offsets.size - 1, np.uint8)
+    _sets(data, offsets, np.empty(0, np.uint64), indptr, flags, False)
+    np.cumsum(indptr, out=indptr)
+    hashes = np.empty(indptr[-1], np.uint64)
+    _sets(data, offsets, hashes, indptr, flags, True)
+    return hashes, indptr, flags
 
 
 def text_hashes(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.uint64]:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrow import check_texts, frozen
-from .fold import CHUNK, folded
+from .fold import BUFFER, CHUNK, SEGMENT, folded
 from .hashing import MULTIPLIER_1, MULTIPLIER_2, MULTIPLIER_3, finalise, hash_text
 from .hashing import SEED as SEED
 from .jit import kernel, parallel_kernel, prange
@@ -59,8 +59,8 @@ def sketch_shingles(hashes: NDArray[np.uint64], m: int, slots: NDArray[np.uint32
         return
     for t in range(m):
         h = hashes[t]
-        j = np.int64(h >> np.uint64(57))
-        slots[j] = min(slots[j], np.uint32(np.uint32(h) >> np.uint32(6)))
+        b = h >> np.uint64(57)  # unsigned: an index that Numba need not check for below zero
+        slots[b] = min(slots[b], np.uint32(np.uint32(h) >> np.uint32(6)))
     for r in range(1, _ROUNDS):
         empty = 0
         for j in range(SLOTS):
@@ -73,8 +73,8 @@ def sketch_shingles(hashes: NDArray[np.uint64], m: int, slots: NDArray[np.uint32
             h = (hashes[t] ^ seed) * MULTIPLIER_1
             h ^= h >> np.uint64(32)
             h *= MULTIPLIER_3
-            j = np.int64(h >> np.uint64(57))
-            slots[j] = min(slots[j], np.uint32(base | (np.uint32(h) >> np.uint32(6))))
+            b = h >> np.uint64(57)
+            slots[b] = min(slots[b], np.uint32(base | (np.uint32(h) >> np.uint32(6))))
     base = np.uint32(_ROUNDS << 26)
     for j in range(SLOTS):
         if slots[j] == EMPTY:
@@ -86,31 +86,45 @@ def sketch_shingles(hashes: NDArray[np.uint64], m: int, slots: NDArray[np.uint32
             slots[j] = least
 
 
+@kernel
+def _sketch_chunk(
+    data: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    first: int,
+    last: int,
+    signatures: NDArray[np.uint32],
+    text_hashes: NDArray[np.uint64],
+    sizes: NDArray[np.int32],
+    flags: NDArray[np.uint8],
+) -> None:
+    buffer = np.empty(BUFFER, np.uint8)
+    scratch = np.empty(SEGMENT, np.int32)
+    hashes = np.empty(BUFFER // 2 + 2, np.uint64)
+    for i in range(first, last):
+        buffer, length = folded(data, offsets[i], offsets[i + 1], buffer, scratch, True)
+        if hashes.size < length // 2 + 2:
+            hashes = np.empty(length, np.uint64)
+        a, b = hash_text(buffer, length)
+        text_hashes[i, 0] = a
+        text_hashes[i, 1] = b
+        m, flag = shingle_text(buffer, length, hashes)
+        sketch_shingles(hashes, m, signatures[i])
+        sizes[i] = m
+        flags[i] = flag
+
+
 @parallel_kernel
 def _sketch(
     data: NDArray[np.uint8], offsets: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint64], NDArray[np.int32], NDArray[np.uint8]]:
     n = offsets.size - 1
     signatures = np.empty((n, SLOTS), np.uint32)
-    hashes_of_texts = np.empty((n, 2), np.uint64)
+    text_hashes = np.empty((n, 2), np.uint64)
     sizes = np.empty(n, np.int32)
     flags = np.empty(n, np.uint8)
     for c in prange((n + CHUNK - 1) // CHUNK):
-        buffer = np.empty(4096, np.uint8)
-        scratch = np.empty(256, np.int32)
-        hashes = np.empty(2048, np.uint64)
-        for i in range(c * CHUNK, min(n, (c + 1) * CHUNK)):
-            buffer, length = folded(data, offsets[i], offsets[i + 1], buffer, scratch, True)
-            if hashes.size < length // 2 + 2:
-                hashes = np.empty(length, np.uint64)
-            first, second = hash_text(buffer, length)
-            hashes_of_texts[i, 0] = first
-            hashes_of_texts[i, 1] = second
-            m, flag = shingle_text(buffer, length, hashes)
-            sketch_shingles(hashes, m, signatures[i])
-            sizes[i] = m
-            flags[i] = flag
-    return signatures, hashes_of_texts, sizes, flags
+        _sketch_chunk(data, offsets, c * CHUNK, min(n, (c + 1) * CHUNK), signatures, text_hashes, sizes, flags)
+    return signatures, text_hashes, sizes, flags
 
 
 def sketch(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Sketches:

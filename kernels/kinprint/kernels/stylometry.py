@@ -120,7 +120,6 @@ TTR_WORDS: Final = 100
 _M1 = np.uint64(0x9E3779B97F4A7C15)
 _M2 = np.uint64(0xBF58476D1CE4E5B9)
 _M3 = np.uint64(0x94D049BB133111EB)
-_U0 = np.uint64(0)
 _S29 = np.uint64(29)
 _S32 = np.uint64(32)
 # Most text is ASCII, which has no marks and no ignorable code points.

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import kernel
+from .jit import inlined, kernel
 
 UNICODE_VERSION: Final = "18.0.0"
 """Version of the Unicode Character Database behind every table."""
@@ -79,13 +79,13 @@ PAIR_VALUES: Final = _tables["pair_values"]
 del _tables
 
 
-@kernel
+@inlined
 def properties(cp: int) -> int:
     """Property bits of a code point (see :data:`PROPS_BLOCKS`); ``cp`` in [0, 0x10FFFF]."""
     return int(PROPS_BLOCKS[PROPS_INDEX[cp >> 7], cp & 127])
 
 
-@kernel
+@inlined
 def code_class(cp: int) -> np.uint8:
     """Class of a code point, one of :data:`SPACE` ... :data:`UPPER`, as uint8; ``cp`` in [0, 0x10FFFF]."""
     return np.uint8(PROPS_BLOCKS[PROPS_INDEX[cp >> 7], cp & 127] & 15)
@@ -97,7 +97,7 @@ def combining_class(cp: int) -> int:
     return int(PROPS_BLOCKS[PROPS_INDEX[cp >> 7], cp & 127] >> 8)
 
 
-@kernel
+@inlined
 def decode(data: NDArray[np.uint8], i: int, end: int) -> tuple[int, int]:
     """Decode the UTF-8 code point that starts at byte ``i`` of ``data`` (uint8[]).
 
@@ -125,7 +125,7 @@ def decode(data: NDArray[np.uint8], i: int, end: int) -> tuple[int, int]:
     return 0xFFFD, 1
 
 
-@kernel
+@inlined
 def encode(cp: int, out: NDArray[np.uint8], o: int) -> int:
     """Write ``cp`` as UTF-8 to ``out`` (uint8[]) at ``o``; returns the place after it. Needs 4 bytes of room."""
     if cp < 0x80:

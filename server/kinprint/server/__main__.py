@@ -9,12 +9,14 @@ import argparse
 import asyncio
 import json
 import logging
+import logging.handlers
 import os
 import sys
 from pathlib import Path
 
 EXIT_FAILED = 1
 EXIT_HELD = 3
+_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -29,7 +31,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--lazy-model", action="store_true", help="load the model at its first use")
     serve.add_argument("--exit-with-stdin", action="store_true", help="end when standard input closes")
     serve.add_argument("--drain-seconds", type=float, default=30.0, help="time for calls to finish on SIGTERM")
-    model = commands.add_parser("model", help="the default embedding model").add_subparsers(dest="action", required=True)
+    model = commands.add_parser("model", help="the default embedding model").add_subparsers(
+        dest="action", required=True
+    )
     build = model.add_parser("build", help="build it once, in the user's cache")
     build.add_argument("--out", type=Path, metavar="DIR", help="another directory")
     build.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -66,6 +70,10 @@ def _serve(arguments: argparse.Namespace) -> int:
     except (DataFormatError, OSError) as error:
         print(f"error: cannot use {arguments.data}: {error}", file=sys.stderr)
         return EXIT_FAILED
+    # Beside the data too: an embedded server's standard error is nobody's to read.
+    log = logging.handlers.RotatingFileHandler(arguments.data / "server.log", maxBytes=4 << 20, backupCount=2)
+    log.setFormatter(logging.Formatter(_LOG_FORMAT))
+    logging.getLogger().addHandler(log)
     try:
         asyncio.run(serve(config, lock))
     except (StartFailed, Failure, FormatTooNew, RecordDamaged, RecordBusy, OSError) as error:
@@ -108,7 +116,7 @@ def main() -> int:
     arguments = _parser().parse_args()
     logging.basicConfig(
         level=os.environ.get("KINPRINT_LOG", "INFO").upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        format=_LOG_FORMAT,
         stream=sys.stderr,
     )
     return _serve(arguments) if arguments.command == "serve" else _model(arguments)

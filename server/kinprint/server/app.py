@@ -22,7 +22,6 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-
 from kinprint.kernels import stylometry
 from kinprint.kernels.warm import warm
 from kinprint.server import threads

@@ -13,18 +13,19 @@ from typing import TypeVar
 
 from kinprint.server.config import ServerConfig
 from kinprint.server.embed import (
+    EmbeddingSpace,
     EmbedService,
     ModelDirectoryError,
     OnnxEmbedder,
     WeightsError,
     build_default_model,
     default_model_directory,
-    load_background,
+    load_space,
 )
 from kinprint.server.embed.build import is_built
 from kinprint.server.failures import ChannelUnavailable
 from kinprint.server.pipeline.catalog import Catalog
-from kinprint.server.pipeline.corpus import Corpus, EmbeddingSpace
+from kinprint.server.pipeline.corpus import Corpus
 from kinprint.server.pipeline.ingest import Writer
 
 logger = logging.getLogger(__name__)
@@ -59,9 +60,9 @@ class ModelHolder:
 
     def load(self) -> tuple[OnnxEmbedder, EmbeddingSpace]:
         """Load the model (building the default one when it is missing); for a worker thread."""
-        embedder = OnnxEmbedder(self._directory(), threads=1)
-        background = load_background(embedder)
-        return embedder, EmbeddingSpace(embedder.digest, background)
+        # Sentences are short; a longer one is a group of sentences of a very long text.
+        embedder = OnnxEmbedder(self._directory(), threads=1, max_windows=2)
+        return embedder, load_space(embedder)
 
     def adopt(self, embedder: OnnxEmbedder, space: EmbeddingSpace) -> None:
         """Take a loaded model; from the event loop."""

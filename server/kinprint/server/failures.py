@@ -7,7 +7,7 @@ and documented in proto/, the message says what to do.
 from __future__ import annotations
 
 
-class Failure(Exception):
+class Failure(Exception):  # noqa: N818  (what a caller is told, not a bug)
     """Base of every failure that a caller is told about."""
 
     reason = "INTERNAL"

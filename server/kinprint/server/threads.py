@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 #: Libraries that must not be imported before `configure`.
 _POOLED = ("polars", "numba", "faiss", "onnxruntime")

@@ -29,6 +29,7 @@ from kinprint.client.types import (
     SearchQuery,
     SearchResult,
     SemanticEvidence,
+    SentenceMatch,
     ServerInfo,
     Span,
     StyleEvidence,
@@ -245,14 +246,25 @@ def semantic_from_proto(message: Any) -> SemanticEvidence:
     """Evidence of saying the same."""
     return SemanticEvidence(
         cosine=message.cosine,
-        centred_cosine=message.centred_cosine,
+        alignment=message.alignment,
         background_mean=message.background_mean,
         background_sd=message.background_sd,
         z=message.z,
         query_language=_optional(message, "query_language"),
         match_language=_optional(message, "match_language"),
         truncated=message.truncated,
-        aligned_cosine=_optional(message, "aligned_cosine"),
+        query_sentences=message.query_sentences,
+        match_sentences=message.match_sentences,
+        sentences=tuple(
+            SentenceMatch(
+                query_start=pair.query_start,
+                query_end=pair.query_end,
+                match_start=pair.match_start,
+                match_end=pair.match_end,
+                cosine=pair.cosine,
+            )
+            for pair in message.sentences
+        ),
     )
 
 

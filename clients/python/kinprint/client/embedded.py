@@ -31,7 +31,8 @@ _LOG_TAIL = 4000
 def read_lock(directory: Path) -> dict[str, Any] | None:
     """What `<directory>/LOCK` says, None when there is none or it is being written."""
     try:
-        lock = json.loads((directory / "LOCK").read_text(encoding="utf-8"))
+        # The first line counts: a rewrite may leave the end of a longer text for a moment.
+        lock = json.loads((directory / "LOCK").read_text(encoding="utf-8").partition("\n")[0])
     except (OSError, ValueError):
         return None
     return lock if isinstance(lock, dict) else None
@@ -164,14 +165,16 @@ class EmbeddedServer:
         self._stop()
         if code == _HELD:
             return
-        if "No module named" in text:
-            missing = text.rsplit("No module named", 1)[1].strip().strip("'\"").split("'")[0]
+        lines = text.splitlines() or [""]
+        if "No module named" in lines[-1]:
+            missing = lines[-1].rsplit("No module named", 1)[1].strip().strip("'\"")
             raise EmbeddedServerError(
                 f"opening a directory needs the server, and {missing} is not installed: "
                 "pip install 'kinprint[server]'"
             )
-        last = "; ".join(line.strip() for line in text.strip().splitlines()[-3:])
-        raise EmbeddedServerError(f"the server for {self.directory} exited with code {code}: {last}")
+        told = [line for line in lines if line.startswith("error:")] or lines[-1:]
+        detail = "; ".join(line.strip().removeprefix("error: ") for line in told)
+        raise EmbeddedServerError(f"the server for {self.directory} exited with code {code}: {detail}")
 
     def _log_tail(self) -> str:
         if self._log is None:

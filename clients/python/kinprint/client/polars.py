@@ -370,7 +370,7 @@ def scan_search(
     on_error: Literal["raise", "row"] = "raise",
     batch_rows: int = 1000,
 ) -> pl.LazyFrame:
-    """Search for every row of a frame; a LazyFrame with one row a hit (`HIT_SCHEMA`), in the order of the rows.
+    """Search for every row of a frame; a LazyFrame with one row a hit (`HIT_SCHEMA`), in the order of rows.
 
     Args:
         client: from `connect`; it must stay open until the frame was collected.

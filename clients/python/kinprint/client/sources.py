@@ -211,10 +211,7 @@ class FileReader:
         csv.field_size_limit(max(csv.field_size_limit(), _FIELD_BYTES))
         with open_binary(path) as binary:
             # Bytes that are not UTF-8 become lone surrogates, which cost their row and no other.
-            text = io.TextIOWrapper(binary, encoding="utf-8", errors="surrogateescape", newline="")
-            if (first := text.read(1)) != "\ufeff":
-                text.seek(0)
-            del first
+            text = io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline="")
             reader = csv.reader(text, delimiter=delimiter, strict=True)
             try:
                 header = next(reader, None)

@@ -99,18 +99,31 @@ class CopyEvidence:
 
 
 @dataclass(frozen=True, slots=True)
-class SemanticEvidence:
-    """Evidence of saying the same thing; the score is `centred_cosine`."""
+class SentenceMatch:
+    """A sentence of the query and one of the match, each the other's nearest; half-open, in code points."""
 
+    query_start: int
+    query_end: int
+    match_start: int
+    match_end: int
     cosine: float
-    centred_cosine: float
+
+
+@dataclass(frozen=True, slots=True)
+class SemanticEvidence:
+    """Evidence of saying the same thing; the score is `alignment`."""
+
+    alignment: float
+    cosine: float
     background_mean: float
     background_sd: float
     z: float
     query_language: str | None
     match_language: str | None
     truncated: bool
-    aligned_cosine: float | None
+    query_sentences: int
+    match_sentences: int
+    sentences: tuple[SentenceMatch, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,27 +142,45 @@ class CopyEvidence(_message.Message):
     spans_omitted: int
     def __init__(self, jaccard: _Optional[float] = ..., containment_query: _Optional[float] = ..., containment_match: _Optional[float] = ..., shared_shingles: _Optional[int] = ..., query_shingles: _Optional[int] = ..., match_shingles: _Optional[int] = ..., identical: bool = ..., query_is_one_shingle: bool = ..., spans: _Optional[_Iterable[_Union[Span, _Mapping]]] = ..., spans_omitted: _Optional[int] = ...) -> None: ...
 
-class SemanticEvidence(_message.Message):
-    __slots__ = ("cosine", "centred_cosine", "background_mean", "background_sd", "z", "query_language", "match_language", "truncated", "aligned_cosine")
+class SentenceMatch(_message.Message):
+    __slots__ = ("query_start", "query_end", "match_start", "match_end", "cosine")
+    QUERY_START_FIELD_NUMBER: _ClassVar[int]
+    QUERY_END_FIELD_NUMBER: _ClassVar[int]
+    MATCH_START_FIELD_NUMBER: _ClassVar[int]
+    MATCH_END_FIELD_NUMBER: _ClassVar[int]
     COSINE_FIELD_NUMBER: _ClassVar[int]
-    CENTRED_COSINE_FIELD_NUMBER: _ClassVar[int]
+    query_start: int
+    query_end: int
+    match_start: int
+    match_end: int
+    cosine: float
+    def __init__(self, query_start: _Optional[int] = ..., query_end: _Optional[int] = ..., match_start: _Optional[int] = ..., match_end: _Optional[int] = ..., cosine: _Optional[float] = ...) -> None: ...
+
+class SemanticEvidence(_message.Message):
+    __slots__ = ("alignment", "cosine", "background_mean", "background_sd", "z", "query_language", "match_language", "truncated", "query_sentences", "match_sentences", "sentences")
+    ALIGNMENT_FIELD_NUMBER: _ClassVar[int]
+    COSINE_FIELD_NUMBER: _ClassVar[int]
     BACKGROUND_MEAN_FIELD_NUMBER: _ClassVar[int]
     BACKGROUND_SD_FIELD_NUMBER: _ClassVar[int]
     Z_FIELD_NUMBER: _ClassVar[int]
     QUERY_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     MATCH_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     TRUNCATED_FIELD_NUMBER: _ClassVar[int]
-    ALIGNED_COSINE_FIELD_NUMBER: _ClassVar[int]
+    QUERY_SENTENCES_FIELD_NUMBER: _ClassVar[int]
+    MATCH_SENTENCES_FIELD_NUMBER: _ClassVar[int]
+    SENTENCES_FIELD_NUMBER: _ClassVar[int]
+    alignment: float
     cosine: float
-    centred_cosine: float
     background_mean: float
     background_sd: float
     z: float
     query_language: str
     match_language: str
     truncated: bool
-    aligned_cosine: float
-    def __init__(self, cosine: _Optional[float] = ..., centred_cosine: _Optional[float] = ..., background_mean: _Optional[float] = ..., background_sd: _Optional[float] = ..., z: _Optional[float] = ..., query_language: _Optional[str] = ..., match_language: _Optional[str] = ..., truncated: bool = ..., aligned_cosine: _Optional[float] = ...) -> None: ...
+    query_sentences: int
+    match_sentences: int
+    sentences: _containers.RepeatedCompositeFieldContainer[SentenceMatch]
+    def __init__(self, alignment: _Optional[float] = ..., cosine: _Optional[float] = ..., background_mean: _Optional[float] = ..., background_sd: _Optional[float] = ..., z: _Optional[float] = ..., query_language: _Optional[str] = ..., match_language: _Optional[str] = ..., truncated: bool = ..., query_sentences: _Optional[int] = ..., match_sentences: _Optional[int] = ..., sentences: _Optional[_Iterable[_Union[SentenceMatch, _Mapping]]] = ...) -> None: ...
 
 class StyleTrait(_message.Message):
     __slots__ = ("name", "query_value", "match_value")

@@ -33,32 +33,32 @@ def _trim(text: bytes, start: int, end: int) -> tuple[int, int]:
     return start, start + len(kept.encode())
 
 
-def measure(chars: str) -> tuple[int, int, int]:
-    """Weight, words and spaceless code points of a stretch by itself."""
-    weight = words = spaceless = 0
-    kind = "separator"
-    for char in chars:
+def _kinds(text: str) -> list[str]:
+    """Kind of every code point of a text; a mark has the kind of what it follows."""
+    kinds: list[str] = []
+    for char in text:
         cls = code_class(ord(char))
-        if cls != unicode.MARK:
-            if cls in _WORD_CLASSES:
-                words += kind != "word"
-                kind = "word"
-            else:
-                kind = "spaceless" if cls in (unicode.SPACELESS, unicode.SYMBOL) else "separator"
-        if kind == "spaceless":
-            spaceless += 1
-        weight += 3 if kind == "spaceless" else 1
-    return weight, words, spaceless
+        if cls == unicode.MARK:
+            kinds.append(kinds[-1] if kinds else "separator")
+        elif cls in _WORD_CLASSES:
+            kinds.append("word")
+        else:
+            kinds.append("spaceless" if cls in (unicode.SPACELESS, unicode.SYMBOL) else "separator")
+    return kinds
 
 
 def shared_spans(a: str, b: str, min_weight: int = 24) -> list[tuple[int, int, int, int]]:
     """Byte-exact stretches shared by two texts, longest first."""
     x, y = a.encode(), b.encode()
     raw = {(s, e, o) for s, e, o in _maximal(x, y)} | {(o, o + e - s, s) for s, e, o in _maximal(y, x)}
+    kinds = _kinds(a)
     spans = set()
     for start, end, other in raw:
         first, last = _trim(x, start, end)
-        weight, words, spaceless = measure(x[first:last].decode())
+        inner = kinds[len(x[:first].decode()) : len(x[:last].decode())]
+        spaceless = inner.count("spaceless")
+        weight = len(inner) + 2 * spaceless
+        words = sum(k == "word" and (i == 0 or inner[i - 1] != "word") for i, k in enumerate(inner))
         if weight >= min_weight and (words >= 3 or spaceless >= 5):
             spans.add((first, last, other + first - start, other + last - start))
     kept = [

@@ -4,7 +4,7 @@ One vector per text cannot say: two reports of one event in one language lie clo
 and its translation. Sentence by sentence the two cases part: a translation has a counterpart for nearly every
 sentence, another report only for some. Sentences pair up when each is the other's nearest (as in bitext
 mining, Artetxe and Schwenk, ACL 2019), after what marks their language has been removed
-(`Background.remove_language`).
+(`EmbeddingSpace.neutral`).
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ class Alignment:
     """Two texts' paired sentences.
 
     Attributes:
-        score: twice the sum of the pairs' cosines over the number of sentences in both texts, at most 1. A
-            sentence without a partner counts 0, so it falls when sentences were merged, split or left out.
+        score: twice the sum of the pairs' cosines over the number of sentences in both texts, at most 1; the
+            second text counts at most twice the sentences of the first, so that a short query is not drowned
+            by a long answer that says it. A sentence without a partner counts 0, so the score falls when
+            sentences were merged, split or left out.
         pairs: in the order of the first text.
     """
 
@@ -41,10 +43,11 @@ class Alignment:
 def align(left: NDArray[np.float32], right: NDArray[np.float32]) -> Alignment:
     """Pair the sentences of two texts that are each other's nearest.
 
-    Symmetric: `align(a, b).score == align(b, a).score` (equal cosines go to the earlier sentence).
+    Symmetric between texts of which neither has more than twice the sentences of the other (equal cosines
+    go to the earlier sentence).
 
     Args:
-        left: unit vectors float32 [n, dim], from `embed_sentences` through `Background.remove_language`.
+        left: the query: unit vectors float32 [n, dim], from `EmbeddingSpace.neutral`.
         right: the same of the other text, [m, dim].
 
     Returns:
@@ -56,8 +59,7 @@ def align(left: NDArray[np.float32], right: NDArray[np.float32]) -> Alignment:
     nearest_right = cosines.argmax(axis=1)
     nearest_left = cosines.argmax(axis=0)
     pairs = tuple(
-        SentencePair(i, int(j), float(cosines[i, j]))
-        for i, j in enumerate(nearest_right)
-        if nearest_left[j] == i
+        SentencePair(i, int(j), float(cosines[i, j])) for i, j in enumerate(nearest_right) if nearest_left[j] == i
     )
-    return Alignment(2.0 * sum(pair.cosine for pair in pairs) / (len(left) + len(right)), pairs)
+    counted = len(left) + min(len(right), 2 * len(left))
+    return Alignment(2.0 * sum(pair.cosine for pair in pairs) / counted, pairs)

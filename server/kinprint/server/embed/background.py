@@ -11,27 +11,14 @@ short passages on everyday topics in 16 languages, written for this purpose.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import tempfile
-import zipfile
 from dataclasses import dataclass, replace
 from importlib import resources
-from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from kinprint.server.embed.build import cache_directory
-from kinprint.server.embed.protocol import Embedder
-from kinprint.server.embed.sentences import sentence_spans
 from numpy.typing import NDArray
 
-_FORMAT = 2
 _SMALLEST_SPREAD = 1e-6
-
-Unit = Literal["passage", "sentence"]
-"""What one vector stands for: a whole passage, or one sentence of it. Their means differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +64,7 @@ class Background:
 
         Cosines of the results compare texts across languages on the footing of texts in one language.
         """
-        moved = vectors - self.mean
-        return _unit_rows(np.asarray(moved - (moved @ self.language_basis.T) @ self.language_basis))
+        return remove_directions(vectors, self.mean, self.language_basis)
 
     def standardise(self, cosines: NDArray[np.float32], *, neutral: bool = False) -> NDArray[np.float32]:
         """Cosines in standard deviations above those of unrelated texts, same shape.
@@ -103,6 +89,18 @@ def centre(vectors: NDArray[np.float32], mean: NDArray[np.float32]) -> NDArray[n
         Unit vectors, float32 [..., dim]; a vector equal to the mean becomes zero, similar to nothing.
     """
     return _unit_rows(vectors - mean)
+
+
+def remove_directions(
+    vectors: NDArray[np.floating], mean: NDArray[np.float32], basis: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Subtract `mean` [dim] and what lies in the span of `basis` [k, dim], orthonormal.
+
+    Returns:
+        Unit vectors, float32 [..., dim].
+    """
+    moved = vectors - mean
+    return _unit_rows(np.asarray(moved - (moved @ basis.T) @ basis))
 
 
 def _unit_rows(moved: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -163,87 +161,3 @@ def measure_background(passages: list[BackgroundPassage], vectors: NDArray[np.fl
 
 def _cosines(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(vectors @ vectors.T, dtype=np.float64)
-
-
-def load_background(embedder: Embedder, cache: Path | None = None, *, unit: Unit = "passage") -> Background:
-    """The background of a model: measured once (some seconds), then read from the cache.
-
-    Args:
-        embedder: the model; its digest names the cached file.
-        cache: directory for the file; `backgrounds` in Kinprint's cache if None.
-        unit: what the vectors to be compared stand for, whole texts or single sentences.
-
-    Raises:
-        OSError: the cache cannot be written.
-    """
-    directory = cache_directory() / "backgrounds" if cache is None else Path(cache)
-    stamp = _stamp()
-    path = directory / f"{embedder.digest[:32]}-{unit}.npz"
-    cached = _read(path, stamp, embedder.dim)
-    if cached is not None:
-        return cached
-    passages = background_passages()
-    if unit == "sentence":
-        passages = [
-            replace(passage, text=passage.text[start:stop])
-            for passage in passages
-            for start, stop in sentence_spans(passage.text)
-        ]
-    background = measure_background(passages, embedder.embed_passages([passage.text for passage in passages]))
-    _write(path, stamp, background)
-    return background
-
-
-def _stamp() -> NDArray[np.uint8]:
-    """Names the passages and this file's format: a change of either makes cached files stale."""
-    texts = resources.files("kinprint.server.embed").joinpath("background_texts.json").read_bytes()
-    return np.frombuffer(hashlib.sha256(bytes([_FORMAT]) + texts).digest(), np.uint8)
-
-
-def _read(path: Path, stamp: NDArray[np.uint8], dim: int) -> Background | None:
-    """The cached background; None if there is none, or it is damaged or stale and must be measured again."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if not np.array_equal(arrays["stamp"], stamp) or arrays["mean"].shape != (dim,):
-                return None
-            centred_mean, centred_sd, neutral_mean, neutral_sd = arrays["statistics"].tolist()
-            return Background(
-                mean=arrays["mean"],
-                language_means=dict(zip(arrays["languages"].tolist(), arrays["language_means"], strict=True)),
-                unrelated_mean=centred_mean,
-                unrelated_sd=centred_sd,
-                neutral_unrelated_mean=neutral_mean,
-                neutral_unrelated_sd=neutral_sd,
-                language_basis=arrays["language_basis"],
-                texts=int(arrays["texts"]),
-            )
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
-        return None
-
-
-def _write(path: Path, stamp: NDArray[np.uint8], background: Background) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".npz.unfinished")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(
-                file,
-                stamp=stamp,
-                mean=background.mean,
-                languages=np.array(list(background.language_means)),
-                language_means=np.stack(list(background.language_means.values())),
-                language_basis=background.language_basis,
-                statistics=np.array(
-                    [
-                        background.unrelated_mean,
-                        background.unrelated_sd,
-                        background.neutral_unrelated_mean,
-                        background.neutral_unrelated_sd,
-                    ]
-                ),
-                texts=np.array(background.texts),
-            )
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise

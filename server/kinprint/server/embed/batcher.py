@@ -57,10 +57,10 @@ class Embedded:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EmbeddedBatch:
-    """Many texts' answer: vectors float32 [n, dim] in the order given, and how many texts were cut."""
+    """Many texts' answer: vectors float32 [n, dim] in the order given, and which texts were cut, bool [n]."""
 
     vectors: NDArray[np.float32]
-    cut: int
+    cut: NDArray[np.bool_]
 
 
 @dataclass(slots=True, eq=False)
@@ -80,16 +80,14 @@ class EmbedService:
     Args:
         embedder: thread-safe.
         workers: threads, at least 1.
-        max_queries: most searches that may wait for a worker; one more fails at once.
+        max_queries: most sentences of searches that may wait for a worker; one more fails at once.
         max_bulk: most bulk texts that may wait or run; more wait for their turn.
 
     Raises:
         ValueError: a number below 1.
     """
 
-    def __init__(
-        self, embedder: Embedder, workers: int = 1, *, max_queries: int = 256, max_bulk: int = 64
-    ) -> None:
+    def __init__(self, embedder: Embedder, workers: int = 1, *, max_queries: int = 4096, max_bulk: int = 64) -> None:
         if workers < 1 or max_queries < 1 or max_bulk < 1:
             raise ValueError("workers, max_queries and max_bulk must be at least 1")
         self._embedder = embedder
@@ -136,40 +134,60 @@ class EmbedService:
     ) -> None:
         await self.close()
 
-    async def embed_query(self, text: str) -> tuple[NDArray[np.float32], Timings]:
-        """Unit vector float32 [dim] of a search text, and where the time went.
+    async def embed_search(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], bool, Timings]:
+        """Embed the sentences of a search before all bulk work.
+
+        Stored and sought texts are compared like with like, so both take the passage's prompt.
+
+        Returns:
+            Unit vectors float32 [n, dim], whether a text was cut, and where the time went (longest wait,
+            tokenising and inference summed).
 
         Raises:
             QueueFull: too many searches wait already.
-            ServiceClosed: the service is closed, or closes before the text's turn.
-            EmbeddingError: the text cannot be embedded.
+            ServiceClosed: the service is closed, or closes before the texts' turn.
+            EmbeddingError: a text cannot be embedded.
         """
-        answer = await self._answer(self._submit(text, "query", self._queries))
-        return answer.vector, answer.timings
+        entries = self._submit(texts, "passage", self._queries)
+        try:
+            answers = await asyncio.gather(*(self._answer(entry) for entry in entries))
+        except BaseException:
+            for entry in entries:
+                self._drop(entry)
+            raise
+        vectors = np.empty((len(answers), self._embedder.dim), dtype=np.float32)
+        for row, answer in enumerate(answers):
+            vectors[row] = answer.vector
+        timings = Timings(
+            max((a.timings.queue_s for a in answers), default=0.0),
+            sum(a.timings.tokenise_s for a in answers),
+            sum(a.timings.infer_s for a in answers),
+        )
+        return vectors, any(a.cut for a in answers), timings
 
     async def embed_passage(self, text: str) -> Embedded:
         """Embed one stored text, after all searches; waits while the bulk queue is full.
 
         Raises:
-            ServiceClosed: as for `embed_query`.
+            ServiceClosed: as for `embed_search`.
             EmbeddingError: the text cannot be embedded.
         """
         async with self._bulk_room:
-            return await self._answer(self._submit(text, "passage", self._bulk))
+            (entry,) = self._submit([text], "passage", self._bulk)
+            return await self._answer(entry)
 
     async def embed_passages(self, texts: Sequence[str]) -> EmbeddedBatch:
         """Embed many stored texts. The first failure cancels the rest and is raised."""
         vectors = np.empty((len(texts), self._embedder.dim), dtype=np.float32)
         remaining = iter(enumerate(texts))
-        cut = 0
+        cut = np.zeros(len(texts), bool)
 
         async def feed() -> None:
-            nonlocal cut
             # The feeders share one iterator: a text gets its task only when a feeder is free.
             for row, text in remaining:
                 answer = await self.embed_passage(text)
                 vectors[row] = answer.vector
-                cut += answer.cut
+                cut[row] = answer.cut
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -196,16 +214,17 @@ class EmbedService:
         for thread in self._threads:
             await asyncio.to_thread(thread.join)
 
-    def _submit(self, text: str, role: Role, queue: OrderedDict[int, _Entry]) -> _Entry:
-        entry = _Entry(text, role, Future(), time.perf_counter())
+    def _submit(self, texts: Sequence[str], role: Role, queue: OrderedDict[int, _Entry]) -> list[_Entry]:
+        entries = [_Entry(text, role, Future(), time.perf_counter()) for text in texts]
         with self._changed:
             if self._closed:
                 raise ServiceClosed("the embedding service is closed")
-            if queue is self._queries and len(queue) >= self._max_queries:
-                raise QueueFull(f"{len(queue)} searches wait for the embedding model already")
-            queue[id(entry)] = entry
-            self._changed.notify()
-        return entry
+            if queue is self._queries and len(queue) + len(entries) > self._max_queries:
+                raise QueueFull(f"{len(queue)} sentences wait for the embedding model already")
+            for entry in entries:
+                queue[id(entry)] = entry
+            self._changed.notify(len(entries))
+        return entries
 
     async def _answer(self, entry: _Entry) -> Embedded:
         try:

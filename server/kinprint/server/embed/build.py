@@ -88,9 +88,7 @@ def is_built(directory: Path) -> bool:
         return False
 
 
-def build_default_model(
-    destination: Path | None = None, progress: Callable[[str, float], None] | None = None
-) -> Path:
+def build_default_model(destination: Path | None = None, progress: Callable[[str, float], None] | None = None) -> Path:
     """Build the default model unless it is there already, and return its directory.
 
     Fetches some 90 MB, then takes some ten seconds and 600 MB of memory; a built model takes 100 MB of disk.

@@ -87,7 +87,7 @@ class OnnxEmbedder:
         prompts_config = _read_object(root / "config_sentence_transformers.json")
 
         self._name = str(_read_object(root / "SOURCE.json").get("name") or root.resolve().name)
-        self._session = _open_session(model_file, threads)
+        self._session = open_session(model_file, threads)
         self._inputs = _check_inputs(self._session, model_file)
         outputs = [output.name for output in self._session.get_outputs()]
         if "sentence_embedding" in outputs:
@@ -191,15 +191,12 @@ class OnnxEmbedder:
             vectors[row] = self.run(self.plan(text, role))
         return vectors
 
-    def _plan(
-        self, text: str, role: Role, window: int, max_windows: int | None, body: int | None = None
-    ) -> TokenPlan:
+    def _plan(self, text: str, role: Role, window: int, max_windows: int | None, body: int | None = None) -> TokenPlan:
         before, ids, after = self._tokenise(text, role)
         capacity = window - len(before) - len(after)
         if capacity < 1:
             raise EmbeddingError(
-                f"a window of {window} tokens has no room beside the {role} prompt's "
-                f"{len(before) + len(after)} tokens"
+                f"a window of {window} tokens has no room beside the {role} prompt's {len(before) + len(after)} tokens"
             )
         if body is not None:
             capacity = min(capacity, body)
@@ -214,9 +211,7 @@ class OnnxEmbedder:
             covered=_covered(spans),
         )
 
-    def _tokenise(
-        self, text: str, role: Role
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    def _tokenise(self, text: str, role: Role) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Token ids of what precedes the text (special tokens, prompt), of the text, and of what follows."""
         prompt = self._prompts[role]
         encoding = self._tokenizer.encode(prompt + text)
@@ -334,19 +329,13 @@ def _read_modules(root: Path) -> dict[str, str]:
 def _pooling_mode(config: dict[str, Any]) -> str:
     """`mean` or `cls`. Without a pooling file it is mean, as in sentence-transformers."""
     if config.get("include_prompt", True) is False:
-        raise ModelDirectoryError(
-            "pooling without the prompt's tokens (include_prompt: false) is not supported"
-        )
+        raise ModelDirectoryError("pooling without the prompt's tokens (include_prompt: false) is not supported")
     if "pooling_mode" in config:
         wanted = config["pooling_mode"]
         modes = {str(mode) for mode in (wanted if isinstance(wanted, list) else [wanted])}
     else:
         names = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
-        modes = {
-            names.get(key, key)
-            for key, on in config.items()
-            if key.startswith("pooling_mode_") and on is True
-        }
+        modes = {names.get(key, key) for key, on in config.items() if key.startswith("pooling_mode_") and on is True}
         if not modes:
             modes = {"mean"}
     if modes == {"mean"} or modes == {"cls"}:
@@ -363,9 +352,7 @@ def _prompts(config: dict[str, Any]) -> dict[Role, str]:
         raise ModelDirectoryError(f"default_prompt_name {default_name!r} is not among the prompts")
     default: str = prompts[default_name] if default_name is not None else ""
     query: str = prompts.get("query", default)
-    passage: str = next(
-        (prompts[key] for key in ("passage", "document", "corpus") if key in prompts), default
-    )
+    passage: str = next((prompts[key] for key in ("passage", "document", "corpus") if key in prompts), default)
     return {"query": query, "passage": passage}
 
 
@@ -374,9 +361,7 @@ def _max_tokens(transformer: Path, root: Path, config: dict[str, Any]) -> int:
     limits = [
         limit
         for directory in (transformer, root)
-        if isinstance(
-            limit := _read_object(directory / "sentence_bert_config.json").get("max_seq_length"), int
-        )
+        if isinstance(limit := _read_object(directory / "sentence_bert_config.json").get("max_seq_length"), int)
     ]
     positions = config.get("max_position_embeddings")
     if isinstance(positions, int) and positions > 0:
@@ -390,7 +375,12 @@ def _max_tokens(transformer: Path, root: Path, config: dict[str, Any]) -> int:
     return min(limits, default=_DEFAULT_MAX_TOKENS)
 
 
-def _open_session(model_file: Path, threads: int) -> Any:
+def open_session(model_file: Path, threads: int) -> Any:
+    """An ONNX Runtime CPU session with this package's settings.
+
+    Raises:
+        ModelDirectoryError: ONNX Runtime cannot load the file.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -398,6 +388,9 @@ def _open_session(model_file: Path, threads: int) -> Any:
     # Spinning workers burn the cores that other requests need.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    # Without VNNI instructions, x86-64 adds pairs of uint8 x int8 products in 16 bits, which saturate: int8
+    # models would give other, worse vectors there. With this, weights are turned to uint8 on such machines.
+    options.add_session_config_entry("session.x64quantprecision", "1")
     try:
         return ort.InferenceSession(str(model_file), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions share no base class of their own.

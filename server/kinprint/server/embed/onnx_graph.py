@@ -132,9 +132,7 @@ class _Graph:
             for name in ("input_ids", "attention_mask")
         ]
         outputs = [
-            helper.make_tensor_value_info(
-                "last_hidden_state", TensorProto.FLOAT, ["batch", "sequence", hidden]
-            ),
+            helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, ["batch", "sequence", hidden]),
             helper.make_tensor_value_info("sentence_embedding", TensorProto.FLOAT, ["batch", hidden]),
         ]
         graph = helper.make_graph(self._nodes, "multilingual-e5-small", inputs, outputs, self._initialisers)
@@ -149,14 +147,10 @@ class _Graph:
         self._initialisers.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
 
     def _add(self, op: str, inputs: Sequence[str], output: str, domain: str = "", **attributes: Any) -> None:
-        self._nodes.append(
-            helper.make_node(op, inputs, [output], name=output + "_node", domain=domain, **attributes)
-        )
+        self._nodes.append(helper.make_node(op, inputs, [output], name=output + "_node", domain=domain, **attributes))
 
     def _split(self, source: str, outputs: Sequence[str]) -> None:
-        self._nodes.append(
-            helper.make_node("Split", [source, "thirds"], outputs, name=source + "_split", axis=-1)
-        )
+        self._nodes.append(helper.make_node("Split", [source, "thirds"], outputs, name=source + "_split", axis=-1))
 
     def _layer_norm(self, source: str, weights: str, output: str) -> str:
         self._constant(output + "_weight", self._pack.float32(weights + ".w"))
@@ -177,9 +171,7 @@ class _Graph:
         self._constant(output + "_weight", quantised)
         self._constant(output + "_scale", scales)
         self._constant(output + "_zero", np.zeros(len(scales), np.int8))
-        self._constant(
-            output + "_bias", np.concatenate([self._pack.float32(layer + ".b") for layer in layers])
-        )
+        self._constant(output + "_bias", np.concatenate([self._pack.float32(layer + ".b") for layer in layers]))
         self._nodes.append(
             helper.make_node(
                 "DynamicQuantizeLinear",

@@ -80,9 +80,7 @@ class Pack:
         at += 64
         if block != _BLOCK:
             raise PackError(f"blocks of {block} weights, expected {_BLOCK}")
-        self.config = Config(
-            hidden, layers, heads, forward, vocabulary, positions, types, epsilon, bos, eos, pad, unk
-        )
+        self.config = Config(hidden, layers, heads, forward, vocabulary, positions, types, epsilon, bos, eos, pad, unk)
         edges = np.frombuffer(data, "<u4", count + 1, at).tolist()
         at += 4 * (count + 1)
         self.scores: NDArray[np.float32] = np.frombuffer(data, "<f4", count, at).astype(np.float32)

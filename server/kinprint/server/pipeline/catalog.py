@@ -71,7 +71,9 @@ class Catalog:
                 "CORPUS_NAME_INVALID",
             )
         if len(description.encode()) > _DESCRIPTION_BYTES:
-            raise InvalidField("description", f"description is longer than {_DESCRIPTION_BYTES} bytes", "FIELD_TOO_LONG")
+            raise InvalidField(
+                "description", f"description is longer than {_DESCRIPTION_BYTES} bytes", "FIELD_TOO_LONG"
+            )
         with self._turn:
             if name in self._corpora:
                 raise CorpusExists(f"there is a corpus {name!r} already", field="name")

@@ -18,15 +18,15 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
-
-from kinprint.server.embed.background import Background
+from kinprint.server.embed import EmbeddingSpace
 from kinprint.server.failures import CorpusExists, Failure, ModelMismatch, StorageFull
-from kinprint.server.pipeline.fingerprint import CHANNEL_COLUMNS, embedding_column, fingerprint
+from kinprint.server.pipeline.fingerprint import CHANNEL_COLUMNS, fingerprint
 from kinprint.server.pipeline.index import CorpusIndex, Part, View
 from kinprint.server.pipeline.normalise import PIPELINE, Normalised
 from kinprint.server.store import generation, maintenance
+from kinprint.server.store.columns import ragged_to_binary
 from kinprint.server.store.record import DELETE, FILL, PUT, SCHEMA, Record, RecordWriteError
+from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 
@@ -37,62 +37,10 @@ PUBLISH_FROM = 1_000
 COMPACT_FROM = 200
 
 
-class CorpusTooNew(Failure):  # noqa: N818
+class CorpusTooNew(Failure):
     """A newer Kinprint wrote the corpus."""
 
     reason = "FORMAT_TOO_NEW"
-
-
-@dataclass(frozen=True)
-class EmbeddingSpace:
-    """Where embeddings live: the digest of the model and the background that centres its vectors.
-
-    A corpus keeps the space of its first embedding beside its record, so that its vectors can be mapped and
-    compared without loading the model, and never mix with those of another model.
-    """
-
-    digest: str
-    background: Background
-
-    def save(self, path: Path) -> None:
-        """Write to `path` (.npz), atomically and durably."""
-        background = self.background
-        languages = sorted(background.language_means)
-        scratch = path.with_suffix(".new")
-        with open(scratch, "wb") as out:
-            np.savez(
-                out,
-                format=np.int64(1),
-                digest=np.frombuffer(self.digest.encode(), np.uint8),
-                mean=background.mean,
-                languages=np.frombuffer(" ".join(languages).encode(), np.uint8),
-                language_means=np.stack([background.language_means[name] for name in languages]),
-                unrelated=np.array([background.unrelated_mean, background.unrelated_sd]),
-                passages=np.int64(background.passages),
-            )
-            out.flush()
-            os.fsync(out.fileno())
-        os.rename(scratch, path)
-        _sync_folder(path.parent)
-
-    @classmethod
-    def load(cls, path: Path) -> EmbeddingSpace | None:
-        """Read what `save` wrote; None when there is none."""
-        if not path.exists():
-            return None
-        with np.load(path, allow_pickle=False) as stored:
-            if int(stored["format"]) > 1:
-                raise CorpusTooNew(f"{path} was written by a newer Kinprint; upgrade")
-            languages = stored["languages"].tobytes().decode().split()
-            mean, sd = stored["unrelated"].tolist()
-            background = Background(
-                mean=stored["mean"],
-                language_means=dict(zip(languages, stored["language_means"], strict=True)),
-                unrelated_mean=mean,
-                unrelated_sd=sd,
-                passages=int(stored["passages"]),
-            )
-            return cls(stored["digest"].tobytes().decode(), background)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +76,8 @@ class Corpus:
         self.created_at = datetime.fromisoformat(meta["created_at"])
         self.record = record
         #: Space of the stored embeddings; None before the first.
-        self.space = EmbeddingSpace.load(folder / "embedding-space.npz")
-        self.index = CorpusIndex(self.name, background=self.space.background if self.space else None)
+        self.space = _stored_space(folder)
+        self.index = CorpusIndex(self.name, space=self.space)
         self.write_turn = threading.RLock()
         self.writers = 0
         self._last_seq = 0
@@ -366,9 +314,13 @@ class Corpus:
         ids: Sequence[str],
         content_hashes: Sequence[bytes],
         vectors: NDArray[np.float32],
+        starts: NDArray[np.int64],
         space: EmbeddingSpace,
     ) -> None:
-        """Add embeddings float32[n, dim] of unit length, made in `space`, to rows; durable on return.
+        """Add embeddings, made in `space`, to rows; durable on return.
+
+        `vectors` float32[s, dim] are the unit vectors of the texts' sentences, text after text, `starts`
+        int64[n + 1] tells where each text's begin.
 
         Rows that were replaced or deleted meanwhile are left alone.
         """
@@ -376,16 +328,16 @@ class Corpus:
             self.check_space(space)
             if self.space is None:
                 try:
-                    space.save(self.folder / "embedding-space.npz")
+                    space.save(self.folder / _SPACE)
                 except OSError as error:
                     raise StorageFull(f"cannot note the model of the corpus: {error}") from error
                 self.space = space
-                self.index.set_background(space.background)
+                self.index.set_space(space)
             frame = pl.DataFrame(
                 {
                     "id": pl.Series(ids, dtype=pl.String),
                     "content_hash": pl.Series(content_hashes, dtype=pl.Binary),
-                    "embedding": embedding_column(vectors),
+                    "embedding": ragged_to_binary(vectors.astype("<f2"), starts),
                 }
             )
             places = self.view.locate(frame["id"].to_list())
@@ -430,7 +382,9 @@ class Corpus:
         try:
             self.record.append(frame)
         except RecordWriteError as error:
-            raise StorageFull(f"{error}; nothing of this batch was acknowledged: free space, then send it again") from error
+            raise StorageFull(
+                f"{error}; nothing of this batch was acknowledged: free space, then send it again"
+            ) from error
 
     # ---- maintenance ----
 
@@ -506,6 +460,13 @@ class Corpus:
             return live
 
 
+def _stored_space(folder: Path) -> EmbeddingSpace | None:
+    """Space of a corpus's embeddings; None before the first."""
+    path = folder / _SPACE
+    return EmbeddingSpace.load(path) if path.exists() else None
+
+
+_SPACE = "embedding-space.npz"
 _FILL_KEYS = ("id", "content_hash", "text_hash")
 
 

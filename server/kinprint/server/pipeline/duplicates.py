@@ -13,12 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
-from numpy.typing import NDArray
-
 from kinprint.kernels import jaccard, lsh, shingle
 from kinprint.server.pipeline.index import Filter, View
 from kinprint.server.store.columns import text_buffers
 from kinprint.server.threads import kernels
+from numpy.typing import NDArray
 
 #: Pairs that are verified, and sent, at once.
 CHUNK = 65_536
@@ -160,9 +159,7 @@ def find_duplicates(
     yield Totals(total, n, len(representatives), candidates, recall, every.blank)
 
 
-def _identical(
-    every: _Rows, order: NDArray[np.int64], starts: NDArray[np.int64], expand: bool
-) -> Iterator[Pairs]:
+def _identical(every: _Rows, order: NDArray[np.int64], starts: NDArray[np.int64], expand: bool) -> Iterator[Pairs]:
     """Pairs of identical answers: each with the first of its group, or all with all."""
 
     def chunks(a: NDArray[np.int64], b: NDArray[np.int64]) -> Iterator[Pairs]:

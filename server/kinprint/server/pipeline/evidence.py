@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-
 from kinprint.kernels import jaccard, shingle, spans, stylometry
-from kinprint.server.embed.background import Background, centre
-from kinprint.server.pipeline.match import CopyMatch, SemanticMatch, StyleMatch
+from kinprint.server.embed import Alignment, EmbeddingSpace, align, grouped_spans
+from kinprint.server.pipeline.match import CopyMatch, Query, SemanticMatch, StyleMatch
 from kinprint.server.store.columns import encode_texts
 from kinprint.server.threads import kernels
+from numpy.typing import NDArray
 
 #: Code points of a shared span that are quoted; its offsets are always whole.
 SPAN_TEXT = 500
@@ -59,22 +58,35 @@ class CopyEvidence:
 
 
 @dataclass(frozen=True, slots=True)
-class SemanticEvidence:
-    """Cosines, raw and centred, beside those of unrelated texts."""
+class SentenceMatch:
+    """A sentence of the query and one of the match, each the other's nearest; half-open, in code points."""
 
+    query_start: int
+    query_end: int
+    match_start: int
+    match_end: int
     cosine: float
-    centred_cosine: float
+
+
+@dataclass(frozen=True, slots=True)
+class SemanticEvidence:
+    """Aligned sentences, and the score beside that of unrelated texts."""
+
+    alignment: float
+    cosine: float
     background_mean: float
     background_sd: float
+    query_sentences: int
+    match_sentences: int
+    sentences: list[SentenceMatch]
     query_language: str | None
     match_language: str | None
     truncated: bool
-    aligned_cosine: float | None = None
 
     @property
     def z(self) -> float:
         """Standard deviations above unrelated texts."""
-        return (self.centred_cosine - self.background_mean) / self.background_sd if self.background_sd else 0.0
+        return (self.alignment - self.background_mean) / self.background_sd
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,33 +149,46 @@ def copy_evidence(query: str, match_text: str, most_spans: int) -> CopyEvidence:
 
 
 def semantic_evidence(
-    match: SemanticMatch, background: Background, query_language: str | None, match_language: str | None, truncated: bool
+    query: Query,
+    match_text: str,
+    match_language: str | None,
+    alignment: Alignment,
+    cosine: float,
+    space: EmbeddingSpace,
+    truncated: bool,
 ) -> SemanticEvidence:
-    """The score of a semantic match beside the background."""
+    """Which sentences of two texts say the same, best first."""
+    query_spans, match_spans = grouped_spans(query.text), grouped_spans(match_text)
+    mean, spread = space.unrelated_at(len(query_spans))
+    pairs = [
+        SentenceMatch(*query_spans[pair.left], *match_spans[pair.right], pair.cosine)
+        for pair in sorted(alignment.pairs, key=lambda pair: -pair.cosine)
+    ]
     return SemanticEvidence(
-        cosine=match.cosine,
-        centred_cosine=match.score,
-        background_mean=background.unrelated_mean,
-        background_sd=background.unrelated_sd,
-        query_language=query_language,
+        alignment=alignment.score,
+        cosine=cosine,
+        background_mean=mean,
+        background_sd=spread,
+        query_sentences=len(query_spans),
+        match_sentences=len(match_spans),
+        sentences=pairs,
+        query_language=query.language,
         match_language=match_language,
         truncated=truncated,
     )
 
 
-def compare_embeddings(
-    a: NDArray[np.float32], b: NDArray[np.float32], background: Background, languages: tuple[str | None, str | None], truncated: bool
+def compare_meanings(
+    a: tuple[Query, NDArray[np.float32]],
+    b: tuple[Query, NDArray[np.float32]],
+    space: EmbeddingSpace,
+    truncated: bool,
 ) -> SemanticEvidence:
-    """Compare two embeddings float32[dim] of unit length."""
-    centred = centre(np.stack([a, b]), background.mean)
-    return SemanticEvidence(
-        cosine=float(a @ b),
-        centred_cosine=float(centred[0] @ centred[1]),
-        background_mean=background.unrelated_mean,
-        background_sd=background.unrelated_sd,
-        query_language=languages[0],
-        match_language=languages[1],
-        truncated=truncated,
+    """Compare two texts by the unit vectors float32[k, dim] of their sentences."""
+    left, right = space.neutral(a[1]), space.neutral(b[1])
+    whole = [space.pool(v, np.array([0, len(v)]))[0] for v in (left, right)]
+    return semantic_evidence(
+        a[0], b[0].text, b[0].language, align(left, right), float(whole[0] @ whole[1]), space, truncated
     )
 
 

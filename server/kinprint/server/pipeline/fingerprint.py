@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
-
 from kinprint.kernels import sketch, stylometry
 from kinprint.server.store.columns import rows_to_binary, text_buffers
 from kinprint.server.threads import kernels
@@ -38,8 +35,3 @@ def fingerprint(responses: pl.Series, channels: Collection[str]) -> dict[str, pl
             vectors = stylometry.style_vectors(data, offsets)
         columns["style"] = rows_to_binary(vectors)
     return columns
-
-
-def embedding_column(vectors: NDArray[np.float32]) -> pl.Series:
-    """Record column of embeddings float32[n, dim]."""
-    return rows_to_binary(np.ascontiguousarray(vectors, "<f4"))

@@ -16,12 +16,10 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from numpy.typing import NDArray
-
 from kinprint.kernels import stylometry
-from kinprint.server.embed.background import Background
+from kinprint.server.embed import EmbeddingSpace
 from kinprint.server.pipeline.fingerprint import CHANNEL_COLUMNS
-from kinprint.server.store.columns import binary_to_rows, id_hashes
+from kinprint.server.store.columns import id_hashes
 from kinprint.server.store.segment import (
     ROW_COLUMNS,
     Chunk,
@@ -31,6 +29,7 @@ from kinprint.server.store.segment import (
     semantic_chunk,
     style_chunk,
 )
+from numpy.typing import NDArray
 
 CHANNELS = tuple(CHANNEL_COLUMNS)
 
@@ -81,8 +80,8 @@ class View:
 
     corpus: str
     parts: tuple[Part, ...]
-    #: Background of the stored embeddings; None before the first.
-    background: Background | None = None
+    #: Space of the stored embeddings; None before the first.
+    space: EmbeddingSpace | None = None
 
     @cached_property
     def rows(self) -> int:
@@ -132,23 +131,19 @@ class View:
         return [name for name in CHANNELS if segment.filled(name)[place.row]]
 
 
-def segment_of(frame: pl.DataFrame, background: Background | None) -> Segment:
-    """A segment from put rows of the record, ordered by seq here.
-
-    """
+def segment_of(frame: pl.DataFrame, space: EmbeddingSpace | None) -> Segment:
+    """A segment from put rows of the record, ordered by seq here."""
     frame = frame.sort("seq")
     table = frame.select(ROW_COLUMNS).to_arrow(compat_level=pl.CompatLevel.oldest()).combine_chunks()
     chunks: dict[str, tuple[Chunk, ...]] = {}
     for channel in CHANNELS:
-        made = _chunk(frame, channel, np.arange(frame.height), background)
+        made = _chunk(frame, channel, np.arange(frame.height), space)
         if made is not None:
             chunks[channel] = (made,)
     return Segment(table, **chunks)  # type: ignore[arg-type]
 
 
-def _chunk(
-    frame: pl.DataFrame, channel: str, rows: NDArray[np.int64], background: Background | None
-) -> Chunk | None:
+def _chunk(frame: pl.DataFrame, channel: str, rows: NDArray[np.int64], space: EmbeddingSpace | None) -> Chunk | None:
     """Chunk of one channel from those rows of `frame` that have it; None when none has."""
     column = CHANNEL_COLUMNS[channel]
     if column not in frame.columns:
@@ -165,16 +160,16 @@ def _chunk(
         return copy_chunk(rows, some["sketch"], some["text_hash"])
     if channel == "style":
         return style_chunk(rows, some["style"])
-    if background is None:
+    if space is None:
         raise ValueError("the record holds embeddings, and the corpus lacks their embedding-space.npz")
-    return semantic_chunk(rows, binary_to_rows(some["embedding"], "<f4", len(background.mean)), background.mean)
+    return semantic_chunk(rows, some["embedding"], space)
 
 
 class CorpusIndex:
     """The index of one corpus.  `apply` and `publish` take turns; `view` may be read at any time."""
 
-    def __init__(self, corpus: str, parts: Iterable[Part] = (), background: Background | None = None) -> None:
-        self._view = View(corpus, tuple(parts), background)
+    def __init__(self, corpus: str, parts: Iterable[Part] = (), space: EmbeddingSpace | None = None) -> None:
+        self._view = View(corpus, tuple(parts), space)
         self._turn = threading.RLock()
 
     @property
@@ -190,17 +185,17 @@ class CorpusIndex:
     def replace(self, parts: Iterable[Part]) -> None:
         """Swap in a new state."""
         with self._turn:
-            self._view = View(self._view.corpus, tuple(p for p in parts if p.living), self._view.background)
+            self._view = View(self._view.corpus, tuple(p for p in parts if p.living), self._view.space)
 
-    def set_background(self, background: Background) -> None:
+    def set_space(self, space: EmbeddingSpace) -> None:
         """Note the space of the embeddings that follow."""
         with self._turn:
-            self._view = View(self._view.corpus, self._view.parts, background)
+            self._view = View(self._view.corpus, self._view.parts, space)
 
     @property
-    def background(self) -> Background | None:
-        """Background of the stored embeddings; None before the first."""
-        return self._view.background
+    def space(self) -> EmbeddingSpace | None:
+        """Space of the stored embeddings; None before the first."""
+        return self._view.space
 
     def put(self, frame: pl.DataFrame) -> None:
         """Add put rows with distinct ids; rows of the same id that live so far die."""
@@ -208,7 +203,7 @@ class CorpusIndex:
             return
         with self._turn:
             parts = self._kill(frame["id"].to_list())
-            segment = segment_of(frame, self.background)
+            segment = segment_of(frame, self.space)
             parts.append(Part(segment, np.ones(len(segment), bool)))
             self.replace(_merge_fresh(parts))
 
@@ -242,14 +237,14 @@ class CorpusIndex:
                     taken = segment.array("text_hash").take(pa.array(rows))
                     some = some.with_columns(pl.Series("text_hash", taken.to_pylist(), dtype=pl.Binary))
                 for channel in CHANNELS:
-                    chunk = _chunk(some, channel, rows, self.background)
+                    chunk = _chunk(some, channel, rows, self.space)
                     if chunk is None:
                         continue
                     new = ~segment.filled(channel)[chunk.rows]
                     if new.all():
                         segment = segment.with_chunk(channel, chunk)
                     elif new.any():
-                        again = _chunk(some.filter(pl.Series(new)), channel, rows[new], self.background)
+                        again = _chunk(some.filter(pl.Series(new)), channel, rows[new], self.space)
                         if again is not None:
                             segment = segment.with_chunk(channel, again)
                 if segment is not part.segment:

@@ -13,12 +13,12 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
+from kinprint.server.embed import EmbeddingSpace, EmbedService, sentence_starts, sentences_of
+from kinprint.server.pipeline.corpus import Batch, BatchOutcome, Corpus
 from numpy.typing import NDArray
-
-from kinprint.server.pipeline.corpus import Batch, BatchOutcome, Corpus, EmbeddingSpace
 
 logger = logging.getLogger(__name__)
 
@@ -28,13 +28,6 @@ T = TypeVar("T")
 GROUP_ROWS = 8_192
 #: A fill must not stay long in memory before it is durable, nor cost a commit for each batch.
 FILL_PAUSE_SECONDS = 0.25
-
-
-class PassageEmbedder(Protocol):
-    """Embeds stored texts in the background (kinprint.server.embed.EmbedService)."""
-
-    async def embed_passages(self, texts: Sequence[str]) -> Any:
-        """`.vectors` float32[n, dim] of unit length and `.cut`, the number of texts not embedded whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +43,7 @@ class _Fill:
     ids: list[str]
     content_hashes: list[bytes]
     vectors: NDArray[np.float32]
+    counts: NDArray[np.int64]
     space: EmbeddingSpace
 
 
@@ -64,7 +58,7 @@ class Writer:
         self._task: asyncio.Task[None] | None = None
 
     async def store(
-        self, batch: Batch, embedder: Callable[[], Awaitable[tuple[PassageEmbedder, EmbeddingSpace]]]
+        self, batch: Batch, embedder: Callable[[], Awaitable[tuple[EmbedService, EmbeddingSpace]]]
     ) -> Stored:
         """Commit a batch with all its channels; it is durable on return.
 
@@ -81,12 +75,19 @@ class Writer:
             service, space = await embedder()
             self.corpus.check_space(space)
             frame = batch.rows.frame[outcome.to_embed]
-            embedded = await service.embed_passages(frame["response"].to_list())
-            truncated = int(embedded.cut)
-            filled: asyncio.Future[None] = loop.create_future()
-            self._fills.append(
-                (_Fill(frame["id"].to_list(), frame["content_hash"].to_list(), embedded.vectors, space), filled)
+            texts = [sentences_of(text) for text in frame["response"]]
+            starts = sentence_starts(texts)
+            embedded = await service.embed_passages([sentence for text in texts for sentence in text])
+            truncated = int(np.logical_or.reduceat(embedded.cut, starts[:-1]).sum())
+            fill = _Fill(
+                frame["id"].to_list(),
+                frame["content_hash"].to_list(),
+                embedded.vectors,
+                np.diff(starts),
+                space,
             )
+            filled: asyncio.Future[None] = loop.create_future()
+            self._fills.append((fill, filled))
             self._wake()
             await filled
         return Stored(outcome, truncated)
@@ -108,15 +109,14 @@ class Writer:
             elif self._fills:
                 await asyncio.sleep(FILL_PAUSE_SECONDS)
                 fills, self._fills = self._fills, []
-                await self._commit(
-                    [f for _, f in fills], lambda g=fills: [self._fill([x for x, _ in g])] * len(g)
-                )
+                await self._commit([f for _, f in fills], lambda g=fills: [self._fill([x for x, _ in g])] * len(g))
 
     def _fill(self, fills: Sequence[_Fill]) -> None:
         self.corpus.fill_embeddings(
             [i for f in fills for i in f.ids],
             [h for f in fills for h in f.content_hashes],
             np.concatenate([f.vectors for f in fills]),
+            np.concatenate(([0], np.cumsum(np.concatenate([f.counts for f in fills])))),
             fills[0].space,  # one server has one model
         )
 

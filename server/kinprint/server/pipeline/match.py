@@ -11,14 +11,13 @@ from dataclasses import dataclass
 
 import faiss
 import numpy as np
-from numpy.typing import NDArray
-
 from kinprint.kernels import jaccard, lsh, shingle, sketch, stylometry
-from kinprint.server.embed.background import centre
+from kinprint.server.embed import SentencePair, align
 from kinprint.server.pipeline.index import Filter, Part, Place, View
 from kinprint.server.store.columns import encode_texts, text_buffers
 from kinprint.server.store.segment import CopyChunk, SemanticChunk
 from kinprint.server.threads import kernels
+from numpy.typing import NDArray
 
 #: Up to this many groups of equal texts a chunk is scanned, which also finds parts of long texts; larger
 #: ones are searched through the band index.
@@ -28,6 +27,8 @@ SLOTS_SMALL, SLOTS_LARGE = 1, 3
 SMALL_CHUNK = 4_096
 #: Share of a chunk's rows below which a filtered search scans just those.
 FEW_ROWS = 20_000
+#: Semantic candidates whose sentences are aligned; more when more hits are asked for.
+ALIGNED = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,12 @@ class CopyMatch(Match):
 
 @dataclass(frozen=True, slots=True)
 class SemanticMatch(Match):
-    """Adds the cosine as the model gives it."""
+    """Adds the cosine of the whole texts, the paired sentences, and how many each text has."""
 
     cosine: float
+    pairs: tuple[SentencePair, ...]
+    query_sentences: int
+    match_sentences: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +148,7 @@ def search_copy(
                     break
                 members = chunk.rows[order[starts[groups[g]] : starts[groups[g] + 1]]]
                 members = members[mask[members]]
-                for row in members:
-                    found.append((view, number, int(row), score, len(sizes)))
+                found += [(view, number, int(row), score, len(sizes)) for row in members]
                 sizes.append((int(shared[g]), int(match_sizes[g])))
                 room -= len(members)
                 last_score = score
@@ -155,9 +158,7 @@ def search_copy(
     ]
 
 
-def _candidate_groups(
-    chunk: CopyChunk, signature: NDArray[np.uint32], mask: NDArray[np.bool_]
-) -> NDArray[np.int64]:
+def _candidate_groups(chunk: CopyChunk, signature: NDArray[np.uint32], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Groups of equal texts that may share text with the query and have a row that passes, int64[c]."""
     order, starts = chunk.grouping
     passing = mask[chunk.rows]
@@ -247,43 +248,50 @@ def search_style(
 
 
 def search_semantic(
-    query_vector: NDArray[np.float32],
+    sentences: NDArray[np.float32],
     query: Query,
     views: Sequence[View],
     rows: Filter,
     top: int,
     min_score: float | None,
 ) -> list[SemanticMatch]:
-    """Rows that say what the query says: cosine of centred embeddings, exact or re-scored exactly.
+    """Rows that say what the query says, in any language.
 
-    `query_vector` float32[dim] is the query's own embedding, of unit length.
+    `sentences` float32[k, dim] are the unit vectors of the query's sentences as the model gives them.  The
+    mean of the sentences finds candidates (exactly, or through the inverted file and then exactly), and the
+    alignment of the sentences scores them.
     """
     floor = 0.0 if min_score is None else min_score
+    depth = max(ALIGNED, 4 * top)
     found: list[tuple[View, int, int, float, int]] = []
-    cosines: list[float] = []
-    for view, number, part, mask in _targets(views, rows, query):
-        if view.background is None:
+    details: list[tuple[float, tuple[SentencePair, ...], int]] = []
+    candidates: list[tuple[float, View, int, SemanticChunk, int]] = []
+    neutrals: dict[str, NDArray[np.float32]] = {}
+    for view, number, _part, mask in _targets(views, rows, query):
+        space = view.space
+        if space is None:
             continue
-        centred = centre(query_vector[None, :], view.background.mean)
-        along = float(query_vector @ view.background.mean)
-        for chunk in part.segment.semantic:
-            positions = _nearest(centred, chunk, mask[chunk.rows], top)
-            if len(positions) == 0:
-                continue
-            vectors = chunk.vectors[positions]
-            scores = vectors @ centred[0]
-            for k in _top_of(scores, top, floor):
-                norm = float(chunk.norms[positions[k]])
-                cosine = norm * float(vectors[k] @ query_vector) + along
-                found.append((view, number, int(chunk.rows[positions[k]]), float(scores[k]), len(cosines)))
-                cosines.append(cosine)
+        if view.corpus not in neutrals:
+            neutrals[view.corpus] = space.neutral(sentences)
+        pooled = space.pool(neutrals[view.corpus], np.array([0, len(sentences)]))
+        for chunk in view.parts[number].segment.semantic:
+            positions = _nearest(pooled, chunk, mask[chunk.rows], depth)
+            cosines = chunk.vectors[positions] @ pooled[0]
+            candidates += [(float(c), view, number, chunk, int(p)) for c, p in zip(cosines, positions, strict=True)]
+    candidates.sort(key=lambda c: -c[0])
+    for cosine, view, number, chunk, position in candidates[:depth]:
+        aligned = align(neutrals[view.corpus], chunk.sentences_at(position))
+        if aligned.score > floor or (min_score is not None and aligned.score == floor):
+            found.append((view, number, int(chunk.rows[position]), aligned.score, len(details)))
+            details.append((cosine, aligned.pairs, int(chunk.starts[position + 1] - chunk.starts[position])))
     return [
-        SemanticMatch(view, place, name, score, cosines[tag]) for view, place, name, score, tag in _best(found, top)
+        SemanticMatch(view, place, name, score, *details[tag][:2], len(sentences), details[tag][2])
+        for view, place, name, score, tag in _best(found, top)
     ]
 
 
 def _nearest(
-    centred: NDArray[np.float32], chunk: SemanticChunk, passing: NDArray[np.bool_], top: int
+    pooled: NDArray[np.float32], chunk: SemanticChunk, passing: NDArray[np.bool_], top: int
 ) -> NDArray[np.int64]:
     """Positions in the chunk of about the `top` nearest passing vectors."""
     allowed = int(passing.sum())
@@ -292,22 +300,29 @@ def _nearest(
     if allowed < len(passing) and (allowed < FEW_ROWS or chunk.ivf is None):
         positions = np.flatnonzero(passing)
         _scores, labels = faiss.knn(
-            centred, np.ascontiguousarray(chunk.vectors[positions]), min(top, allowed), metric=faiss.METRIC_INNER_PRODUCT
+            pooled,
+            np.ascontiguousarray(chunk.vectors[positions]),
+            min(top, allowed),
+            metric=faiss.METRIC_INNER_PRODUCT,
         )
         return positions[labels[0][labels[0] >= 0]]
     if chunk.ivf is None:
-        _scores, labels = faiss.knn(centred, chunk.vectors, min(top, allowed), metric=faiss.METRIC_INNER_PRODUCT)
+        _scores, labels = faiss.knn(pooled, chunk.vectors, min(top, allowed), metric=faiss.METRIC_INNER_PRODUCT)
     else:
         # Twice what is asked for, re-scored exactly: 8-bit codes disturb the order of near ties.
         selector = None if allowed == len(passing) else faiss.IDSelectorBitmap(np.packbits(passing, bitorder="little"))
         parameters = faiss.SearchParametersIVF(nprobe=max(16, chunk.ivf_lists // 16), sel=selector)
-        _scores, labels = chunk.ivf.search(centred, min(2 * top + 16, allowed), params=parameters)
+        _scores, labels = chunk.ivf.search(pooled, min(2 * top + 16, allowed), params=parameters)
     return np.asarray(labels[0][labels[0] >= 0], np.int64)
 
 
 def _top_of(scores: NDArray[np.float32], top: int, min_score: float | None) -> NDArray[np.int64]:
     """Positions of the best scores, ties of the last place included."""
-    positions = np.arange(len(scores)) if min_score is None else np.flatnonzero(scores > min_score if min_score == 0 else scores >= min_score)
+    positions = (
+        np.arange(len(scores))
+        if min_score is None
+        else np.flatnonzero(scores > min_score if min_score == 0 else scores >= min_score)
+    )
     if len(positions) > top:
         values = scores[positions]
         floor = np.partition(values, len(values) - top)[len(values) - top]

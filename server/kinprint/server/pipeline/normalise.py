@@ -16,14 +16,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
-
 from kinprint.kernels import shingle
 from kinprint.server.failures import Failure, InvalidField
 from kinprint.server.limits import LIMITS, Limits
 from kinprint.server.pipeline.language import detect_languages
 from kinprint.server.store.columns import rows_to_binary, text_buffers
 from kinprint.server.threads import kernels
+from numpy.typing import NDArray
 
 #: Version of everything that turns a transcript into a stored row and its fingerprints.
 PIPELINE = 1
@@ -122,9 +121,7 @@ def _fields_digest(size: int, person: bytes, texts: Sequence[str | None], tail: 
 
 def derive_id(corpus: str, model: str | None, prompt: str | None, response: str, occurrence: int) -> str:
     """Id of a transcript that was sent without one: equal loads give equal ids."""
-    digest = _fields_digest(
-        16, b"kinprint.id.v1", (corpus, model, prompt, response), struct.pack("<Q", occurrence)
-    )
+    digest = _fields_digest(16, b"kinprint.id.v1", (corpus, model, prompt, response), struct.pack("<Q", occurrence))
     return "t-" + base64.b32encode(digest).decode().rstrip("=").lower()
 
 
@@ -152,7 +149,11 @@ def _language_tag(value: str | None) -> str | None:
         return None
     value = value.strip()
     if len(value) > 35 or not _LANGUAGE.fullmatch(value):
-        raise InvalidField("language", f"{value[:40]!r} is no BCP 47 language tag such as 'en' or 'zh-Hant'", "LANGUAGE_INVALID")
+        raise InvalidField(
+            "language",
+            f"{value[:40]!r} is no BCP 47 language tag such as 'en' or 'zh-Hant'",
+            "LANGUAGE_INVALID",
+        )
     primary, *rest = value.replace("_", "-").split("-")
     return "-".join([primary.lower(), *rest])
 
@@ -225,7 +226,12 @@ def normalise(
     _fill_languages(columns, blank)
     _fill_prompt_keys(columns)
     content = [
-        _content_hash([columns[name][i] for name in _HASHED], columns["created_at"][i], columns["turn"][i], columns["metadata"][i])
+        _content_hash(
+            [columns[name][i] for name in _HASHED],
+            columns["created_at"][i],
+            columns["turn"][i],
+            columns["metadata"][i],
+        )
         for i in range(len(items))
     ]
     for i, metadata in enumerate(columns["metadata"]):

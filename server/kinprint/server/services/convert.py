@@ -8,16 +8,19 @@ from typing import Any
 
 import numpy as np
 from google.protobuf import timestamp_pb2
-from numpy.typing import NDArray
-
 from kinprint.server.failures import InvalidField
 from kinprint.server.limits import LIMITS
 from kinprint.server.pipeline import evidence
 from kinprint.server.pipeline.index import Filter, View
 from kinprint.server.pipeline.normalise import Submission
 from kinprint.v1 import match_pb2, transcript_pb2, types_pb2
+from numpy.typing import NDArray
 
-_CHANNELS = {"copy": types_pb2.CHANNEL_COPY, "semantic": types_pb2.CHANNEL_SEMANTIC, "style": types_pb2.CHANNEL_STYLE}
+_CHANNELS = {
+    "copy": types_pb2.CHANNEL_COPY,
+    "semantic": types_pb2.CHANNEL_SEMANTIC,
+    "style": types_pb2.CHANNEL_STYLE,
+}
 _NAMES = {number: name for name, number in _CHANNELS.items()}
 _DTYPES = {
     "f4": types_pb2.DATA_TYPE_FLOAT32,
@@ -139,7 +142,10 @@ def coverage(views: Iterable[View], channel: str) -> types_pb2.Coverage:
     views = list(views)
     filled, fillable = sum(v.filled(channel) for v in views), sum(v.fillable for v in views)
     return types_pb2.Coverage(
-        channel=_CHANNELS[channel], filled=filled, fillable=fillable, share=filled / fillable if fillable else 1.0
+        channel=_CHANNELS[channel],
+        filled=filled,
+        fillable=fillable,
+        share=filled / fillable if fillable else 1.0,
     )
 
 
@@ -182,15 +188,26 @@ def copy_evidence(found: evidence.CopyEvidence) -> types_pb2.CopyEvidence:
 def semantic_evidence(found: evidence.SemanticEvidence) -> types_pb2.SemanticEvidence:
     """Evidence of saying the same as a message."""
     return types_pb2.SemanticEvidence(
+        alignment=found.alignment,
         cosine=found.cosine,
-        centred_cosine=found.centred_cosine,
         background_mean=found.background_mean,
         background_sd=found.background_sd,
         z=found.z,
         query_language=found.query_language,
         match_language=found.match_language,
         truncated=found.truncated,
-        aligned_cosine=found.aligned_cosine,
+        query_sentences=found.query_sentences,
+        match_sentences=found.match_sentences,
+        sentences=[
+            types_pb2.SentenceMatch(
+                query_start=s.query_start,
+                query_end=s.query_end,
+                match_start=s.match_start,
+                match_end=s.match_end,
+                cosine=s.cosine,
+            )
+            for s in found.sentences
+        ],
     )
 
 
@@ -209,6 +226,8 @@ def text_of(source: match_pb2.TextSource, field: str) -> str:
     text: str = source.text
     if len(text.encode()) > LIMITS.max_text_bytes:
         raise InvalidField(
-            field, f"the text is longer than {LIMITS.max_text_bytes} bytes of UTF-8; search for a part of it", "TEXT_TOO_LONG"
+            field,
+            f"the text is longer than {LIMITS.max_text_bytes} bytes of UTF-8; search for a part of it",
+            "TEXT_TOO_LONG",
         )
     return text

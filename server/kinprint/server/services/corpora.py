@@ -7,7 +7,6 @@ from typing import Any
 
 import grpc
 import numpy as np
-
 from kinprint.server.context import Context
 from kinprint.server.pipeline.corpus import Corpus
 from kinprint.server.pipeline.index import CHANNELS, View

@@ -8,7 +8,6 @@ from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
-
 from kinprint.server.context import Context
 from kinprint.server.failures import InvalidField, Unavailable
 from kinprint.server.services.errors import abort

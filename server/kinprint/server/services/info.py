@@ -9,7 +9,6 @@ from typing import Any
 
 import grpc
 from google.protobuf import duration_pb2
-
 from kinprint.kernels.unicode import UNICODE_VERSION
 from kinprint.server import threads
 from kinprint.server.context import Context
@@ -20,7 +19,18 @@ from kinprint.server.services import convert
 from kinprint.server.store import generation, record
 from kinprint.v1 import info_pb2, info_pb2_grpc
 
-_LIBRARIES = ("polars", "deltalake", "faiss-cpu", "onnxruntime", "tokenizers", "numba", "numpy", "pyarrow", "grpcio", "protobuf")
+_LIBRARIES = (
+    "polars",
+    "deltalake",
+    "faiss-cpu",
+    "onnxruntime",
+    "tokenizers",
+    "numba",
+    "numpy",
+    "pyarrow",
+    "grpcio",
+    "protobuf",
+)
 
 
 def package_version(name: str) -> str:

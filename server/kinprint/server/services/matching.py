@@ -9,11 +9,9 @@ from typing import Any
 
 import grpc
 import numpy as np
-from numpy.typing import NDArray
-
 from kinprint.kernels import shingle, sketch, stylometry
 from kinprint.server.context import Context
-from kinprint.server.embed import Background
+from kinprint.server.embed import Alignment, sentence_starts, sentences_of
 from kinprint.server.failures import ChannelNotFilled, InvalidField
 from kinprint.server.limits import LIMITS
 from kinprint.server.pipeline import duplicates, evidence, match
@@ -27,6 +25,7 @@ from kinprint.server.services.transcripts import find
 from kinprint.server.store.columns import encode_texts
 from kinprint.server.threads import kernels
 from kinprint.v1 import match_pb2, match_pb2_grpc
+from numpy.typing import NDArray
 
 #: Searches of one stream that run side by side.
 _STREAM_WINDOW = 8
@@ -48,7 +47,9 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         for i, text in enumerate(texts):
             if len(text.encode()) > LIMITS.max_text_bytes:
                 raise InvalidField(
-                    f"texts[{i}]", f"the text is longer than {LIMITS.max_text_bytes} bytes of UTF-8", "TEXT_TOO_LONG"
+                    f"texts[{i}]",
+                    f"the text is longer than {LIMITS.max_text_bytes} bytes of UTF-8",
+                    "TEXT_TOO_LONG",
                 )
         response = match_pb2.FingerprintResponse()
 
@@ -69,9 +70,15 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         await self._context.read(cheap)
         if "semantic" in channels:
             service, space = await self._context.model.require()
-            embedded = await service.embed_passages(texts)
+            sentences = [sentences_of(text) for text in texts]
+            blank = [i for i, found in enumerate(sentences) if not found]
+            embedded = await service.embed_passages([s for found in sentences for s in found])
+            vectors = np.zeros((len(texts), space.dim), np.float32)
+            filled = np.setdiff1d(np.arange(len(texts)), blank)
+            starts = sentence_starts([sentences[i] for i in filled])
+            vectors[filled] = space.pool(space.neutral(embedded.vectors), starts)
             response.model_digest = space.digest
-            response.embeddings.CopyFrom(convert.matrix(embedded.vectors))
+            response.embeddings.CopyFrom(convert.matrix(vectors))
         return response
 
     # ---- search ----
@@ -129,10 +136,10 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             if channel == "semantic":
                 for corpus in corpora:
                     corpus.check_space((await self._context.model.require())[1])
-                vector, truncated, timings = await self._embed(query)
+                vectors, truncated, timings = await self._embed(query)
                 response.timings.queue_seconds, response.timings.embed_seconds = timings
                 hits = await self._context.read(
-                    lambda v=vector, t=truncated: self._semantic_hits(query, v, t, views, rows, top, min_score)
+                    lambda v=vectors, t=truncated: self._semantic_hits(query, v, t, views, rows, top, min_score)
                 )
             elif channel == "copy":
                 hits = await self._context.read(lambda: self._copy_hits(query, views, rows, top, min_score, spans))
@@ -177,7 +184,9 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             raise InvalidField(field, f"{field} holds neither text nor transcript", "FIELD_MISSING")
         if await self._context.read(lambda: _blank(text)):
             raise InvalidField(
-                field, "the text is empty or blank (after the reasoning is split off), so it matches nothing", "TEXT_BLANK"
+                field,
+                "the text is empty or blank (after the reasoning is split off), so it matches nothing",
+                "TEXT_BLANK",
             )
         info.code_points = len(text)
         if known:
@@ -186,8 +195,8 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
 
     async def _embed(self, query: match.Query) -> tuple[NDArray[np.float32], bool, tuple[float, float]]:
         service, _space = await self._context.model.require()
-        vector, timings = await service.embed_query(query.text)
-        return vector, False, (timings.queue_s, timings.tokenise_s + timings.infer_s)
+        vectors, cut, timings = await service.embed_search(sentences_of(query.text))
+        return vectors, cut, (timings.queue_s, timings.tokenise_s + timings.infer_s)
 
     def _hit(self, found: match.Match, channel: str, rank: int) -> match_pb2.Hit:
         row = found.view.row(found.place)
@@ -206,7 +215,13 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         return hit
 
     def _copy_hits(
-        self, query: match.Query, views: Sequence[View], rows: Filter, top: int, min_score: float | None, spans: int
+        self,
+        query: match.Query,
+        views: Sequence[View],
+        rows: Filter,
+        top: int,
+        min_score: float | None,
+        spans: int,
     ) -> list[match_pb2.Hit]:
         hits = []
         for rank, found in enumerate(match.search_copy(query, views, rows, top, min_score), 1):
@@ -225,7 +240,11 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         for rank, found in enumerate(match.search_style(query, views, rows, top, min_score), 1):
             hit = self._hit(found, "style", rank)
             made = evidence.style_evidence(
-                query.text, evidence.response_of(found), (found.query_vector, found.vector), found.score, scale
+                query.text,
+                evidence.response_of(found),
+                (found.query_vector, found.vector),
+                found.score,
+                scale,
             )
             hit.style.CopyFrom(convert.style_evidence(made))
             hits.append(hit)
@@ -234,7 +253,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
     def _semantic_hits(
         self,
         query: match.Query,
-        vector: NDArray[np.float32],
+        sentences: NDArray[np.float32],
         truncated: bool,
         views: Sequence[View],
         rows: Filter,
@@ -242,12 +261,18 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         min_score: float | None,
     ) -> list[match_pb2.Hit]:
         hits = []
-        for rank, found in enumerate(match.search_semantic(vector, query, views, rows, top, min_score), 1):
+        for rank, found in enumerate(match.search_semantic(sentences, query, views, rows, top, min_score), 1):
             hit = self._hit(found, "semantic", rank)
-            background = found.view.background
-            assert background is not None  # it has embeddings
+            space = found.view.space
+            assert space is not None  # it has embeddings
             made = evidence.semantic_evidence(
-                found, background, query.language, hit.language if hit.HasField("language") else None, truncated
+                query,
+                evidence.response_of(found),
+                hit.language if hit.HasField("language") else None,
+                Alignment(found.score, found.pairs),
+                found.cosine,
+                space,
+                truncated,
             )
             hit.semantic.CopyFrom(convert.semantic_evidence(made))
             hits.append(hit)
@@ -279,9 +304,8 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
 
     async def _compare_meaning(self, a: match.Query, b: match.Query) -> evidence.SemanticEvidence:
         _service, space = await self._context.model.require()
-        background: Background = space.background
         (left, cut_a, _), (right, cut_b, _) = await asyncio.gather(self._embed(a), self._embed(b))
-        return evidence.compare_embeddings(left, right, background, (a.language, b.language), cut_a or cut_b)
+        return evidence.compare_meanings((a, left), (b, right), space, cut_a or cut_b)
 
     # ---- duplicates ----
 

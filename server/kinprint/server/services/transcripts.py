@@ -8,7 +8,6 @@ from typing import Any
 
 import grpc
 import numpy as np
-
 from kinprint.server.context import Context
 from kinprint.server.failures import InvalidField, TranscriptNotFound
 from kinprint.server.pipeline.index import Filter, Place, View
@@ -126,5 +125,3 @@ class TranscriptService(transcript_pb2_grpc.TranscriptServiceServicer):
         yield transcript_pb2.PurgeTranscriptsResponse(
             step="done", done=True, erased=erased, record_version=corpus.record.version
         )
-
-

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from google.protobuf import duration_pb2
-
 from kinprint.server.context import Context
 from kinprint.server.failures import Failure, InvalidField
 from kinprint.server.limits import LIMITS
@@ -114,9 +113,7 @@ class UpsertStream:
             if stopped:
                 await self._send(finished=self._finished())
             else:
-                await self._send(
-                    shutting_down=transcript_pb2.UpsertShuttingDown(resume_from=self._acked + 1)
-                )
+                await self._send(shutting_down=transcript_pb2.UpsertShuttingDown(resume_from=self._acked + 1))
             await self._out.put(None)
         except Exception as error:  # handed to `run`, which ends the RPC with its status
             await self._out.put(error)
@@ -227,4 +224,3 @@ class UpsertStream:
     def _finished(self) -> transcript_pb2.UpsertFinished:
         names = ("created", "replaced", "unchanged", "filled", "failed", "repeated_ids", "blank", "truncated")
         return transcript_pb2.UpsertFinished(**{name: self._totals[name] for name in names})
-

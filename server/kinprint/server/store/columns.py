@@ -60,19 +60,49 @@ def binary_to_rows(column: pl.Series, dtype: np.dtype | type, width: int) -> NDA
     Raises ValueError when a value has another length: the row was written by another pipeline.
     """
     n = len(column)
-    if n == 0:
-        return np.zeros((0, width), dtype)
-    array = column.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-    array = array.cast(pa.large_binary())
-    offsets = np.frombuffer(array.buffers()[1], np.int64)[array.offset : array.offset + n + 1]
+    data, offsets = _binary_buffers(column)
     expected = width * np.dtype(dtype).itemsize
     lengths = np.diff(offsets)
     if not (lengths == expected).all():
         raise ValueError(f"expected {expected} bytes a row, found {int(lengths[lengths != expected][0])}")
-    data = np.frombuffer(array.buffers()[2], np.uint8)[offsets[0] : offsets[-1]]
     return data.view(dtype).reshape(n, width)
+
+
+def _binary_buffers(column: pl.Series) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Bytes of all values and the n + 1 offsets into the column's buffer."""
+    if len(column) == 0:
+        return np.zeros(0, np.uint8), np.zeros(1, np.int64)
+    array = column.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    array = array.cast(pa.large_binary())
+    offsets = np.frombuffer(array.buffers()[1], np.int64)[array.offset : array.offset + len(column) + 1]
+    return np.frombuffer(array.buffers()[2], np.uint8)[offsets[0] : offsets[-1]], offsets
+
+
+def ragged_to_binary(matrix: NDArray, starts: NDArray[np.int64]) -> pl.Series:
+    """One little-endian binary value per group of rows `matrix[starts[i]:starts[i + 1]]`."""
+    matrix = np.ascontiguousarray(matrix)
+    offsets = np.ascontiguousarray(starts, np.int64) * (matrix.itemsize * matrix.shape[1])
+    array = pa.LargeBinaryArray.from_buffers(
+        pa.large_binary(),
+        len(starts) - 1,
+        [None, pa.py_buffer(offsets), pa.py_buffer(matrix.view(np.uint8).reshape(-1))],
+    )
+    return pl.Series(pl.from_arrow(array))
+
+
+def binary_to_ragged(column: pl.Series, dtype: np.dtype | str, width: int) -> tuple[NDArray, NDArray[np.int64]]:
+    """Inverse of `ragged_to_binary` for a column without nulls: (matrix [s, width], starts int64[n + 1]).
+
+    Raises ValueError when a value is no whole number of rows.
+    """
+    data, offsets = _binary_buffers(column)
+    row = width * np.dtype(dtype).itemsize
+    starts = (offsets - offsets[0]) // row
+    if ((offsets - offsets[0]) % row != 0).any():
+        raise ValueError(f"a value is no whole number of rows of {row} bytes")
+    return data.view(dtype).reshape(-1, width), starts
 
 
 def id_hashes(ids: Iterable[str]) -> NDArray[np.uint64]:

@@ -175,9 +175,7 @@ def _numbered(table: Path, pattern: re.Pattern[str]) -> dict[int, Path]:
     except FileNotFoundError:
         return {}
     found = ((pattern.match(name), name) for name in names)
-    return {
-        int(match[1]): log_directory(table) / name for match, name in sorted(found, key=_by_name) if match
-    }
+    return {int(match[1]): log_directory(table) / name for match, name in sorted(found, key=_by_name) if match}
 
 
 def _by_name(pair: tuple[re.Match[str] | None, str]) -> str:
@@ -297,11 +295,7 @@ def write_marker(table: Path, marker: Marker) -> None:
             os.pwrite(fd, b"\0" * (2 * _SLOT), 0)
         slot = (marker.version % 2) * _SLOT
         current = read_marker(table)
-        if (
-            current is not None
-            and current.version != marker.version
-            and current.version % 2 == marker.version % 2
-        ):
+        if current is not None and current.version != marker.version and current.version % 2 == marker.version % 2:
             slot = _SLOT - slot
         os.pwrite(fd, line.ljust(_SLOT, b"\0"), slot)
         os.fsync(fd)
@@ -394,9 +388,7 @@ def guard(table: Path) -> GuardReport:
     if last < synced:
         if bad is None:
             missing = entry_path(table, last + 1)
-            raise RecordDamaged(
-                missing, f"the log ends before version {synced}, which was acknowledged", _RESTORE
-            )
+            raise RecordDamaged(missing, f"the log ends before version {synced}, which was acknowledged", _RESTORE)
         raise RecordDamaged(bad[1], f"this file of acknowledged version {bad[0]} {bad[2]}", _RESTORE)
     if marker is not None and synced in log and _digest(log[synced]) != marker.entry:
         raise RecordDamaged(log[synced], "this log entry is not the one that was acknowledged", _RESTORE)
@@ -421,17 +413,13 @@ def guard(table: Path) -> GuardReport:
             moves.append((path, f"checkpoint of unacknowledged version {version}"))
     moved = {path for path, _ in moves}
     hint = log_directory(table) / "_last_checkpoint"
-    if hint.exists() and not _hint_holds(
-        hint, (v for v, path in checkpoints(table).items() if path not in moved)
-    ):
+    if hint.exists() and not _hint_holds(hint, (v for v, path in checkpoints(table).items() if path not in moved)):
         moves.append((hint, "it is torn or names no intact checkpoint; readers list the log instead"))
     if bad is not None:
         for version in sorted((v for v in log if v > last), reverse=True):
             why = f"{bad[1].name} {bad[2]}" if version == bad[0] else f"follows damaged version {bad[0]}"
             moves.append((log[version], f"unacknowledged version {version}: {why}"))
-            moves += [
-                (path, f"data of unacknowledged version {version}") for path in _files_of(table, version)
-            ]
+            moves += [(path, f"data of unacknowledged version {version}") for path in _files_of(table, version)]
     quarantined = _quarantine(table, moves)
     return GuardReport(last if last >= 0 else None, quarantined)
 

@@ -27,8 +27,6 @@ import faiss
 import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
-from numpy.typing import NDArray
-
 from kinprint.kernels import lsh, sketch, stylometry
 from kinprint.server.failures import Failure
 from kinprint.server.store.record import Record, Snapshot
@@ -36,12 +34,13 @@ from kinprint.server.store.segment import (
     SEARCH_BANDS,
     SEARCH_ROWS,
     CopyChunk,
-    SemanticChunk,
     Segment,
+    SemanticChunk,
     StyleChunk,
     merge_chunks,
     merge_segments,
 )
+from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +49,7 @@ FORMAT = 1
 LSH_FROM = 16_384
 
 
-class GenerationTooNew(Failure):  # noqa: N818
+class GenerationTooNew(Failure):
     """A newer Kinprint wrote the indexes."""
 
     reason = "FORMAT_TOO_NEW"
@@ -284,13 +283,17 @@ def _write_segment(folder: Path, segment: Segment) -> None:
         _save(folder / "style-rows.npy", style.rows)
         _save(folder / "style-vectors.npy", style.vectors)
         stats = style.stats
-        _save(folder / "style-stats.npy", np.stack([np.full(stylometry.DIM, stats.count), stats.total, stats.squares]))
+        _save(
+            folder / "style-stats.npy",
+            np.stack([np.full(stylometry.DIM, stats.count), stats.total, stats.squares]),
+        )
     if segment.semantic:
         semantic = merge_chunks(segment.semantic) if len(segment.semantic) > 1 else segment.semantic[0]
         assert isinstance(semantic, SemanticChunk)
         _save(folder / "semantic-rows.npy", semantic.rows)
         _save(folder / "semantic-vectors.npy", semantic.vectors)
-        _save(folder / "semantic-norms.npy", semantic.norms)
+        _save(folder / "semantic-sentences.npy", semantic.sentences)
+        _save(folder / "semantic-starts.npy", semantic.starts)
         if semantic.ivf is not None:
             faiss.write_index(semantic.ivf, str(folder / "semantic.faiss"))
 
@@ -335,7 +338,7 @@ def _map_segment(folder: Path) -> Segment:
         if (folder / "semantic.faiss").exists():
             ivf = faiss.read_index(str(folder / "semantic.faiss"), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
         parts["semantic"] = (
-            SemanticChunk(load("semantic-rows.npy"), load("semantic-vectors.npy"), load("semantic-norms.npy"), ivf),
+            SemanticChunk(*(load(f"semantic-{name}.npy") for name in ("rows", "vectors", "sentences", "starts")), ivf),
         )
     return Segment(
         table,

@@ -210,9 +210,7 @@ def _doomed_by(rows: pl.LazyFrame, predicate: str) -> pl.LazyFrame:
     rest = keys.join(whole, on="id", how="anti")
     puts = rest.filter(pl.col("op") == PUT).join(met, on=_KEY, how="anti", nulls_equal=True)
     lost = met.filter(pl.col("op") == PUT).join(puts, on=["id", "content_hash"], how="anti", nulls_equal=True)
-    fills = rest.filter(pl.col("op") == FILL).join(
-        lost, on=["id", "content_hash"], how="semi", nulls_equal=True
-    )
+    fills = rest.filter(pl.col("op") == FILL).join(lost, on=["id", "content_hash"], how="semi", nulls_equal=True)
     return pl.concat([met, keys.join(whole, on="id", how="semi"), fills]).unique()
 
 
@@ -251,16 +249,12 @@ def _rewrite(table: Path, name: str, keys: pl.DataFrame) -> AddAction | None:
     try:
         with pq.ParquetFile(durability.data_file(table, name)) as source:
             for batch in source.iter_batches(batch_size=ROW_GROUP_ROWS):
-                kept = pl.DataFrame(batch).join(
-                    keys, on=_KEY, how="anti", nulls_equal=True, maintain_order="left"
-                )
+                kept = pl.DataFrame(batch).join(keys, on=_KEY, how="anti", nulls_equal=True, maintain_order="left")
                 if kept.is_empty():
                     continue
                 part = kept.to_arrow(compat_level=pl.CompatLevel.oldest())
                 if writer is None:
-                    schema = pa.schema(
-                        [field.with_nullable(field.name not in REQUIRED) for field in part.schema]
-                    )
+                    schema = pa.schema([field.with_nullable(field.name not in REQUIRED) for field in part.schema])
                     writer = pq.ParquetWriter(
                         target,
                         schema,
@@ -277,9 +271,7 @@ def _rewrite(table: Path, name: str, keys: pl.DataFrame) -> AddAction | None:
     if writer is None:
         return None
     durability.fsync_file(target)
-    return AddAction(
-        fresh, target.stat().st_size, {}, int(time.time() * 1000), True, _statistics(extremes, rows)
-    )
+    return AddAction(fresh, target.stat().st_size, {}, int(time.time() * 1000), True, _statistics(extremes, rows))
 
 
 def _statistics(parts: Sequence[pl.DataFrame], rows: int) -> str:
@@ -299,9 +291,7 @@ def _statistics(parts: Sequence[pl.DataFrame], rows: int) -> str:
     )
 
 
-def _clean_up(
-    table: Path, newest: Snapshot, keep: Collection[str], *, keep_from: int, everything: bool = False
-) -> int:
+def _clean_up(table: Path, newest: Snapshot, keep: Collection[str], *, keep_from: int, everything: bool = False) -> int:
     """Checkpoint ``newest``, then remove what it does not need. Returns how many files were removed.
 
     Log entries from version ``keep_from`` on stay. ``everything`` also empties the quarantine.

@@ -17,7 +17,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 from kinprint.kernels import lsh, stylometry
-from kinprint.server.store.columns import binary_to_rows, id_hashes
+from kinprint.server.embed.space import EmbeddingSpace
+from kinprint.server.store.columns import binary_to_ragged, binary_to_rows, id_hashes
 from kinprint.server.threads import kernels
 from numpy.typing import NDArray
 
@@ -84,9 +85,7 @@ class CopyChunk:
         if self.stored_lsh is not None:
             return self.stored_lsh
         with kernels():
-            return lsh.build(
-                np.ascontiguousarray(self.signatures[self.representatives]), SEARCH_BANDS, SEARCH_ROWS
-            )
+            return lsh.build(np.ascontiguousarray(self.signatures[self.representatives]), SEARCH_BANDS, SEARCH_ROWS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,16 +104,22 @@ class StyleChunk:
 
 @dataclass(frozen=True, eq=False)
 class SemanticChunk:
-    """Embeddings of some rows: rows int64[m] ascending, vectors float32[m, dim], centred, unit length.
+    """Embeddings of some rows, without background and language (see kinprint.server.embed.space).
 
-    `cosines` float32[m] is each embedding's inner product with the background mean and `norms` float32[m]
-    its distance to it, so that the model's own cosine can be told beside the centred one.
+    rows int64[m] ascending; vectors float32[m, dim], one unit vector a text, for finding candidates;
+    sentences float16[s, dim], unit vectors of their sentences one text after another, for ranking them;
+    starts int64[m + 1], where each text's sentences begin.
     """
 
     rows: NDArray[np.int64]
     vectors: NDArray[np.float32]
-    norms: NDArray[np.float32]
+    sentences: NDArray[np.float16]
+    starts: NDArray[np.int64]
     stored_ivf: faiss.Index | None = None
+
+    def sentences_at(self, position: int) -> NDArray[np.float32]:
+        """Sentence vectors of one text, float32[k, dim]."""
+        return self.sentences[self.starts[position] : self.starts[position + 1]].astype(np.float32)
 
     @property
     def ivf_lists(self) -> int:
@@ -130,9 +135,7 @@ class SemanticChunk:
             return None
         lists = int(4 * np.sqrt(len(self.rows)))
         index = faiss.index_factory(self.vectors.shape[1], f"IVF{lists},SQ8", faiss.METRIC_INNER_PRODUCT)
-        sample = np.random.default_rng(0).choice(
-            len(self.rows), min(len(self.rows), lists * 64), replace=False
-        )
+        sample = np.random.default_rng(0).choice(len(self.rows), min(len(self.rows), lists * 64), replace=False)
         index.train(np.ascontiguousarray(self.vectors[np.sort(sample)]))
         for start in range(0, len(self.rows), 65_536):
             index.add(np.ascontiguousarray(self.vectors[start : start + 65_536]))
@@ -279,20 +282,27 @@ def merge_chunks(chunks: Sequence[Chunk], remap: Sequence[NDArray[np.int64]] | N
     first = chunks[0]
     if isinstance(first, CopyChunk):
         copies = [c for c in chunks if isinstance(c, CopyChunk)]
-        return CopyChunk(
-            all_rows, gather(c.signatures for c in copies), gather(c.text_hashes for c in copies)
-        )
+        return CopyChunk(all_rows, gather(c.signatures for c in copies), gather(c.text_hashes for c in copies))
     if isinstance(first, StyleChunk):
         return StyleChunk(all_rows, gather(c.vectors for c in chunks if isinstance(c, StyleChunk)))
     semantics = [c for c in chunks if isinstance(c, SemanticChunk)]
-    return SemanticChunk(all_rows, gather(c.vectors for c in semantics), gather(c.norms for c in semantics))
+    counts = gather(np.diff(c.starts) for c in semantics)
+    starts = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+    # Sentences move text by text; they are long runs, so slices beat an index per sentence.
+    pieces = [
+        c.sentences[c.starts[k] : c.starts[k + 1]]
+        for c, keep in zip(semantics, keeps, strict=True)
+        for k in np.arange(len(c.rows))[keep]
+    ]
+    if not straight:
+        pieces = [pieces[k] for k in order]
+    sentences = np.concatenate(pieces) if pieces else semantics[0].sentences[:0]
+    return SemanticChunk(all_rows, gather(c.vectors for c in semantics), sentences, starts)
 
 
 def copy_chunk(rows: NDArray[np.int64], sketches: pl.Series, text_hashes: pl.Series) -> CopyChunk:
     """Chunk from the record's binary columns, both without nulls."""
-    return CopyChunk(
-        rows, binary_to_rows(sketches, np.uint32, SKETCH_WIDTH), binary_to_rows(text_hashes, np.uint64, 2)
-    )
+    return CopyChunk(rows, binary_to_rows(sketches, np.uint32, SKETCH_WIDTH), binary_to_rows(text_hashes, np.uint64, 2))
 
 
 def style_chunk(rows: NDArray[np.int64], vectors: pl.Series) -> StyleChunk:
@@ -300,14 +310,14 @@ def style_chunk(rows: NDArray[np.int64], vectors: pl.Series) -> StyleChunk:
     return StyleChunk(rows, binary_to_rows(vectors, np.int8, stylometry.DIM))
 
 
-def semantic_chunk(
-    rows: NDArray[np.int64], embeddings: NDArray[np.float32], background_mean: NDArray[np.float32]
-) -> SemanticChunk:
-    """Chunk from unit embeddings float32[m, dim]: centred by the background mean, unit length again."""
-    centred = embeddings - background_mean
-    norms = np.linalg.norm(centred, axis=1).astype(np.float32)
-    centred /= np.maximum(norms, 1e-12)[:, None]
-    return SemanticChunk(rows, np.ascontiguousarray(centred, np.float32), norms)
+def semantic_chunk(rows: NDArray[np.int64], embeddings: pl.Series, space: EmbeddingSpace) -> SemanticChunk:
+    """Chunk from the record's binary column, without nulls: the sentences of each text, float16[k, dim].
+
+    Raises ValueError when a value is no whole number of vectors of this space.
+    """
+    vectors, starts = binary_to_ragged(embeddings, "<f2", space.dim)
+    neutral = space.neutral(vectors.astype(np.float32))
+    return SemanticChunk(rows, space.pool(neutral, starts), neutral.astype(np.float16), starts)
 
 
 def merge_segments(segments: Sequence[Segment], alive: Sequence[NDArray[np.bool_]]) -> Segment:

@@ -1,0 +1,20 @@
+"""The command line: `kinprint` (extra `cli`)."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Entry point of the `kinprint` command."""
+    try:
+        from kinprint.client.cli.app import run
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] in ("typer", "rich", "click"):
+            print(
+                f"the command line needs {error.name}, which is not installed: pip install 'kinprint[cli]'",
+                file=sys.stderr,
+            )
+            sys.exit(1)
+        raise
+    run()

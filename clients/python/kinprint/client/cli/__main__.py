@@ -1,0 +1,5 @@
+"""`python -m kinprint.client.cli`."""
+
+from kinprint.client.cli import main
+
+main()

@@ -1,0 +1,282 @@
+"""`kinprint corpora`, `get`, `export`, `delete`, `purge` and `info`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from kinprint.client.cli.progress import ProgressReport
+from kinprint.client.cli.tables import CORPORA, TRANSCRIPTS, TableWriter
+from kinprint.client.cli.terminal import (
+    CorpusOption,
+    DataOption,
+    JsonOption,
+    OutOption,
+    QuietOption,
+    ServerOption,
+    fail,
+    guarded,
+    open_client,
+    out,
+    print_json,
+    warn,
+)
+from kinprint.client.ndjson import transcript_row
+from kinprint.client.types import CHANNELS, CorpusInfo, Filter, PurgeProgress, as_dict
+from rich.markup import escape
+from rich.table import Table
+
+_LISTED = 12
+
+
+def _shares(corpus: CorpusInfo) -> dict[str, float]:
+    return {item.channel: item.share for item in corpus.coverage if item.filled or not item.fillable}
+
+
+@guarded
+def corpora(
+    name: Annotated[str | None, typer.Argument(help="Show this one, with its models and languages.")] = None,
+    server: ServerOption = None,
+    data: DataOption = None,
+    output: OutOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """List the corpora, or describe one."""
+    with open_client(server, data) as client:
+        found = [client.get_corpus(name)] if name is not None else list(client.list_corpora())
+    if output is not None:
+        with TableWriter(output, CORPORA) as writer:
+            for corpus in found:
+                row: dict[str, Any] = {key: getattr(corpus, key, None) for key in CORPORA}
+                row |= {channel: _shares(corpus).get(channel, 0.0) for channel in CHANNELS}
+                writer.write(row)
+    if json_output:
+        print_json(found[0] if name is not None else {"corpora": found})
+        return
+    if output is not None:
+        return
+    if name is not None:
+        _show_corpus(found[0])
+        return
+    if not found:
+        out.print("no corpora yet: kinprint load FILE... --corpus NAME")
+        return
+    table = Table()
+    table.add_column("corpus")
+    for column in ("transcripts", "blank", *CHANNELS):
+        table.add_column(column, justify="right")
+    table.add_column("created")
+    for corpus in found:
+        shares = _shares(corpus)
+        created = f"{corpus.created_at:%Y-%m-%d %H:%M}" if corpus.created_at else "-"
+        table.add_row(
+            escape(corpus.name),
+            f"{corpus.transcripts:,}",
+            f"{corpus.blank:,}",
+            *(f"{shares[channel]:.0%}" if channel in shares else "-" for channel in CHANNELS),
+            created,
+        )
+    out.print(table)
+
+
+def _show_corpus(corpus: CorpusInfo) -> None:
+    table = Table(show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
+    rows = [("corpus", corpus.name), ("description", corpus.description)]
+    rows += [("transcripts", f"{corpus.transcripts:,}"), ("blank answers", f"{corpus.blank:,}")]
+    rows += [(item.channel, f"{item.filled:,} of {item.fillable:,} filled") for item in corpus.coverage]
+    for label, counts in (("models", corpus.models), ("languages", corpus.languages)):
+        text = ", ".join(f"{item.value or 'unknown'} {item.count:,}" for item in counts[:_LISTED])
+        if len(counts) > _LISTED:
+            text += f" and {len(counts) - _LISTED} more"
+        rows.append((label, text))
+    rows += [
+        ("on disk", f"{corpus.disk_bytes / 1e6:,.1f} MB"),
+        ("record version", str(corpus.record_version)),
+    ]
+    for label, value in rows:
+        if value:
+            table.add_row(label, escape(value))
+    out.print(table)
+
+
+@guarded
+def get(
+    corpus: CorpusOption,
+    transcript_id: Annotated[str, typer.Option("--id", metavar="ID", help="Id of the transcript.")],
+    server: ServerOption = None,
+    data: DataOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Show one transcript."""
+    with open_client(server, data) as client:
+        transcript = client.get(corpus, transcript_id)
+    if json_output:
+        print_json(transcript)
+        return
+    for key, value in as_dict(transcript).items():
+        if value in (None, "", {}, []) or key in ("prompt", "response", "reasoning", "system_prompt"):
+            continue
+        shown = ", ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else value
+        shown = ", ".join(shown) if isinstance(shown, list) else shown
+        out.print(f"[bold]{key}[/bold]: {escape(str(shown))}", soft_wrap=True)
+    for key in ("system_prompt", "prompt", "reasoning", "response"):
+        value = getattr(transcript, key)
+        if value is not None:
+            out.print(f"\n[bold]{key}[/bold]")
+            out.print(escape(value), soft_wrap=True)
+
+
+@guarded
+def export(
+    corpus: CorpusOption,
+    output: Annotated[
+        str, typer.Option("--out", metavar="FILE", help="Parquet, CSV, TSV or NDJSON by extension.")
+    ],
+    server: ServerOption = None,
+    data: DataOption = None,
+    model: Annotated[list[str] | None, typer.Option("--model", help="Only this model; repeatable.")] = None,
+    language: Annotated[list[str] | None, typer.Option("--language", help="Only this language.")] = None,
+    quiet: QuietOption = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Write a corpus to a file that `kinprint load` reads back.
+
+    Parquet and NDJSON keep everything; in CSV and TSV an empty value and an absent one look the same.
+    """
+    from pathlib import Path
+
+    row_filter = Filter(models=model or (), languages=language or ())
+    with (
+        open_client(server, data) as client,
+        TableWriter(Path(output).expanduser(), TRANSCRIPTS) as writer,
+        ProgressReport(f"exporting {corpus}", quiet=quiet) as bar,
+    ):
+        total = client.get_corpus(corpus).transcripts
+        for transcript in client.list(corpus, filter=row_filter):
+            writer.write(transcript_row(transcript))
+            if writer.rows % 500 == 0:
+                bar.update(min(1.0, writer.rows / max(total, 1)), f"{writer.rows:,} rows")
+    if json_output:
+        print_json({"corpus": corpus, "rows": writer.rows, "out": output})
+    else:
+        out.print(f"{writer.rows:,} transcripts written to {escape(output)}", soft_wrap=True)
+
+
+@guarded
+def delete(
+    corpus: CorpusOption,
+    ids: Annotated[
+        list[str] | None, typer.Option("--id", metavar="ID", help="Id of a transcript; may be repeated.")
+    ] = None,
+    more_ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="More ids.")] = None,
+    whole: Annotated[bool, typer.Option("--all", help="Delete the whole corpus, for good.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    server: ServerOption = None,
+    data: DataOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Delete transcripts by id, or a whole corpus.
+
+    Deleted transcripts are found no more; their text stays in the record's history until `kinprint purge`.
+    Deleting a corpus erases it at once.
+    """
+    named = [*(ids or []), *(more_ids or [])]
+    if whole == bool(named):
+        fail("give the ids to delete with --id, or --all for the whole corpus")
+    with open_client(server, data) as client:
+        if whole:
+            count = client.get_corpus(corpus).transcripts
+            if not yes and not typer.confirm(
+                f"Delete {corpus} with {count:,} transcripts for good?", err=True
+            ):
+                warn("nothing was deleted (--yes deletes without asking)")
+                raise typer.Exit(1)
+            removed = client.delete_corpus(corpus)
+            result: dict[str, Any] = {"corpus": corpus, "deleted": removed, "not_found": 0}
+            text = f"{corpus} is deleted with {removed:,} transcripts"
+        else:
+            report = client.delete(corpus, named)
+            result = {"corpus": corpus, "deleted": report.deleted, "not_found": report.not_found}
+            text = f"{report.deleted:,} transcripts deleted"
+            if report.not_found:
+                text += f", {report.not_found:,} ids were not there"
+    if json_output:
+        print_json(result)
+    else:
+        out.print(escape(text))
+    if not whole and not result["deleted"]:
+        raise typer.Exit(1)
+
+
+@guarded
+def purge(
+    corpus: CorpusOption,
+    ids: Annotated[
+        list[str] | None, typer.Option("--id", metavar="ID", help="Erase this transcript too; repeatable.")
+    ] = None,
+    server: ServerOption = None,
+    data: DataOption = None,
+    quiet: QuietOption = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Really erase what was deleted or replaced, and the given transcripts, from record and indexes."""
+    with (
+        open_client(server, data) as client,
+        ProgressReport(f"purging {corpus}", quiet=quiet) as bar,
+    ):
+
+        def show(progress: PurgeProgress) -> None:
+            bar.update(None, progress.step)
+
+        result = client.purge(corpus, ids or (), progress=show)
+    if json_output:
+        print_json({"corpus": corpus, "erased": result.erased, "record_version": result.record_version})
+    else:
+        out.print(
+            f"{escape(corpus)} is purged: {result.erased:,} live transcripts erased, with everything deleted "
+            "or replaced before",
+            soft_wrap=True,
+        )
+
+
+@guarded
+def info(
+    server: ServerOption = None,
+    data: DataOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Describe the server: versions, limits, model, threads."""
+    with open_client(server, data) as client:
+        facts = client.server_info()
+        address = client.address
+    if json_output:
+        print_json({**as_dict(facts), "address": address})
+        return
+    table = Table(show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
+    model = facts.model
+    rows: list[tuple[str, str]] = [
+        ("Kinprint", facts.version),
+        ("address", address),
+        ("process", str(facts.pid)),
+        ("channels", ", ".join(facts.channels)),
+        ("sketches", facts.sketch_scheme),
+        ("style", facts.style_scheme),
+        (
+            "embedding model",
+            f"{model.name}, {model.dimensions} columns" if model is not None else "none loaded",
+        ),
+        ("Unicode", facts.unicode_version),
+        ("formats", ", ".join(facts.formats)),
+        ("longest text", f"{facts.limits.max_text_bytes:,} bytes"),
+        ("threads", ", ".join(f"{name} {count}" for name, count in facts.thread_pools.items())),
+        ("libraries", ", ".join(f"{name} {version}" for name, version in facts.libraries.items())),
+        ("corpora", str(facts.corpora)),
+    ]
+    for label, value in rows:
+        if value:
+            table.add_row(label, escape(value))
+    out.print(table)

@@ -1,0 +1,197 @@
+"""`kinprint load`: files into a corpus."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+from kinprint.client.cli.model import ensure_default_model
+from kinprint.client.cli.progress import ProgressReport
+from kinprint.client.cli.terminal import (
+    CorpusOption,
+    DataOption,
+    EmbeddingModelOption,
+    JsonOption,
+    QuietOption,
+    ServerOption,
+    fail,
+    guarded,
+    open_client,
+    print_json,
+    resolve_target,
+    warn,
+)
+from kinprint.client.rows import SourceRow
+from kinprint.client.sources import FileReader, SourceError, expand_paths
+from kinprint.client.types import CHANNELS, ChannelName, LoadReport, as_dict
+
+_SHOWN = 5
+
+
+def parse_channels(text: str) -> list[ChannelName]:
+    """Channels of a comma-separated list.
+
+    Raises:
+        CommandError: an unknown channel, or none.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in CHANNELS:
+            fail(f"unknown channel {name!r}; known: {', '.join(CHANNELS)}")
+    if not names:
+        fail("--channels names no channel")
+    return cast("list[ChannelName]", list(dict.fromkeys(names)))
+
+
+def parse_rename(pairs: list[str]) -> dict[str, str]:
+    """OLD=NEW pairs.
+
+    Raises:
+        CommandError: a pair without "=".
+    """
+    renames: dict[str, str] = {}
+    for pair in pairs:
+        old, mark, new = pair.partition("=")
+        if not (mark and old and new):
+            fail(f"--rename wants OLD=NEW, not {pair!r}")
+        renames[old] = new
+    return renames
+
+
+class _UntilError:
+    """Rows of a reader up to the first file that cannot be read, which is kept for later."""
+
+    def __init__(self, reader: FileReader, limit: int | None) -> None:
+        self._rows = itertools.islice(reader, limit)
+        self.error: SourceError | None = None
+
+    def __iter__(self) -> Iterator[SourceRow]:
+        try:
+            yield from self._rows
+        except SourceError as error:
+            self.error = error
+
+
+@guarded
+def load(
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE...", help="Parquet, NDJSON, CSV, TSV; globs and directories too."),
+    ],
+    corpus: CorpusOption,
+    server: ServerOption = None,
+    data: DataOption = None,
+    channels: Annotated[
+        str, typer.Option("--channels", help="Channels to fill: copy, style, semantic; comma-separated.")
+    ] = "copy,style",
+    rename: Annotated[
+        list[str] | None, typer.Option("--rename", metavar="OLD=NEW", help="Rename a column; repeatable.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Stop after this many rows.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if any row was skipped.")] = False,
+    embedding_model: EmbeddingModelOption = "default",
+    quiet: QuietOption = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Load transcripts from files into a corpus.
+
+    Columns: response (required), transcript_id, model, prompt_id, prompt, language, account_id, created_at,
+    system_prompt, conversation_id, turn, reasoning; or messages in role/content form. Any further column
+    becomes metadata. Loading the same rows again changes nothing, so an interrupted load goes on when the
+    command is repeated.
+    """
+    wanted = parse_channels(channels)
+    target = resolve_target(server, data)
+    paths = expand_paths(files)
+    if "semantic" in wanted and isinstance(target, Path) and embedding_model == "default":
+        ensure_default_model(target, quiet=quiet)
+    reader = FileReader(paths, rename=parse_rename(rename or []))
+    rows = _UntilError(reader, limit)
+    with (
+        open_client(server, data, embedding_model=embedding_model, create=True) as client,
+        ProgressReport(f"loading into {corpus}", quiet=quiet) as bar,
+    ):
+
+        def show(report: LoadReport) -> None:
+            rate = report.rows / max(report.seconds, 1e-9)
+            # Rows are confirmed some batches after they were read; the share follows the confirmed ones.
+            share = reader.fraction * (report.stored + report.failed) / max(report.rows, 1)
+            if limit is not None:
+                share = max(share, (report.stored + report.failed) / limit)
+            bar.update(min(share, 1.0), f"{report.stored + report.failed:,} rows, {rate:,.0f} rows/s")
+
+        report = client.upsert(corpus, rows, channels=wanted, progress=show)
+    if json_output:
+        print_json(_as_json(report))
+    else:
+        print(summary(report))
+    tell_skipped(report)
+    if rows.error is not None:
+        warn(f"kinprint: {rows.error}")
+        if report.stored:
+            warn(f"{report.stored} rows read before that are stored")
+        raise typer.Exit(1)
+    if report.failed and (strict or not report.stored):
+        raise typer.Exit(1)
+    sys.stdout.flush()
+
+
+def _as_json(report: LoadReport) -> dict[str, object]:
+    data: dict[str, object] = as_dict(report)
+    data["stored"] = report.stored
+    data["reasons"] = {reason.lower(): count for reason, count in report.reasons.items()}
+    data["errors"] = [
+        {"where": item.where, "id": item.id, "reason": item.reason.lower(), "message": item.message}
+        for item in report.errors
+    ]
+    return data
+
+
+def summary(report: LoadReport) -> str:
+    """A line or two on what a load did."""
+    parts = [
+        f"{count:,} {word}"
+        for count, word in (
+            (report.created, "new"),
+            (report.replaced, "replaced"),
+            (report.filled, "with a channel added"),
+            (report.unchanged, "unchanged"),
+            (report.superseded, "replaced within the load"),
+            (report.failed, "skipped"),
+        )
+        if count
+    ]
+    rate = report.rows / max(report.seconds, 1e-9)
+    text = (
+        f"{report.corpus}: {report.rows:,} rows in {report.seconds:.1f} s ({rate:,.0f} rows/s): "
+        f"{', '.join(parts) or 'nothing'}"
+    )
+    notes = [
+        f"{count:,} {word}"
+        for count, word in (
+            (report.repeated_ids, "with an id that the load had already written (the last one stands)"),
+            (report.blank, "blank answers (stored, never matched)"),
+            (report.truncated, "too long to embed whole"),
+        )
+        if count
+    ]
+    return "\n  ".join([text, *notes])
+
+
+def tell_skipped(report: LoadReport) -> None:
+    """Say on standard error how many rows were skipped, why, and where the first ones are."""
+    if not report.failed:
+        return
+    reasons = sorted(report.reasons.items(), key=lambda item: (-item[1], item[0]))
+    warn(
+        f"{report.failed:,} rows skipped: "
+        + ", ".join(f"{count:,} {name.lower()}" for name, count in reasons)
+    )
+    for item in report.errors[:_SHOWN]:
+        warn(f"  {item.where}: {item.message}")
+    if report.failed > _SHOWN:
+        warn(f"  and {report.failed - _SHOWN:,} more")

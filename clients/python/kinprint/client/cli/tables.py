@@ -1,0 +1,205 @@
+"""Tables to files: Parquet, CSV, TSV or NDJSON by extension, written in bounded memory.
+
+A file appears under its name when it is complete; a run that fails leaves none.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from kinprint.client.cli.terminal import fail
+from kinprint.client.types import as_dict
+
+# Names of column types, as Arrow's functions call them; see `_arrow_type`.
+Schema = Mapping[str, str]
+
+TRANSCRIPTS: Schema = {
+    "transcript_id": "string",
+    "model": "string",
+    "prompt_id": "string",
+    "prompt": "string",
+    "response": "string",
+    "language": "string",
+    "account_id": "string",
+    "created_at": "time",
+    "system_prompt": "string",
+    "conversation_id": "string",
+    "turn": "int32",
+    "reasoning": "string",
+    "metadata": "map",
+}
+PAIRS: Schema = {
+    "id_a": "string",
+    "id_b": "string",
+    "jaccard": "float64",
+    "containment_a": "float64",
+    "containment_b": "float64",
+}
+PAIRS_OF_SEVERAL: Schema = {**PAIRS, "corpus_a": "string", "corpus_b": "string"}
+HITS: Schema = {
+    "channel": "string",
+    "rank": "int64",
+    "id": "string",
+    "corpus": "string",
+    "model": "string",
+    "score": "float64",
+    "language": "string",
+    "account_id": "string",
+    "created_at": "time",
+    "snippet": "string",
+    "evidence": "json",
+}
+CORPORA: Schema = {
+    "name": "string",
+    "description": "string",
+    "created_at": "time",
+    "transcripts": "int64",
+    "blank": "int64",
+    "copy": "float64",
+    "semantic": "float64",
+    "style": "float64",
+}
+
+_BUFFER_ROWS = 2000
+_BUFFER_BYTES = 16 << 20
+
+
+def _arrow_type(name: str) -> Any:
+    import pyarrow as pa
+
+    if name == "time":
+        return pa.timestamp("us", tz="UTC")
+    if name == "map":
+        return pa.map_(pa.string(), pa.string())
+    if name == "json":
+        return pa.string()
+    return getattr(pa, name)()
+
+
+class TableWriter:
+    """Writes rows (mappings with the columns of `schema`) to `path`; a context manager.
+
+    Raises:
+        CommandError: the extension is unknown.
+    """
+
+    def __init__(self, path: Path, schema: Schema) -> None:
+        self._path = path
+        self._schema = schema
+        self.rows = 0
+        self._buffer: list[Mapping[str, Any]] = []
+        self._bytes = 0
+        kinds = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".tsv": "tsv"}
+        kinds |= {".ndjson": "ndjson", ".jsonl": "ndjson"}
+        kind = kinds.get(path.suffix.lower())
+        if kind is None:
+            fail(f"{path}: write to .parquet, .csv, .tsv, .ndjson or .jsonl")
+        if path.is_dir():
+            fail(f"{path} is a directory")
+        if not path.absolute().parent.is_dir():
+            fail(f"{path}: there is no directory {path.absolute().parent}")
+        self._kind = kind
+        self._partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        self._parquet: Any = None
+        self._stream: io.TextIOWrapper | None = None
+        self._csv: Any = None
+
+    def __enter__(self) -> Self:
+        if self._kind == "parquet":
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
+            self._arrow = pa.schema([(name, _arrow_type(kind)) for name, kind in self._schema.items()])
+            self._parquet = pq.ParquetWriter(self._partial, self._arrow, compression="zstd")
+        else:
+            self._stream = self._partial.open("w", encoding="utf-8", newline="")
+            if self._kind != "ndjson":
+                self._csv = csv.writer(
+                    self._stream, delimiter="\t" if self._kind == "tsv" else ",", lineterminator="\n"
+                )
+                self._csv.writerow(self._schema)
+        return self
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Write one row."""
+        self.rows += 1
+        if self._stream is not None:
+            if self._kind == "ndjson":
+                data = {name: as_dict(row.get(name)) for name in self._schema}
+                data = {name: value for name, value in data.items() if value is not None and value != {}}
+                self._stream.write(json.dumps(data, ensure_ascii=False) + "\n")
+            else:
+                self._csv.writerow([_cell(row.get(name)) for name in self._schema])
+            return
+        self._buffer.append(row)
+        self._bytes += sum(len(value) for value in row.values() if isinstance(value, str))
+        if len(self._buffer) >= _BUFFER_ROWS or self._bytes >= _BUFFER_BYTES:
+            self._flush()
+
+    def write_columns(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Write many rows, column by column."""
+        names = list(self._schema)
+        if self._parquet is None:
+            for values in zip(*(columns[name] for name in names), strict=True):
+                self.write(dict(zip(names, values, strict=True)))
+            return
+        import pyarrow as pa
+
+        self._flush()
+        arrays = [pa.array(columns[field.name], type=field.type) for field in self._arrow]
+        self._parquet.write_table(pa.Table.from_arrays(arrays, schema=self._arrow))
+        self.rows += len(columns[names[0]])
+
+    def _flush(self) -> None:
+        if not self._buffer:
+            return
+        import pyarrow as pa
+
+        arrays = []
+        for field in self._arrow:
+            kind = self._schema[field.name]
+            values: list[Any] = [row.get(field.name) for row in self._buffer]
+            if kind == "map":
+                values = [None if value is None else list(value.items()) for value in values]
+            elif kind == "json":
+                values = [None if value is None else _json(value) for value in values]
+            arrays.append(pa.array(values, type=field.type))
+        self._parquet.write_table(pa.Table.from_arrays(arrays, schema=self._arrow))
+        self._buffer, self._bytes = [], 0
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._flush()
+            if self._parquet is not None:
+                self._parquet.close()
+            if self._stream is not None:
+                self._stream.close()
+            if kind is None:
+                os.replace(self._partial, self._path)
+        finally:
+            with suppress(FileNotFoundError):
+                self._partial.unlink()
+
+
+def _json(value: Any) -> str:
+    return json.dumps(as_dict(value), ensure_ascii=False)
+
+
+def _cell(value: Any) -> Any:
+    if value is None or value == {}:
+        return ""
+    if isinstance(value, (str, int, float)):
+        return value
+    data = as_dict(value)
+    return data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)

@@ -1,0 +1,179 @@
+"""What every command shares: where to connect, how failures are told, what goes to which stream.
+
+Results go to standard output, everything else (progress, warnings, errors) to standard error. A command that
+fails says why in a line or two and exits non-zero; KINPRINT_DEBUG=1 shows the traceback.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
+
+import typer
+from kinprint.client.errors import KinprintError, UpsertInterrupted
+from kinprint.client.sync import Client, connect
+from kinprint.client.types import as_dict
+from rich.console import Console
+from rich.markup import escape
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+INTERRUPTED = 130
+_WAITING = (
+    (2.0, "starting a server for the data directory"),
+    (15.0, "still starting (the first start compiles kernels, about a minute)"),
+)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> NoReturn:
+        raise BrokenPipeError
+
+
+out = _Console(highlight=False)
+err = _Console(stderr=True, highlight=False)
+
+ServerOption = Annotated[
+    str | None,
+    typer.Option("--server", metavar="ADDR", help="Server: host:port or unix:/path (env KINPRINT_SERVER)."),
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="Data directory; a server that holds it is used, else one is started (env KINPRINT_DATA).",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FILE", help="Write to FILE: Parquet, CSV, TSV or NDJSON by extension."),
+]
+CorpusOption = Annotated[str, typer.Option("--corpus", metavar="NAME", help="Name of the corpus.")]
+CorporaOption = Annotated[
+    list[str], typer.Option("--corpus", metavar="NAME", help="Name of a corpus; may be repeated.")
+]
+EmbeddingModelOption = Annotated[
+    str,
+    typer.Option(
+        "--embedding-model",
+        metavar="DIR|default|none",
+        envvar="KINPRINT_MODEL",
+        help="Embedding model of a server started for --data.",
+    ),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+
+
+class CommandError(KinprintError):
+    """A command was called in a way that cannot work."""
+
+
+def fail(message: str) -> NoReturn:
+    """End the command with an error."""
+    raise CommandError(message)
+
+
+def warn(message: str) -> None:
+    """A line on standard error."""
+    err.print(escape(message), soft_wrap=True)
+
+
+def guarded(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn the failures that a person can act on into a line on standard error and an exit code."""
+
+    @functools.wraps(command)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            result = command(*args, **kwargs)
+            sys.stdout.flush()
+            return result
+        except BrokenPipeError:
+            # The reader of our output (head, less) has gone: nothing to complain about.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+        except UpsertInterrupted as error:
+            report = error.report
+            warn(
+                f"interrupted: {report.stored} of {report.rows} rows read are stored for good; "
+                "the same command goes on from there"
+            )
+            raise typer.Exit(INTERRUPTED) from None
+        except KeyboardInterrupt:
+            warn("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+        except (KinprintError, OSError) as error:
+            if os.environ.get("KINPRINT_DEBUG") == "1":
+                raise
+            warn(f"kinprint: {error}")
+            raise typer.Exit(1) from None
+        except ModuleNotFoundError as error:
+            if os.environ.get("KINPRINT_DEBUG") == "1" or (error.name or "").startswith("kinprint"):
+                raise
+            warn(f"kinprint: {error.name} is not installed: pip install 'kinprint[cli,polars]'")
+            raise typer.Exit(1) from None
+
+    return wrapper
+
+
+def resolve_target(server: str | None, data: Path | None) -> str | Path:
+    """The server or the data directory that a command is to use; an option goes before the environment.
+
+    Raises:
+        CommandError: neither is given, or both.
+    """
+    if server and data:
+        fail("give either --server or --data, not both")
+    if not server and not data:
+        server = os.environ.get("KINPRINT_SERVER") or None
+        directory = os.environ.get("KINPRINT_DATA") or None
+        if server and directory:
+            fail("KINPRINT_SERVER and KINPRINT_DATA are both set: give --server or --data")
+        data = Path(directory) if directory else None
+    if server:
+        return server
+    if data:
+        return data
+    fail("say where: --data DIR for a data directory, or --server ADDR for a running server")
+
+
+@contextmanager
+def open_client(
+    server: str | None,
+    data: Path | None,
+    *,
+    embedding_model: str = "default",
+    create: bool = False,
+    timeout: float = 60.0,
+) -> Iterator[Client]:
+    """A client for the options of a command."""
+    told: list[str] = []
+
+    def on_start(seconds: float) -> None:
+        for after, text in _WAITING:
+            if seconds >= after and text not in told:
+                told.append(text)
+                warn(text)
+
+    target = resolve_target(server, data)
+    model = embedding_model
+    if model not in ("default", "none"):
+        model = str(Path(model).expanduser().absolute())
+    with connect(target, model=model, create=create, timeout=timeout, on_start=on_start) as client:
+        yield client
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on standard output."""
+    text = json.dumps(as_dict(value), ensure_ascii=False, indent=2)
+    # Text from a broken source may hold what this terminal's encoding lacks.
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")

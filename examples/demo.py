@@ -1,0 +1,263 @@
+"""The main job, from end to end: load a corpus, ask where texts occur and what they resemble.
+
+`make demo` runs it on the sample corpus, `make demo DATA=file.parquet` on your own Parquet, NDJSON or CSV.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from kinprint.client import (
+    ChannelName,
+    Client,
+    Hit,
+    KinprintError,
+    LoadReport,
+    SearchResult,
+    Transcript,
+    connect,
+)
+from kinprint.client import polars as kinprint_polars
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA_DIR = ROOT / ".demo" / "data"
+#: Rows of a large file that also get embeddings here: those take a thousand times longer than the rest.
+SEMANTIC_ROWS = 300
+
+console = Console(width=min(Console().width, 110))
+
+
+def load(
+    client: Client, corpus: str, source: Path | list[Transcript], channels: Sequence[ChannelName], what: str
+) -> LoadReport:
+    """Load a source through the Polars job, with a progress bar."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,} rows"),
+        TextColumn("{task.fields[rate]:,.0f} rows/s"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(what, total=None, rate=0.0)
+
+        def show(report: LoadReport) -> None:
+            bar.update(task, completed=report.stored, rate=report.stored / max(report.seconds, 1e-3))
+
+        if isinstance(source, list):
+            report = client.upsert(corpus, source, channels=channels, progress=show)
+        else:
+            report = kinprint_polars.load(client, source, corpus, channels=channels, progress=show)
+        bar.update(task, total=report.rows, completed=report.stored)
+    parts = [("new", report.created), ("replaced", report.replaced), ("already there", report.unchanged)]
+    parts += [
+        ("channel added", report.filled),
+        ("repeated ids", report.repeated_ids),
+        ("refused", report.failed),
+    ]
+    console.print(
+        "  " + ", ".join(f"{count:,} {name}" for name, count in parts if count) + f" in {report.seconds:.1f} s"
+    )
+    for reason, count in report.reasons.items():
+        console.print(f"  [yellow]{count:,} rows refused: {reason}[/yellow]")
+    return report
+
+
+def quote(text: str, width: int = 96) -> str:
+    """A text on one line, cut to `width`."""
+    return textwrap.shorten(" ".join(text.split()), width, placeholder=" …")
+
+
+def why(hit: Hit) -> str:
+    """One line of evidence for a hit."""
+    found = hit.evidence
+    if hit.channel == "copy":
+        share = f"{found.containment_query:.0%} of the query's shingles, Jaccard {found.jaccard:.2f}"
+        if not found.spans:
+            return share + ", no long shared span"
+        length = sum(s.query_end - s.query_start for s in found.spans)
+        count = len(found.spans) + found.spans_omitted
+        return f"{share}; {length:,} code points in {count} shared span{'s' if count > 1 else ''}"
+    if hit.channel == "semantic":
+        languages = f"{found.query_language or '?'} → {found.match_language or '?'}"
+        pairs = f"{len(found.sentences)} of {found.query_sentences} sentences pair up"
+        return f"{languages}; {pairs}, {found.z:.1f} deviations above unrelated texts"
+    top = sorted(found.families, key=lambda f: -f.contribution)[:2]
+    return "alike most in " + " and ".join(f.name for f in top)
+
+
+def show(title: str, result: SearchResult, marked: str | None = None) -> None:
+    """Print the hits of one channel."""
+    table = Table(title=title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
+    table.add_column("")
+    table.add_column("score", justify="right")
+    table.add_column("transcript")
+    table.add_column("model")
+    table.add_column("evidence", overflow="fold")
+    for hit in result.hits:
+        mark = "[green]●[/green]" if hit.id == marked else " "
+        table.add_row(mark, f"{hit.score:.2f}", hit.id, hit.model or "–", why(hit))
+    console.print(table if result.hits else f"[bold]{title}[/bold]\n  nothing")
+    spans = [s for h in result.hits[:1] if h.channel == "copy" for s in h.evidence.spans[:1]]
+    for span in spans:
+        where = f"[{span.query_start}:{span.query_end}] = [{span.match_start}:{span.match_end}]"
+        console.print(f"  longest shared span, query{where}match, in code points:", markup=False, style="dim")
+        console.print(f"  “{quote(span.text)}”", markup=False, style="dim")
+    console.print()
+
+
+def relations() -> list[dict[str, str]]:
+    """The table of what was borrowed from what in the sample corpus."""
+    with open(ROOT / "sample" / "relations.csv", encoding="utf-8", newline="") as table:
+        return list(csv.DictReader(table))
+
+
+def sample(client: Client) -> None:
+    """The questions that the sample corpus was written for."""
+    load(
+        client,
+        "sample",
+        ROOT / "sample" / "transcripts",
+        ("copy", "style", "semantic"),
+        "loading the sample corpus",
+    )
+    console.rule("What does one answer resemble? ● marks the known source (sample/relations.csv)")
+    known = relations()
+    for relation in ("copy", "partial_copy", "light_edit", "translation"):
+        row = next(r for r in known if r["relation"] == relation)
+        channel = "semantic" if relation == "translation" else "copy"
+        result = client.search(id=row["transcript_id"], corpus="sample", channels=(channel,), top=3)
+        show(
+            f"{row['transcript_id']}, a {relation.replace('_', ' ')} · channel {channel}",
+            result,
+            row["source_transcript_id"],
+        )
+
+    console.rule("How many of the known borrowings come back first?")
+    table = Table(show_edge=False, pad_edge=False)
+    for column in ("relation", "known", "first by copy", "first by semantic"):
+        table.add_column(column, justify="left" if column == "relation" else "right")
+    for relation in ("copy", "partial_copy", "light_edit", "paraphrase", "translation"):
+        rows = [r for r in known if r["relation"] == relation]
+        first = dict.fromkeys(("copy", "semantic"), 0)
+        for row in rows:
+            found = client.search(id=row["transcript_id"], corpus="sample", channels=("copy", "semantic"), top=1)
+            for hit in found.hits:
+                first[hit.channel] += hit.id == row["source_transcript_id"]
+        table.add_row(relation, str(len(rows)), str(first["copy"]), str(first["semantic"]))
+    console.print(table)
+    console.print()
+
+    console.rule("Where does a text from elsewhere occur?")
+    text = client.get("sample", "en-06-cobalt").response
+    piece = " ".join(text.split()[10:60])
+    console.print(f"“{quote(piece)}”\n", markup=False)
+    show("a piece of 50 words · channel copy", client.search(piece, corpus="sample", top=3), "en-06-cobalt")
+
+    console.rule("Who writes like this?")
+    for identifier in ("en-04-ember", "zh-36-aria"):
+        result = client.search(id=identifier, corpus="sample", channels=("style",), top=5)
+        show(f"{identifier} · channel style (a lead, never an attribution)", result)
+
+    duplicates(client, "sample", 0.5)
+
+
+def any_file(client: Client, path: Path) -> None:
+    """The same questions for any file: they are put to transcripts chosen by a hash of their ids."""
+    corpus = "demo-" + hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()
+    load(client, corpus, path, ("copy", "style"), f"loading {path.name}")
+    info = client.get_corpus(corpus)
+    console.print(
+        f"  {info.transcripts:,} transcripts, {info.blank:,} blank, "
+        f"{len(info.models):,} models, {len(info.languages):,} languages, {info.disk_bytes / 1e6:,.0f} MB on disk\n"
+    )
+    some = [t for t, _ in zip(client.list(corpus), range(SEMANTIC_ROWS), strict=False)]
+    load(client, corpus, some, ("semantic",), f"embedding the first {len(some)} rows")
+    some.sort(key=lambda t: hashlib.blake2b(t.id.encode()).digest())
+    for transcript in [t for t in some if len(t.response) > 200][:3]:
+        console.rule(f"What does {transcript.id} ({transcript.model or 'unknown model'}) resemble?")
+        console.print(f"“{quote(transcript.response)}”\n", markup=False)
+        for channel in ("copy", "semantic", "style"):
+            result = client.search(id=transcript.id, corpus=corpus, channels=(channel,), top=3)
+            cover = next(c.share for c in result.coverage if c.channel == channel)
+            show(f"channel {channel}" + (f" (fills {cover:.1%} of the corpus)" if cover < 1 else ""), result)
+    duplicates(client, corpus, 0.7)
+
+
+def duplicates(client: Client, corpus: str, threshold: float) -> None:
+    """Print the number of near-duplicate pairs and the first few."""
+    console.rule(f"All pairs with Jaccard of at least {threshold}")
+    search = client.find_duplicates(corpus, threshold)
+    shown: list[tuple[str, str, float]] = []
+    for pairs in search:
+        shown = sorted([*shown, *zip(pairs.id_a, pairs.id_b, pairs.jaccard, strict=True)], key=lambda p: (-p[2], p))[
+            :12
+        ]
+    summary = search.summary
+    for a, b, score in shown:
+        console.print(f"  {score:.2f}  {a}  =  {b}", markup=False)
+    if summary is not None:
+        console.print(
+            f"  {summary.pairs:,} pairs among {summary.rows:,} answers ({summary.distinct:,} distinct), "
+            f"expected recall at the threshold {summary.expected_recall:.3f}\n"
+        )
+
+
+def main() -> int:
+    """Run the demo."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, help="a Parquet, NDJSON or CSV file; default: the sample corpus")
+    arguments = parser.parse_args()
+    if arguments.data is not None and not arguments.data.exists():
+        print(f"error: there is no file {arguments.data}", file=sys.stderr)
+        return 1
+    started = time.monotonic()
+    try:
+        console.print("embedding model (built once, about 90 MB to fetch):", style="dim")
+        built = subprocess.run([sys.executable, "-m", "kinprint.server", "model", "build"], check=False)
+        if built.returncode != 0:
+            return built.returncode
+        with console.status("starting the server (the first start compiles the kernels, about a minute)"):
+            client = connect(DATA_DIR)
+        with client:
+            info = client.server_info()
+            console.print(f"server {info.version}, process {info.pid}, {client.address}\n", markup=False, style="dim")
+            if arguments.data is None:
+                sample(client)
+            else:
+                any_file(client, arguments.data)
+            with console.status("stopping the server"):
+                client.close()
+    except KinprintError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        return 130
+    console.print(f"The server has stopped; everything took {time.monotonic() - started:.0f} s. What to try next:\n")
+    data = DATA_DIR.relative_to(ROOT)
+    for line in (
+        f'.venv/bin/kinprint search --data {data} --corpus sample --channel all --text "Wie groß sollte ein Notgroschen sein?"',
+        f"jq -r .response sample/transcripts/uk.ndjson | head -3 | .venv/bin/kinprint search --data {data} --corpus sample -",
+        "make demo DATA=your-transcripts.parquet      # needs only a column named response",
+        "make demo                                    # again: seconds, nothing is rebuilt",
+        ".venv/bin/kinprint --help",
+    ):
+        console.print("  " + line, markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,226 @@
+"""The space that texts are compared in: sentence vectors with background and language removed.
+
+A text is its sentences.  One vector per text cannot tell a translation from another report of the same
+event; sentence by sentence the two part (see `alignment`).  The mean of a text's sentence vectors finds
+candidates, the alignment of the sentences ranks them.  Both scores are set beside those of unrelated texts,
+so that they can be read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib import resources
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from kinprint.server.embed.alignment import align
+from kinprint.server.embed.background import (
+    BackgroundPassage,
+    background_passages,
+    measure_background,
+    remove_directions,
+)
+from kinprint.server.embed.build import cache_directory
+from kinprint.server.embed.protocol import Embedder
+from kinprint.server.embed.sentences import sentence_spans
+from numpy.typing import NDArray
+
+_FORMAT = 1
+#: Sentences of one text at most; neighbours of longer texts are joined, so the whole text is covered.
+MAX_SENTENCES = 64
+#: Sentences of a query at which chance scores are measured.
+QUERY_SIZES = (1, 2, 4, 8)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EmbeddingSpace:
+    """Where the texts of one model are compared.
+
+    A corpus keeps the space of its first embedding beside its record, so that its vectors can be compared
+    without measuring anything again, and never mix with those of another model.
+
+    Attributes:
+        digest: of the model; spaces of different models are never mixed.
+        mean: float32 [dim], mean sentence vector over the background's languages.
+        language_basis: float32 [k, dim], orthonormal directions that tell languages apart.
+        unrelated: float64 [len(QUERY_SIZES), 2], mean and standard deviation of the alignment score of
+            unrelated background texts, for queries of `QUERY_SIZES` sentences: short queries find a chance
+            partner in a long text more easily.
+    """
+
+    digest: str
+    mean: NDArray[np.float32]
+    language_basis: NDArray[np.float32]
+    unrelated: NDArray[np.float64]
+
+    @property
+    def dim(self) -> int:
+        """Columns of a vector."""
+        return len(self.mean)
+
+    def neutral(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Sentence vectors [..., dim] without background and language: unit vectors float32."""
+        return remove_directions(vectors, self.mean, self.language_basis)
+
+    def pool(self, neutral: NDArray[np.float32], starts: NDArray[np.int64]) -> NDArray[np.float32]:
+        """One unit vector per text: the mean of its sentences.
+
+        Args:
+            neutral: float32 [s, dim], sentences of n texts one after another.
+            starts: int64 [n + 1]; text i has sentences `starts[i]:starts[i + 1]`, at least one.
+
+        Returns:
+            float32 [n, dim].
+        """
+        if len(starts) == 1:
+            return np.zeros((0, self.dim), np.float32)
+        pooled = np.add.reduceat(neutral.astype(np.float32), starts[:-1], axis=0)
+        norms = np.linalg.norm(pooled, axis=1, keepdims=True)
+        return np.ascontiguousarray(np.divide(pooled, norms, out=np.zeros_like(pooled), where=norms > 0))
+
+    def unrelated_at(self, sentences: int) -> tuple[float, float]:
+        """Mean and standard deviation of the score of unrelated texts, for a query of so many sentences.
+
+        Interpolated over the logarithm of the number between `QUERY_SIZES`, constant beyond.
+        """
+        place = np.log2(max(sentences, 1))
+        sizes = np.log2(QUERY_SIZES)
+        mean, spread = (float(np.interp(place, sizes, self.unrelated[:, k])) for k in (0, 1))
+        return mean, spread
+
+    def save(self, path: Path) -> None:
+        """Write to `path` (.npz), atomically and durably."""
+        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".unfinished")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez(
+                    file,
+                    format=np.int64(_FORMAT),
+                    digest=np.array(self.digest),
+                    mean=self.mean,
+                    language_basis=self.language_basis,
+                    unrelated=self.unrelated,
+                )
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    @classmethod
+    def load(cls, path: Path) -> EmbeddingSpace:
+        """Read what `save` wrote.
+
+        Raises:
+            FileNotFoundError: there is none.
+            ValueError: it is damaged, or of a newer format.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                if int(arrays["format"]) > _FORMAT:
+                    raise ValueError(f"{path} was written by a newer Kinprint; upgrade")
+                return cls(str(arrays["digest"]), arrays["mean"], arrays["language_basis"], arrays["unrelated"])
+        except (KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def grouped_spans(text: str, most: int = MAX_SENTENCES) -> list[tuple[int, int]]:
+    """Half-open spans of the sentences of a text, in code points.
+
+    Neighbours are joined where there are more than `most`, so the whole text is covered.  A blank text has
+    none.
+    """
+    spans = sentence_spans(text)
+    if len(spans) > most:
+        firsts = [len(spans) * group // most for group in range(most + 1)]
+        spans = [(spans[first][0], spans[after - 1][1]) for first, after in pairwise(firsts)]
+    return spans
+
+
+def sentences_of(text: str, most: int = MAX_SENTENCES) -> list[str]:
+    """The texts of `grouped_spans`."""
+    return [text[start:stop] for start, stop in grouped_spans(text, most)]
+
+
+def sentence_starts(texts: Sequence[Sequence[str]]) -> NDArray[np.int64]:
+    """Where each text's sentences begin when all are put one after another, int64 [n + 1]."""
+    starts = np.zeros(len(texts) + 1, np.int64)
+    np.cumsum([len(t) for t in texts], out=starts[1:])
+    return starts
+
+
+def measure_space(embedder: Embedder, passages: Sequence[BackgroundPassage]) -> EmbeddingSpace:
+    """The space of a model, from background passages (some seconds).
+
+    Passages on different topics are unrelated, within and across languages.
+    """
+    split = [sentences_of(passage.text) for passage in passages]
+    starts = sentence_starts(split)
+    vectors = embedder.embed_passages([sentence for sentences in split for sentence in sentences])
+    per_sentence = [replace(p, text=s) for p, sentences in zip(passages, split, strict=True) for s in sentences]
+    background = measure_background(per_sentence, vectors)
+    space = EmbeddingSpace(embedder.digest, background.mean, background.language_basis, np.zeros((len(QUERY_SIZES), 2)))
+    neutral = space.neutral(vectors)
+    return replace(space, unrelated=_unrelated(passages, neutral, starts))
+
+
+def _unrelated(
+    passages: Sequence[BackgroundPassage], neutral: NDArray[np.float32], starts: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Mean and deviation of the score of unrelated texts by size of query; see `EmbeddingSpace.unrelated`.
+
+    Texts of the length of an answer are made of three passages of one language; two texts without a
+    common topic are unrelated.
+    """
+    topics = sorted({passage.topic for passage in passages})
+    languages = sorted({passage.language for passage in passages})
+    where = {(p.language, p.topic): i for i, p in enumerate(passages)}
+    texts: list[tuple[int, NDArray[np.float32]]] = []
+    for language in languages:
+        for group in range(0, len(topics), 3):
+            places = [where[language, t] for t in topics[group : group + 3] if (language, t) in where]
+            if places:
+                texts.append((group, np.concatenate([neutral[starts[i] : starts[i + 1]] for i in places])))
+    rows = []
+    for size in QUERY_SIZES:
+        scores = [align(a[:size], b).score for ga, a in texts for gb, b in texts if ga != gb]
+        rows.append((float(np.mean(scores)), max(float(np.std(scores)), 1e-6)))
+    return np.array(rows)
+
+
+def load_space(embedder: Embedder, cache: Path | None = None) -> EmbeddingSpace:
+    """The space of a model: measured once, then read from the cache.
+
+    Args:
+        embedder: the model; its digest names the cached file.
+        cache: directory for the file; `spaces` in Kinprint's cache if None.
+
+    Raises:
+        OSError: the cache cannot be written.
+    """
+    directory = cache_directory() / "spaces" if cache is None else Path(cache)
+    texts = resources.files("kinprint.server.embed").joinpath("background_texts.json").read_bytes()
+    stamp = hashlib.sha256(bytes([_FORMAT]) + texts).hexdigest()[:16]
+    path = directory / f"{embedder.digest[:32]}-{stamp}.npz"
+    try:
+        space = EmbeddingSpace.load(path)
+        if space.digest == embedder.digest and space.dim == embedder.dim:
+            return space
+    except (OSError, ValueError):
+        pass  # none yet, or damaged: measured again
+    space = measure_space(embedder, background_passages())
+    directory.mkdir(parents=True, exist_ok=True)
+    space.save(path)
+    return space

@@ -1,0 +1,104 @@
+"""Fixtures that start real servers: one for the session on a loopback port, with a tiny embedding model."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tiny_model import write_tiny_model
+
+START_SECONDS = 240.0
+"""The first start on a machine compiles the kernels."""
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """A server process: where it listens, what it serves, and its process."""
+
+    address: str
+    data: Path
+    process: subprocess.Popen[bytes]
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start_server(data: Path, model: Path | str, log: Path) -> RunningServer:
+    """Start `kinprint serve` on a loopback port and wait until it is SERVING."""
+    from kinprint.client import KinprintError, connect
+
+    address = f"127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "kinprint.server", "serve", "--data", str(data), "--listen", address]
+    with log.open("wb") as stream:
+        process = subprocess.Popen([*command, "--model", str(model)], stderr=stream)
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            connect(address, timeout=5.0).close()
+        except KinprintError as error:
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                process.wait()
+                raise RuntimeError(f"no server: {error}\n{log.read_text()[-4000:]}") from error
+            time.sleep(0.1)
+        else:
+            return RunningServer(address, data, process)
+
+
+def stop_server(server: RunningServer) -> int:
+    """SIGTERM, wait for the drain, and return the exit code."""
+    server.process.terminate()
+    return server.process.wait(60)
+
+
+@pytest.fixture(scope="session")
+def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache directory of the session, empty at its start."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _private_cache(
+    request: pytest.FixtureRequest, session_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keep tests out of the user's cache, but for those that use the real default model."""
+    if request.node.get_closest_marker("model") is None:
+        monkeypatch.setenv("KINPRINT_CACHE", str(session_cache))
+    for name in ("KINPRINT_SERVER", "KINPRINT_DATA", "KINPRINT_MODEL", "KINPRINT_DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Directory of a tiny deterministic embedding model."""
+    return write_tiny_model(tmp_path_factory.mktemp("tiny-model"))
+
+
+@pytest.fixture(scope="session")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, session_cache: Path
+) -> Iterator[RunningServer]:
+    """One server for the session; tests keep apart by using corpora of their own."""
+    before = os.environ.get("KINPRINT_CACHE")
+    os.environ["KINPRINT_CACHE"] = str(session_cache)
+    base = tmp_path_factory.mktemp("server")
+    try:
+        running = start_server(base / "data", tiny_model, base / "log")
+    finally:
+        if before is None:
+            del os.environ["KINPRINT_CACHE"]
+        else:
+            os.environ["KINPRINT_CACHE"] = before
+    yield running
+    stop_server(running)
