@@ -23,12 +23,11 @@ such a letter has none, and checks the rule against ``str.casefold`` over all th
 
 from __future__ import annotations
 
-import sys
 import unicodedata
 from pathlib import Path
 
 import numpy as np
-import unicodedata2
+import unicodedata2  # type: ignore[import-not-found]
 
 BLOCK = 128
 CODE_POINTS = 0x110000
@@ -113,7 +112,7 @@ def _small(char: str) -> str:
     name = unicodedata2.name(char)
     if "CAPITAL" not in name:
         raise SystemExit(f"U+{ord(char):04X} {name}: upper case, unknown to this Python, and no rule folds it")
-    return unicodedata2.lookup(name.replace("CAPITAL", "SMALL"))
+    return str(unicodedata2.lookup(name.replace("CAPITAL", "SMALL")))
 
 
 def check_name_rule() -> None:
@@ -167,9 +166,7 @@ def code_class(cp: int) -> int:
         return DIGIT
     if category in ("Lu", "Lt"):
         return UPPER
-    if category[0] in "LN" and (
-        cp in SPACELESS_OTHERS or unicodedata2.name(char, "").startswith(SPACELESS_NAMES)
-    ):
+    if category[0] in "LN" and (cp in SPACELESS_OTHERS or unicodedata2.name(char, "").startswith(SPACELESS_NAMES)):
         return SPACELESS
     return WORD
 
@@ -245,4 +242,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

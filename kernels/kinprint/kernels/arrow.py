@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 T = TypeVar("T", bound=np.generic)
+
+
+def from_texts(texts: Iterable[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Arrow layout of a few Python strings, for examples and tests; frames have their buffers already."""
+    encoded = [text.encode() for text in texts]
+    offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+    return np.frombuffer(b"".join(encoded), np.uint8), offsets
 
 
 def check_texts(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
@@ -25,13 +33,9 @@ def check_texts(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
     if data.dtype != np.uint8 or data.ndim != 1 or not data.flags.c_contiguous:
         raise ValueError(f"data must be a contiguous uint8[nbytes], not {data.dtype}{list(data.shape)}")
     if offsets.dtype != np.int64 or offsets.ndim != 1 or offsets.size == 0 or not offsets.flags.c_contiguous:
-        raise ValueError(
-            f"offsets must be a contiguous int64[n + 1], not {offsets.dtype}{list(offsets.shape)}"
-        )
+        raise ValueError(f"offsets must be a contiguous int64[n + 1], not {offsets.dtype}{list(offsets.shape)}")
     if offsets[0] < 0 or offsets[-1] > data.size or bool(np.any(offsets[1:] < offsets[:-1])):
-        raise ValueError(
-            f"offsets must not decrease and must stay within 0..{data.size}"
-        )
+        raise ValueError(f"offsets must not decrease and must stay within 0..{data.size}")
 
 
 def frozen(array: NDArray[T]) -> NDArray[T]:

@@ -311,9 +311,7 @@ def _fold(
         _fold_chunk(data, offsets, c * CHUNK, min(n, (c + 1) * CHUNK), out, out_offsets, write)
 
 
-def fold(
-    data: NDArray[np.uint8], offsets: NDArray[np.int64]
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def fold(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Folded texts: toNFKC_Casefold of each, at :data:`~kinprint.kernels.unicode.UNICODE_VERSION`.
 
     Parameters

@@ -11,8 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
+from numba import extending, types
 from numpy.typing import NDArray
 
 from .jit import kernel
@@ -45,6 +44,11 @@ WHOLE_TEXT: Final = _derive(6)
 TEXT_SEED_1: Final = _derive(7)
 TEXT_SEED_2: Final = _derive(8)
 BAND_SEED: Final = _derive(9)
+
+
+def _intrinsic(body: Callable[..., Any]) -> Any:
+    """Numba's own annotation of an intrinsic is that of its body, not of its call."""
+    return extending.intrinsic(body)
 
 
 def _load64(typingctx: Any, array: Any, index: Any) -> Any:
@@ -113,17 +117,17 @@ def _multiply_fold(typingctx: Any, x: Any, y: Any) -> Any:
     return types.uint64(types.uint64, types.uint64), codegen
 
 
-load64: Callable[[NDArray[np.uint8], int], np.uint64] = intrinsic(_load64)
+load64: Callable[[NDArray[np.uint8], int], np.uint64] = _intrinsic(_load64)
 """Little-endian uint64 at byte ``i`` of a C-contiguous uint8 array; bytes i .. i+7 must exist."""
-store64: Callable[[NDArray[np.uint8], int, np.uint64], None] = intrinsic(_store64)
+store64: Callable[[NDArray[np.uint8], int, np.uint64], None] = _intrinsic(_store64)
 """Write a uint64 little-endian at byte ``i``; bytes i .. i+7 must exist."""
-word_mask: Callable[[NDArray[np.uint8], int], np.uint64] = intrinsic(_block_mask(_is_word))
+word_mask: Callable[[NDArray[np.uint8], int], np.uint64] = _intrinsic(_block_mask(_is_word))
 """Bit i set where byte ``p + i``, i < 64, is one of a-z 0-9; bytes p .. p+63 must exist."""
-high_mask: Callable[[NDArray[np.uint8], int], np.uint64] = intrinsic(_block_mask(_is_high))
+high_mask: Callable[[NDArray[np.uint8], int], np.uint64] = _intrinsic(_block_mask(_is_high))
 """Bit i set where byte ``p + i``, i < 64, is not ASCII; bytes p .. p+63 must exist."""
-trailing_zeros: Callable[[np.uint64], int] = intrinsic(_trailing_zeros)
+trailing_zeros: Callable[[np.uint64], int] = _intrinsic(_trailing_zeros)
 """Number of trailing zero bits of a uint64 (64 for 0), int64."""
-multiply_fold: Callable[[np.uint64, np.uint64], np.uint64] = intrinsic(_multiply_fold)
+multiply_fold: Callable[[np.uint64, np.uint64], np.uint64] = _intrinsic(_multiply_fold)
 """Low xor high half of the 128-bit product of two uint64."""
 
 

@@ -85,14 +85,14 @@ def _sort(keys: NDArray[np.uint64], ids: NDArray[np.int32]) -> None:
         shift = np.uint64(11 * d)
         total = 0
         for v in range(2048):
-            count = counts[d, v]
+            count = int(counts[d, v])
             counts[d, v] = total
             total += count
         for i in range(n):
             k = a[i]
-            v = np.int64((k >> shift) & np.uint64(2047))
-            place = counts[d, v]
-            counts[d, v] = place + 1
+            digit = np.int64((k >> shift) & np.uint64(2047))
+            place = counts[d, digit]
+            counts[d, digit] = place + 1
             b[place] = k
             y[place] = x[i]
         a, b = b, a
@@ -294,9 +294,10 @@ def candidate_pairs(
 ) -> Iterator[NDArray[np.int64]]:
     """All pairs of texts that share a band, each once, in arrays of at most ``chunk`` pairs.
 
-    One band is sorted at a time and a pair is passed over if an earlier band has already found it, so that memory stays
-    at about 24 bytes a text and 16 a pair of the chunk, however many pairs there are. Their number has no limit: m equal
-    texts are m (m - 1) / 2 pairs; drop exact duplicates by ``text_hashes`` first where those are not wanted.
+    One band is sorted at a time and a pair is passed over if an earlier band has already found it, so that
+    memory stays at about 30 bytes a text and 16 a pair of the chunk, however many pairs there are. Their number
+    has no limit: m equal texts are m (m - 1) / 2 pairs; drop exact duplicates by ``text_hashes`` first where
+    those are not wanted.
 
     Parameters
     ----------
@@ -321,9 +322,7 @@ def candidate_pairs(
     return _candidate_pairs(frozen(signatures), bands, rows, chunk)
 
 
-def _candidate_pairs(
-    signatures: NDArray[np.uint32], bands: int, rows: int, chunk: int
-) -> Iterator[NDArray[np.int64]]:
+def _candidate_pairs(signatures: NDArray[np.uint32], bands: int, rows: int, chunk: int) -> Iterator[NDArray[np.int64]]:
     present = _present(signatures)
     keys = np.empty(present.size, np.uint64)
     buffer = np.empty((min(chunk, 1 << 16), 2), np.int64)

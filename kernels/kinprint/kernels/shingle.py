@@ -19,7 +19,6 @@ from .hashing import (
     CODE_POINT_SHINGLE_2,
     MULTIPLIER_1,
     MULTIPLIER_2,
-    WHOLE_TEXT as WHOLE_TEXT_SEED,
     WORD_SEED,
     WORD_SHINGLE_1,
     WORD_SHINGLE_2,
@@ -32,6 +31,9 @@ from .hashing import (
     multiply_fold,
     trailing_zeros,
     word_mask,
+)
+from .hashing import (
+    WHOLE_TEXT as WHOLE_TEXT_SEED,
 )
 from .jit import kernel, parallel_kernel, prange
 from .unicode import DIGIT, MARK, SPACELESS, SYMBOL, UPPER, WORD, code_class, decode
@@ -92,8 +94,8 @@ def shingle_text(text: NDArray[np.uint8], length: int, out: NDArray[np.uint64]) 
                 bits = ((_ONE << np.uint64(width)) - _ONE) << np.uint64(k)
                 other &= ~bits
                 cls = code_class(cp)
-                is_word = cls == WORD or cls == DIGIT or cls == UPPER
-                is_spaceless = cls == SPACELESS or cls == SYMBOL
+                is_word = cls in (WORD, DIGIT, UPPER)
+                is_spaceless = cls in (SPACELESS, SYMBOL)
                 if cls == MARK:
                     is_spaceless = p == spaceless_end
                     is_word = (carry if k == 0 else (mask >> np.uint64(k - 1)) & _ONE) != 0
@@ -171,12 +173,15 @@ def _sets_chunk(
     offsets: NDArray[np.int64],
     first: int,
     last: int,
+    places: NDArray[np.int64],
     out: NDArray[np.uint64],
-    indptr: NDArray[np.int64],
+    sizes: NDArray[np.int64],
     flags: NDArray[np.uint8],
-    write: bool,
 ) -> None:
-    """Sets of texts first .. last-1: to their places in ``out``, or only their sizes to ``indptr`` and their flags."""
+    """Sets of texts first .. last-1 to ``out`` from ``places`` on, their sizes to ``sizes``, and their flags.
+
+    An empty ``out`` asks for the number of shingles instead of the size of the set, which spares the sorting.
+    """
     buffer = np.empty(BUFFER, np.uint8)
     scratch = np.empty(SEGMENT, np.int32)
     hashes = np.empty(BUFFER // 2 + 2, np.uint64)
@@ -185,26 +190,35 @@ def _sets_chunk(
         if hashes.size < length // 2 + 2:
             hashes = np.empty(length, np.uint64)
         m, flag = shingle_text(buffer, length, hashes)
-        m = _sort_unique(hashes, m)
-        if write:
-            out[indptr[i] : indptr[i + 1]] = hashes[:m]
-        else:
-            indptr[i + 1] = m
-            flags[i] = flag
+        if out.size > 0:
+            m = _sort_unique(hashes, m)
+            out[places[i] : places[i] + m] = hashes[:m]
+        sizes[i] = m
+        flags[i] = flag
 
 
 @parallel_kernel
 def _sets(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
+    places: NDArray[np.int64],
     out: NDArray[np.uint64],
-    indptr: NDArray[np.int64],
+    sizes: NDArray[np.int64],
     flags: NDArray[np.uint8],
-    write: bool,
 ) -> None:
     n = offsets.size - 1
     for c in prange((n + CHUNK - 1) // CHUNK):
-        _sets_chunk(data, offsets, c * CHUNK, min(n, (c + 1) * CHUNK), out, indptr, flags, write)
+        _sets_chunk(data, offsets, c * CHUNK, min(n, (c + 1) * CHUNK), places, out, sizes, flags)
+
+
+@kernel
+def _compact(hashes: NDArray[np.uint64], places: NDArray[np.int64], indptr: NDArray[np.int64]) -> None:
+    """Close the gaps that dropped repeats left; runs forward, where nothing yet to be moved can be overwritten."""
+    for i in range(indptr.size - 1):
+        shift = places[i] - indptr[i]
+        if shift > 0:
+            for k in range(indptr[i], indptr[i + 1]):
+                hashes[k] = hashes[k + shift]
 
 
 @kernel
@@ -255,12 +269,18 @@ def shingle_sets(
     """
     check_texts(data, offsets)
     data, offsets = frozen(data), frozen(offsets)
-    indptr = np.zeros(offsets.size, np.int64)
-    flags = np.empty(offsets.size - 1, np.uint8)
-    _sets(data, offsets, np.empty(0, np.uint64), indptr, flags, False)
+    n = offsets.size - 1
+    places = np.zeros(n + 1, np.int64)
+    indptr = np.zeros(n + 1, np.int64)
+    flags = np.empty(n, np.uint8)
+    _sets(data, offsets, places, np.empty(0, np.uint64), places[1:], flags)
+    np.cumsum(places, out=places)
+    hashes = np.empty(places[-1], np.uint64)
+    _sets(data, offsets, places, hashes, indptr[1:], flags)
     np.cumsum(indptr, out=indptr)
-    hashes = np.empty(indptr[-1], np.uint64)
-    _sets(data, offsets, hashes, indptr, flags, True)
+    _compact(hashes, places, indptr)
+    # A copy only where repeats took up much; otherwise their room stays behind the array.
+    hashes = hashes[: indptr[-1]].copy() if indptr[-1] < 0.9 * hashes.size else hashes[: indptr[-1]]
     return hashes, indptr, flags
 
 

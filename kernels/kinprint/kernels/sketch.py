@@ -187,8 +187,7 @@ def check_signatures(signatures: NDArray[np.uint32]) -> None:
         or not signatures.flags.c_contiguous
     ):
         raise ValueError(
-            f"signatures must be a contiguous uint32[n, {SLOTS}], "
-            f"not {signatures.dtype}{list(signatures.shape)}"
+            f"signatures must be a contiguous uint32[n, {SLOTS}], not {signatures.dtype}{list(signatures.shape)}"
         )
 
 

@@ -1,11 +1,11 @@
 """Shared spans: the byte-exact stretches that two texts have in common, for evidence.
 
-A span is *maximal* in a text if no longer stretch of that text around it occurs in the other. Every such span of both
-texts is found, by matching statistics (Chang, Lawler 1994) over the suffix automaton of the other text (Blumer et al.
-1985). Both are linear in the lengths of the texts whatever they hold: a million repeats of one word are no harder than
-prose, nothing is cut off, and nothing is sampled. What a text full of repeats does not get is every alignment: a stretch
-of one text that occurs many times in the other is reported once, with the first place where it occurs; and a repeated
-stretch that is maximal in the other text too is reported again from there, once for each of its places.
+A span is *maximal* in a text if no longer stretch of that text around it occurs in the other. Every such span of
+both texts is found, by matching statistics (Chang, Lawler 1994) over the suffix automaton of the other text (Blumer
+et al. 1985). Both are linear in the lengths of the texts whatever they hold: a million repeats of one word are no
+harder than prose, nothing is cut off, and nothing is sampled. What a text full of repeats does not get is every
+alignment: a stretch of one text that occurs many times in the other is reported once, with the first place where it
+occurs; a repeated stretch that is maximal in the other text too is reported from there as well, for each place.
 """
 
 from __future__ import annotations
@@ -172,10 +172,10 @@ def _measure(
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
     """What it takes to trim and weigh any span of a text in constant time, for every byte offset p in 0..n.
 
-    - ``sums`` int32[n + 1, 3]: weight, begun words and spaceless code points among the code points that end at or before
-      p;
-    - ``begin`` int32[n + 1]: first byte at or after p that begins a code point other than white space, n if none does;
-    - ``finish`` int32[n + 1]: end of the last such code point that ends at or before p, 0 if none does;
+    - ``sums`` int32[n + 1, 3]: weight, begun words and spaceless code points among the code points that end at or
+      before p;
+    - ``begin`` int32[n + 1]: first byte at or after p that begins a code point other than white space, or n;
+    - ``finish`` int32[n + 1]: end of the last such code point that ends at or before p, or 0;
     - ``inside`` bool[n + 1]: the code point that begins at p goes on with a word.
     """
     n = text.size
@@ -195,10 +195,10 @@ def _measure(
         if cls == MARK:
             inside[p] = kind == WORD
         else:
-            is_word = cls == WORD or cls == DIGIT or cls == UPPER
+            is_word = cls in (WORD, DIGIT, UPPER)
             inside[p] = is_word and kind == WORD
             words += 1 if is_word and kind != WORD else 0
-            kind = WORD if is_word else (SPACELESS if cls == SPACELESS or cls == SYMBOL else SPACE)
+            kind = WORD if is_word else (SPACELESS if cls in (SPACELESS, SYMBOL) else SPACE)
         for k in range(p + 1, p + width):
             finish[k] = visible
         if cls != SPACE:
@@ -252,8 +252,8 @@ def _spans(a: NDArray[np.uint8], b: NDArray[np.uint8], min_weight: int) -> NDArr
 def _contained(spans: NDArray[np.int64], order: NDArray[np.int64], key: int, drop: NDArray[np.bool_]) -> None:
     """Mark spans that lie within another, in both texts, among those with the same value in column ``key``.
 
-    ``order`` sorts by that column, then by length, longest first. Two maximal spans can only come to lie within each other where trimming moved ends
-    of both to one place, hence by equal columns.
+    ``order`` sorts by that column, then by length, longest first. Two maximal spans can only come to lie within each
+    other where trimming moved ends of both to one place, hence by equal columns.
     """
     n = order.size
     begin = 0

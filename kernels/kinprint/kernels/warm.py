@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import fold, jaccard, lsh, shingle, sketch, spans
+from . import fold, jaccard, lsh, shingle, sketch, slots, spans
+from .arrow import from_texts
 
 _TEXTS = ("The quick brown fox jumps over the lazy dog.", "THE QUICK BROWN FOX", "你好世界你好世界", "e\u0301", "")
 
@@ -15,9 +16,7 @@ def warm() -> None:
     A first run compiles for about a minute of CPU time; later processes load the result in about a second. Public
     functions hand read-only views to their kernels, so that one version serves writable arrays and memory maps alike.
     """
-    encoded = [text.encode() for text in _TEXTS]
-    data = np.frombuffer(b"".join(encoded), np.uint8)
-    offsets = np.cumsum([0, *map(len, encoded)]).astype(np.int64)
+    data, offsets = from_texts(_TEXTS)
     fold.fold(data, offsets)
     hashes, indptr, _ = shingle.shingle_sets(data, offsets)
     shingle.text_hashes(data, offsets)
@@ -25,6 +24,7 @@ def warm() -> None:
     rows = np.arange(len(signatures), dtype=np.int64)
     sketch.similarity(signatures[0], signatures)
     sketch.similarity_at(signatures[0], signatures, rows)
+    slots.query(slots.build(signatures), signatures[0], 1)
     bands, rows_of_band = lsh.choose_bands(0.7)
     lsh.query(lsh.build(signatures, bands, rows_of_band), signatures[0])
     for _ in lsh.candidate_pairs(signatures, bands, rows_of_band):

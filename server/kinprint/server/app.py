@@ -114,9 +114,9 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
     waiting = asyncio.create_task(stop.wait())
     await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
     if starting.done():
-        if (error := starting.exception()) is not None:
+        if (failed := starting.exception()) is not None:
             await server.stop(None)
-            raise error
+            raise failed
         context.serving = True
         for name in ("", *_NAMES):
             await health_service.set(name, health_pb2.HealthCheckResponse.SERVING)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-import unicodedata2
-
+import unicodedata2  # type: ignore[import-not-found]
 from kinprint.kernels import unicode
 
 _WHITE_SPACE = re.compile("[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
@@ -23,7 +22,7 @@ def fold(text: str) -> str:
             out.extend(chr(c) for c in unicode.FOLD_SEQUENCES[start : start + length])
         else:
             out.append(char)
-    return unicodedata2.normalize("NFC", "".join(out))
+    return str(unicodedata2.normalize("NFC", "".join(out)))
 
 
 def normalised_answer(text: str) -> str:

@@ -55,6 +55,8 @@ def shared_spans(a: str, b: str, min_weight: int = 24) -> list[tuple[int, int, i
     spans = set()
     for start, end, other in raw:
         first, last = _trim(x, start, end)
+        if first >= last:
+            continue
         inner = kinds[len(x[:first].decode()) : len(x[:last].decode())]
         spaceless = inner.count("spaceless")
         weight = len(inner) + 2 * spaceless
@@ -64,8 +66,6 @@ def shared_spans(a: str, b: str, min_weight: int = 24) -> list[tuple[int, int, i
     kept = [
         s
         for s in spans
-        if not any(
-            t != s and t[0] <= s[0] and s[1] <= t[1] and t[2] <= s[2] and s[3] <= t[3] for t in spans
-        )
+        if not any(t != s and t[0] <= s[0] and s[1] <= t[1] and t[2] <= s[2] and s[3] <= t[3] for t in spans)
     ]
     return sorted(kept, key=lambda s: (s[0] - s[1], s[0], s[2]))

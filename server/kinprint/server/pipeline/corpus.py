@@ -296,9 +296,9 @@ class Corpus:
         fill_groups: dict[tuple[str, ...], list[int]] = {}
         for i, channels in fills.items():
             fill_groups.setdefault(tuple(channels), []).append(i)
-        for channels, chosen in fill_groups.items():
+        for added, chosen in fill_groups.items():
             some = rows[chosen]
-            made = fingerprint(some["response"], channels)
+            made = fingerprint(some["response"], added)
             pieces.append(
                 some.select("id", "content_hash", "text_hash").with_columns(
                     pl.lit(FILL, pl.Int8).alias("op"), *_named(made)

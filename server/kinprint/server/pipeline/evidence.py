@@ -128,20 +128,28 @@ def shared_spans(query: str, match: str, most: int) -> tuple[list[Span], int]:
     return listed, len(found) - len(listed)
 
 
-def copy_evidence(query: str, match_text: str, most_spans: int) -> CopyEvidence:
+def copy_evidence(query: Query, match: CopyMatch, most_spans: int) -> CopyEvidence:
+    """The exact sizes behind a score, and the shared spans."""
+    listed, omitted = shared_spans(query.text, response_of(match), most_spans)
+    return CopyEvidence(
+        match.shared, match.query_size, match.match_size, match.identical, match.one_shingle, listed, omitted
+    )
+
+
+def compare_texts(a: str, b: str, most_spans: int) -> CopyEvidence:
     """Compare two texts exactly."""
-    data, offsets = encode_texts([query, match_text])
+    data, offsets = encode_texts([a, b])
     with kernels():
         hashes, indptr, flags = shingle.shingle_sets(data, offsets)
         shared = jaccard.intersections(hashes, indptr, np.array([0]), np.array([1]))
         text_hashes = shingle.text_hashes(data, offsets)
     sizes = np.diff(indptr)
-    listed, omitted = shared_spans(query, match_text, most_spans)
+    listed, omitted = shared_spans(a, b, most_spans)
     return CopyEvidence(
         shared=int(shared[0]),
         query_size=int(sizes[0]),
         match_size=int(sizes[1]),
-        identical=bool((text_hashes[0] == text_hashes[1]).all()) and not flags[0] & shingle.BLANK,
+        identical=bool((text_hashes[0] == text_hashes[1]).all()),
         query_is_one_shingle=bool(flags[0] & shingle.WHOLE_TEXT),
         spans=listed,
         spans_omitted=omitted,

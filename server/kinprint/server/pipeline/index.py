@@ -2,12 +2,13 @@
 
 The index is a tuple of parts, each an immutable segment with a mask of its living rows.  One writer at a
 time replaces the tuple; readers take it once and see one consistent state.  Small fresh segments are
-merged with their neighbours in geometric steps, so n rows written in any batches cost O(n log n) copies
-and leave O(log n) parts.
+merged with their neighbours in size classes, so n rows written in any batches cost O(n log n) copies and
+leave O(log n) parts.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ from kinprint.server.store.segment import (
 from numpy.typing import NDArray
 
 CHANNELS = tuple(CHANNEL_COLUMNS)
+#: Fresh parts of one size class that are merged, and the rows of the smallest class.
+_FAN_IN, _TIER_ROWS = 8, 1_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,17 +265,27 @@ class CorpusIndex:
         return parts
 
 
+def _tier(part: Part) -> int:
+    """Size class of a fresh part: 0 below _FAN_IN * _TIER_ROWS rows, one more for each factor _FAN_IN."""
+    return max(0, int(math.log(max(len(part.segment), 1) / _TIER_ROWS, _FAN_IN)))
+
+
 def _merge_fresh(parts: list[Part]) -> list[Part]:
-    """Merge the newest in-memory parts while the last is at least half as large as the one before."""
-    while len(parts) > 1:
-        before, last = parts[-2], parts[-1]
-        if before.segment.folder is not None or last.segment.folder is not None:
-            break
-        if len(last.segment) * 2 < len(before.segment):
-            break
-        merged = merge_segments([before.segment, last.segment], [before.alive, last.alive])
-        parts[-2:] = [Part(merged, np.ones(len(merged), bool))]
-    return parts
+    """Merge the newest in-memory parts when _FAN_IN of them have one size class.
+
+    A search looks at each part, so they must be few; a merge copies, so it must be rare.
+    """
+    while True:
+        tail: list[Part] = []
+        for part in reversed(parts):
+            if part.segment.folder is not None or (tail and _tier(part) > _tier(tail[-1])):
+                break
+            tail.append(part)
+        if len(tail) < _FAN_IN:
+            return parts
+        tail.reverse()
+        merged = merge_segments([p.segment for p in tail], [p.alive for p in tail])
+        parts = [*parts[: -len(tail)], Part(merged, np.ones(len(merged), bool))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +342,7 @@ def _has(segment: Segment, column: str, wanted: Collection[str]) -> NDArray[np.b
     if not chosen:
         return np.zeros(len(codes), bool)
     if len(chosen) == 1:
-        return codes == chosen[0]
+        return np.asarray(codes == chosen[0])
     return np.isin(codes, chosen)
 
 

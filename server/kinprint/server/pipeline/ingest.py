@@ -13,6 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -105,13 +106,13 @@ class Writer:
                 while self._batches and (not group or rows + self._batches[0][0].rows.frame.height <= GROUP_ROWS):
                     group.append(self._batches.pop(0))
                     rows += group[-1][0].rows.frame.height
-                await self._commit([f for _, f in group], lambda g=group: self.corpus.write([b for b, _ in g]))
+                await self._commit([f for _, f in group], partial(self.corpus.write, [b for b, _ in group]))
             elif self._fills:
                 await asyncio.sleep(FILL_PAUSE_SECONDS)
                 fills, self._fills = self._fills, []
-                await self._commit([f for _, f in fills], lambda g=fills: [self._fill([x for x, _ in g])] * len(g))
+                await self._commit([f for _, f in fills], partial(self._fill, [x for x, _ in fills]))
 
-    def _fill(self, fills: Sequence[_Fill]) -> None:
+    def _fill(self, fills: Sequence[_Fill]) -> list[None]:
         self.corpus.fill_embeddings(
             [i for f in fills for i in f.ids],
             [h for f in fills for h in f.content_hashes],
@@ -119,6 +120,7 @@ class Writer:
             np.concatenate(([0], np.cumsum(np.concatenate([f.counts for f in fills])))),
             fills[0].space,  # one server has one model
         )
+        return [None] * len(fills)
 
     async def _commit(self, waiting: Sequence[asyncio.Future[T]], work: Callable[[], Sequence[T]]) -> None:
         """Run `work` in a thread and hand its results, or its failure, to who waits."""

@@ -11,21 +11,18 @@ from dataclasses import dataclass
 
 import faiss
 import numpy as np
-from kinprint.kernels import jaccard, lsh, shingle, sketch, stylometry
+from kinprint.kernels import jaccard, shingle, sketch, slots, stylometry
 from kinprint.server.embed import SentencePair, align
 from kinprint.server.pipeline.index import Filter, Part, Place, View
 from kinprint.server.store.columns import encode_texts, text_buffers
-from kinprint.server.store.segment import CopyChunk, SemanticChunk
+from kinprint.server.store.segment import SCAN_GROUPS, CopyChunk, SemanticChunk
 from kinprint.server.threads import kernels
 from numpy.typing import NDArray
 
-#: Up to this many groups of equal texts a chunk is scanned, which also finds parts of long texts; larger
-#: ones are searched through the band index.
-SCAN_GROUPS = 131_072
-#: Equal sketch slots (of 128) that make a scanned row a candidate, small and large chunks.
-SLOTS_SMALL, SLOTS_LARGE = 1, 3
-SMALL_CHUNK = 4_096
-#: Share of a chunk's rows below which a filtered search scans just those.
+#: Equal sketch slots (of 128) that make a row a candidate, in small and in large chunks: two find a pair of
+#: Jaccard .05 with probability .99, a pair of .1 surely.
+SLOTS_SMALL, SLOTS_LARGE = 1, 2
+#: Rows that pass a filter up to which just those are scanned.
 FEW_ROWS = 20_000
 #: Semantic candidates whose sentences are aligned; more when more hits are asked for.
 ALIGNED = 256
@@ -60,11 +57,17 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class CopyMatch(Match):
-    """Adds the sizes behind the score: |A and B|, |A|, |B| in distinct shingles."""
+    """Adds the sizes behind the score: |A and B|, |A|, |B| in distinct shingles.
+
+    `identical`: the normalised texts are equal.  `one_shingle`: the query is shorter than one shingle and was
+    compared as a whole.
+    """
 
     shared: int
     query_size: int
     match_size: int
+    identical: bool
+    one_shingle: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +125,12 @@ def search_copy(
     """Rows that share text with the query; score = max(Jaccard, containment of the query), both exact."""
     data, offsets = query.buffers
     with kernels():
-        shingles, _indptr, _flags = shingle.shingle_sets(data, offsets)
+        shingles, _indptr, flags = shingle.shingle_sets(data, offsets)
         made = sketch.sketch(data, offsets)
     if len(shingles) == 0:
         return []
     found: list[tuple[View, int, int, float, int]] = []
-    sizes: list[tuple[int, int]] = []
+    sizes: list[tuple[int, int, bool]] = []
     for view, number, part, mask in _targets(views, rows, query):
         for chunk in part.segment.copy:
             groups = _candidate_groups(chunk, made.signatures[0], mask)
@@ -149,11 +152,22 @@ def search_copy(
                 members = chunk.rows[order[starts[groups[g]] : starts[groups[g] + 1]]]
                 members = members[mask[members]]
                 found += [(view, number, int(row), score, len(sizes)) for row in members]
-                sizes.append((int(shared[g]), int(match_sizes[g])))
+                same = chunk.text_hashes[chunk.representatives[groups[g]]] == made.text_hashes[0]
+                sizes.append((int(shared[g]), int(match_sizes[g]), bool(same.all())))
                 room -= len(members)
                 last_score = score
     return [
-        CopyMatch(view, place, name, score, sizes[tag][0], len(shingles), sizes[tag][1])
+        CopyMatch(
+            view,
+            place,
+            name,
+            score,
+            shared=sizes[tag][0],
+            query_size=len(shingles),
+            match_size=sizes[tag][1],
+            identical=sizes[tag][2],
+            one_shingle=bool(flags[0] & shingle.WHOLE_TEXT),
+        )
         for view, place, name, score, tag in _best(found, top)
     ]
 
@@ -166,6 +180,7 @@ def _candidate_groups(chunk: CopyChunk, signature: NDArray[np.uint32], mask: NDA
     if allowed == 0:
         return np.zeros(0, np.int64)
     total = len(starts) - 1
+    least = SLOTS_SMALL if total <= SCAN_GROUPS else SLOTS_LARGE
     few = allowed < FEW_ROWS and allowed < len(passing)
     if few:
         positions = np.flatnonzero(passing[order])
@@ -173,13 +188,10 @@ def _candidate_groups(chunk: CopyChunk, signature: NDArray[np.uint32], mask: NDA
     elif total <= SCAN_GROUPS:
         groups = np.arange(total)
     else:
-        with kernels():
-            groups = lsh.query(chunk.lsh, signature)
-        return _with_passing_member(groups, order, starts, passing)
+        return _with_passing_member(slots.query(chunk.slots, signature, least), order, starts, passing)
     with kernels():
         similar = sketch.similarity_at(signature, chunk.signatures, chunk.representatives[groups])
-    slots = SLOTS_SMALL if len(groups) <= SMALL_CHUNK else SLOTS_LARGE
-    groups = groups[similar * sketch.SLOTS >= slots - 0.5]
+    groups = groups[similar * sketch.SLOTS >= least - 0.5]
     return groups if few else _with_passing_member(groups, order, starts, passing)
 
 
@@ -305,13 +317,13 @@ def _nearest(
             min(top, allowed),
             metric=faiss.METRIC_INNER_PRODUCT,
         )
-        return positions[labels[0][labels[0] >= 0]]
+        return np.asarray(positions[labels[0][labels[0] >= 0]], np.int64)
     if chunk.ivf is None:
         _scores, labels = faiss.knn(pooled, chunk.vectors, min(top, allowed), metric=faiss.METRIC_INNER_PRODUCT)
     else:
         # Twice what is asked for, re-scored exactly: 8-bit codes disturb the order of near ties.
-        selector = None if allowed == len(passing) else faiss.IDSelectorBitmap(np.packbits(passing, bitorder="little"))
-        parameters = faiss.SearchParametersIVF(nprobe=max(16, chunk.ivf_lists // 16), sel=selector)
+        selector = None if allowed == len(passing) else faiss.IDSelectorBitmap(np.packbits(passing, bitorder="little"))  # type: ignore[arg-type, call-arg]
+        parameters = faiss.SearchParametersIVF(nprobe=max(16, chunk.ivf_lists // 16), sel=selector)  # type: ignore[call-arg]
         _scores, labels = chunk.ivf.search(pooled, min(2 * top + 16, allowed), params=parameters)
     return np.asarray(labels[0][labels[0] >= 0], np.int64)
 

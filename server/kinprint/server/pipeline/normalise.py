@@ -20,7 +20,7 @@ from kinprint.kernels import shingle
 from kinprint.server.failures import Failure, InvalidField
 from kinprint.server.limits import LIMITS, Limits
 from kinprint.server.pipeline.language import detect_languages
-from kinprint.server.store.columns import rows_to_binary, text_buffers
+from kinprint.server.store.columns import map_column, rows_to_binary, text_buffers
 from kinprint.server.threads import kernels
 from numpy.typing import NDArray
 
@@ -33,25 +33,23 @@ _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*")
 #: Years 1 to 9999: what datetime and Parquet readers agree on.
 _EARLIEST_US, _LATEST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
 
-#: Columns that `normalise` makes, in the record's types.
-SCHEMA = pl.Schema(
-    {
-        "id": pl.String,
-        "model": pl.String,
-        "prompt_key": pl.String,
-        "prompt_id": pl.String,
-        "prompt": pl.String,
-        "response": pl.String,
-        "language": pl.String,
-        "created_at": pl.Datetime("us", "UTC"),
-        "account_id": pl.String,
-        "metadata": pl.Map(pl.String(), pl.String()),
-        "system_prompt": pl.String,
-        "conversation_id": pl.String,
-        "turn": pl.Int32,
-        "reasoning": pl.String,
-    }
-)
+#: Columns that `normalise` makes from what was sent, in the record's types.
+_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "id": pl.String,
+    "model": pl.String,
+    "prompt_key": pl.String,
+    "prompt_id": pl.String,
+    "prompt": pl.String,
+    "response": pl.String,
+    "language": pl.String,
+    "created_at": pl.Datetime("us", "UTC"),
+    "account_id": pl.String,
+    "metadata": pl.Map(pl.String(), pl.String()),
+    "system_prompt": pl.String,
+    "conversation_id": pl.String,
+    "turn": pl.Int32,
+    "reasoning": pl.String,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,7 @@ class Submission:
 class Normalised:
     """Rows to store and what was refused.
 
-    frame: one row per accepted transcript, columns of `SCHEMA` plus content_hash and text_hash (null for a
+    frame: one row per accepted transcript, columns of the record plus content_hash and text_hash (null for a
     blank answer).  items: position of each row in the batch.  refused: position and reason.
     """
 
@@ -107,16 +105,15 @@ def split_reasoning(response: str) -> tuple[str | None, str]:
 
 def _fields_digest(size: int, person: bytes, texts: Sequence[str | None], tail: bytes = b"") -> bytes:
     """blake2b over length-prefixed UTF-8 fields; length 0xFFFFFFFF stands for an absent field."""
-    h = hashlib.blake2b(digest_size=size, person=person)
+    parts: list[bytes] = []
     for text in texts:
         if text is None:
-            h.update(b"\xff\xff\xff\xff")
+            parts.append(b"\xff\xff\xff\xff")
         else:
             data = text.encode()
-            h.update(struct.pack("<I", len(data)))
-            h.update(data)
-    h.update(tail)
-    return h.digest()
+            parts += (len(data).to_bytes(4, "little"), data)
+    parts.append(tail)
+    return hashlib.blake2b(b"".join(parts), digest_size=size, person=person).digest()
 
 
 def derive_id(corpus: str, model: str | None, prompt: str | None, response: str, occurrence: int) -> str:
@@ -126,7 +123,7 @@ def derive_id(corpus: str, model: str | None, prompt: str | None, response: str,
 
 
 def _check_key(name: str, value: str | None, limits: Limits) -> None:
-    if value is None:
+    if value is None or len(value) * 4 <= limits.max_key_bytes:
         return
     if len(value.encode()) > limits.max_key_bytes:
         raise InvalidField(name, f"{name} is longer than {limits.max_key_bytes} bytes of UTF-8", "FIELD_TOO_LONG")
@@ -168,7 +165,10 @@ def validate(sent: Submission, limits: Limits = LIMITS) -> None:
         _check_key(name, getattr(sent, name), limits)
     for name in ("prompt", "response", "system_prompt", "reasoning"):
         _check_text(name, getattr(sent, name), limits)
-    if sent.metadata:
+    if (
+        sent.metadata
+        and sum(map(len, sent.metadata)) + sum(map(len, sent.metadata.values())) > limits.max_metadata_bytes // 4
+    ):
         size = sum(len(k.encode()) + len(v.encode()) for k, v in sent.metadata.items())
         if size > limits.max_metadata_bytes:
             raise InvalidField(
@@ -188,7 +188,7 @@ def normalise(
     `occurrences` counts equal transcripts without an id over one load, so that equal answers stay
     distinct rows; it is updated.
     """
-    columns: dict[str, list] = {name: [] for name in SCHEMA.names()}
+    columns: dict[str, list] = {name: [] for name in _COLUMNS}
     items: list[int] = []
     refused: list[tuple[int, Failure]] = []
     for position, sent in enumerate(batch):
@@ -234,16 +234,15 @@ def normalise(
         )
         for i in range(len(items))
     ]
-    for i, metadata in enumerate(columns["metadata"]):
-        columns["metadata"][i] = metadata or None
-    frame = pl.DataFrame(
-        [
-            pl.Series(name, columns[name], dtype=pl.Int64).cast(dtype)
-            if name == "created_at"
-            else pl.Series(name, columns[name], dtype=dtype)
-            for name, dtype in SCHEMA.items()
-        ]
-    ).with_columns(
+    series = []
+    for name, dtype in _COLUMNS.items():
+        if name == "metadata":
+            series.append(map_column(columns[name]).alias(name))
+        elif name == "created_at":
+            series.append(pl.Series(name, columns[name], dtype=pl.Int64).cast(dtype))
+        else:
+            series.append(pl.Series(name, columns[name], dtype=dtype))
+    frame = pl.DataFrame(series).with_columns(
         pl.Series("content_hash", content, dtype=pl.Binary),
         pl.when(pl.Series(~blank)).then(rows_to_binary(hashes)).alias("text_hash"),
     )

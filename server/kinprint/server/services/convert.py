@@ -21,7 +21,7 @@ _CHANNELS = {
     "semantic": types_pb2.CHANNEL_SEMANTIC,
     "style": types_pb2.CHANNEL_STYLE,
 }
-_NAMES = {number: name for name, number in _CHANNELS.items()}
+_NAMES: dict[int, str] = {int(number): name for name, number in _CHANNELS.items()}
 _DTYPES = {
     "f4": types_pb2.DATA_TYPE_FLOAT32,
     "u4": types_pb2.DATA_TYPE_UINT32,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Any
 
 import grpc
@@ -139,7 +140,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
                 vectors, truncated, timings = await self._embed(query)
                 response.timings.queue_seconds, response.timings.embed_seconds = timings
                 hits = await self._context.read(
-                    lambda v=vectors, t=truncated: self._semantic_hits(query, v, t, views, rows, top, min_score)
+                    partial(self._semantic_hits, query, vectors, truncated, views, rows, top, min_score)
                 )
             elif channel == "copy":
                 hits = await self._context.read(lambda: self._copy_hits(query, views, rows, top, min_score, spans))
@@ -226,9 +227,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         hits = []
         for rank, found in enumerate(match.search_copy(query, views, rows, top, min_score), 1):
             hit = self._hit(found, "copy", rank)
-            hit.copy.CopyFrom(
-                convert.copy_evidence(evidence.copy_evidence(query.text, evidence.response_of(found), spans))
-            )
+            hit.copy.CopyFrom(convert.copy_evidence(evidence.copy_evidence(query, found, spans)))
             hits.append(hit)
         return hits
 
@@ -288,7 +287,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         response = match_pb2.CompareResponse()
         spans = min(request.max_spans or 100, 10_000)
         if "copy" in channels:
-            made = await self._context.read(lambda: evidence.copy_evidence(a.text, b.text, spans))
+            made = await self._context.read(lambda: evidence.compare_texts(a.text, b.text, spans))
             response.copy.CopyFrom(convert.copy_evidence(made))
         if "style" in channels:
             names = dict.fromkeys(q.itself[0] for q in (a, b) if q.itself is not None)

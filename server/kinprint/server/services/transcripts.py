@@ -109,11 +109,11 @@ class TranscriptService(transcript_pb2_grpc.TranscriptServiceServicer):
             raise InvalidField("ids", f"give at most {_MOST_IDS} ids", "FIELD_INVALID")
         steps: asyncio.Queue[str] = asyncio.Queue()
         loop = asyncio.get_running_loop()
-        work = asyncio.ensure_future(
-            self._context.change(
-                lambda: corpus.purge(ids, lambda step: loop.call_soon_threadsafe(steps.put_nowait, step))
-            )
-        )
+
+        def tell(step: str) -> None:
+            loop.call_soon_threadsafe(steps.put_nowait, step)
+
+        work = asyncio.ensure_future(self._context.change(lambda: corpus.purge(ids, tell)))
         while not work.done() or not steps.empty():
             following = asyncio.ensure_future(steps.get())
             await asyncio.wait({work, following}, return_when=asyncio.FIRST_COMPLETED)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import polars as pl
@@ -103,6 +103,20 @@ def binary_to_ragged(column: pl.Series, dtype: np.dtype | str, width: int) -> tu
     if ((offsets - offsets[0]) % row != 0).any():
         raise ValueError(f"a value is no whole number of rows of {row} bytes")
     return data.view(dtype).reshape(-1, width), starts
+
+
+def map_column(values: Iterable[Mapping[str, str]]) -> pl.Series:
+    """Map column of string pairs; an empty mapping reads as null."""
+    offsets: list[int | None] = []
+    keys: list[str] = []
+    items: list[str] = []
+    for value in values:
+        offsets.append(len(keys) if value else None)
+        keys.extend(value)
+        items.extend(value.values())
+    offsets.append(len(keys))
+    pairs = pa.array(keys, pa.string()), pa.array(items, pa.string())
+    return pl.Series(pl.from_arrow(pa.MapArray.from_arrays(pa.array(offsets, pa.int32()), *pairs)))
 
 
 def id_hashes(ids: Iterable[str]) -> NDArray[np.uint64]:

@@ -27,12 +27,11 @@ import faiss
 import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
-from kinprint.kernels import lsh, sketch, stylometry
+from kinprint.kernels import sketch, slots, stylometry
 from kinprint.server.failures import Failure
 from kinprint.server.store.record import Record, Snapshot
 from kinprint.server.store.segment import (
-    SEARCH_BANDS,
-    SEARCH_ROWS,
+    SCAN_GROUPS,
     CopyChunk,
     Segment,
     SemanticChunk,
@@ -45,8 +44,6 @@ from numpy.typing import NDArray
 logger = logging.getLogger(__name__)
 
 FORMAT = 1
-#: From this many groups on, the band index is worth its place on disk.
-LSH_FROM = 16_384
 
 
 class GenerationTooNew(Failure):
@@ -80,7 +77,6 @@ class Fingerprints:
             "model": self.model_digest,
             "sketch": f"{sketch.SCHEME}/{sketch.VERSION}",
             "style": f"{stylometry.SCHEME}/{stylometry.VERSION}",
-            "bands": [SEARCH_BANDS, SEARCH_ROWS],
         }
 
 
@@ -274,9 +270,9 @@ def _write_segment(folder: Path, segment: Segment) -> None:
         order, starts = copy.grouping
         _save(folder / "copy-order.npy", order)
         _save(folder / "copy-starts.npy", starts)
-        if len(starts) - 1 >= LSH_FROM:
-            _save(folder / "copy-lsh-keys.npy", copy.lsh.keys)
-            _save(folder / "copy-lsh-ids.npy", copy.lsh.ids)
+        if len(starts) - 1 > SCAN_GROUPS:
+            _save(folder / "copy-slot-values.npy", copy.slots.values)
+            _save(folder / "copy-slot-ids.npy", copy.slots.ids)
     if segment.style:
         style = merge_chunks(segment.style) if len(segment.style) > 1 else segment.style[0]
         assert isinstance(style, StyleChunk)
@@ -323,23 +319,24 @@ def _map_segment(folder: Path) -> Segment:
     parts: dict = {}
     if (folder / "copy-rows.npy").exists():
         index = None
-        if (folder / "copy-lsh-keys.npy").exists():
-            index = lsh.Lsh(load("copy-lsh-keys.npy"), load("copy-lsh-ids.npy"))
+        if (folder / "copy-slot-values.npy").exists():
+            index = slots.SlotIndex(load("copy-slot-values.npy"), load("copy-slot-ids.npy"))
         copy = CopyChunk(load("copy-rows.npy"), load("copy-signatures.npy"), load("copy-hashes.npy"), index)
         copy.__dict__["grouping"] = (load("copy-order.npy"), load("copy-starts.npy"))
         parts["copy"] = (copy,)
     if (folder / "style-rows.npy").exists():
         style = StyleChunk(load("style-rows.npy"), load("style-vectors.npy"))
         count, total, squares = np.load(folder / "style-stats.npy")
-        style.__dict__["stats"] = stylometry.Stats(int(count[0]), total, squares)
+        style.__dict__["stats"] = stylometry.Stats(count[0], total, squares)
         parts["style"] = (style,)
     if (folder / "semantic-rows.npy").exists():
         ivf = None
         if (folder / "semantic.faiss").exists():
             ivf = faiss.read_index(str(folder / "semantic.faiss"), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
-        parts["semantic"] = (
-            SemanticChunk(*(load(f"semantic-{name}.npy") for name in ("rows", "vectors", "sentences", "starts")), ivf),
+        rows, vectors, sentences, starts = (
+            load(f"semantic-{name}.npy") for name in ("rows", "vectors", "sentences", "starts")
         )
+        parts["semantic"] = (SemanticChunk(rows, vectors, sentences, starts, ivf),)
     return Segment(
         table,
         **parts,

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-from kinprint.kernels import lsh, stylometry
+from kinprint.kernels import slots, stylometry
 from kinprint.server.embed.space import EmbeddingSpace
 from kinprint.server.store.columns import binary_to_ragged, binary_to_rows, id_hashes
 from kinprint.server.threads import kernels
@@ -43,8 +43,8 @@ ROW_COLUMNS = (
     "text_hash",
 )
 SKETCH_WIDTH = 128
-#: Bands and rows of the search index: finds a pair at Jaccard .3 with probability .998.
-SEARCH_BANDS, SEARCH_ROWS = 64, 2
+#: Up to this many groups of equal texts a scan of their sketches is as quick as an index.
+SCAN_GROUPS = 4_096
 #: Below this many vectors an exact scan is quicker than any index.
 IVF_FROM = 100_000
 
@@ -61,7 +61,7 @@ class CopyChunk:
     rows: NDArray[np.int64]
     signatures: NDArray[np.uint32]
     text_hashes: NDArray[np.uint64]
-    stored_lsh: lsh.Lsh | None = None
+    stored_slots: slots.SlotIndex | None = None
 
     @cached_property
     def grouping(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -80,12 +80,12 @@ class CopyChunk:
         return order[starts[:-1]]
 
     @cached_property
-    def lsh(self) -> lsh.Lsh:
-        """Band index over the signatures of the representatives; ids are group numbers."""
-        if self.stored_lsh is not None:
-            return self.stored_lsh
+    def slots(self) -> slots.SlotIndex:
+        """Inverted slots of the representatives' signatures; ids are group numbers."""
+        if self.stored_slots is not None:
+            return self.stored_slots
         with kernels():
-            return lsh.build(np.ascontiguousarray(self.signatures[self.representatives]), SEARCH_BANDS, SEARCH_ROWS)
+            return slots.build(np.ascontiguousarray(self.signatures[self.representatives]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,7 +219,7 @@ class Segment:
             return found
         last = np.searchsorted(keys, hashes, "right")
         column = self.array("id")
-        for k in possible:
+        for k in possible.tolist():
             for place in range(first[k], last[k]):
                 if column[int(rows[place])].as_py() == ids[k]:
                     found[k] = rows[place]
