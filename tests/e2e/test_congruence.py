@@ -47,13 +47,9 @@ ROWS = [
     ),
     Transcript(TIDES, id="tides", model="anna", prompt="Why are there two tides a day?", language="en"),
     Transcript(CHINESE, id="zh", model="dora", prompt="为什么要朗读?", language="zh"),
-    Transcript(
-        f"<think>Two bulges.</think>{TIDES} Low water follows.", id="tides-thought", model="carl", turn=0
-    ),
+    Transcript(f"<think>Two bulges.</think>{TIDES} Low water follows.", id="tides-thought", model="carl", turn=0),
     Transcript("", id="empty", model="dora"),
-    Transcript(
-        "nul\0byte and emoji 🌊 stay as they are", id="odd", system_prompt="Be odd.", conversation_id="c"
-    ),
+    Transcript("nul\0byte and emoji 🌊 stay as they are", id="odd", system_prompt="Be odd.", conversation_id="c"),
 ]
 BAD_ROWS: list[Any] = [
     {"response": "lone \ud800 surrogate", "transcript_id": "bad-surrogate"},

@@ -90,27 +90,41 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
     async def StreamSearch(  # noqa: N802
         self, requests: AsyncIterator[Any], context: grpc.aio.ServicerContext
     ) -> AsyncIterator[Any]:
-        pending: set[asyncio.Task[Any]] = set()
+        answers: asyncio.Queue[Any] = asyncio.Queue()
+        room = asyncio.Semaphore(_STREAM_WINDOW)
+        tasks: set[asyncio.Task[None]] = set()
 
-        async def answer(request: Any) -> Any:
+        async def answer(request: Any) -> None:
             try:
-                return match_pb2.StreamSearchResponse(tag=request.tag, response=await self._search(request.search))
+                found = match_pb2.StreamSearchResponse(tag=request.tag, response=await self._search(request.search))
             except Exception as error:
-                return match_pb2.StreamSearchResponse(tag=request.tag, error=status_of(error))
+                found = match_pb2.StreamSearchResponse(tag=request.tag, error=status_of(error))
+            finally:
+                room.release()
+            await answers.put(found)
 
+        async def read() -> None:
+            try:
+                async for request in requests:
+                    await room.acquire()
+                    task = asyncio.create_task(answer(request))
+                    tasks.add(task)
+                    task.add_done_callback(tasks.discard)
+                while tasks:
+                    await asyncio.wait(set(tasks))
+                await answers.put(None)
+            except Exception as error:  # raised below, so that the call ends with its status
+                await answers.put(error)
+
+        reader = asyncio.create_task(read())
         try:
-            async for request in requests:
-                pending.add(asyncio.create_task(answer(request)))
-                while len(pending) >= _STREAM_WINDOW or any(t.done() for t in pending):
-                    done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                    for task in done:
-                        yield task.result()
-            while pending:
-                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    yield task.result()
+            while (item := await answers.get()) is not None:
+                if isinstance(item, Exception):
+                    raise item
+                yield item
         finally:
-            for task in pending:
+            reader.cancel()
+            for task in set(tasks):
                 task.cancel()
 
     async def _search(self, request: Any) -> match_pb2.SearchResponse:
@@ -123,7 +137,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         if top > 1000:
             raise InvalidField("top", "top is at most 1000", "FIELD_INVALID")
         min_score = request.min_score if request.HasField("min_score") else None
-        query, info = await self._query(request.query, request.query_language, views, "query")
+        query, info = await self._query(request.query, "query", request.query_language, detect="semantic" in channels)
         response = match_pb2.SearchResponse(query=info)
         for channel in channels:
             cover = convert.coverage(views, channel)
@@ -161,9 +175,12 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         )
 
     async def _query(
-        self, source: Any, language: str, views: Sequence[View], field: str
+        self, source: Any, field: str, language: str = "", *, detect: bool
     ) -> tuple[match.Query, match_pb2.QueryInfo]:
-        """The text to search for, without reasoning, and what was understood of it."""
+        """The text to search for, without reasoning, and what was understood of it.
+
+        The language is detected only where evidence names it: the detector takes a second to load.
+        """
         kind = source.WhichOneof("source")
         info = match_pb2.QueryInfo()
         if kind == "transcript":
@@ -180,7 +197,9 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             reasoning, text = split_reasoning(convert.text_of(source, f"{field}.text"))
             info.reasoning_removed = reasoning is not None
             itself = None
-            known = language or (await self._context.read(lambda: detect_languages([text])))[0]
+            known = language or None
+            if known is None and detect:
+                known = (await self._context.read(lambda: detect_languages([text])))[0]
         else:
             raise InvalidField(field, f"{field} holds neither text nor transcript", "FIELD_MISSING")
         if await self._context.read(lambda: _blank(text)):
@@ -282,7 +301,10 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
     async def Compare(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
         default = ("copy", "style", "semantic") if self._context.model.available else ("copy", "style")
         channels = convert.channel_names(request.channels, default)
-        sides = [await self._query(source, "", (), field) for source, field in ((request.a, "a"), (request.b, "b"))]
+        detect = "semantic" in channels
+        sides = [
+            await self._query(source, field, detect=detect) for source, field in ((request.a, "a"), (request.b, "b"))
+        ]
         (a, _), (b, _) = sides
         response = match_pb2.CompareResponse()
         spans = min(request.max_spans or 100, 10_000)
