@@ -15,6 +15,9 @@ from typing import Any
 import polars as pl
 import pytest
 from kinprint.client import connect
+from kinprint.client.cli import terminal
+from kinprint.client.cli.app import app
+from typer.testing import CliRunner, Result
 
 KINPRINT = [sys.executable, "-m", "kinprint.client.cli"]
 
@@ -32,21 +35,22 @@ TIDES = (
 )
 
 
-def run(*arguments: object, data: bytes | None = None, **environment: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [*KINPRINT, *map(str, arguments)],
-        input=data,
-        stdin=subprocess.DEVNULL if data is None else None,
-        capture_output=True,
-        env=os.environ | environment,
-        timeout=240,
-    )
+RUNNER = CliRunner()
+
+
+def run(*arguments: object, data: bytes | None = None, **environment: str) -> Result:
+    """Run a command in this process, as `kinprint` would."""
+    return RUNNER.invoke(app, [*map(str, arguments)], input=data, env=environment)
+
+
+def run_process(*arguments: object) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([*KINPRINT, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, timeout=240)
 
 
 def ok(*arguments: object, **options: Any) -> str:
     done = run(*arguments, **options)
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout.decode()
+    assert done.exit_code == 0, (done.stderr, done.exception)
+    return done.stdout
 
 
 def ok_json(*arguments: object, **options: Any) -> Any:
@@ -55,11 +59,17 @@ def ok_json(*arguments: object, **options: Any) -> Any:
 
 def refused(*arguments: object, code: int = 1, **options: Any) -> str:
     done = run(*arguments, **options)
-    text = done.stderr.decode()
-    assert done.returncode == code, text + done.stdout.decode()
+    text = done.stderr
+    assert done.exit_code == code, (text, done.stdout, done.exception)
     assert "Traceback" not in text
     assert text.strip()
     return text
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables that are not folded."""
+    monkeypatch.setattr(terminal.out, "width", 200)
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +162,7 @@ def test_search_options(data: Path) -> None:
 
 
 def test_search_for_people(data: Path) -> None:
-    text = ok("search", "--corpus", "news", "--data", data, "--text", ESSAY, "--channel", "all", COLUMNS="200")
+    text = ok("search", "--corpus", "news", "--data", data, "--text", ESSAY, "--channel", "all")
     assert "essay-edited" in text
     assert "a lead, not an attribution" in text
     assert "code points in" in text
@@ -189,7 +199,7 @@ def test_dedup(data: Path, tmp_path: Path) -> None:
     empty = tmp_path / "none.csv"
     ok("dedup", "--corpus", "news", "--data", data, "--threshold", "0.99", "--out", empty)
     assert empty.read_text().splitlines()[0] == "id_a,id_b,jaccard,containment_a,containment_b"
-    assert "essay-again" in ok("dedup", "--corpus", "news", "--data", data, COLUMNS="200")
+    assert "essay-again" in ok("dedup", "--corpus", "news", "--data", data)
     assert "between 0.1 and 1" in refused("dedup", "--corpus", "news", "--data", data, "--threshold", "7")
 
 
@@ -226,7 +236,7 @@ def test_get_corpora_info(data: Path) -> None:
     listed = ok_json("corpora", "--data", data)["corpora"]
     assert next(item for item in listed if item["name"] == "news")["transcripts"] == 7
     assert ok_json("corpora", "news", "--data", data)["models"][0]["count"] >= 2
-    assert "news" in ok("corpora", "--data", data, COLUMNS="160")
+    assert "news" in ok("corpora", "--data", data)
     info = ok_json("info", "--data", data)
     assert info["address"].startswith("unix:")
     assert "Kinprint" in ok("info", "--data", data)
@@ -238,14 +248,14 @@ def test_compare(data: Path, tmp_path: Path) -> None:
     found = ok_json("compare", path, "id:news/essay-edited", "--data", data)
     assert found["copy"]["jaccard"] > 0.7
     assert ok_json("compare", "text:a b c", "id:bread", "--corpus", "news", "--data", data)["copy"]["jaccard"] == 0
-    assert "the same text" in ok("compare", path, "id:news/essay", "--data", data, COLUMNS="160")
+    assert "the same text" in ok("compare", path, "id:news/essay", "--data", data)
     assert "no file" in refused("compare", "nothing.txt", path, "--data", data)
 
 
 def test_delete_and_purge(data: Path, files: Path) -> None:
     ok("load", files / "rows.ndjson", "--corpus", "brief", "--data", data)
     assert ok_json("delete", "--corpus", "brief", "--id", "bread", "--data", data)["deleted"] == 1
-    assert run("delete", "--corpus", "brief", "--id", "bread", "--data", data).returncode == 1
+    assert run("delete", "--corpus", "brief", "--id", "bread", "--data", data).exit_code == 1
     assert ok_json("purge", "--corpus", "brief", "--id", "tides", "--data", data)["erased"] == 1
     refused("get", "--corpus", "brief", "--id", "tides", "--data", data)
     assert "--yes" in refused("delete", "--corpus", "brief", "--all", "--data", data)
@@ -329,7 +339,7 @@ def test_bad_rows_are_counted_and_named(data: Path, tmp_path: Path) -> None:
     ]
     path.write_bytes(b"\n".join(lines))
     done = run("load", path, "--corpus", "mixed", "--data", data, "--json")
-    assert done.returncode == 0
+    assert done.exit_code == 0
     report = json.loads(done.stdout)
     assert report["reasons"] == {
         "invalid_utf8": 2,
@@ -339,10 +349,10 @@ def test_bad_rows_are_counted_and_named(data: Path, tmp_path: Path) -> None:
         "text_too_long": 1,
     }
     assert (report["stored"], report["failed"], report["repeated_ids"]) == (5, 6, 1)
-    text = done.stderr.decode()
+    text = done.stderr
     assert "6 rows skipped" in text
     assert f"{path}:2" in text
-    assert run("load", path, "--corpus", "mixed", "--data", data, "--strict").returncode == 1
+    assert run("load", path, "--corpus", "mixed", "--data", data, "--strict").exit_code == 1
     with connect(data) as client:
         assert client.get("mixed", "nul").response == "nul \0 is kept"
         assert client.get("mixed", "twice").response == "second"
@@ -411,6 +421,15 @@ def test_an_interrupted_load_goes_on_where_it_stopped(tmp_path: Path, number: si
     assert report["unchanged"] == before
     assert report["created"] == count - before
     assert rows_in(directory, "c") == count
+
+
+def test_the_command_as_a_process(data: Path) -> None:
+    done = run_process("search", "--corpus", "news", "--data", data, "--text", ESSAY, "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["hits"][0]["id"] == "essay"
+    done = run_process("search", "--corpus", "none", "--data", data, "--text", ESSAY)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"Traceback" not in done.stderr
 
 
 def test_help_lists_every_command() -> None:

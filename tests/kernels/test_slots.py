@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from kinprint.kernels import sketch, slots
 from kinprint.kernels.arrow import from_texts
 from kinprint.kernels.reference import slots as reference

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import fold, jaccard, lsh, shingle, sketch, slots, spans
+from . import fold, jaccard, lsh, overlap, shingle, sketch, slots, spans
 from .arrow import from_texts
 
 _TEXTS = ("The quick brown fox jumps over the lazy dog.", "THE QUICK BROWN FOX", "你好世界你好世界", "e\u0301", "")
@@ -31,5 +31,6 @@ def warm() -> None:
         pass
     jaccard.intersections(hashes, indptr, rows, rows)
     jaccard.query_intersections(hashes[: indptr[1]], hashes, indptr)
+    overlap.query_overlap(hashes[: indptr[1]], data, offsets, rows)
     twice = np.concatenate((data, data))
     spans.codepoint_offsets(data, spans.shared_spans(data, twice)[:, 0])

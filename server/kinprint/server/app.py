@@ -96,6 +96,8 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
     if config.exit_with_stdin:
         _watch_stdin(stop)
     server, health_service = _build(context)
+    for name in ("", *_NAMES):  # the library's own first state is SERVING
+        await health_service.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
     address = socket_address(config.data_dir)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(address.removeprefix("unix:"))  # left by a killed server; the lock says it is ours

@@ -23,7 +23,7 @@ from kinprint.client.errors import (
     from_status,
 )
 from kinprint.client.rows import SourceRow
-from kinprint.client.transport import Stubs, channel_options, parse_target
+from kinprint.client.transport import Stubs, channel_options, check_size, parse_target
 from kinprint.client.types import (
     ChannelName,
     Comparison,
@@ -34,6 +34,7 @@ from kinprint.client.types import (
     DuplicatesSummary,
     Filter,
     Fingerprints,
+    Limits,
     LoadReport,
     PurgeProgress,
     SearchOutcome,
@@ -83,9 +84,7 @@ class _Connection:
 class _Stream:
     """A running streaming call, with a queue of requests and a watch over silence (see `sync._Stream`)."""
 
-    def __init__(
-        self, connection: _Connection, method: Callable[..., Any], request: Any, timeout: float | None
-    ):
+    def __init__(self, connection: _Connection, method: Callable[..., Any], request: Any, timeout: float | None):
         self._connection = connection
         self._queue: asyncio.Queue[Any] = asyncio.Queue()
         self._last = time.monotonic()
@@ -203,6 +202,7 @@ class AsyncClient:
         self._credentials = credentials
         self._lock = asyncio.Lock()
         self._closed = False
+        self._limits: Limits | None = None
 
     # Connection
 
@@ -247,6 +247,7 @@ class AsyncClient:
         if not idempotent and self._embedded is not None:
             # The holder may have gone since the last call: find out by a call that can be repeated.
             await self._unary("info", "GetServerInfo", convert.server_info_request(), timeout)
+        check_size(request, self._limits)
         for attempt in range(_REESTABLISH):
             self._check_open()
             connection = self._connection
@@ -277,13 +278,12 @@ class AsyncClient:
 
     async def server_info(self, *, timeout: float | None = None) -> ServerInfo:
         """What the server is: versions, limits, model, threads."""
-        return convert.server_info_from_proto(
-            await self._unary("info", "GetServerInfo", convert.server_info_request(), timeout)
-        )
+        response = await self._unary("info", "GetServerInfo", convert.server_info_request(), timeout)
+        info = convert.server_info_from_proto(response)
+        self._limits = info.limits
+        return info
 
-    async def create_corpus(
-        self, name: str, description: str = "", *, timeout: float | None = None
-    ) -> CorpusInfo:
+    async def create_corpus(self, name: str, description: str = "", *, timeout: float | None = None) -> CorpusInfo:
         """Create an empty corpus."""
         request = convert.create_corpus_request(name, description)
         response = await self._unary("corpora", "CreateCorpus", request, timeout, idempotent=False)
@@ -294,9 +294,7 @@ class AsyncClient:
         response = await self._unary("corpora", "GetCorpus", convert.get_corpus_request(name), timeout)
         return convert.corpus_from_proto(response.corpus)
 
-    async def list_corpora(
-        self, *, page_size: int = 100, timeout: float | None = None
-    ) -> AsyncIterator[CorpusInfo]:
+    async def list_corpora(self, *, page_size: int = 100, timeout: float | None = None) -> AsyncIterator[CorpusInfo]:
         """All corpora by name, page by page."""
         token = ""
         while True:
@@ -429,9 +427,7 @@ class AsyncClient:
         pending = [ids] if isinstance(ids, str) else [*ids]
         for start in range(0, len(pending), 10_000):
             request = convert.delete_transcripts_request(corpus, pending[start : start + 10_000])
-            response = await self._unary(
-                "transcripts", "DeleteTranscripts", request, timeout, idempotent=False
-            )
+            response = await self._unary("transcripts", "DeleteTranscripts", request, timeout, idempotent=False)
             deleted += response.deleted
             not_found += response.not_found
         return DeleteReport(deleted, not_found)
@@ -483,9 +479,7 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> SearchResult:
         """The transcripts whose answers resemble a text or a stored transcript; see `Client.search`."""
-        query = SearchQuery(
-            text, id, corpus, corpora, channels, top, filter, min_score, max_spans, query_language
-        )
+        query = SearchQuery(text, id, corpus, corpora, channels, top, filter, min_score, max_spans, query_language)
         return convert.search_result_from_proto(
             await self._unary("match", "Search", convert.search_request(query), timeout)
         )
@@ -519,6 +513,7 @@ class AsyncClient:
                         index, count = count, count + 1
                         try:
                             request = convert.search_request(query)
+                            check_size(request, self._limits)
                         except KinprintError as error:
                             yield SearchOutcome(index, None, error)
                             continue
@@ -535,9 +530,7 @@ class AsyncClient:
                     if message.WhichOneof("result") == "error":
                         yield SearchOutcome(message.tag, None, from_status(message.error))
                     else:
-                        yield SearchOutcome(
-                            message.tag, convert.search_result_from_proto(message.response), None
-                        )
+                        yield SearchOutcome(message.tag, convert.search_result_from_proto(message.response), None)
             except KinprintError as error:
                 delay = clock.next_delay(error.retry_after) if is_retryable(error) else None
                 if delay is None:

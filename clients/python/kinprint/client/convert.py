@@ -49,9 +49,7 @@ _TO_CHANNEL: dict[str, int] = {
     "semantic": types_pb2.CHANNEL_SEMANTIC,
     "style": types_pb2.CHANNEL_STYLE,
 }
-_FROM_CHANNEL: dict[int, ChannelName] = {
-    number: cast(ChannelName, name) for name, number in _TO_CHANNEL.items()
-}
+_FROM_CHANNEL: dict[int, ChannelName] = {number: cast(ChannelName, name) for name, number in _TO_CHANNEL.items()}
 _DTYPES = {
     types_pb2.DATA_TYPE_FLOAT32: "float32",
     types_pb2.DATA_TYPE_UINT32: "uint32",
@@ -167,9 +165,7 @@ def transcript_to_proto(transcript: Transcript) -> Any:
     except UnicodeEncodeError as error:
         place = f"code point {error.start}"
         where = field if field != "metadata" else "a metadata key or value"
-        raise _invalid(
-            field, f"lone surrogate at {place} of {where}: not valid Unicode text", "INVALID_UTF8"
-        ) from None
+        raise _invalid(field, f"lone surrogate at {place} of {where}: not valid Unicode text", "INVALID_UTF8") from None
     except (TypeError, ValueError) as error:
         raise _invalid(field, str(error)) from None
     if transcript.created_at is not None:
@@ -330,9 +326,7 @@ def search_result_from_proto(message: Any) -> SearchResult:
             for hit in message.hits
             if hit.channel in _FROM_CHANNEL
         ),
-        timings=Timings(
-            message.timings.queue_seconds, message.timings.embed_seconds, message.timings.total_seconds
-        ),
+        timings=Timings(message.timings.queue_seconds, message.timings.embed_seconds, message.timings.total_seconds),
     )
 
 
@@ -399,9 +393,7 @@ def _count(value: int, field: str) -> int:
     return value
 
 
-def compare_request(
-    a: str | TranscriptRef, b: str | TranscriptRef, channels: Sequence[str], max_spans: int
-) -> Any:
+def compare_request(a: str | TranscriptRef, b: str | TranscriptRef, channels: Sequence[str], max_spans: int) -> Any:
     """A `CompareRequest`."""
     return match_pb2.CompareRequest(
         a=_either(a, "a"),
@@ -442,9 +434,7 @@ def fingerprints_from_proto(message: Any) -> Fingerprints:
     )
 
 
-def duplicates_request(
-    corpora: Sequence[str], threshold: float, expand: bool, row_filter: Filter | None
-) -> Any:
+def duplicates_request(corpora: Sequence[str], threshold: float, expand: bool, row_filter: Filter | None) -> Any:
     """A `FindDuplicatesRequest`."""
     return match_pb2.FindDuplicatesRequest(
         corpora=_texts(corpora, "corpora"),
@@ -565,9 +555,7 @@ def delete_corpus_request(name: str) -> Any:
 
 def get_transcript_request(corpus: str, transcript_id: str) -> Any:
     """A `GetTranscriptRequest`."""
-    return transcript_pb2.GetTranscriptRequest(
-        corpus=check_text(corpus, "corpus"), id=check_text(transcript_id, "id")
-    )
+    return transcript_pb2.GetTranscriptRequest(corpus=check_text(corpus, "corpus"), id=check_text(transcript_id, "id"))
 
 
 def list_transcripts_request(corpus: str, row_filter: Any, page_size: int, page_token: str) -> Any:
@@ -582,9 +570,7 @@ def list_transcripts_request(corpus: str, row_filter: Any, page_size: int, page_
 
 def delete_transcripts_request(corpus: str, ids: Iterable[str]) -> Any:
     """A `DeleteTranscriptsRequest`."""
-    return transcript_pb2.DeleteTranscriptsRequest(
-        corpus=check_text(corpus, "corpus"), ids=_texts(ids, "ids")
-    )
+    return transcript_pb2.DeleteTranscriptsRequest(corpus=check_text(corpus, "corpus"), ids=_texts(ids, "ids"))
 
 
 def purge_request(corpus: str, ids: Iterable[str]) -> Any:

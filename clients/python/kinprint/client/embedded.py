@@ -135,11 +135,7 @@ class EmbeddedServer:
         self._stop()
         raise EmbeddedServerError(
             f"no server for {self.directory} was ready within {self._start_timeout:.0f} s"
-            + (
-                f"; its log ends: {text}"
-                if text
-                else "; another process holds the directory without answering"
-            )
+            + (f"; its log ends: {text}" if text else "; another process holds the directory without answering")
         )
 
     def _spawn(self) -> None:
@@ -169,8 +165,7 @@ class EmbeddedServer:
         if "No module named" in lines[-1]:
             missing = lines[-1].rsplit("No module named", 1)[1].strip().strip("'\"")
             raise EmbeddedServerError(
-                f"opening a directory needs the server, and {missing} is not installed: "
-                "pip install 'kinprint[server]'"
+                f"opening a directory needs the server, and {missing} is not installed: pip install 'kinprint[server]'"
             )
         told = [line for line in lines if line.startswith("error:")] or lines[-1:]
         detail = "; ".join(line.strip().removeprefix("error: ") for line in told)

@@ -137,8 +137,7 @@ class UpsertError(KinprintError):
 
     def __init__(self, cause: KinprintError, report: LoadReport) -> None:
         super().__init__(
-            f"{cause.message} ({report.stored} of {report.rows} rows are durable; "
-            "run the same upsert again to go on)",
+            f"{cause.message} ({report.stored} of {report.rows} rows are durable; run the same upsert again to go on)",
             code=cause.code,
             reason=cause.reason,
             field_violations=cause.field_violations,

@@ -71,9 +71,7 @@ def read_messages(value: Any) -> tuple[list[Turn], Context]:
             prompt = content
         elif role == "assistant" and content is not None:
             reasoning = message.get("reasoning_content") or message.get("reasoning")
-            answers.append(
-                (content, prompt, system_prompt, reasoning if isinstance(reasoning, str) else None)
-            )
+            answers.append((content, prompt, system_prompt, reasoning if isinstance(reasoning, str) else None))
     conversation_id = derive_conversation_id(json.dumps(plain)) if answers else ""
     turns = [
         Turn(response, asked, system, number, reasoning, conversation_id)

@@ -26,9 +26,7 @@ def parse_line(line: bytes) -> dict[str, Any]:
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise RowError(
-            "INVALID_UTF8", f"byte 0x{line[error.start]:02x} at offset {error.start} is not UTF-8"
-        ) from None
+        raise RowError("INVALID_UTF8", f"byte 0x{line[error.start]:02x} at offset {error.start} is not UTF-8") from None
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:

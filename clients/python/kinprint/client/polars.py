@@ -238,9 +238,7 @@ def load(
         UpsertError: the upsert could not go on.
     """
     rows = _rows_of(source, batch_rows)
-    return client.upsert(
-        corpus, rows, channels=channels, create=create, progress=progress, max_errors=max_errors
-    )
+    return client.upsert(corpus, rows, channels=channels, create=create, progress=progress, max_errors=max_errors)
 
 
 # Out
@@ -340,9 +338,7 @@ def _search_batches(
             if outcome.error is not None:
                 if on_error == "raise":
                     raise _located(outcome.error, index + place)
-                found[outcome.index] = [
-                    {"query": index + place, "query_id": query_id, "error": str(outcome.error)}
-                ]
+                found[outcome.index] = [{"query": index + place, "query_id": query_id, "error": str(outcome.error)}]
             elif outcome.result is not None:
                 found[outcome.index] = [_hit_row(index + place, query_id, hit) for hit in outcome.result.hits]
         rows = [row for rows in found for row in rows]
@@ -443,9 +439,7 @@ def scan_duplicates(
         schema = pl.Schema({**PAIR_SCHEMA, "corpus_a": pl.String(), "corpus_b": pl.String()})
 
     def batches() -> Iterator[pl.DataFrame]:
-        with client.find_duplicates(
-            names, threshold, expand=expand, filter=filter, progress=progress
-        ) as search:
+        with client.find_duplicates(names, threshold, expand=expand, filter=filter, progress=progress) as search:
             for pairs in search:
                 yield pl.DataFrame({name: getattr(pairs, name) for name in schema}, schema=schema)
 

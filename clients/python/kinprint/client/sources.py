@@ -69,9 +69,7 @@ def expand_paths(names: Iterable[str | Path]) -> list[Path]:
         if not path.exists():
             raise SourceError(f"{path}: no such file")
         if kind_of(path) is None:
-            raise SourceError(
-                f"{path}: unknown kind of file; known: {', '.join(_KINDS)}, also with .gz (not Parquet)"
-            )
+            raise SourceError(f"{path}: unknown kind of file; known: {', '.join(_KINDS)}, also with .gz (not Parquet)")
         paths.append(path)
     return paths
 
@@ -145,9 +143,7 @@ class FileReader:
         try:
             from kinprint.client import polars as frames
         except ModuleNotFoundError as error:
-            raise SourceError(
-                f"{path}: reading Parquet needs {error.name}: pip install 'kinprint[polars]'"
-            ) from error
+            raise SourceError(f"{path}: reading Parquet needs {error.name}: pip install 'kinprint[polars]'") from error
         name = str(path)
         total, columns, batches = frames.open_parquet(path, self._batch_rows, self._rename)
         self._columns_known(path, columns)
@@ -249,11 +245,7 @@ class FileReader:
                     )
                     continue
                 # An empty cell is an absent value; an empty answer is an answer, though a blank one.
-                row = {
-                    column: cell
-                    for column, cell in zip(header, cells, strict=True)
-                    if cell or column == "response"
-                }
+                row = {column: cell for column, cell in zip(header, cells, strict=True) if cell or column == "response"}
                 if not row.get("response") and row.get("messages"):
                     row.pop("response", None)
                 try:

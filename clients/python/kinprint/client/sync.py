@@ -23,7 +23,7 @@ from kinprint.client.errors import (
     from_status,
 )
 from kinprint.client.rows import SourceRow
-from kinprint.client.transport import Stubs, channel_options, parse_target
+from kinprint.client.transport import Stubs, channel_options, check_size, parse_target
 from kinprint.client.types import (
     ChannelName,
     Comparison,
@@ -34,6 +34,7 @@ from kinprint.client.types import (
     DuplicatesSummary,
     Filter,
     Fingerprints,
+    Limits,
     LoadReport,
     PurgeProgress,
     SearchOutcome,
@@ -78,9 +79,7 @@ class _Stream:
     would otherwise look like a slow server for ever.
     """
 
-    def __init__(
-        self, connection: _Connection, method: Callable[..., Any], request: Any, timeout: float | None
-    ):
+    def __init__(self, connection: _Connection, method: Callable[..., Any], request: Any, timeout: float | None):
         self._connection = connection
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._last = time.monotonic()
@@ -200,6 +199,7 @@ class Client:
         self._credentials = credentials
         self._lock = threading.Lock()
         self._closed = False
+        self._limits: Limits | None = None
         self._embedded: EmbeddedServer | None = None
         if parsed.directory is not None:
             self._embedded = EmbeddedServer(
@@ -253,12 +253,11 @@ class Client:
                 self._connection = _Connection(address, self._credentials)
         return True
 
-    def _unary(
-        self, service: str, method: str, request: Any, timeout: float | None, *, idempotent: bool = True
-    ) -> Any:
+    def _unary(self, service: str, method: str, request: Any, timeout: float | None, *, idempotent: bool = True) -> Any:
         if not idempotent and self._embedded is not None:
             # The holder may have gone since the last call: find out by a call that can be repeated.
             self._unary("info", "GetServerInfo", convert.server_info_request(), timeout)
+        check_size(request, self._limits)
         for attempt in range(_REESTABLISH):
             self._check_open()
             connection = self._connection
@@ -289,9 +288,10 @@ class Client:
 
     def server_info(self, *, timeout: float | None = None) -> ServerInfo:
         """What the server is: versions, limits, model, threads."""
-        return convert.server_info_from_proto(
-            self._unary("info", "GetServerInfo", convert.server_info_request(), timeout)
-        )
+        response = self._unary("info", "GetServerInfo", convert.server_info_request(), timeout)
+        info = convert.server_info_from_proto(response)
+        self._limits = info.limits
+        return info
 
     def create_corpus(self, name: str, description: str = "", *, timeout: float | None = None) -> CorpusInfo:
         """Create an empty corpus.
@@ -447,9 +447,7 @@ class Client:
             NotFoundError: no such corpus or transcript.
         """
         request = convert.get_transcript_request(corpus, transcript_id)
-        return convert.transcript_from_proto(
-            self._unary("transcripts", "GetTranscript", request, timeout).transcript
-        )
+        return convert.transcript_from_proto(self._unary("transcripts", "GetTranscript", request, timeout).transcript)
 
     def list(
         self,
@@ -550,12 +548,8 @@ class Client:
         Raises:
             FailedPreconditionError: a channel was never filled (the message says how to fill it).
         """
-        query = SearchQuery(
-            text, id, corpus, corpora, channels, top, filter, min_score, max_spans, query_language
-        )
-        return convert.search_result_from_proto(
-            self._unary("match", "Search", convert.search_request(query), timeout)
-        )
+        query = SearchQuery(text, id, corpus, corpora, channels, top, filter, min_score, max_spans, query_language)
+        return convert.search_result_from_proto(self._unary("match", "Search", convert.search_request(query), timeout))
 
     def search_many(
         self, queries: Iterable[SearchQuery], *, window: int = 64, timeout: float | None = None
@@ -584,6 +578,7 @@ class Client:
                             break
                         try:
                             request = convert.search_request(query)
+                            check_size(request, self._limits)
                         except KinprintError as error:
                             yield SearchOutcome(index, None, error)
                             continue
@@ -600,9 +595,7 @@ class Client:
                     if message.WhichOneof("result") == "error":
                         yield SearchOutcome(message.tag, None, from_status(message.error))
                     else:
-                        yield SearchOutcome(
-                            message.tag, convert.search_result_from_proto(message.response), None
-                        )
+                        yield SearchOutcome(message.tag, convert.search_result_from_proto(message.response), None)
             except KinprintError as error:
                 delay = clock.next_delay(error.retry_after) if is_retryable(error) else None
                 if delay is None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kinprint.client.errors import InvalidArgumentError
+from kinprint.client.types import Limits
 from kinprint.v1 import corpus_pb2_grpc, info_pb2_grpc, match_pb2_grpc, transcript_pb2_grpc
 
 SEND_BYTES = 4 << 20
@@ -63,11 +64,7 @@ def parse_target(target: str | Path) -> Target:
 
 def service_config() -> str:
     """gRPC service config: calls that change nothing are sent again when the server is UNAVAILABLE."""
-    names = [
-        {"service": service, "method": method}
-        for service, methods in _IDEMPOTENT.items()
-        for method in methods
-    ]
+    names = [{"service": service, "method": method} for service, methods in _IDEMPOTENT.items() for method in methods]
     policy = {
         "maxAttempts": 4,
         "initialBackoff": "0.1s",
@@ -88,6 +85,20 @@ def channel_options() -> list[tuple[str, str | int]]:
         ("grpc.initial_reconnect_backoff_ms", 200),
         ("grpc.max_reconnect_backoff_ms", 5000),
     ]
+
+
+def check_size(request: Any, limits: Limits | None) -> None:
+    """Refuse a request that the transport would not carry, with words that help.
+
+    Raises:
+        InvalidArgumentError: reason TEXT_TOO_LONG.
+    """
+    size = request.ByteSize()
+    if size > SEND_BYTES:
+        texts = "" if limits is None else f", and a text at most {limits.max_text_bytes} bytes of UTF-8"
+        raise InvalidArgumentError(
+            f"the request is {size} bytes; a message holds at most {SEND_BYTES}{texts}", reason="TEXT_TOO_LONG"
+        )
 
 
 class Stubs:

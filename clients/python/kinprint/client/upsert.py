@@ -76,9 +76,7 @@ class RetryClock:
 
 def is_retryable(error: KinprintError) -> bool:
     """Whether an idempotent call may be sent again: nobody there, or asked to come back later."""
-    return isinstance(error, UnavailableError) or (
-        error.retry_after is not None and error.code == "RESOURCE_EXHAUSTED"
-    )
+    return isinstance(error, UnavailableError) or (error.retry_after is not None and error.code == "RESOURCE_EXHAUSTED")
 
 
 class UpsertSession:
@@ -142,9 +140,7 @@ class UpsertSession:
             self._add_transcript(row, origin)
             return
         if not isinstance(row, Mapping):
-            raise InvalidArgumentError(
-                f"an item to upsert must be a Transcript or a mapping, not {type(row).__name__}"
-            )
+            raise InvalidArgumentError(f"an item to upsert must be a Transcript or a mapping, not {type(row).__name__}")
         try:
             transcripts = transcripts_of_row(row, id_alias=True)
         except RowError as error:
@@ -205,9 +201,7 @@ class UpsertSession:
     def start_request(self) -> Any:
         """The message that opens a stream."""
         return transcript_pb2.UpsertTranscriptsRequest(
-            start=transcript_pb2.UpsertStart(
-                corpus=self.corpus, create_corpus=self._create, channels=self._channels
-            )
+            start=transcript_pb2.UpsertStart(corpus=self.corpus, create_corpus=self._create, channels=self._channels)
         )
 
     @property

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import faiss
 import numpy as np
-from kinprint.kernels import jaccard, shingle, sketch, slots, stylometry
+from kinprint.kernels import overlap, shingle, sketch, slots, stylometry
 from kinprint.server.embed import SentencePair, align
 from kinprint.server.pipeline.index import Filter, Part, Place, View
 from kinprint.server.store.columns import encode_texts, text_buffers
@@ -207,12 +207,9 @@ def _verify(
     part: Part, rows: NDArray[np.int64], shingles: NDArray[np.uint64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(|A and B|, |B|) of the query's shingles with the answers of `rows`, exact."""
-    texts = part.segment.array("response").take(rows)
-    data, offsets = text_buffers(texts)
+    data, offsets = text_buffers(part.segment.array("response"))
     with kernels():
-        hashes, indptr, _flags = shingle.shingle_sets(data, offsets)
-        shared = jaccard.query_intersections(shingles, hashes, indptr)
-    return shared, np.diff(indptr)
+        return overlap.query_overlap(shingles, data, offsets, rows)
 
 
 # ---- style ----

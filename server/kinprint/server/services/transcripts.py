@@ -70,7 +70,7 @@ class TranscriptService(transcript_pb2_grpc.TranscriptServiceServicer):
         corpus = self._context.catalog.get(request.corpus)
         rows = convert.row_filter(request.filter)
         size = min(request.page_size or 100, 1000)
-        scope = f"{corpus.folder.name} {sorted(str(x) for x in request.filter.ListFields())}"
+        scope = f"{corpus.folder.name} {request.filter.SerializeToString(deterministic=True).hex()}"
         after = read_token(request.page_token, scope)
 
         def read() -> Any:

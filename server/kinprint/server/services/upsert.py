@@ -56,6 +56,7 @@ class UpsertStream:
         self._writer: Writer
         self._channels: frozenset[str]
         self._started_seq = 0
+        self._counted = False
 
     async def run(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         """Answer a stream of requests."""
@@ -74,7 +75,6 @@ class UpsertStream:
                 await reader
 
     async def _read(self, requests: AsyncIterator[Any]) -> None:
-        counted = False
         try:
             draining = asyncio.ensure_future(self._context.draining.wait())
             iterator = aiter(requests)
@@ -95,11 +95,10 @@ class UpsertStream:
                         raise _protocol("the stream ended without stop; every acked batch is stored")
                     kind = request.WhichOneof("message")
                     if kind == "start":
-                        if counted:
+                        if self._counted:
                             raise _protocol("start was sent twice")
                         await self._start(request.start)
-                        counted = True
-                    elif not counted:
+                    elif not self._counted:
                         raise _protocol("the first message must be start")
                     elif kind == "batch":
                         await self._batch(request.batch)
@@ -118,7 +117,7 @@ class UpsertStream:
         except Exception as error:  # handed to `run`, which ends the RPC with its status
             await self._out.put(error)
         finally:
-            if counted:
+            if self._counted:
                 self._corpus.writers -= 1
                 if self._corpus.writers == 0 and not self._context.draining.is_set():
                     self._context.background(self._corpus.settle)
@@ -137,6 +136,7 @@ class UpsertStream:
             _service, space = await self._context.model.require()
             self._corpus.check_space(space)
         self._corpus.writers += 1
+        self._counted = True  # at once: the call may be cancelled at the next await
         self._channels = frozenset(channels)
         self._writer = self._context.writer(self._corpus)
         self._started_seq = await self._context.change(lambda: self._corpus.next_seq(0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -131,9 +133,7 @@ def get(
 @guarded
 def export(
     corpus: CorpusOption,
-    output: Annotated[
-        str, typer.Option("--out", metavar="FILE", help="Parquet, CSV, TSV or NDJSON by extension.")
-    ],
+    output: Annotated[str, typer.Option("--out", metavar="FILE", help="Parquet, CSV, TSV or NDJSON by extension.")],
     server: ServerOption = None,
     data: DataOption = None,
     model: Annotated[list[str] | None, typer.Option("--model", help="Only this model; repeatable.")] = None,
@@ -145,8 +145,6 @@ def export(
 
     Parquet and NDJSON keep everything; in CSV and TSV an empty value and an absent one look the same.
     """
-    from pathlib import Path
-
     row_filter = Filter(models=model or (), languages=language or ())
     with (
         open_client(server, data) as client,
@@ -188,9 +186,9 @@ def delete(
     with open_client(server, data) as client:
         if whole:
             count = client.get_corpus(corpus).transcripts
-            if not yes and not typer.confirm(
-                f"Delete {corpus} with {count:,} transcripts for good?", err=True
-            ):
+            if not yes and not sys.stdin.isatty():
+                fail(f"{corpus} holds {count:,} transcripts: delete them all with --yes")
+            if not yes and not typer.confirm(f"Delete {corpus} with {count:,} transcripts for good?", err=True):
                 warn("nothing was deleted (--yes deletes without asking)")
                 raise typer.Exit(1)
             removed = client.delete_corpus(corpus)

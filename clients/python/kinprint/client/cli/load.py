@@ -187,10 +187,7 @@ def tell_skipped(report: LoadReport) -> None:
     if not report.failed:
         return
     reasons = sorted(report.reasons.items(), key=lambda item: (-item[1], item[0]))
-    warn(
-        f"{report.failed:,} rows skipped: "
-        + ", ".join(f"{count:,} {name.lower()}" for name, count in reasons)
-    )
+    warn(f"{report.failed:,} rows skipped: " + ", ".join(f"{count:,} {name.lower()}" for name, count in reasons))
     for item in report.errors[:_SHOWN]:
         warn(f"  {item.where}: {item.message}")
     if report.failed > _SHOWN:

@@ -86,9 +86,7 @@ def serve(
         list[str] | None,
         typer.Option("--listen", metavar="ADDR", help="host:port or unix:/path; may be repeated."),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", metavar="DIR|default|none", help="Embedding model.")
-    ] = None,
+    model: Annotated[str | None, typer.Option("--model", metavar="DIR|default|none", help="Embedding model.")] = None,
     lazy_model: Annotated[
         bool, typer.Option("--lazy-model", help="Load the embedding model when it is first needed.")
     ] = False,

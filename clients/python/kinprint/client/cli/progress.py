@@ -48,9 +48,7 @@ class ProgressReport:
     def update(self, fraction: float | None, note: str) -> None:
         """Share done (None when it cannot be told), and a few words."""
         if self._bar is not None:
-            self._bar.update(
-                self._task, completed=fraction, total=None if fraction is None else 1.0, note=note
-            )
+            self._bar.update(self._task, completed=fraction, total=None if fraction is None else 1.0, note=note)
         elif self._plain and time.monotonic() - self._told >= _PLAIN_EVERY:
             self._told = time.monotonic()
             share = "" if fraction is None else f" {fraction:.0%}"

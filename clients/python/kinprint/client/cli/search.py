@@ -96,9 +96,7 @@ def search(
     server: ServerOption = None,
     data: DataOption = None,
     text: Annotated[str | None, typer.Option("--text", help="The text to look for.")] = None,
-    file: Annotated[
-        str | None, typer.Option("--file", metavar="F", help="A file with the text (UTF-8), or -.")
-    ] = None,
+    file: Annotated[str | None, typer.Option("--file", metavar="F", help="A file with the text (UTF-8), or -.")] = None,
     transcript_id: Annotated[
         str | None, typer.Option("--id", metavar="ID", help="A stored transcript: its id, or corpus/id.")
     ] = None,
@@ -164,9 +162,7 @@ def search(
                 if error.reason not in _UNFILLED:
                     raise
                 if error.reason == "CHANNEL_NOT_FILLED" and "kinprint load" not in error.message:
-                    error.message += (
-                        f"; fill it: kinprint load FILE... --corpus {corpora[0]} --channels {name}"
-                    )
+                    error.message += f"; fill it: kinprint load FILE... --corpus {corpora[0]} --channels {name}"
                 if not everything:
                     raise
                 unfilled.append(error)
@@ -195,7 +191,7 @@ def search(
     if output is not None:
         with TableWriter(output, HITS) as writer:
             for hit in hits:
-                writer.write(hit_row(hit))
+                writer.write({**hit_row(hit), "created_at": hit.created_at})
     if json_output:
         print_json({"query": named, "coverage": coverage, "hits": [hit_row(hit) for hit in hits]})
     elif output is None:
@@ -308,9 +304,7 @@ def show_hits(hits: list[Hit], coverage: Mapping[str, float], channels: list[Cha
             detail = why(hit)
             if name != "copy" and hit.snippet:
                 detail += f"\n“{shorten(hit.snippet, 80)}”"
-            table.add_row(
-                str(hit.rank), f"{hit.score:.3f}", escape(label), escape(hit.model or "-"), escape(detail)
-            )
+            table.add_row(str(hit.rank), f"{hit.score:.3f}", escape(label), escape(hit.model or "-"), escape(detail))
         out.print(table)
         if name == "style":
             out.print(f"[dim]{_STYLE_NOTE}[/dim]")

@@ -120,6 +120,13 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
                 raise
             warn(f"kinprint: {error.name} is not installed: pip install 'kinprint[cli,polars]'")
             raise typer.Exit(1) from None
+        except (typer.Exit, typer.Abort, typer.BadParameter):
+            raise
+        except Exception as error:
+            if os.environ.get("KINPRINT_DEBUG") == "1":
+                raise
+            warn(f"kinprint: unexpected {type(error).__name__}: {error} (KINPRINT_DEBUG=1 shows where)")
+            raise typer.Exit(1) from None
 
     return wrapper
 

@@ -1,0 +1,13 @@
+"""Plain-Python counterpart of :mod:`kinprint.kernels.overlap`: sets, made by the reference shingling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .shingle import shingles
+
+
+def query_overlap(query: str, texts: Sequence[str], rows: Sequence[int]) -> list[tuple[int, int]]:
+    """(|A and B|, |B|) of the query A with each text B of ``rows``, over distinct shingles."""
+    wanted = set(shingles(query)[0])
+    return [(len(wanted & set(found)), len(set(found))) for found in (shingles(texts[i])[0] for i in rows)]

@@ -1,0 +1,43 @@
+"""Overlap of a query with stored texts, against sets made by the reference."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from copy_texts import texts
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kinprint.kernels import overlap, shingle
+from kinprint.kernels.arrow import from_texts
+from kinprint.kernels.reference import overlap as reference
+
+
+@settings(max_examples=60, deadline=None)
+@given(texts, st.lists(texts, min_size=1, max_size=8), st.data())
+def test_equals_reference(query: str, stored: list[str], draw: st.DataObject) -> None:
+    rows = draw.draw(st.lists(st.integers(0, len(stored) - 1), max_size=10))
+    wanted = shingle.shingle_sets(*from_texts([query]))[0]
+    shared, sizes = overlap.query_overlap(wanted, *from_texts(stored), np.array(rows, np.int64))
+    assert list(zip(shared.tolist(), sizes.tolist(), strict=True)) == reference.query_overlap(query, stored, rows)
+
+
+def test_long_after_short_and_many_threads() -> None:
+    rng = np.random.default_rng(5)
+    stored = [" ".join(f"w{k}" for k in rng.integers(0, 400, size)) for size in (3, 9000, 40, 0, 2000) * 20]
+    wanted, _, _ = shingle.shingle_sets(*from_texts([stored[1]]))
+    rows = np.arange(len(stored))
+    shared, sizes = overlap.query_overlap(wanted, *from_texts(stored), rows)
+    hashes, indptr, _ = shingle.shingle_sets(*from_texts(stored))
+    assert sizes.tolist() == np.diff(indptr).tolist()
+    expected = [len(np.intersect1d(wanted, hashes[indptr[i] : indptr[i + 1]])) for i in rows]
+    assert shared.tolist() == expected
+
+
+def test_zero_is_a_shingle_like_any_other() -> None:
+    table = overlap._query_table(np.array([0, 5], np.uint64))
+    assert sorted(table[table != 0].tolist()) == [5]
+
+
+def test_rows_out_of_range() -> None:
+    with pytest.raises(ValueError, match="rows"):
+        overlap.query_overlap(np.zeros(1, np.uint64), *from_texts(["a"]), np.array([1]))
