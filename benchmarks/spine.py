@@ -23,7 +23,6 @@ from pathlib import Path
 
 import polars as pl
 import psutil
-
 from kinprint.client import ChannelName, Client, UnavailableError, connect
 from kinprint.client import polars as kinprint_polars
 
@@ -130,7 +129,11 @@ def spine(frame: pl.DataFrame, sizes: Sequence[int], scratch: Path) -> list[str]
                 f"{server.start_seconds:.1f}",
             )
         )
-        texts = some["response"].filter(some["response"].str.len_chars() > 100).sample(QUERIES, seed=1, with_replacement=True)
+        texts = (
+            some["response"]
+            .filter(some["response"].str.len_chars() > 100)
+            .sample(QUERIES, seed=1, with_replacement=True)
+        )
         client = server.client
         model = info.models[0].value if info.models else None
         latency.append(row(f"{size:,}", *_latencies(client, texts.to_list(), model)))

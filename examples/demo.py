@@ -33,7 +33,7 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parent.parent
 DATA_DIR = ROOT / ".demo" / "data"
 #: Rows of a large file that also get embeddings here: those take a thousand times longer than the rest.
-SEMANTIC_ROWS = 300
+SEMANTIC_ROWS = 100
 
 console = Console(width=min(Console().width, 110))
 
@@ -103,8 +103,8 @@ def show(title: str, result: SearchResult, marked: str | None = None) -> None:
     table = Table(title=title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
     table.add_column("")
     table.add_column("score", justify="right")
-    table.add_column("transcript")
-    table.add_column("model")
+    table.add_column("transcript", overflow="fold")
+    table.add_column("model", overflow="fold")
     table.add_column("evidence", overflow="fold")
     for hit in result.hits:
         mark = "[green]●[/green]" if hit.id == marked else " "
@@ -112,8 +112,10 @@ def show(title: str, result: SearchResult, marked: str | None = None) -> None:
     console.print(table if result.hits else f"[bold]{title}[/bold]\n  nothing")
     spans = [s for h in result.hits[:1] if h.channel == "copy" for s in h.evidence.spans[:1]]
     for span in spans:
-        where = f"[{span.query_start}:{span.query_end}] = [{span.match_start}:{span.match_end}]"
-        console.print(f"  longest shared span, query{where}match, in code points:", markup=False, style="dim")
+        where = (
+            f"code points {span.query_start} to {span.query_end} of the query, {span.match_start} to {span.match_end}"
+        )
+        console.print(f"  longest shared span, {where} of the match:", markup=False, style="dim")
         console.print(f"  “{quote(span.text)}”", markup=False, style="dim")
     console.print()
 
@@ -124,8 +126,8 @@ def relations() -> list[dict[str, str]]:
         return list(csv.DictReader(table))
 
 
-def sample(client: Client) -> None:
-    """The questions that the sample corpus was written for."""
+def sample(client: Client) -> str:
+    """The questions that the sample corpus was written for; returns its name."""
     load(
         client,
         "sample",
@@ -172,10 +174,11 @@ def sample(client: Client) -> None:
         show(f"{identifier} · channel style (a lead, never an attribution)", result)
 
     duplicates(client, "sample", 0.5)
+    return "sample"
 
 
-def any_file(client: Client, path: Path) -> None:
-    """The same questions for any file: they are put to transcripts chosen by a hash of their ids."""
+def any_file(client: Client, path: Path) -> str:
+    """The same questions for any file, put to transcripts chosen by a hash of their ids; returns its corpus."""
     corpus = "demo-" + hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()
     load(client, corpus, path, ("copy", "style"), f"loading {path.name}")
     info = client.get_corpus(corpus)
@@ -194,6 +197,7 @@ def any_file(client: Client, path: Path) -> None:
             cover = next(c.share for c in result.coverage if c.channel == channel)
             show(f"channel {channel}" + (f" (fills {cover:.1%} of the corpus)" if cover < 1 else ""), result)
     duplicates(client, corpus, 0.7)
+    return corpus
 
 
 def duplicates(client: Client, corpus: str, threshold: float) -> None:
@@ -234,10 +238,7 @@ def main() -> int:
         with client:
             info = client.server_info()
             console.print(f"server {info.version}, process {info.pid}, {client.address}\n", markup=False, style="dim")
-            if arguments.data is None:
-                sample(client)
-            else:
-                any_file(client, arguments.data)
+            corpus = sample(client) if arguments.data is None else any_file(client, arguments.data)
             with console.status("stopping the server"):
                 client.close()
     except KinprintError as error:
@@ -248,12 +249,14 @@ def main() -> int:
         return 130
     console.print(f"The server has stopped; everything took {time.monotonic() - started:.0f} s. What to try next:\n")
     data = DATA_DIR.relative_to(ROOT)
+    kinprint = ".venv/bin/kinprint"
+    question = "Wie groß sollte ein Notgroschen sein?" if corpus == "sample" else "any text"
     for line in (
-        f'.venv/bin/kinprint search --data {data} --corpus sample --channel all --text "Wie groß sollte ein Notgroschen sein?"',
-        f"jq -r .response sample/transcripts/uk.ndjson | head -3 | .venv/bin/kinprint search --data {data} --corpus sample -",
+        f'{kinprint} search --data {data} --corpus {corpus} --channel all --text "{question}"',
+        f"{kinprint} dedup --data {data} --corpus {corpus} --threshold 0.6 --out pairs.parquet",
+        f"{kinprint} serve --data {data} --listen 127.0.0.1:50051     # for other programs; Ctrl-C stops it",
+        f"{kinprint} --help",
         "make demo DATA=your-transcripts.parquet      # needs only a column named response",
-        "make demo                                    # again: seconds, nothing is rebuilt",
-        ".venv/bin/kinprint --help",
     ):
         console.print("  " + line, markup=False, highlight=False, soft_wrap=True)
     return 0

@@ -26,7 +26,7 @@ PROTO = ROOT / "proto"
 STUBS = ROOT / "clients" / "python" / "kinprint" / "v1"
 
 PACKAGE_INIT = '"""Generated messages and stubs of the kinprint.v1 contract (see proto/)."""\n'
-GOOGLE_RPC_INIT = '''"""google.rpc status messages: those of googleapis-common-protos when installed, else our own copy."""
+GOOGLE_RPC_INIT = '''"""google.rpc status messages: of googleapis-common-protos where installed, else our own."""
 
 try:
     from google.rpc import error_details_pb2, status_pb2

@@ -192,8 +192,8 @@ def compare_meanings(
     space: EmbeddingSpace,
     truncated: bool,
 ) -> SemanticEvidence:
-    """Compare two texts by the unit vectors float32[k, dim] of their sentences."""
-    left, right = space.neutral(a[1]), space.neutral(b[1])
+    """Compare two texts by the vectors float32[k, dim] of their sentences, background and language removed."""
+    left, right = a[1], b[1]
     whole = [space.pool(v, np.array([0, len(v)]))[0] for v in (left, right)]
     return semantic_evidence(
         a[0], b[0].text, b[0].language, align(left, right), float(whole[0] @ whole[1]), space, truncated

@@ -257,7 +257,7 @@ def search_style(
 
 
 def search_semantic(
-    sentences: NDArray[np.float32],
+    neutral: NDArray[np.float32],
     query: Query,
     views: Sequence[View],
     rows: Filter,
@@ -266,7 +266,7 @@ def search_semantic(
 ) -> list[SemanticMatch]:
     """Rows that say what the query says, in any language.
 
-    `sentences` float32[k, dim] are the unit vectors of the query's sentences as the model gives them.  The
+    `neutral` float32[k, dim] are the vectors of the query's sentences, background and language removed.  The
     mean of the sentences finds candidates (exactly, or through the inverted file and then exactly), and the
     alignment of the sentences scores them.
     """
@@ -275,28 +275,34 @@ def search_semantic(
     found: list[tuple[View, int, int, float, int]] = []
     details: list[tuple[float, tuple[SentencePair, ...], int]] = []
     candidates: list[tuple[float, View, int, SemanticChunk, int]] = []
-    neutrals: dict[str, NDArray[np.float32]] = {}
     for view, number, _part, mask in _targets(views, rows, query):
         space = view.space
         if space is None:
             continue
-        if view.corpus not in neutrals:
-            neutrals[view.corpus] = space.neutral(sentences)
-        pooled = space.pool(neutrals[view.corpus], np.array([0, len(sentences)]))
+        pooled = space.pool(neutral, np.array([0, len(neutral)]))
         for chunk in view.parts[number].segment.semantic:
             positions = _nearest(pooled, chunk, mask[chunk.rows], depth)
             cosines = chunk.vectors[positions] @ pooled[0]
             candidates += [(float(c), view, number, chunk, int(p)) for c, p in zip(cosines, positions, strict=True)]
     candidates.sort(key=lambda c: -c[0])
     for cosine, view, number, chunk, position in candidates[:depth]:
-        aligned = align(neutrals[view.corpus], chunk.sentences_at(position))
+        aligned = align(neutral, chunk.sentences_at(position))
         if aligned.score > floor or (min_score is not None and aligned.score == floor):
             found.append((view, number, int(chunk.rows[position]), aligned.score, len(details)))
             details.append((cosine, aligned.pairs, int(chunk.starts[position + 1] - chunk.starts[position])))
     return [
-        SemanticMatch(view, place, name, score, *details[tag][:2], len(sentences), details[tag][2])
+        SemanticMatch(view, place, name, score, *details[tag][:2], len(neutral), details[tag][2])
         for view, place, name, score, tag in _best(found, top)
     ]
+
+
+def stored_sentences(view: View, place: Place) -> NDArray[np.float32] | None:
+    """Sentence vectors of a stored row, as `search_semantic` takes them; None where they are not filled."""
+    for chunk in view.parts[place.part].segment.semantic:
+        position = int(np.searchsorted(chunk.rows, place.row))
+        if position < len(chunk.rows) and chunk.rows[position] == place.row:
+            return chunk.sentences_at(position)
+    return None
 
 
 def _nearest(

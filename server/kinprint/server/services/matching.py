@@ -16,6 +16,7 @@ from kinprint.server.embed import Alignment, sentence_starts, sentences_of
 from kinprint.server.failures import ChannelNotFilled, InvalidField
 from kinprint.server.limits import LIMITS
 from kinprint.server.pipeline import duplicates, evidence, match
+from kinprint.server.pipeline.corpus import Corpus
 from kinprint.server.pipeline.fingerprint import DEFAULT_CHANNELS, SKETCH_SCHEME, STYLE_SCHEME
 from kinprint.server.pipeline.index import Filter, View
 from kinprint.server.pipeline.language import detect_languages
@@ -149,9 +150,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             response.query.shingles = await self._context.read(lambda: _shingles(query))
         for channel in channels:
             if channel == "semantic":
-                for corpus in corpora:
-                    corpus.check_space((await self._context.model.require())[1])
-                vectors, truncated, timings = await self._embed(query)
+                vectors, truncated, timings = await self._sentences(query, corpora)
                 response.timings.queue_seconds, response.timings.embed_seconds = timings
                 hits = await self._context.read(
                     partial(self._semantic_hits, query, vectors, truncated, views, rows, top, min_score)
@@ -213,10 +212,27 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             info.language = known
         return match.Query(text, known, itself), info
 
-    async def _embed(self, query: match.Query) -> tuple[NDArray[np.float32], bool, tuple[float, float]]:
-        service, _space = await self._context.model.require()
+    async def _sentences(
+        self, query: match.Query, corpora: Sequence[Corpus]
+    ) -> tuple[NDArray[np.float32], bool, tuple[float, float]]:
+        """Sentence vectors of a query, background and language removed; whether one was cut; (queue, embed) seconds.
+
+        A stored transcript that is embedded already needs no model.  Raises ModelMismatch.
+        """
+        spaces = [corpus for corpus in corpora if corpus.space is not None]
+        if query.itself is not None:
+            own = self._context.catalog.get(query.itself[0])
+            place = own.view.locate([query.itself[1]])[0]
+            stored = match.stored_sentences(own.view, place) if place is not None else None
+            if stored is not None and own.space is not None:
+                for corpus in spaces:
+                    corpus.check_space(own.space)
+                return stored, False, (0.0, 0.0)
+        service, space = await self._context.model.require()
+        for corpus in spaces:
+            corpus.check_space(space)
         vectors, cut, timings = await service.embed_search(sentences_of(query.text))
-        return vectors, cut, (timings.queue_s, timings.tokenise_s + timings.infer_s)
+        return space.neutral(vectors), cut, (timings.queue_s, timings.tokenise_s + timings.infer_s)
 
     def _hit(self, found: match.Match, channel: str, rank: int) -> match_pb2.Hit:
         row = found.view.row(found.place)
@@ -271,7 +287,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
     def _semantic_hits(
         self,
         query: match.Query,
-        sentences: NDArray[np.float32],
+        neutral: NDArray[np.float32],
         truncated: bool,
         views: Sequence[View],
         rows: Filter,
@@ -279,7 +295,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         min_score: float | None,
     ) -> list[match_pb2.Hit]:
         hits = []
-        for rank, found in enumerate(match.search_semantic(sentences, query, views, rows, top, min_score), 1):
+        for rank, found in enumerate(match.search_semantic(neutral, query, views, rows, top, min_score), 1):
             hit = self._hit(found, "semantic", rank)
             space = found.view.space
             assert space is not None  # it has embeddings
@@ -325,7 +341,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
 
     async def _compare_meaning(self, a: match.Query, b: match.Query) -> evidence.SemanticEvidence:
         _service, space = await self._context.model.require()
-        (left, cut_a, _), (right, cut_b, _) = await asyncio.gather(self._embed(a), self._embed(b))
+        (left, cut_a, _), (right, cut_b, _) = await asyncio.gather(self._sentences(a, ()), self._sentences(b, ()))
         return evidence.compare_meanings((a, left), (b, right), space, cut_a or cut_b)
 
     # ---- duplicates ----

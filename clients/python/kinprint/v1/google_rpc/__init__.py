@@ -1,4 +1,4 @@
-"""google.rpc status messages: those of googleapis-common-protos when installed, else our own copy."""
+"""google.rpc status messages: of googleapis-common-protos where installed, else our own."""
 
 try:
     from google.rpc import error_details_pb2, status_pb2
