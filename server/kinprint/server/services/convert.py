@@ -77,7 +77,7 @@ def _optional(message: Any, field: str) -> Any:
     return getattr(message, field) if message.HasField(field) else None
 
 
-def submission(message: transcript_pb2.UpsertBatch) -> Submission:
+def submission(message: types_pb2.Transcript) -> Submission:
     """A transcript as sent.  Raises InvalidField for a time out of range."""
     return Submission(
         response=message.response,

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
 from kinprint.server import failures
 from kinprint.server.embed import EmbeddingError, QueueFull
 from kinprint.server.store.maintenance import MaintenanceFailed
@@ -57,7 +58,7 @@ def status_of(error: BaseException) -> status_pb2.Status:
     failure = failure_of(error)
     status = status_pb2.Status(code=code_of(failure).value[0], message=failure.message)
 
-    def add(message: object) -> None:
+    def add(message: Message) -> None:
         packed = any_pb2.Any()
         packed.Pack(message)
         status.details.append(packed)
