@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -12,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tiny_model import write_tiny_model
 
 START_SECONDS = 240.0
 """The first start on a machine compiles the kernels."""
@@ -69,9 +67,7 @@ def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _private_cache(
-    request: pytest.FixtureRequest, session_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _private_cache(request: pytest.FixtureRequest, session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep tests out of the user's cache, but for those that use the real default model."""
     if request.node.get_closest_marker("model") is None:
         monkeypatch.setenv("KINPRINT_CACHE", str(session_cache))
@@ -82,23 +78,17 @@ def _private_cache(
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Directory of a tiny deterministic embedding model."""
+    from tiny_model import write_tiny_model
+
     return write_tiny_model(tmp_path_factory.mktemp("tiny-model"))
 
 
 @pytest.fixture(scope="session")
-def server(
-    tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, session_cache: Path
-) -> Iterator[RunningServer]:
+def server(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, session_cache: Path) -> Iterator[RunningServer]:
     """One server for the session; tests keep apart by using corpora of their own."""
-    before = os.environ.get("KINPRINT_CACHE")
-    os.environ["KINPRINT_CACHE"] = str(session_cache)
     base = tmp_path_factory.mktemp("server")
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KINPRINT_CACHE", str(session_cache))
         running = start_server(base / "data", tiny_model, base / "log")
-    finally:
-        if before is None:
-            del os.environ["KINPRINT_CACHE"]
-        else:
-            os.environ["KINPRINT_CACHE"] = before
     yield running
     stop_server(running)

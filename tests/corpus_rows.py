@@ -108,5 +108,6 @@ def family(chance: random.Random, texts: int, length: int = 60, kept: float = 0.
         elif kind < 0.6:
             made.append(" ".join(chance.choices(WORDS, k=length)))
         else:
-            made.append(" ".join(w if chance.random() < kept else chance.choice(WORDS) for w in base))
+            changed = (1 - kept) * chance.choice((1, 0.5, 0.1))
+            made.append(" ".join(chance.choice(WORDS) if chance.random() < changed else w for w in base))
     return made

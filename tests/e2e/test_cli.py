@@ -100,9 +100,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def data(tmp_path_factory: pytest.TempPathFactory, files: Path, session_cache: Path) -> Iterator[Path]:
     """A data directory with the rows, and a server that holds it, so that each command starts quickly."""
     directory = tmp_path_factory.mktemp("cli") / "data"
-    os.environ["KINPRINT_CACHE"] = str(session_cache)
-    ok("load", files / "rows.ndjson", "--corpus", "news", "--data", directory, "--embedding-model", "none")
-    with connect(directory, model="none"):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KINPRINT_CACHE", str(session_cache))
+        ok("load", files / "rows.ndjson", "--corpus", "news", "--data", directory, "--embedding-model", "none")
+        holder = connect(directory, model="none")
+    with holder:
         yield directory
 
 
@@ -385,8 +387,8 @@ def test_a_reader_that_goes_away_is_no_failure(data: Path) -> None:
 def many_rows(path: Path, count: int) -> None:
     with path.open("w") as stream:
         for number in range(count):
-            row = {"response": f"Answer number {number}. {BREAD if number % 2 else TIDES} It ends with {number * 7}."}
-            stream.write(json.dumps(row) + "\n")
+            text = f"Answer number {number}. {BREAD if number % 2 else TIDES} It ends with {number * 7}."
+            stream.write(json.dumps({"response": text, "language": "en"}) + "\n")
 
 
 def rows_in(directory: Path, corpus: str) -> int:
@@ -394,6 +396,7 @@ def rows_in(directory: Path, corpus: str) -> int:
         return client.get_corpus(corpus).transcripts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_an_interrupted_load_goes_on_where_it_stopped(tmp_path: Path, number: signal.Signals) -> None:
     path, directory, count = tmp_path / "many.ndjson", tmp_path / "data", 20_000

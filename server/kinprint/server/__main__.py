@@ -13,6 +13,10 @@ import logging.handlers
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kinprint.server.store.lock import DirectoryLock
 
 EXIT_FAILED = 1
 EXIT_HELD = 3
@@ -42,14 +46,35 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
+    # Before anything heavy is imported: a refusal should be quick.
+    from kinprint.server.store.lock import DataFormatError, DirectoryHeld, DirectoryLock
+
+    lock = DirectoryLock(arguments.data)
+    try:
+        lock.acquire()
+        # Beside the data too: an embedded server's standard error is nobody's to read.
+        log = logging.handlers.RotatingFileHandler(arguments.data / "server.log", maxBytes=4 << 20, backupCount=2)
+    except DirectoryHeld as held:
+        print(f"error: {held}; stop it, or use its address", file=sys.stderr)
+        return EXIT_HELD
+    except (DataFormatError, OSError) as error:
+        print(f"error: cannot use {arguments.data}: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    log.setFormatter(logging.Formatter(_LOG_FORMAT))
+    logging.getLogger().addHandler(log)
+    try:
+        return _serve_locked(arguments, lock)
+    finally:
+        lock.release()
+
+
+def _serve_locked(arguments: argparse.Namespace, lock: DirectoryLock) -> int:
     from kinprint.server import threads
 
-    threads.configure()
-    cores = threads.pool_sizes()["polars"]
+    pools = threads.configure()
     from kinprint.server.app import StartFailed, serve
     from kinprint.server.config import ServerConfig
     from kinprint.server.failures import Failure
-    from kinprint.server.store.lock import DataFormatError, DirectoryHeld, DirectoryLock
     from kinprint.server.store.record import FormatTooNew, RecordBusy, RecordDamaged
 
     config = ServerConfig(
@@ -59,28 +84,13 @@ def _serve(arguments: argparse.Namespace) -> int:
         lazy_model=arguments.lazy_model,
         exit_with_stdin=arguments.exit_with_stdin,
         drain_seconds=arguments.drain_seconds,
-        cores=cores,
+        cores=pools["polars"],
     )
-    lock = DirectoryLock(arguments.data)
-    try:
-        lock.acquire()
-    except DirectoryHeld as held:
-        print(f"error: {held}; stop it, or use its address", file=sys.stderr)
-        return EXIT_HELD
-    except (DataFormatError, OSError) as error:
-        print(f"error: cannot use {arguments.data}: {error}", file=sys.stderr)
-        return EXIT_FAILED
-    # Beside the data too: an embedded server's standard error is nobody's to read.
-    log = logging.handlers.RotatingFileHandler(arguments.data / "server.log", maxBytes=4 << 20, backupCount=2)
-    log.setFormatter(logging.Formatter(_LOG_FORMAT))
-    logging.getLogger().addHandler(log)
     try:
         asyncio.run(serve(config, lock))
     except (StartFailed, Failure, FormatTooNew, RecordDamaged, RecordBusy, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_FAILED
-    finally:
-        lock.release()
     return 0
 
 

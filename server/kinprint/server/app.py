@@ -189,9 +189,11 @@ async def _drain(context: Context, server: grpc.aio.Server, health_service: heal
 
 def _watch_stdin(stop: asyncio.Event) -> None:
     """Set `stop` when standard input closes: the parent has gone or let go."""
+    if sys.stdin is None:  # closed before the start
+        stop.set()
+        return
     loop = asyncio.get_running_loop()
     fd = sys.stdin.fileno()
-    os.set_blocking(fd, False)
 
     def readable() -> None:
         with contextlib.suppress(BlockingIOError):
@@ -199,4 +201,9 @@ def _watch_stdin(stop: asyncio.Event) -> None:
                 loop.remove_reader(fd)
                 stop.set()
 
-    loop.add_reader(fd, readable)
+    try:
+        loop.add_reader(fd, readable)
+    except PermissionError:  # /dev/null or a file, which nobody holds open for us
+        stop.set()
+    else:
+        os.set_blocking(fd, False)

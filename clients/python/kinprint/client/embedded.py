@@ -96,6 +96,7 @@ class EmbeddedServer:
         self._on_start = on_start
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
+        self._served = False
         self._closed = False
 
     @property
@@ -121,13 +122,17 @@ class EmbeddedServer:
         while time.monotonic() < deadline:
             found = find_holder(self.directory)
             if found is not None:
+                self._served = self._process is not None
                 return found
             if self._process is None and time.monotonic() >= next_start:
                 self._spawn()
                 # A holder that starts or drains needs a moment; every try costs a process.
                 next_start = time.monotonic() + 2.0
             if self._process is not None and self._process.poll() is not None:
-                self._after_exit(self._process.returncode)
+                if self._served:
+                    self._stop()  # it was ours, served, and has gone: start another
+                else:
+                    self._after_exit(self._process.returncode)
             if self._on_start is not None:
                 self._on_start(time.monotonic() - begun)
             time.sleep(_POLL)
@@ -140,6 +145,7 @@ class EmbeddedServer:
 
     def _spawn(self) -> None:
         self._discard_log()
+        self._served = False
         # A file, not a pipe: nobody has to read it for the server to go on.
         self._log = tempfile.TemporaryFile(prefix="kinprint-server-")  # noqa: SIM115
         command = [sys.executable, "-m", "kinprint.server", "serve", "--data", str(self.directory)]

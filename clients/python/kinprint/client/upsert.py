@@ -22,6 +22,9 @@ from kinprint.client.rows import RowError, SourceRow, transcripts_of_row
 from kinprint.client.types import ItemError, Limits, LoadReport, Transcript
 from kinprint.v1 import transcript_pb2
 
+# Batches sent and not yet answered. More are no faster, show progress later and lose more when a server dies.
+_WINDOW = 8
+
 Row = Transcript | Mapping[str, Any] | SourceRow
 Progress = Callable[[LoadReport], None]
 
@@ -212,7 +215,7 @@ class UpsertSession:
     @property
     def has_room(self) -> bool:
         """Whether the window takes another batch."""
-        return self._limits is not None and len(self._inflight) < self._limits.max_inflight_batches
+        return self._limits is not None and len(self._inflight) < min(_WINDOW, self._limits.max_inflight_batches)
 
     @property
     def drained(self) -> bool:

@@ -57,10 +57,11 @@ class Catalog:
             raise CorpusNotFound(f"there is no corpus {name!r} here (corpora: {known})", field=field) from None
 
     def several(self, names: Sequence[str]) -> list[Corpus]:
-        """Corpora of distinct names, 1 to 100."""
+        """Corpora of 1 to 100 names, each once, in the order of their first mention."""
         if not 1 <= len(names) <= 100:
-            raise InvalidField("corpora", "name 1 to 100 corpora", "FIELD_MISSING")
-        return [self.get(name, f"corpora[{i}]") for i, name in enumerate(dict.fromkeys(names))]
+            raise InvalidField("corpora", "name 1 to 100 corpora", "FIELD_INVALID" if names else "FIELD_MISSING")
+        found = {name: self.get(name, f"corpora[{i}]") for i, name in enumerate(names)}
+        return list(found.values())
 
     def create(self, name: str, description: str = "") -> Corpus:
         """Make an empty corpus.  Raises InvalidField, CorpusExists, StorageFull."""

@@ -37,6 +37,12 @@ PUBLISH_FROM = 1_000
 COMPACT_FROM = 200
 
 
+class CorpusDamaged(Failure):
+    """The file that describes a corpus cannot be read."""
+
+    reason = "CORPUS_DAMAGED"
+
+
 class CorpusTooNew(Failure):
     """A newer Kinprint wrote the corpus."""
 
@@ -81,6 +87,7 @@ class Corpus:
         self.write_turn = threading.RLock()
         self.writers = 0
         self._last_seq = 0
+        self._seq_turn = threading.Lock()
         self._generation: generation.Loaded | None = None
 
     # ---- life ----
@@ -108,11 +115,15 @@ class Corpus:
     @classmethod
     def open(cls, folder: Path, progress: Callable[[str], None] = lambda _: None) -> Corpus:
         """Open a corpus: map its newest generation and catch up from the record."""
-        meta = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
-        if meta["format"] > FORMAT:
+        try:
+            meta = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
+            newer = meta["format"] > FORMAT
+        except (ValueError, KeyError, TypeError) as error:
+            raise CorpusDamaged(f"{folder / 'corpus.json'} is damaged ({error}); restore it from a backup") from error
+        if newer:
             raise CorpusTooNew(f"{folder} has format {meta['format']}, this Kinprint knows up to {FORMAT}; upgrade")
         corpus = cls(folder, meta, Record.open(folder / "record"))
-        corpus._catch_up(progress)
+        corpus.index = corpus._caught_up(progress)
         return corpus
 
     @property
@@ -145,27 +156,25 @@ class Corpus:
 
     # ---- catching up ----
 
-    def _catch_up(self, progress: Callable[[str], None]) -> None:
-        root = self.folder / "generations"
-        loaded = generation.open_newest(root, self.record, self._fingerprints())
+    def _caught_up(self, progress: Callable[[str], None]) -> CorpusIndex:
+        """An index of the whole record, from the newest generation and a replay of what it lacks."""
+        index = CorpusIndex(self.name, space=self.space)
+        self._generation = generation.open_newest(self.folder / "generations", self.record, self._fingerprints())
         snapshot = self.record.snapshot()
         covered: frozenset[str] = frozenset()
-        if loaded is not None:
-            self._adopt(loaded)
-            covered = loaded.files
+        if self._generation is not None:
+            index.replace(_parts(self._generation))
+            covered = self._generation.files
         missing = [f for f in snapshot.files if f not in covered]
         if missing:
             progress(f"corpus {self.name}: replaying {len(missing)} of {len(snapshot.files)} files of the record")
-            self._replay(missing)
-        self._last_seq = max(
-            (int(p.segment.seqs[-1]) for p in self.view.parts if len(p.segment)), default=self._last_seq
-        )
+            self._replay(index, missing)
+        # From the record, for segments hold no deletes: a put must outnumber them though the clock was set back.
+        newest = self.record.read(snapshot.files, ["seq"]).select(pl.col("seq").max()).collect().item()
+        self._last_seq = max(self._last_seq, newest or 0)
+        return index
 
-    def _adopt(self, loaded: generation.Loaded) -> None:
-        self._generation = loaded
-        self.index.replace(Part(s, a) for s, a in zip(loaded.segments, loaded.alive, strict=True))
-
-    def _replay(self, files: Sequence[str]) -> None:
+    def _replay(self, index: CorpusIndex, files: Sequence[str]) -> None:
         """Apply rows of record files in any order: the newest put or delete per id wins."""
         heads = self.record.read(files, ["id", "seq", "op", "content_hash", "pipeline"]).collect()
         if heads.is_empty():
@@ -175,10 +184,9 @@ class Corpus:
             raise CorpusTooNew(
                 f"corpus {self.name!r} holds rows of pipeline {newest}, this Kinprint knows up to {PIPELINE}; upgrade"
             )
-        self._last_seq = max(self._last_seq, int(heads["seq"].max()))  # type: ignore[arg-type]
         latest = heads.filter(pl.col("op") != FILL).sort("seq").group_by("id", maintain_order=True).last()
         ids = latest["id"].to_list()
-        view = self.view
+        view = index.view
         known = [
             -1 if place is None else int(view.parts[place.part].segment.seqs[place.row]) for place in view.locate(ids)
         ]
@@ -190,28 +198,34 @@ class Corpus:
             puts = rows.filter(pl.col("op") == PUT).join(winners, on=["id", "seq"], how="semi").collect()
             # A put that was committed twice, because its acknowledgement was lost, is one row.
             puts = puts.unique("id", keep="last", maintain_order=True)
-            self.index.put(puts)
+            index.put(puts)
             if heads["op"].eq(FILL).any():
                 fills.append(rows.filter(pl.col("op") == FILL).collect())
-        self.index.delete(latest.filter(pl.col("op") == DELETE)["id"].to_list())
+        index.delete(latest.filter(pl.col("op") == DELETE)["id"].to_list())
         for fill in fills:
             for column in CHANNEL_COLUMNS.values():
                 some = fill.filter(pl.col(column).is_not_null())
-                self.index.fill(some.unique("id", keep="last", maintain_order=True).select(*_FILL_KEYS, *_for(column)))
+                index.fill(some.select(*_FILL_KEYS, column))
 
     # ---- writing ----
 
     def next_seq(self, count: int) -> int:
         """First of `count` fresh sequence numbers: microseconds since 1970, never below the last given."""
-        first = max(self._last_seq + 1, time.time_ns() // 1000)
-        self._last_seq = first + count - 1
-        return first
+        with self._seq_turn:
+            first = max(self._last_seq + 1, time.time_ns() // 1000)
+            self._last_seq = first + count - 1
+            return first
 
     def write(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
         """Commit several batches at once; durable on return.
 
         Raises StorageFull when the record cannot be written; then nothing of the group is acknowledged.
         """
+        with self.write_turn:
+            return [outcome for group in _without_common_ids(batches) for outcome in self._write_group(group)]
+
+    def _write_group(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
+        """One commit of batches that have no id in common."""
         with self.write_turn:
             outcomes = [BatchOutcome(["CREATED"] * b.rows.frame.height) for b in batches]
             frames = [
@@ -257,10 +271,9 @@ class Corpus:
             outcome, batch = outcomes[k], batches[k]
             present: list[str] = []
             if place is not None:
-                segment = view.parts[place.part].segment
-                if int(segment.seqs[place.row]) >= batch.stream_started:
+                if view.value(place, "seq") >= batch.stream_started:
                     outcome.repeated_ids += 1
-                if segment.array("content_hash")[place.row].as_py() == hashes[i]:
+                if view.value(place, "content_hash") == hashes[i]:
                     present = view.channels_of(place)
                     outcome.outcomes[r] = "UNCHANGED"
                 else:
@@ -340,9 +353,14 @@ class Corpus:
                     "embedding": ragged_to_binary(vectors.astype("<f2"), starts),
                 }
             )
-            places = self.view.locate(frame["id"].to_list())
-            alive = pl.Series([p is not None for p in places], dtype=pl.Boolean)
-            frame = frame.filter(alive)
+            # Two streams may have asked for the same row.
+            frame = frame.unique(["id", "content_hash"], keep="last", maintain_order=True)
+            view = self.view
+            same = [
+                place is not None and view.value(place, "content_hash") == digest
+                for place, digest in zip(view.locate(frame["id"].to_list()), frame["content_hash"], strict=True)
+            ]
+            frame = frame.filter(pl.Series(same, dtype=pl.Boolean))
             if frame.is_empty():
                 return
             first = self.next_seq(frame.height)
@@ -408,7 +426,8 @@ class Corpus:
                 snapshot,
                 self._fingerprints(),
             )
-            self._adopt(loaded)
+            self._generation = loaded
+            self.index.replace(_parts(loaded))
             logger.info(
                 "corpus %s: published generation %d, %d rows in %d segments, %.1f s",
                 self.name,
@@ -451,13 +470,26 @@ class Corpus:
             progress("rewriting the record")
             maintenance.run_purge(self.record)
             progress("rebuilding the indexes")
-            self.index.replace(())
-            self._generation = None
             shutil.rmtree(self.folder / "generations", ignore_errors=True)
-            self._catch_up(progress)
+            # Searches go on in the old index until the new one is whole.
+            self.index = self._caught_up(progress)
             if self.view.rows:
                 self.publish()
             return live
+
+
+def _without_common_ids(batches: Sequence[Batch]) -> list[list[Batch]]:
+    """Batches in their order, cut where an id comes again: each batch must meet what the one before it wrote."""
+    groups: list[list[Batch]] = []
+    seen: set[str] = set()
+    for batch in batches:
+        ids = set(batch.rows.frame["id"])
+        if not groups or not seen.isdisjoint(ids):
+            groups.append([])
+            seen = set()
+        groups[-1].append(batch)
+        seen |= ids
+    return groups
 
 
 def _stored_space(folder: Path) -> EmbeddingSpace | None:
@@ -470,8 +502,8 @@ _SPACE = "embedding-space.npz"
 _FILL_KEYS = ("id", "content_hash", "text_hash")
 
 
-def _for(column: str) -> tuple[str, ...]:
-    return (column,)
+def _parts(loaded: generation.Loaded) -> list[Part]:
+    return [Part(s, a) for s, a in zip(loaded.segments, loaded.alive, strict=True)]
 
 
 def _named(columns: dict[str, pl.Series]) -> list[pl.Series]:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -128,6 +129,10 @@ class View:
         found: dict = self.parts[place.part].segment.table.slice(place.row, 1).to_pylist()[0]
         return found
 
+    def value(self, place: Place, column: str) -> Any:
+        """One field of a row as a Python value."""
+        return self.parts[place.part].segment.array(column)[place.row].as_py()
+
     def channels_of(self, place: Place) -> list[str]:
         """Channels filled for a row."""
         segment = self.parts[place.part].segment
@@ -221,6 +226,7 @@ class CorpusIndex:
             return
         with self._turn:
             parts = list(self._view.parts)
+            frame = frame.unique(["id", "content_hash"], keep="last", maintain_order=True)
             places = self._view.locate(frame["id"].to_list())
             hashes = frame["content_hash"].to_list()
             by_part: dict[int, list[tuple[int, int]]] = {}

@@ -13,6 +13,7 @@ import struct
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import polars as pl
@@ -30,6 +31,7 @@ PIPELINE = 1
 _CLOSING_THINK = re.compile(r"</\s*think(?:ing)?\s*>", re.IGNORECASE)
 _OPENING_THINK = re.compile(r"\s*<\s*think(?:ing)?\s*>", re.IGNORECASE)
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 #: Years 1 to 9999: what datetime and Parquet readers agree on.
 _EARLIEST_US, _LATEST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
 
@@ -141,13 +143,15 @@ def _check_text(name: str, value: str | None, limits: Limits) -> None:
         )
 
 
-def _language_tag(value: str | None) -> str | None:
+@lru_cache(maxsize=4096)
+def language_tag(value: str | None, field: str = "language") -> str | None:
+    """A tag as it is stored, lower-case primary subtag first; None for none.  Raises InvalidField."""
     if value is None or not value.strip():
         return None
     value = value.strip()
     if len(value) > 35 or not _LANGUAGE.fullmatch(value):
         raise InvalidField(
-            "language",
+            field,
             f"{value[:40]!r} is no BCP 47 language tag such as 'en' or 'zh-Hant'",
             "LANGUAGE_INVALID",
         )
@@ -159,7 +163,7 @@ def validate(sent: Submission, limits: Limits = LIMITS) -> None:
     """Raise InvalidField for the first field that cannot be stored."""
     if sent.id:
         _check_key("id", sent.id, limits)
-        if sent.id != sent.id.strip() or any(ord(c) < 32 or ord(c) == 127 for c in sent.id):
+        if sent.id != sent.id.strip() or _CONTROL.search(sent.id):
             raise InvalidField("id", "id begins or ends with white space or holds a control character", "ID_INVALID")
     for name in ("model", "prompt_id", "account_id", "conversation_id"):
         _check_key(name, getattr(sent, name), limits)
@@ -194,7 +198,7 @@ def normalise(
     for position, sent in enumerate(batch):
         try:
             validate(sent, limits)
-            language = _language_tag(sent.language)
+            language = language_tag(sent.language)
         except InvalidField as failure:
             refused.append((position, failure))
             continue

@@ -54,13 +54,13 @@ def matrix(array: NDArray) -> types_pb2.Matrix:
     )
 
 
-def microseconds(message: Any, field: str) -> int | None:
-    """Microseconds since 1970 of an optional Timestamp field."""
+def microseconds(message: Any, field: str, path: str = "") -> int | None:
+    """Microseconds since 1970 of an optional Timestamp field; `path` leads to the message."""
     if not message.HasField(field):
         return None
     stamp = getattr(message, field)
     if not -62_135_596_800 <= stamp.seconds < _EPOCH_LIMIT or not 0 <= stamp.nanos < 1_000_000_000:
-        raise InvalidField(field, f"{field} lies outside the years 1 to 9999", "TIME_OUT_OF_RANGE")
+        raise InvalidField(path + field, f"{field} lies outside the years 1 to 9999", "TIME_OUT_OF_RANGE")
     return int(stamp.seconds * 1_000_000 + stamp.nanos // 1000)
 
 
@@ -132,8 +132,8 @@ def row_filter(message: types_pb2.Filter) -> Filter:
         languages=frozenset(message.languages),
         account_ids=frozenset(message.account_ids),
         prompt_keys=frozenset(message.prompt_keys),
-        created_from_us=microseconds(message, "created_from"),
-        created_before_us=microseconds(message, "created_before"),
+        created_from_us=microseconds(message, "created_from", "filter."),
+        created_before_us=microseconds(message, "created_before", "filter."),
     )
 
 

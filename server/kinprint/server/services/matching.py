@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
@@ -20,7 +21,7 @@ from kinprint.server.pipeline.corpus import Corpus
 from kinprint.server.pipeline.fingerprint import DEFAULT_CHANNELS, SKETCH_SCHEME, STYLE_SCHEME
 from kinprint.server.pipeline.index import Filter, View
 from kinprint.server.pipeline.language import detect_languages
-from kinprint.server.pipeline.normalise import is_blank, split_reasoning
+from kinprint.server.pipeline.normalise import is_blank, language_tag, split_reasoning
 from kinprint.server.services import convert
 from kinprint.server.services.errors import status_of
 from kinprint.server.services.transcripts import find
@@ -45,7 +46,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         channels = convert.channel_names(request.channels, DEFAULT_CHANNELS)
         texts = list(request.texts)
         if not 1 <= len(texts) <= 1000:
-            raise InvalidField("texts", "give 1 to 1000 texts", "FIELD_MISSING")
+            raise InvalidField("texts", "give 1 to 1000 texts", "FIELD_INVALID" if texts else "FIELD_MISSING")
         for i, text in enumerate(texts):
             if len(text.encode()) > LIMITS.max_text_bytes:
                 raise InvalidField(
@@ -72,11 +73,11 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         await self._context.read(cheap)
         if "semantic" in channels:
             service, space = await self._context.model.require()
-            sentences = [sentences_of(text) for text in texts]
-            blank = [i for i, found in enumerate(sentences) if not found]
+            blank = set(await self._context.read(lambda: _blank(texts)))
+            sentences = [[] if i in blank else sentences_of(text) for i, text in enumerate(texts)]
             embedded = await service.embed_passages([s for found in sentences for s in found])
             vectors = np.zeros((len(texts), space.dim), np.float32)
-            filled = np.setdiff1d(np.arange(len(texts)), blank)
+            filled = [i for i, found in enumerate(sentences) if found]
             starts = sentence_starts([sentences[i] for i in filled])
             vectors[filled] = space.pool(space.neutral(embedded.vectors), starts)
             response.model_digest = space.digest
@@ -138,7 +139,10 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         if top > 1000:
             raise InvalidField("top", "top is at most 1000", "FIELD_INVALID")
         min_score = request.min_score if request.HasField("min_score") else None
-        query, info = await self._query(request.query, "query", request.query_language, detect="semantic" in channels)
+        if min_score is not None and math.isnan(min_score):
+            raise InvalidField("min_score", "min_score is not a number", "FIELD_INVALID")
+        language = language_tag(request.query_language, "query_language")
+        query, info = await self._query(request.query, "query", language, detect="semantic" in channels)
         response = match_pb2.SearchResponse(query=info)
         for channel in channels:
             cover = convert.coverage(views, channel)
@@ -164,7 +168,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         return response
 
     def _refuse_unfilled(self, channel: str, views: Sequence[View]) -> None:
-        if all(view.rows == 0 for view in views):
+        if all(view.fillable == 0 for view in views):
             return  # nothing to find is an answer
         names = " ".join(f"--corpus {view.corpus}" for view in views[:1])
         raise ChannelNotFilled(
@@ -174,7 +178,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         )
 
     async def _query(
-        self, source: Any, field: str, language: str = "", *, detect: bool
+        self, source: Any, field: str, language: str | None = None, *, detect: bool
     ) -> tuple[match.Query, match_pb2.QueryInfo]:
         """The text to search for, without reasoning, and what was understood of it.
 
@@ -196,12 +200,12 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             reasoning, text = split_reasoning(convert.text_of(source, f"{field}.text"))
             info.reasoning_removed = reasoning is not None
             itself = None
-            known = language or None
+            known = language
             if known is None and detect:
                 known = (await self._context.read(lambda: detect_languages([text])))[0]
         else:
             raise InvalidField(field, f"{field} holds neither text nor transcript", "FIELD_MISSING")
-        if await self._context.read(lambda: _blank(text)):
+        if await self._context.read(lambda: _blank([text])):
             raise InvalidField(
                 field,
                 "the text is empty or blank (after the reasoning is split off), so it matches nothing",
@@ -354,8 +358,11 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         corpora = self._context.catalog.several(request.corpora)
         rows = convert.row_filter(request.filter)
         views = [corpus.view for corpus in corpora]
-        if any(view.rows for view in views) and not any(view.filled("copy") for view in views):
+        if not any(view.filled("copy") for view in views):
             self._refuse_unfilled("copy", views)
+        # A corpus that is named twice counts where it is named first.
+        names = list(request.corpora)
+        positions = np.array([names.index(corpus.name) for corpus in corpora], np.int64)
         cancelled = False
         run = duplicates.find_duplicates(views, request.threshold, request.expand, rows, lambda: cancelled)
         try:
@@ -363,13 +370,15 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
                 made = await self._context.read(lambda: next(run, None))
                 if made is None:
                     return
-                for message in _messages(made):
+                for message in _messages(made, positions):
                     yield message
         finally:
             cancelled = True
 
 
-def _messages(made: duplicates.Progress | duplicates.Pairs | duplicates.Totals) -> list[Any]:
+def _messages(
+    made: duplicates.Progress | duplicates.Pairs | duplicates.Totals, positions: NDArray[np.int64]
+) -> list[Any]:
     if isinstance(made, duplicates.Progress):
         progress = match_pb2.DuplicatesProgress(step=made.step, share=made.share)
         return [match_pb2.FindDuplicatesResponse(progress=progress)]
@@ -393,17 +402,18 @@ def _messages(made: duplicates.Progress | duplicates.Pairs | duplicates.Totals) 
             jaccard=made.jaccard[some],
             containment_a=made.containment_a[some],
             containment_b=made.containment_b[some],
-            corpus_a=made.corpus_a[some],
-            corpus_b=made.corpus_b[some],
+            corpus_a=positions[made.corpus_a[some]],
+            corpus_b=positions[made.corpus_b[some]],
         )
         messages.append(match_pb2.FindDuplicatesResponse(pairs=pairs))
     return messages
 
 
-def _blank(text: str) -> bool:
+def _blank(texts: Sequence[str]) -> list[int]:
+    """Positions of the texts that hold nothing to match."""
     with kernels():
-        hashes = shingle.text_hashes(*encode_texts([text]))
-    return bool(is_blank(hashes)[0])
+        hashes = shingle.text_hashes(*encode_texts(texts))
+    return [int(i) for i in np.flatnonzero(is_blank(hashes))]
 
 
 def _shingles(query: match.Query) -> int:

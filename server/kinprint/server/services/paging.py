@@ -8,6 +8,8 @@ import json
 
 from kinprint.server.failures import InvalidField
 
+_LONGEST = 1024
+
 
 def _bound_to(scope: str) -> str:
     return hashlib.blake2b(scope.encode(), digest_size=8).hexdigest()
@@ -24,6 +26,8 @@ def read_token(token: str, scope: str) -> str | None:
     if not token:
         return None
     try:
+        if len(token) > _LONGEST:
+            raise ValueError("no token of ours is that long")
         version, bound, position = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
     except (ValueError, TypeError):
         version = bound = position = None

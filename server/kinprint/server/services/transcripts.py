@@ -96,7 +96,7 @@ class TranscriptService(transcript_pb2_grpc.TranscriptServiceServicer):
         corpus = self._context.catalog.get(request.corpus)
         ids = list(request.ids)
         if not 1 <= len(ids) <= _MOST_IDS:
-            raise InvalidField("ids", f"give 1 to {_MOST_IDS} ids", "FIELD_MISSING")
+            raise InvalidField("ids", f"give 1 to {_MOST_IDS} ids", "FIELD_INVALID" if ids else "FIELD_MISSING")
         deleted, missing = await self._context.change(lambda: corpus.delete(ids))
         return transcript_pb2.DeleteTranscriptsResponse(deleted=deleted, not_found=missing)
 

@@ -92,7 +92,7 @@ def publish(
     Segments in memory, and small or mostly dead neighbours, are merged first.  Older generations are
     removed afterwards; whoever still reads them keeps their pages.
     """
-    root.mkdir(parents=True, exist_ok=True)
+    root.mkdir(exist_ok=True)  # not its parents: a corpus that was deleted stays deleted
     number = max(_numbers(root), default=0) + 1
     scratch = root / f".new-{number}"
     shutil.rmtree(scratch, ignore_errors=True)
@@ -157,8 +157,9 @@ def open_newest(root: Path, record: Record, fingerprints: Fingerprints) -> Loade
     """Map the newest generation that fits the record; None when there is none.
 
     A generation is discarded when it claims a version the table has not reached, when the table's log
-    entry for that version is another one, when it was made with other fingerprints, or when a file of it
-    cannot be read.  Raises GenerationTooNew rather than discarding what a newer Kinprint wrote.
+    entry for that version is another one, when it was made with other fingerprints, when the record was
+    compacted or purged since, or when a file of it cannot be read.  Raises GenerationTooNew rather than
+    discarding what a newer Kinprint wrote.
     """
     if not root.is_dir():
         return None
@@ -176,7 +177,7 @@ def open_newest(root: Path, record: Record, fingerprints: Fingerprints) -> Loade
             problem = _misfit(manifest, record, fingerprints)
             if problem is None:
                 return _map(folder, manifest)
-        except (OSError, ValueError, KeyError, pa.ArrowInvalid, RuntimeError) as error:
+        except (OSError, EOFError, ValueError, LookupError, TypeError, RuntimeError, pa.ArrowException) as error:
             problem = f"it cannot be read ({error})"
         logger.warning("discarding generation %d of %s: %s; rebuilding", number, root.parent.name, problem)
         shutil.rmtree(folder, ignore_errors=True)
@@ -193,6 +194,9 @@ def _misfit(manifest: dict, record: Record, fingerprints: Fingerprints) -> str |
     digest = record.entry_digest(manifest["record_version"])
     if digest != manifest["record_entry"]:
         return f"version {manifest['record_version']} of the record is another one"
+    if not set(manifest["files"]).issubset(record.snapshot().files):
+        # A merged file holds rows that are dead here, and nothing here says what killed them.
+        return "files that it covers have been merged or rewritten since"
     return None
 
 

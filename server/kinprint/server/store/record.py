@@ -439,7 +439,12 @@ class Record:
         active = set(before.files)
         log = durability.log_directory(self._path)
         for place, mark in ((self._path, "part-"), (log, "_commit_")):
-            for item in os.scandir(place):
+            try:
+                items = list(os.scandir(place))
+            except OSError:
+                logger.exception("could not look for what a failed append left in %s", place)
+                continue
+            for item in items:
                 # A clock tick of slack; older files outside the table may be kept for a generation.
                 fresh = item.stat().st_mtime >= began - 0.05
                 if fresh and item.name.startswith(mark) and item.name not in active:

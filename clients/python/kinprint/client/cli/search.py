@@ -38,6 +38,7 @@ from kinprint.client.types import (
     TranscriptRef,
     as_dict,
 )
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
@@ -257,7 +258,8 @@ def why(hit: Hit | None, evidence: Any = None) -> str:
     if isinstance(found, CopyEvidence):
         return _why_copy(found)
     if isinstance(found, SemanticEvidence):
-        text = f"{len(found.sentences)} of {found.query_sentences} sentences pair up, {found.z:.1f} sd above unrelated texts"
+        text = f"{len(found.sentences)} of {found.query_sentences} sentences pair up, "
+        text += f"{found.z:.1f} sd above unrelated texts"
         if found.query_language and found.match_language and found.query_language != found.match_language:
             text += f", {found.query_language} to {found.match_language}"
         return text + (", part of a long text not compared" if found.truncated else "")
@@ -293,18 +295,18 @@ def show_hits(hits: list[Hit], coverage: Mapping[str, float], channels: list[Cha
         if not chosen:
             out.print(f"[bold]{name}[/bold]{note}: nothing found")
             continue
-        table = Table(title=f"{name}{note}", title_justify="left", expand=False)
+        # Ids and models can be long: they share a column with what is found, so that 80 columns are enough.
+        table = Table(title=f"{name}{note}", title_justify="left", box=SIMPLE_HEAD, expand=False)
         for column in ("rank", "score"):
             table.add_column(column, justify="right")
-        for column in ("id", "model", "why"):
-            table.add_column(column, overflow="fold")
+        table.add_column("transcript, model, why", overflow="fold")
         several = len({hit.corpus for hit in hits}) > 1
         for hit in chosen:
             label = f"{hit.corpus}/{hit.id}" if several else hit.id
-            detail = why(hit)
+            lines = f"[bold]{escape(label)}[/bold]  {escape(hit.model or '-')}\n{escape(why(hit))}"
             if name != "copy" and hit.snippet:
-                detail += f"\n“{shorten(hit.snippet, 80)}”"
-            table.add_row(str(hit.rank), f"{hit.score:.3f}", escape(label), escape(hit.model or "-"), escape(detail))
+                lines += f"\n[dim]“{escape(shorten(hit.snippet, 100))}”[/dim]"
+            table.add_row(str(hit.rank), f"{hit.score:.3f}", lines)
         out.print(table)
         if name == "style":
             out.print(f"[dim]{_STYLE_NOTE}[/dim]")
