@@ -694,12 +694,7 @@ def _frozen(array: NDArray[Scalar]) -> NDArray[Scalar]:
 
 
 def _check_vectors(vectors: NDArray[np.int8]) -> None:
-    if (
-        vectors.dtype != np.int8
-        or vectors.ndim != 2
-        or vectors.shape[1] != DIM
-        or not vectors.flags.c_contiguous
-    ):
+    if vectors.dtype != np.int8 or vectors.ndim != 2 or vectors.shape[1] != DIM or not vectors.flags.c_contiguous:
         raise ValueError(f"vectors must be a contiguous int8[n, {DIM}]")
 
 

@@ -10,7 +10,5 @@ def query(signatures: Sequence[Sequence[int]], signature: Sequence[int], least: 
     if signature[0] == 0xFFFFFFFF:
         return []
     return [
-        i
-        for i, other in enumerate(signatures)
-        if sum(a == b for a, b in zip(signature, other, strict=True)) >= least
+        i for i, other in enumerate(signatures) if sum(a == b for a, b in zip(signature, other, strict=True)) >= least
     ]

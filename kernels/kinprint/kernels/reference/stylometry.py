@@ -149,9 +149,7 @@ def tokenise(chars: Sequence[Char]) -> list[Token]:
                 j += 1
         elif wordlike(c):
             while j < len(chars):
-                apostrophe = chars[j][0] in (0x27, 0x2019) and (
-                    j + 1 < len(chars) and chars[j + 1][1] in (WORD, UPPER)
-                )
+                apostrophe = chars[j][0] in (0x27, 0x2019) and (j + 1 < len(chars) and chars[j + 1][1] in (WORD, UPPER))
                 if not wordlike(chars[j][1]) and not apostrophe:
                     break
                 j += 1

@@ -14,7 +14,7 @@ import numpy as np
 from kinprint.kernels import shingle, sketch, stylometry
 from kinprint.server.context import Context
 from kinprint.server.embed import Alignment, sentence_starts, sentences_of
-from kinprint.server.failures import ChannelNotFilled, InvalidField
+from kinprint.server.failures import ChannelNotFilled, InvalidField, Unavailable
 from kinprint.server.limits import LIMITS
 from kinprint.server.pipeline import duplicates, evidence, match
 from kinprint.server.pipeline.corpus import Corpus
@@ -32,6 +32,8 @@ from numpy.typing import NDArray
 
 #: Searches of one stream that run side by side.
 _STREAM_WINDOW = 8
+#: gRPC clients take 4 MiB unless told otherwise; some room is left for what wraps an answer.
+_ANSWER_BYTES = (4 << 20) - (16 << 10)
 
 
 class MatchService(match_pb2_grpc.MatchServiceServicer):
@@ -106,17 +108,32 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             await answers.put(found)
 
         async def read() -> None:
+            iterator = aiter(requests)
+            draining = asyncio.ensure_future(self._context.draining.wait())
+            following: asyncio.Future[Any] | None = None
+            ended: Exception | None = None
             try:
-                async for request in requests:
-                    await room.acquire()
-                    task = asyncio.create_task(answer(request))
-                    tasks.add(task)
-                    task.add_done_callback(tasks.discard)
+                while ended is None:
+                    following = asyncio.ensure_future(anext(iterator, None))
+                    await asyncio.wait({following, draining}, return_when=asyncio.FIRST_COMPLETED)
+                    if not following.done():
+                        ended = Unavailable("the server is shutting down; search again on the next", retry_after=1.0)
+                    elif (request := following.result()) is None:
+                        break
+                    else:
+                        await room.acquire()
+                        task = asyncio.create_task(answer(request))
+                        tasks.add(task)
+                        task.add_done_callback(tasks.discard)
                 while tasks:
                     await asyncio.wait(set(tasks))
-                await answers.put(None)
+                await answers.put(ended)
             except Exception as error:  # raised below, so that the call ends with its status
                 await answers.put(error)
+            finally:
+                draining.cancel()
+                if following is not None:
+                    following.cancel()
 
         reader = asyncio.create_task(read())
         try:
@@ -164,6 +181,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             else:
                 hits = await self._context.read(lambda: self._style_hits(query, views, rows, top, min_score))
             response.hits.extend(hits)
+        _fit(response)
         response.timings.total_seconds = time.perf_counter() - started
         return response
 
@@ -407,6 +425,19 @@ def _messages(
         )
         messages.append(match_pb2.FindDuplicatesResponse(pairs=pairs))
     return messages
+
+
+def _fit(response: match_pb2.SearchResponse) -> None:
+    """Leave out the spans of the last copy hits, counted in `spans_omitted`, where an answer outgrows a message."""
+    excess = response.ByteSize() - _ANSWER_BYTES
+    for hit in reversed(response.hits):
+        if excess <= 0:
+            return
+        if hit.HasField("copy"):
+            before = hit.copy.ByteSize()
+            hit.copy.spans_omitted += len(hit.copy.spans)
+            hit.copy.ClearField("spans")
+            excess -= before - hit.copy.ByteSize()
 
 
 def _blank(texts: Sequence[str]) -> list[int]:

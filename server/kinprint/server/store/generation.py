@@ -111,7 +111,7 @@ def publish(
         if len(dead):
             _save(folder / "dead.npy", dead)
         _sync(folder)
-        entries.append({"rows": len(segment), "dead": len(dead)})
+        entries.append({"rows": len(segment), "dead": len(dead), "files": _sizes(folder)})
     manifest = {
         "format": FORMAT,
         "record_version": snapshot.version,
@@ -252,6 +252,10 @@ def _link_folder(source: Path, destination: Path) -> None:
             shutil.copy2(file, destination / file.name)
 
 
+def _sizes(folder: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
+
+
 def _write_segment(folder: Path, segment: Segment) -> None:
     with pa.OSFile(str(folder / "rows.arrow"), "wb") as out:
         with pa.ipc.new_file(out, segment.table.schema) as writer:
@@ -301,6 +305,8 @@ def _write_segment(folder: Path, segment: Segment) -> None:
 def _map(folder: Path, manifest: dict) -> Loaded:
     segments, alive = [], []
     for k, entry in enumerate(manifest["segments"]):
+        if _sizes(folder / str(k)) != entry["files"]:
+            raise ValueError(f"files of segment {k} are missing or have other sizes than they were written with")
         segment = _map_segment(folder / str(k))
         if len(segment) != entry["rows"]:
             raise ValueError(f"segment {k} has {len(segment)} rows, the manifest says {entry['rows']}")

@@ -321,7 +321,7 @@ def semantic_chunk(rows: NDArray[np.int64], embeddings: pl.Series, space: Embedd
 
 
 def merge_segments(segments: Sequence[Segment], alive: Sequence[NDArray[np.bool_]]) -> Segment:
-    """One segment with the living rows of several neighbours, in their order."""
+    """One segment with the living rows of several neighbours, ordered by seq."""
     remaps = []
     base = 0
     tables = []
@@ -333,6 +333,13 @@ def merge_segments(segments: Sequence[Segment], alive: Sequence[NDArray[np.bool_
         remaps.append(remap)
         tables.append(segment.table if count == len(segment) else segment.table.filter(pa.array(living)))
     table = pa.concat_tables(tables).combine_chunks()
+    seqs = table.column("seq").to_numpy()
+    if (np.diff(seqs) < 0).any():  # a replay takes the files of the record as they come
+        order = np.argsort(seqs, kind="stable")
+        table = table.take(pa.array(order)).combine_chunks()
+        rank = np.empty(len(order), np.int64)
+        rank[order] = np.arange(len(order))
+        remaps = [np.where(remap >= 0, rank[remap], -1) for remap in remaps]
     parts: dict[str, tuple[Chunk, ...]] = {}
     for channel in ("copy", "style", "semantic"):
         chunks = [(c, r) for s, r in zip(segments, remaps, strict=True) for c in s.chunks(channel)]
