@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 DIM = 8
 CHEAP = ("copy", "style")
 
-WORDS = (
+_WORDS = (
     "river stone market evening letter window garden engine paper silver winter bridge candle orchard signal harbour "
     "mountain teacher kitchen journey pattern morning library weather council shadow copper meadow question answer "
     "quiet narrow sudden gentle bitter ancient hollow broken distant patient"
-).split()
+)
+WORDS = tuple(_WORDS.split())
 
 
 def submission(text: str, **fields: Any) -> Submission:
@@ -28,7 +29,9 @@ def submission(text: str, **fields: Any) -> Submission:
     return Submission(**{"response": text, "language": "en", **fields})
 
 
-def batch_of(corpus: Corpus, rows: Iterable[Submission], channels: Iterable[str] = CHEAP, started: int = 2**62) -> Batch:
+def batch_of(
+    corpus: Corpus, rows: Iterable[Submission], channels: Iterable[str] = CHEAP, started: int = 2**62
+) -> Batch:
     """One batch; `started` far ahead means that every stored row was there before the stream."""
     made = normalise(corpus.name, list(rows), Counter())
     assert not made.refused

@@ -135,8 +135,7 @@ def _tokenizer() -> dict[str, Any]:
                 {"SpecialToken": {"id": "</s>", "type_id": 0}},
             ],
             "special_tokens": {
-                token: {"id": token, "ids": [index], "tokens": [token]}
-                for index, token in enumerate(_SPECIAL)
+                token: {"id": token, "ids": [index], "tokens": [token]} for index, token in enumerate(_SPECIAL)
             },
         },
         "decoder": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
@@ -208,9 +207,7 @@ def _graph(
             add("Concat", ["first", "rest"], "last_hidden_state", axis=1)
         else:
             add("Identity", [hidden], "last_hidden_state")
-        result = helper.make_tensor_value_info(
-            "last_hidden_state", TensorProto.FLOAT, ["batch", "sequence", dim]
-        )
+        result = helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, ["batch", "sequence", dim])
     graph = helper.make_graph(
         nodes,
         "tiny",

@@ -26,9 +26,7 @@ def test_directories(target: str | Path) -> None:
     assert parse_target(target).directory == Path(target).expanduser()
 
 
-def test_an_existing_directory_goes_before_an_address(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_existing_directory_goes_before_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "host:1").mkdir()
     assert parse_target("host:1").directory == Path("host:1")

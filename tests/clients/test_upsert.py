@@ -29,10 +29,7 @@ def started(**limits: int) -> Any:
 
 
 def result(request: Any, outcome: int = pb.UPSERT_OUTCOME_CREATED) -> Any:
-    items = [
-        pb.UpsertItemResult(item=pb.UpsertedItem(id=row.id, outcome=outcome))
-        for row in request.batch.transcripts
-    ]
+    items = [pb.UpsertItemResult(item=pb.UpsertedItem(id=row.id, outcome=outcome)) for row in request.batch.transcripts]
     return reply(result=pb.UpsertResult(sequence=request.batch.sequence, items=items))
 
 
@@ -134,9 +131,7 @@ def test_rows_that_cannot_be_sent_cost_only_themselves() -> None:
         {"response": "\udcff"},
         Transcript("x", prompt="\ud800"),
         Transcript("x" * 1001),
-        Transcript(
-            "x" * 900, prompt="p" * 900, reasoning="r" * 900, system_prompt="s" * 900, model="m" * 500
-        ),
+        Transcript("x" * 900, prompt="p" * 900, reasoning="r" * 900, system_prompt="s" * 900, model="m" * 500),
         Transcript("x", metadata={"k": 3}),  # type: ignore[dict-item]
         {"model": "m"},
     ):

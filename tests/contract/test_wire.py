@@ -385,6 +385,21 @@ def test_purging(stubs: Stubs, corpus: str) -> None:
     expect(refused(lambda: purge(corpus, *many)), "INVALID_ARGUMENT", "FIELD_INVALID", "ids")
 
 
+def test_a_purge_beside_an_open_stream(stubs: Stubs, corpus: str) -> None:
+    stream = OpenStream(stubs).send(start(corpus), batch(1, row("a", HARBOUR), row("b", EDITED)))
+    stream.next("ack")
+    request = transcript_pb2.PurgeTranscriptsRequest(corpus=corpus, ids=["a"])
+    purge = stubs.transcripts.PurgeTranscripts(request, timeout=DEADLINE)
+    assert not next(purge).done
+    stream.send(batch(2, row("c", HARBOUR), row("b", EDITED)), batch(3, row("a", BREAD)))
+    # Reads go on with what is there.
+    assert {t.id for t in listed(stubs, corpus)} <= {"a", "b", "c"}
+    assert list(purge)[-1].erased == 1
+    assert stream.send(stop()).next("finished").failed == 0
+    assert {t.id: t.response for t in listed(stubs, corpus)} == {"b": EDITED, "c": HARBOUR, "a": BREAD}
+    assert [h.id for h in search(stubs, HARBOUR, corpus).hits] == ["c", "b"]
+
+
 # ---- upsert streams ----
 
 
@@ -734,6 +749,27 @@ def test_top_and_least_score(stubs: Stubs, filled: str) -> None:
         middle = every[2].score
         kept = search(stubs, HARBOUR, filled, channels=[channel], min_score=middle).hits
         assert [h.id for h in kept] == [h.id for h in every if h.score >= middle]
+
+
+def test_an_answer_fits_what_a_client_takes(stubs: Stubs, corpus: str) -> None:
+    # Four bytes a letter, and long spans: the evidence of so many hits outgrows gRPC's default of 4 MiB.
+    letters = [chr(0x10428 + k) for k in range(40)]
+    words = [letters[k % 40] * 4 + letters[k // 40] * 4 for k in range(1600)]
+    paragraphs = [" ".join(words[p * 60 : p * 60 + 60]) for p in range(24)]
+
+    def made(k: int) -> str:
+        return f" {k} new{k} words{k} ".join(paragraphs[k % 24 :] + paragraphs[: k % 24])
+
+    rows = [row(f"{k:03}", made(k)) for k in range(144)]
+    upsert(stubs, corpus, *(rows[k : k + 36] for k in range(0, 144, 36)))
+    hits = search(stubs, made(0), corpus, top=144).hits
+    assert len(hits) == 144
+    counts = [(len(h.copy.spans), len(h.copy.spans) + h.copy.spans_omitted) for h in hits]
+    assert counts[0][0] == min(20, counts[0][1])
+    assert counts[-1][0] == 0
+    few = search(stubs, made(0), corpus, top=144, max_spans=1).hits
+    assert [len(h.copy.spans) for h in few] == [1] * 144
+    assert [1 + h.copy.spans_omitted for h in few] == [every for _listed, every in counts]
 
 
 def test_errors_of_search(stubs: Stubs, filled: str, corpus: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import shutil
 import signal
 import subprocess
@@ -140,11 +141,19 @@ def test_start_refuse_drain_and_start_again(launch: Callable[..., Server], tmp_p
     batches = [[row(f"{b}-{k}", f"Row {b} {k}. {OWL}", model="m") for k in range(20)] for b in range(8)]
     stream = OpenStream(stubs).send(start("c", ALL), *(batch(k, *rows) for k, rows in enumerate(batches[:5], 1)))
     acked = stream.next("ack").sequence
+    queries: queue.Queue[Any] = queue.Queue()
+    searches = stubs.match.StreamSearch(iter(queries.get, None), timeout=DEADLINE)
+    asked = match_pb2.SearchRequest(query=match_pb2.TextSource(text=OWL), corpora=["c"])
+    queries.put(match_pb2.StreamSearchRequest(tag=9, search=asked))
+    assert next(searches).response.hits
     first.process.send_signal(signal.SIGTERM)
     resume = stream.next("shutting_down").resume_from
     assert acked < resume <= 6
     assert stream.rest() == []
     assert stream.call.code() is grpc.StatusCode.OK
+    left = expect(refused(lambda: searches), "UNAVAILABLE", "NOT_SERVING")
+    assert left.retry_after
+    queries.put(None)
     assert next(states) == NOT_SERVING
     states.close()
     assert first.process.wait(DEADLINE) == 0

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from conftest import RunningServer, start_server, stop_server
-from kinprint.client import Client, Hit, TranscriptRef, connect, scan_files
+from kinprint.client import Client, Hit, connect, read_ndjson
 from kinprint.server.embed import default_model_directory
 from kinprint.server.embed.build import is_built
 
@@ -25,7 +26,7 @@ def name_of(relation: dict[str, str]) -> str:
 
 
 def load(client: Client, corpus: str, *channels: str) -> None:
-    report = client.upsert(corpus, scan_files(FILES), channels=channels)
+    report = client.upsert(corpus, itertools.chain.from_iterable(map(read_ndjson, FILES)), channels=channels)
     assert (report.failed, report.repeated_ids, report.created) == (0, 0, 264)
 
 
@@ -38,8 +39,7 @@ def client(server: RunningServer) -> Iterator[Client]:
 
 
 def best(client: Client, identifier: str, channel: str, top: int = 10) -> list[Hit]:
-    found = client.search(TranscriptRef("sample", identifier), ["sample"], channels=[channel], top=top)
-    return list(found.hits)
+    return list(client.search(id=identifier, corpus="sample", channels=[channel], top=top).hits)
 
 
 def test_the_table_names_rows_of_the_sample() -> None:
@@ -76,11 +76,12 @@ def test_every_copy_is_found_first(client: Client, relation: dict[str, str]) -> 
 
 
 def test_near_duplicates_of_the_sample_are_the_copies_and_the_edits(client: Client) -> None:
-    pairs = {frozenset((p.id_a, p.id_b)): p for p in client.find_duplicates(["sample"], threshold=0.5)}
+    found = client.find_duplicates("sample", threshold=0.5)
+    pairs = {frozenset(row[:2]): row[2] for batch in found for row in batch.rows()}
     named = {frozenset((r["transcript_id"], r["source_transcript_id"])): r["relation"] for r in COPIED}
     for pair, relation in named.items():
         if relation == "copy":
-            assert pairs[pair].jaccard == 1.0
+            assert pairs[pair] == 1.0
     # Nothing else in the sample is nearly the same text.
     assert set(pairs) <= set(named)
 

@@ -36,9 +36,7 @@ SAMPLES = [
 ]
 
 ALPHABET = st.one_of(
-    st.sampled_from(
-        "aZé0٣ .,!?;:'’\"#*_-–—•●\n\r\t()[]`。，、！？…।؟ \u00a0\u202f\u3000\u2028\u200d\ufe0f\u0301"
-    ),
+    st.sampled_from("aZé0٣ .,!?;:'’\"#*_-–—•●\n\r\t()[]`。，、！？…।؟ \u00a0\u202f\u3000\u2028\u200d\ufe0f\u0301"),
     st.sampled_from("ABCdefghß漢字的了かなカナไทยิ้မြकिषيع한국😊🎉👩🏽🇫🇷①½"),
     st.characters(codec="utf-8"),
 )
@@ -59,9 +57,7 @@ PHRASES = [
     "? ",
 ]
 PHRASES += ["。", "漢字", "的"]
-TEXTS = st.lists(ALPHABET, max_size=60).map("".join) | st.lists(st.sampled_from(PHRASES), max_size=60).map(
-    "".join
-)
+TEXTS = st.lists(ALPHABET, max_size=60).map("".join) | st.lists(st.sampled_from(PHRASES), max_size=60).map("".join)
 
 
 def arrow(texts: list[str], start: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -126,9 +122,7 @@ def test_writable_and_read_only_arrays_agree() -> None:
     data, offsets = arrow(SAMPLES)
     frozen = offsets.copy()
     frozen.flags.writeable = False
-    assert np.array_equal(
-        stylometry.style_vectors(data.copy(), offsets), stylometry.style_vectors(data, frozen)
-    )
+    assert np.array_equal(stylometry.style_vectors(data.copy(), offsets), stylometry.style_vectors(data, frozen))
 
 
 def test_a_vector_does_not_depend_on_its_neighbours() -> None:
@@ -206,9 +200,7 @@ def test_scores_equal_the_reference(rows: list[tuple[int, bool]]) -> None:
     mean, inv_std = stylometry.scaler(stylometry.stats(matrix))
     for query in matrix[:3]:
         got = stylometry.scores(query, matrix, mean, inv_std)
-        expected = [
-            reference.score(query.tolist(), row.tolist(), mean.tolist(), inv_std.tolist()) for row in matrix
-        ]
+        expected = [reference.score(query.tolist(), row.tolist(), mean.tolist(), inv_std.tolist()) for row in matrix]
         np.testing.assert_allclose(got, expected, atol=2e-5)
         assert np.all(np.abs(got) <= 1)
         order = np.arange(len(matrix), dtype=np.int64)[::-1].copy()
@@ -270,9 +262,7 @@ def test_one_writer_is_told_from_another() -> None:
     ]
     texts = []
     for a, b, c, d in topics:
-        texts.append(
-            f"Sure! Here's a list:\n\n- **{a}**: about {b}\n- **{c}**: about {d}\n\nHope that helps! 😊"
-        )
+        texts.append(f"Sure! Here's a list:\n\n- **{a}**: about {b}\n- **{c}**: about {d}\n\nHope that helps! 😊")
         texts.append(f"Well, {a} are, as it happens, like {b}; and {c}, though rarely, like {d}; so it goes.")
         texts.append(f"{a.upper()}. {b.upper()}. Why? {c.upper()}. And {d.upper()}. What then? Nothing.")
     matrix = vectors(texts)

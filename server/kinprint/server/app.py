@@ -176,7 +176,10 @@ async def _drain(context: Context, server: grpc.aio.Server, health_service: heal
     logger.info("draining")
     await health_service.enter_graceful_shutdown()
     context.draining.set()
-    await server.stop(context.config.drain_seconds)
+    # Wait for our calls alone: a health watch never ends by itself, and must not hold the drain.
+    while context.calls and time.monotonic() - started < context.config.drain_seconds:
+        await asyncio.sleep(0.02)
+    await server.stop(0.5)
     await context.drain_writers()
     if context.serving:
         await asyncio.to_thread(context.catalog.settle)

@@ -128,6 +128,8 @@ class Context:
     writers_pool: ThreadPoolExecutor
     started: float = field(default_factory=time.monotonic)
     serving: bool = False
+    #: Calls of our services under way.
+    calls: int = 0
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     _writers: dict[int, Writer] = field(default_factory=dict)
     _background: set[asyncio.Task[None]] = field(default_factory=set)

@@ -63,18 +63,13 @@ def test_measures_agree_with_a_plain_computation() -> None:
     ]
     shift = {"aa": 0.0, "bb": 0.5, "cc": 1.0}
     offset = rng.normal(size=24)
-    vectors = _unit(
-        np.stack([rng.normal(size=24) + 3 + shift[passage.language] * offset for passage in passages])
-    )
+    vectors = _unit(np.stack([rng.normal(size=24) + 3 + shift[passage.language] * offset for passage in passages]))
     background = measure_background(passages, vectors)
     means = [vectors[i : i + 3].mean(axis=0) for i in (0, 3, 6)]
     np.testing.assert_allclose(background.mean, np.mean(means, axis=0), atol=1e-6)
     centred = background.centre(vectors)
     cosines = [
-        float(centred[i] @ centred[j])
-        for i in range(9)
-        for j in range(i)
-        if passages[i].topic != passages[j].topic
+        float(centred[i] @ centred[j]) for i in range(9) for j in range(i) if passages[i].topic != passages[j].topic
     ]
     assert background.unrelated_mean == pytest.approx(np.mean(cosines), abs=1e-5)
     assert background.unrelated_sd == pytest.approx(np.std(cosines), abs=1e-5)

@@ -57,12 +57,8 @@ def test_every_layout_gives_unit_vectors_in_order(tmp_path: Path, layout: dict[s
     assert model.max_tokens == 128
 
 
-@pytest.mark.parametrize(
-    "layout", [{"pooling": "cls"}, {"output": "sentence_embedding"}, {"integer": "int32"}]
-)
-def test_pooling_here_and_in_the_graph_agree(
-    tmp_path: Path, embedder: OnnxEmbedder, layout: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize("layout", [{"pooling": "cls"}, {"output": "sentence_embedding"}, {"integer": "int32"}])
+def test_pooling_here_and_in_the_graph_agree(tmp_path: Path, embedder: OnnxEmbedder, layout: dict[str, Any]) -> None:
     other = OnnxEmbedder(write_tiny_model(tmp_path, **layout))
     np.testing.assert_allclose(other.embed_passages(TEXTS), embedder.embed_passages(TEXTS), atol=1e-5)
 
@@ -75,9 +71,7 @@ def test_similar_texts_have_similar_vectors(embedder: OnnxEmbedder) -> None:
 def test_prompts_are_put_before_the_text(tmp_path: Path, embedder: OnnxEmbedder) -> None:
     model = OnnxEmbedder(write_tiny_model(tmp_path, prompts={"query": "find: ", "document": "text: "}))
     np.testing.assert_allclose(model.embed_queries(["owl"]), embedder.embed_queries(["find: owl"]), atol=1e-6)
-    np.testing.assert_allclose(
-        model.embed_passages(["owl"]), embedder.embed_passages(["text: owl"]), atol=1e-6
-    )
+    np.testing.assert_allclose(model.embed_passages(["owl"]), embedder.embed_passages(["text: owl"]), atol=1e-6)
 
 
 def test_the_default_prompt_serves_roles_without_one(tmp_path: Path) -> None:

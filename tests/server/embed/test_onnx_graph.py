@@ -39,9 +39,7 @@ def small_pack(seed: int = 0) -> bytes:
         matrices[at + "fo.w"], vectors[at + "fo.b"] = (HIDDEN, FORWARD), HIDDEN
         for name in ("aln", "oln"):
             vectors[at + name + ".w"] = vectors[at + name + ".b"] = HIDDEN
-    tensors = {
-        name: (1, rows * columns, _blocks(rng, rows, columns)) for name, (rows, columns) in matrices.items()
-    }
+    tensors = {name: (1, rows * columns, _blocks(rng, rows, columns)) for name, (rows, columns) in matrices.items()}
     for name, count in vectors.items():
         base = 1.0 if name.endswith("ln.w") else 0.0
         tensors[name] = (0, count, (base + 0.1 * rng.standard_normal(count)).astype("<f4").tobytes())

@@ -135,9 +135,7 @@ def test_all_pairs(corpora: list[Corpus], threshold: float, expand: bool) -> Non
     assert totals.rows == len(every.texts)
     assert totals.distinct == len(every.first)
     assert totals.candidates == len(every.candidates(threshold))
-    assert totals.blank == sum(
-        row["text_hash"] is None for corpus in corpora for row in stored(corpus).values()
-    )
+    assert totals.blank == sum(row["text_hash"] is None for corpus in corpora for row in stored(corpus).values())
     assert 0.9 <= totals.expected_recall <= 1.0
     if not expand:
         # Of identical answers each is paired once with the first, and only the first with others.
@@ -171,9 +169,7 @@ def test_one_corpus_and_filters(corpora: list[Corpus]) -> None:
 
 
 @pytest.mark.parametrize("expand", [False, True])
-def test_small_chunks_change_nothing(
-    corpora: list[Corpus], expand: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_small_chunks_change_nothing(corpora: list[Corpus], expand: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, totals = run(corpora, 0.6, expand=expand)
     monkeypatch.setattr(duplicates, "CHUNK", 3)
     assert run(corpora, 0.6, expand=expand) == (whole, totals)

@@ -22,7 +22,7 @@ from kinprint.server.store.generation import Fingerprints, GenerationTooNew, ope
 
 def fill(corpus: Corpus, first: int, count: int) -> None:
     """Rows with all channels, one of them blank."""
-    rows = [submission(f"answer number {n} tells of rivers and bridges", id=f"{n:03d}") for n in range(first, first + count)]
+    rows = [submission(f"answer {n} tells of rivers and bridges", id=f"{n:03d}") for n in range(first, first + count)]
     rows.append(submission("", id=f"blank-{first}"))
     write(corpus, rows)
     hashes = content_hashes(rows, corpus.name)
@@ -107,7 +107,7 @@ def test_unchanged_segments_are_links(corpus: Corpus) -> None:
     # Whoever still reads the generation before keeps its pages.
     (place,) = readers.locate(["011"])
     assert place is not None
-    assert readers.row(place)["response"].startswith("answer number 11")
+    assert readers.row(place)["response"].startswith("answer 11 ")
 
 
 def test_copies_where_the_file_system_has_no_links(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +150,6 @@ def test_any_damaged_file_means_a_rebuild(
     corpus: Corpus, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     expected = stored(corpus)
-    # A missing dead.npy or channel cannot be told from one that was never written but by the manifest.
     for name in names_of_files(corpus):
         kept = tmp_path / "kept"
         shutil.copytree(root(corpus), kept)

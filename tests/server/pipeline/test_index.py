@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +91,7 @@ def passes(row: Submission, wanted: Filter) -> bool:
         and (not wanted.account_ids or row.account_id in wanted.account_ids)
         and (not wanted.prompt_keys or row.prompt_id in wanted.prompt_keys)
         and (
-            wanted.created_from_us is None
-            or (row.created_us is not None and row.created_us >= wanted.created_from_us)
+            wanted.created_from_us is None or (row.created_us is not None and row.created_us >= wanted.created_from_us)
         )
         and (
             wanted.created_before_us is None
@@ -148,6 +146,7 @@ def check(corpus: Corpus, model: Model) -> None:
             passing |= {ids[int(k)].as_py() for k in np.flatnonzero(mask)}
         assert passing == {name for name, (row, _) in model.rows.items() if passes(row, wanted)}
     for part in view.parts:
+        assert (np.diff(part.segment.seqs) > 0).all(), "pages of a listing go by seq"
         for channel in CHANNELS:
             chunks = [chunk.rows for chunk in part.segment.chunks(channel)]
             joined = np.concatenate(chunks) if chunks else np.zeros(0, np.int64)
@@ -229,7 +228,7 @@ TestIndexMachine.settings = settings(
 
 
 @pytest.fixture(scope="module")
-def many_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, dict[str, Any]]]]:
+def many_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, Any]]]:
     """A corpus of some thirty commits, and what it holds."""
     chance = random.Random(8)
     corpus = Corpus.create(tmp_path_factory.mktemp("replay") / "c", "c", "")
@@ -245,7 +244,7 @@ def many_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path,
             hashes = corpus_rows.content_hashes(sent, "c")
             arrived = [(r.id, h, r.response) for r, h in zip(sent, hashes, strict=True)]
             corpus_rows.embed(corpus, arrived)
-    yield corpus.folder, corpus_rows.stored(corpus)
+    return corpus.folder, corpus_rows.stored(corpus)
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -260,6 +259,11 @@ def test_the_order_of_files_in_a_replay_changes_nothing(
     corpus.index = CorpusIndex("c", space=corpus.space)
     corpus._replay(corpus.index, files)
     assert corpus_rows.stored(corpus) == expected
+    corpus.publish()
+    assert corpus_rows.stored(corpus) == expected
+    shutil.rmtree(corpus.folder / "generations")
+    for part in corpus.view.parts:
+        assert (np.diff(part.segment.seqs) > 0).all(), "pages of a listing go by seq"
 
 
 def test_fresh_parts_stay_few(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,9 +326,7 @@ def test_colliding_id_hashes_are_told_apart(tmp_path: Path, monkeypatch: pytest.
         assert [reopened.view.row(p)["id"] for p in places if p is not None] == names[1::2]
 
 
-def test_sequence_numbers_never_fall_even_when_the_clock_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sequence_numbers_never_fall_even_when_the_clock_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a step of the clock a new row must still win over a delete that is in no segment."""
     corpus = Corpus.create(tmp_path / "c", "c", "")
     corpus_rows.write(corpus, [corpus_rows.submission("kept", id="other")])
@@ -361,8 +363,6 @@ def test_segments_are_merged_and_rewritten_on_disk(tmp_path: Path) -> None:
     assert len(corpus.view.parts) <= 8
     assert all(part.living * 2 >= len(part.segment) for part in corpus.view.parts)
     assert [p.name for p in (corpus.folder / "generations").iterdir()] == ["12"]
-    manifest = generation.open_newest(
-        corpus.folder / "generations", corpus.record, generation.Fingerprints(1, None)
-    )
+    manifest = generation.open_newest(corpus.folder / "generations", corpus.record, generation.Fingerprints(1, None))
     assert manifest is not None
     assert sum(int(a.sum()) for a in manifest.alive) == len(model.rows)

@@ -26,7 +26,10 @@ from kinprint.server.pipeline.normalise import Submission
 from kinprint.server.store import segment
 
 SHORT = ["word", "two words", "日本", "!?", "Word "]
-CHINESE = ["朗读会让眼睛慢下来,慢到声音的速度,于是默读时一滑而过的错误就听得见了", "朗读会让眼睛慢下来,慢到声音的速度,错误就听得见了"]
+CHINESE = [
+    "朗读会让眼睛慢下来,慢到声音的速度,于是默读时一滑而过的错误就听得见了",
+    "朗读会让眼睛慢下来,慢到声音的速度,错误就听得见了",
+]
 
 
 @dataclass(frozen=True)
@@ -368,7 +371,7 @@ def test_semantic_search_is_a_scan_of_all_rows(world: World, wanted: Filter) -> 
         vectors = neutral_sentences(text)
         for query in (Query(text), Query(text, itself=row.key)):
             for top, floor in ((3, None), (1000, None), (1000, 0.4)):
-                expected = dict((k, s) for s, k in semantic_scan(world, text, query, wanted, floor))
+                expected = {k: s for s, k in semantic_scan(world, text, query, wanted, floor)}
                 found = match.search_semantic(vectors, query, world.views, wanted, top, floor)
                 assert len(found) == min(top, len(expected))
                 for hit in found:
@@ -381,15 +384,11 @@ def test_semantic_search_is_a_scan_of_all_rows(world: World, wanted: Filter) -> 
                 assert [h.score for h in found] == pytest.approx(scores, abs=1e-3)
 
 
-def test_the_inverted_file_finds_what_the_exact_scan_finds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_inverted_file_finds_what_the_exact_scan_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segment, "IVF_FROM", 500)
     monkeypatch.setattr(match, "ALIGNED", 20)
     corpus = Corpus.create(tmp_path / "c", "c", "")
-    rows = [
-        Submission(f"answer {n} of many", id=f"{n:04d}", language="en", model=f"m{n % 3}") for n in range(600)
-    ]
+    rows = [Submission(f"answer {n} of many", id=f"{n:04d}", language="en", model=f"m{n % 3}") for n in range(600)]
     write(corpus, rows, [])
     hashes = corpus_rows.content_hashes(rows, "c")
     embed(corpus, [(r.id, h, r.response) for r, h in zip(rows, hashes, strict=True)])
@@ -400,9 +399,8 @@ def test_the_inverted_file_finds_what_the_exact_scan_finds(
         ((chunk,),) = (part.segment.semantic for part in view.parts)
         assert chunk.ivf is not None
         assert chunk.ivf_lists > 0
-    assert (mapped.parts[0].segment.semantic[0].stored_ivf is not None) and isinstance(
-        faiss.downcast_index(mapped.parts[0].segment.semantic[0].stored_ivf), faiss.IndexIVF
-    )
+    stored_ivf = mapped.parts[0].segment.semantic[0].stored_ivf
+    assert isinstance(faiss.downcast_index(stored_ivf), faiss.IndexIVF)
 
     def keys(view: Any, row: Submission, wanted: Filter, top: int = 5) -> list[str]:
         vectors = neutral_sentences(row.response)

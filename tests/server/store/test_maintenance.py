@@ -38,9 +38,7 @@ def rows(*given_rows: tuple[str, int, int, str | None]) -> pl.DataFrame:
             "op": pl.Series([row[2] for row in given_rows], dtype=pl.Int8),
             "response": [None if row[2] != PUT else row[3] for row in given_rows],
             "reasoning": [row[3] if row[2] == FILL else None for row in given_rows],
-            "content_hash": [
-                None if row[3] is None else row[3].encode().ljust(16)[:16] for row in given_rows
-            ],
+            "content_hash": [None if row[3] is None else row[3].encode().ljust(16)[:16] for row in given_rows],
         },
         schema_overrides={"response": pl.String, "reasoning": pl.String, "content_hash": pl.Binary},
     )
@@ -72,9 +70,7 @@ def table(tmp_path: Path) -> Path:
 def filled(table: Path, batches: int = 12) -> Record:
     record = Record.create(table)
     for number in range(batches):
-        record.append(
-            rows((f"a{number}", 2 * number, PUT, f"text{number:03}a"), ("b", 2 * number + 1, PUT, "bb"))
-        )
+        record.append(rows((f"a{number}", 2 * number, PUT, f"text{number:03}a"), ("b", 2 * number + 1, PUT, "bb")))
     return record
 
 
@@ -172,12 +168,8 @@ def test_purge_of_everything_leaves_an_empty_table(table: Path) -> None:
 
 def test_purge_by_predicate_does_not_bring_older_rows_back(table: Path) -> None:
     record = Record.create(table)
-    record.append(
-        rows(("a", 1, PUT, "old"), ("b", 2, PUT, "BAD"), ("c", 3, PUT, "BAD"), ("d", 4, PUT, "fine"))
-    )
-    record.append(
-        rows(("a", 5, PUT, "BAD"), ("b", 6, PUT, "new"), ("b", 7, FILL, "new"), ("b", 8, FILL, "BAD"))
-    )
+    record.append(rows(("a", 1, PUT, "old"), ("b", 2, PUT, "BAD"), ("c", 3, PUT, "BAD"), ("d", 4, PUT, "fine")))
+    record.append(rows(("a", 5, PUT, "BAD"), ("b", 6, PUT, "new"), ("b", 7, FILL, "new"), ("b", 8, FILL, "BAD")))
     record.append(rows(("c", 9, FILL, "BAD"), ("d", 10, FILL, "fine")))
     done = purge(table, predicate="response = 'BAD'")
     record.refresh()
@@ -211,16 +203,12 @@ def surviving(log: list[tuple[str, int, int, str | None]]) -> list[tuple[str, in
     return sorted(kept)
 
 
-operation = st.tuples(
-    st.sampled_from("abc"), st.sampled_from([PUT, PUT, DELETE, FILL]), st.sampled_from(["x", "y"])
-)
+operation = st.tuples(st.sampled_from("abc"), st.sampled_from([PUT, PUT, DELETE, FILL]), st.sampled_from(["x", "y"]))
 
 
 @settings(max_examples=8, deadline=None)
 @given(st.lists(st.lists(operation, min_size=1, max_size=5), min_size=1, max_size=4), st.randoms())
-def test_erase_superseded_leaves_what_counts(
-    batches: list[list[tuple[str, int, str]]], chance: random.Random
-) -> None:
+def test_erase_superseded_leaves_what_counts(batches: list[list[tuple[str, int, str]]], chance: random.Random) -> None:
     count = sum(map(len, batches))
     order = list(range(count))
     chance.shuffle(order)  # rows need not arrive in the order of seq
@@ -282,9 +270,7 @@ def test_command_line_refuses_a_directory_that_another_process_holds(tmp_path: P
     # A shell in between, so that the holder is not the parent.
     script = f"{sys.executable} -m kinprint.server.store.maintenance compact {table}; exit $?"
     with DirectoryLock(tmp_path):
-        done = subprocess.run(
-            ["sh", "-c", script], env=environment, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(["sh", "-c", script], env=environment, capture_output=True, text=True, check=False)
         assert done.returncode != 0
         assert "held by process" in done.stderr
         run_compact(table)  # its own child may
@@ -336,9 +322,7 @@ def test_killed_maintenance_leaves_a_valid_table(table: Path, action: str) -> No
         before = sorted([*before, (f"n{number}", 1000 + number, PUT)])
     purge(table, ["a0", "a1"])
     assert traces(table, {f"text00{number}a" for number in range(2)}) == []
-    assert contents(Record.open(table)) == [
-        row for row in before if row[0] not in {f"a{n}" for n in range(2)}
-    ]
+    assert contents(Record.open(table)) == [row for row in before if row[0] not in {f"a{n}" for n in range(2)}]
 
 
 def test_erased_rows_keep_their_neighbours_columns(table: Path) -> None:

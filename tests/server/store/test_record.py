@@ -103,9 +103,7 @@ def test_all_columns_come_back(table: Path) -> None:
         "embedding": bytes(4 * 384),
     }
     assert list(row) == list(SCHEMA)
-    frame = pl.DataFrame(
-        [row, {**row, "id": "b", "metadata": {}}, {"id": "c", "seq": 1, "op": DELETE}], SCHEMA
-    )
+    frame = pl.DataFrame([row, {**row, "id": "b", "metadata": {}}, {"id": "c", "seq": 1, "op": DELETE}], SCHEMA)
     record = Record.create(table)
     commit = record.append(frame)
     assert commit.version == record.version == 1
@@ -273,9 +271,7 @@ def test_statistics_stay_with_the_named_columns(table: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["empty", "half", "zeros", "garbage"])
-def test_torn_unacknowledged_entry_is_quarantined(
-    table: Path, caplog: pytest.LogCaptureFixture, damage: str
-) -> None:
+def test_torn_unacknowledged_entry_is_quarantined(table: Path, caplog: pytest.LogCaptureFixture, damage: str) -> None:
     record = Record.create(table)
     record.append(batch(1))
     record.append(batch(2))
@@ -337,9 +333,7 @@ def damage_file(path: Path, damage: str) -> None:
 @pytest.mark.parametrize("damage", ["missing", "empty", "half", "zeros"])
 @pytest.mark.parametrize("version", [2, 3])
 @pytest.mark.parametrize("which", ["entry", "data"])
-def test_damaged_acknowledged_version_refuses_to_open(
-    table: Path, damage: str, version: int, which: str
-) -> None:
+def test_damaged_acknowledged_version_refuses_to_open(table: Path, damage: str, version: int, which: str) -> None:
     record = Record.create(table)
     for number in range(1, 4):
         record.append(batch(number))
@@ -494,9 +488,7 @@ def test_failed_write_is_told_and_leaves_the_table_usable(table: Path) -> None:
 
 
 @pytest.mark.parametrize("failing", range(1, 6))
-def test_failed_flush_is_never_acknowledged(
-    table: Path, monkeypatch: pytest.MonkeyPatch, failing: int
-) -> None:
+def test_failed_flush_is_never_acknowledged(table: Path, monkeypatch: pytest.MonkeyPatch, failing: int) -> None:
     record = Record.create(table)
     record.append(batch(1))
     calls = 0

@@ -3,7 +3,8 @@ that are no message of the contract."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -63,21 +64,26 @@ class Guard(grpc.aio.ServerInterceptor):
             return grpc.unary_stream_rpc_method_handler(self._answering(handler.unary_stream), decode, encode)
         return grpc.unary_unary_rpc_method_handler(self._unary(handler.unary_unary), decode, encode)
 
-    def _closed(self) -> Unavailable | None:
+    @contextmanager
+    def _taken(self, request: Any = None) -> Iterator[None]:
+        """Around a call that is taken: refuses it while the server does not serve, or when it is malformed."""
         if self._context.draining.is_set():
-            return Unavailable("the server is shutting down; retry, on another server if there is one", retry_after=1.0)
+            raise Unavailable("the server is shutting down; retry, on another server if there is one", retry_after=1.0)
         if not self._context.serving:
-            return Unavailable("the server is starting; retry in a moment", retry_after=0.5)
-        return None
+            raise Unavailable("the server is starting; retry in a moment", retry_after=0.5)
+        if isinstance(request, _Malformed):
+            raise _refusal(request)
+        self._context.calls += 1
+        try:
+            yield
+        finally:
+            self._context.calls -= 1
 
     def _unary(self, behaviour: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
             try:
-                if (closed := self._closed()) is not None:
-                    raise closed
-                if isinstance(request, _Malformed):
-                    raise _refusal(request)
-                return await behaviour(request, context)
+                with self._taken(request):
+                    return await behaviour(request, context)
             except grpc.aio.AbortError:
                 raise
             except Exception as error:
@@ -88,12 +94,9 @@ class Guard(grpc.aio.ServerInterceptor):
     def _answering(self, behaviour: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
         async def call(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
             try:
-                if (closed := self._closed()) is not None:
-                    raise closed
-                if isinstance(request, _Malformed):
-                    raise _refusal(request)
-                async for response in behaviour(request, context):
-                    yield response
+                with self._taken(request):
+                    async for response in behaviour(request, context):
+                        yield response
             except grpc.aio.AbortError:
                 raise
             except Exception as error:
@@ -110,10 +113,9 @@ class Guard(grpc.aio.ServerInterceptor):
 
         async def call(requests: AsyncIterator[Any], context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
             try:
-                if (closed := self._closed()) is not None:
-                    raise closed
-                async for response in behaviour(checked(requests), context):
-                    yield response
+                with self._taken():
+                    async for response in behaviour(checked(requests), context):
+                        yield response
             except grpc.aio.AbortError:
                 raise
             except Exception as error:
