@@ -419,3 +419,11 @@ def test_a_server_that_starts_can_be_ended(launch: Callable[..., Server], tmp_pa
     assert server.stop() == 0
     assert "Traceback" not in server.text()
     assert Server(tmp_path / "data", tmp_path / "again").ready()
+
+
+def test_an_open_health_watch_does_not_hold_the_drain(launch: Callable[..., Server], tmp_path: Path) -> None:
+    server = launch(tmp_path / "data", "--drain-seconds", "600")
+    states = server.watch()
+    assert SERVING in states
+    assert server.stop() == 0
+    states.close()
