@@ -13,17 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from kinprint.server.embed import (
+    EmbeddingSpace,
     OnnxEmbedder,
     align,
     build_default_model,
-    centre,
     default_model_directory,
-    embed_sentences,
-    load_background,
-    sentence_spans,
+    grouped_spans,
+    load_space,
+    sentences_of,
 )
-from kinprint.server.embed.background import BackgroundPassage, Unit, background_passages, measure_background
+from kinprint.server.embed.background import background_passages, language_directions, remove_directions
 from kinprint.server.embed.build import is_built
+from kinprint.server.embed.sentences import sentence_spans
 from tiny_model import write_tiny_model
 
 NEWS = Path(__file__).parents[2] / "data" / "news.json"
@@ -48,64 +49,71 @@ def test_passages_are_balanced_and_of_one_length() -> None:
 
 
 @given(arrays.arrays(np.float32, (5, 6), elements=st.floats(-10, 10, width=32)))
-def test_centred_vectors_are_unit_or_zero(vectors: np.ndarray) -> None:
-    norms = np.linalg.norm(centre(vectors, vectors.mean(axis=0)), axis=1)
+def test_what_remains_is_unit_or_zero_and_off_the_basis(vectors: np.ndarray) -> None:
+    basis = np.eye(6, dtype=np.float32)[:2]
+    rest = remove_directions(vectors, vectors.mean(axis=0), basis)
+    norms = np.linalg.norm(rest, axis=1)
     assert np.all((np.abs(norms - 1) < 1e-3) | (norms == 0))
-    assert not centre(vectors, vectors[0])[0].any()
+    assert np.all(np.abs(rest @ basis.T) < 1e-3)
+    assert not remove_directions(vectors, vectors[0], basis)[0].any()
 
 
-def test_measures_agree_with_a_plain_computation() -> None:
+def test_directions_agree_with_a_plain_computation() -> None:
     rng = np.random.default_rng(3)
-    passages = [
-        BackgroundPassage(language, topic, "")
-        for language, topics in (("aa", "xyz"), ("bb", "xvw"), ("cc", "xuk"))
-        for topic in topics
-    ]
-    shift = {"aa": 0.0, "bb": 0.5, "cc": 1.0}
+    languages = ["aa"] * 3 + ["bb"] * 3 + ["cc"] * 3
     offset = rng.normal(size=24)
-    vectors = _unit(np.stack([rng.normal(size=24) + 3 + shift[passage.language] * offset for passage in passages]))
-    background = measure_background(passages, vectors)
-    means = [vectors[i : i + 3].mean(axis=0) for i in (0, 3, 6)]
-    np.testing.assert_allclose(background.mean, np.mean(means, axis=0), atol=1e-6)
-    centred = background.centre(vectors)
-    cosines = [
-        float(centred[i] @ centred[j]) for i in range(9) for j in range(i) if passages[i].topic != passages[j].topic
-    ]
-    assert background.unrelated_mean == pytest.approx(np.mean(cosines), abs=1e-5)
-    assert background.unrelated_sd == pytest.approx(np.std(cosines), abs=1e-5)
-    np.testing.assert_allclose(background.standardise(np.array(cosines, np.float32)).mean(), 0, atol=1e-4)
+    shift = {"aa": 0.0, "bb": 0.5, "cc": 1.0}
+    vectors = _unit(np.stack([rng.normal(size=24) + 3 + shift[name] * offset for name in languages]))
+    mean, basis = language_directions(languages, vectors)
+    means = np.stack([vectors[i : i + 3].mean(axis=0) for i in (0, 3, 6)])
+    np.testing.assert_allclose(mean, means.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(basis @ basis.T, np.eye(len(basis)), atol=1e-5)
     # Without the languages' span, all languages have one mean.
-    np.testing.assert_allclose(
-        background.language_basis @ background.language_basis.T,
-        np.eye(len(background.language_basis)),
-        atol=1e-5,
-    )
-    projected = background.language_basis @ (np.stack(means) - background.mean).T
-    full = np.linalg.norm(np.stack(means) - background.mean)
-    assert np.linalg.norm(projected) == pytest.approx(full, rel=1e-4)
-    neutral = background.remove_language(vectors)
-    np.testing.assert_allclose(neutral @ background.language_basis.T, 0, atol=1e-5)
+    assert np.linalg.norm(basis @ (means - mean).T) == pytest.approx(np.linalg.norm(means - mean), rel=1e-4)
     with pytest.raises(ValueError, match="vectors"):
-        measure_background(passages, vectors[:3])
-    with pytest.raises(ValueError, match="two topics"):
-        measure_background(passages[:1], vectors[:1])
+        language_directions(languages, vectors[:3])
 
 
-@pytest.mark.parametrize("unit", ["passage", "sentence"])
-def test_loaded_background_is_the_measured_one(embedder: OnnxEmbedder, tmp_path: Path, unit: Unit) -> None:
-    measured = load_background(embedder, tmp_path, unit=unit)
+def test_loaded_space_is_the_measured_one(embedder: OnnxEmbedder, tmp_path: Path) -> None:
+    measured = load_space(embedder, tmp_path)
     (file,) = tmp_path.iterdir()
     written = file.stat().st_mtime_ns
-    loaded = load_background(embedder, tmp_path, unit=unit)
+    loaded = load_space(embedder, tmp_path)
     assert file.stat().st_mtime_ns == written
+    assert loaded.digest == embedder.digest
     np.testing.assert_array_equal(loaded.mean, measured.mean)
     np.testing.assert_array_equal(loaded.language_basis, measured.language_basis)
-    assert loaded.language_means.keys() == measured.language_means.keys()
-    assert loaded.unrelated_sd == measured.unrelated_sd
-    assert loaded.texts == measured.texts
+    np.testing.assert_array_equal(loaded.unrelated, measured.unrelated)
     # A damaged file is measured again.
     file.write_bytes(file.read_bytes()[:200])
-    assert load_background(embedder, tmp_path, unit=unit).unrelated_mean == (measured.unrelated_mean)
+    np.testing.assert_array_equal(load_space(embedder, tmp_path).unrelated, measured.unrelated)
+
+
+def test_a_newer_space_is_refused(embedder: OnnxEmbedder, tmp_path: Path) -> None:
+    path = tmp_path / "space.npz"
+    load_space(embedder, tmp_path / "cache").save(path)
+    with np.load(path) as arrays_of:
+        np.savez(path, **{**arrays_of, "format": np.int64(99)})
+    with pytest.raises(ValueError, match="newer"):
+        EmbeddingSpace.load(path)
+
+
+def test_chance_scores_are_read_between_the_sizes_measured() -> None:
+    unrelated = np.array([[0.4, 0.2], [0.3, 0.15], [0.2, 0.1], [0.1, 0.05]])
+    space = EmbeddingSpace("d", np.zeros(3, np.float32), np.zeros((0, 3), np.float32), unrelated)
+    assert space.unrelated_at(1) == pytest.approx((0.4, 0.2))
+    assert space.unrelated_at(3)[0] == pytest.approx(0.3 - 0.1 * (np.log2(3) - 1))
+    assert space.unrelated_at(64) == pytest.approx((0.1, 0.05))
+
+
+def test_pooling_means_the_sentences_of_each_text() -> None:
+    rng = np.random.default_rng(1)
+    sentences = _unit(rng.normal(size=(6, 8)))
+    space = EmbeddingSpace("d", np.zeros(8, np.float32), np.zeros((0, 8), np.float32), np.zeros((4, 2)))
+    pooled = space.pool(sentences, np.array([0, 1, 4, 6]))
+    np.testing.assert_allclose(pooled[0], sentences[0], atol=1e-6)
+    np.testing.assert_allclose(pooled[1], _unit(sentences[1:4].mean(axis=0)), atol=1e-6)
+    assert space.pool(sentences[:0], np.array([0])).shape == (0, 8)
 
 
 @pytest.mark.parametrize(
@@ -134,15 +142,13 @@ def test_sentence_spans_hold_every_visible_character_once(text: str) -> None:
     assert {i for i, character in enumerate(text) if not character.isspace()} <= set(held)
 
 
-def test_many_sentences_are_grouped_not_dropped(embedder: OnnxEmbedder) -> None:
+def test_many_sentences_are_grouped_not_dropped() -> None:
     text = " ".join(f"Sentence number {i} is here." for i in range(50))
-    vectors, spans = embed_sentences(embedder, text, max_sentences=7)
-    assert vectors.shape == (7, 32)
+    spans = grouped_spans(text, most=7)
+    assert len(spans) == 7
     assert (spans[0][0], spans[-1][1]) == (0, len(text))
     assert all(before[1] + 1 == after[0] for before, after in pairwise(spans))
-    assert embed_sentences(embedder, "")[0].shape == (0, 32)
-    with pytest.raises(ValueError, match="max_sentences"):
-        embed_sentences(embedder, text, max_sentences=0)
+    assert sentences_of("") == []
 
 
 def test_alignment_of_a_shuffled_text_is_the_permutation() -> None:
@@ -154,6 +160,8 @@ def test_alignment_of_a_shuffled_text_is_the_permutation() -> None:
     assert [order[pair.right] for pair in result.pairs] == [pair.left for pair in result.pairs]
     half = align(left, left[:3])
     assert half.score == pytest.approx(2 * 3 / 12, abs=1e-6)
+    # A long text counts at most twice the query.
+    assert align(left[:3], left).score == pytest.approx(2 * 3 / 9, abs=1e-6)
     assert align(left, left[:0]).score == 0
 
 
@@ -173,11 +181,11 @@ def test_translations_lead_other_reports_of_the_event() -> None:
     if not is_built(default_model_directory()):
         pytest.skip("the default model is not built")
     embedder = OnnxEmbedder(build_default_model())
-    background = load_background(embedder, unit="sentence")
+    space = load_space(embedder)
     for story in json.loads(NEWS.read_text(encoding="utf-8"))["stories"]:
         texts = [article["text"] for article in story["articles"]]
         texts += [article["translation"]["text"] for article in story["articles"]]
-        vectors = [background.remove_language(embed_sentences(embedder, text)[0]) for text in texts]
+        vectors = [space.neutral(embedder.embed_passages(sentences_of(text))) for text in texts]
         for i, mine in enumerate(vectors):
             scores = [align(mine, other).score if j != i else 0.0 for j, other in enumerate(vectors)]
             partner = (i + len(texts) // 2) % len(texts)

@@ -60,9 +60,11 @@ def test_answers_are_the_embedders(embedder: GatedEmbedder) -> None:
             assert service.embedder is embedder
             batch = await service.embed_passages(texts)
             np.testing.assert_array_equal(batch.vectors, embedder.embed_passages(texts))
-            assert batch.cut == 1
-            vector, timings = await service.embed_query("owl")
-            np.testing.assert_array_equal(vector, embedder.embed_queries(["owl"])[0])
+            assert batch.cut.tolist() == [False] * 50 + [True]
+            vectors, cut, timings = await service.embed_search(["owl", "barn"])
+            np.testing.assert_array_equal(vectors, embedder.embed_passages(["owl", "barn"]))
+            assert not cut
+            assert (await service.embed_search(["long " * 1000]))[1]
             assert min(timings.queue_s, timings.tokenise_s, timings.infer_s) >= 0
             assert (await service.embed_passages([])).vectors.shape == (0, 32)
             assert (await service.embed_passage("long " * 1000)).cut
@@ -76,11 +78,11 @@ def test_searches_overtake_bulk(embedder: GatedEmbedder) -> None:
             embedder.gate.clear()
             bulk = [asyncio.create_task(service.embed_passage(f"bulk {i}")) for i in range(5)]
             await _until(lambda: service.waiting == (0, 4))
-            searches = [asyncio.create_task(service.embed_query(f"search {i}")) for i in range(3)]
+            searches = [asyncio.create_task(service.embed_search([f"search {i}"])) for i in range(3)]
             await _until(lambda: service.waiting == (3, 4))
             embedder.gate.set()
             await asyncio.gather(*bulk, *searches)
-            assert [role for _, role in embedder.seen] == ["passage"] + ["query"] * 3 + ["passage"] * 4
+            assert [text[:4] for text, _ in embedder.seen] == ["bulk"] + ["sear"] * 3 + ["bulk"] * 4
 
     asyncio.run(scenario())
 
@@ -91,20 +93,20 @@ def test_searches_fail_at_once_when_full_and_bulk_waits(embedder: GatedEmbedder)
             embedder.gate.clear()
             bulk = [asyncio.create_task(service.embed_passage(f"bulk {i}")) for i in range(8)]
             await _until(lambda: service.waiting == (0, 2))
-            searches = [asyncio.create_task(service.embed_query(f"search {i}")) for i in range(2)]
+            searches = [asyncio.create_task(service.embed_search([f"search {i}"])) for i in range(2)]
             await _until(lambda: service.waiting == (2, 2))
             with pytest.raises(QueueFull):
-                await service.embed_query("one too many")
+                await service.embed_search(["one too many"])
             assert service.waiting == (2, 2)
             # A caller who goes makes room at once.
             searches[0].cancel()
             await _until(lambda: service.waiting == (1, 2))
-            extra = asyncio.create_task(service.embed_query("fits now"))
+            extra = asyncio.create_task(service.embed_search(["fits now"]))
             await _until(lambda: service.waiting == (2, 2))
             embedder.gate.set()
             await asyncio.gather(*bulk, searches[1], extra)
             assert service.dropped == 1
-            assert ("search 0", "query") not in embedder.seen
+            assert "search 0" not in [text for text, _ in embedder.seen]
             assert len(embedder.seen) == 10
 
     asyncio.run(scenario())
@@ -121,7 +123,7 @@ def test_a_cancelled_batch_leaves_nothing_behind(embedder: GatedEmbedder) -> Non
                 await batch
             assert service.waiting == (0, 0)
             embedder.gate.set()
-            await service.embed_query("after")
+            await service.embed_search(["after"])
             assert [text for text, _ in embedder.seen] == ["bulk 0", "after"]
 
     asyncio.run(scenario())
@@ -131,10 +133,10 @@ def test_a_failing_text_fails_its_caller_only(embedder: GatedEmbedder) -> None:
     async def scenario() -> None:
         async with EmbedService(embedder, 1) as service:
             with pytest.raises(EmbeddingError, match="poison"):
-                await service.embed_query("poison")
+                await service.embed_search(["poison"])
             with pytest.raises(EmbeddingError, match="poison"):
                 await service.embed_passages(["good", "poison", "good"])
-            await service.embed_query("fine")
+            await service.embed_search(["fine"])
 
     asyncio.run(scenario())
 
@@ -143,7 +145,7 @@ def test_closing_fails_those_who_wait_and_finishes_those_who_run(embedder: Gated
     async def scenario() -> None:
         service = EmbedService(embedder, 1)
         embedder.gate.clear()
-        running = asyncio.create_task(service.embed_query("running"))
+        running = asyncio.create_task(service.embed_search(["running"]))
         await _until(lambda: embedder.seen)
         waiting = asyncio.create_task(service.embed_passage("waiting"))
         await _until(lambda: service.waiting == (0, 1))
@@ -152,12 +154,12 @@ def test_closing_fails_those_who_wait_and_finishes_those_who_run(embedder: Gated
             await waiting
         assert not closing.done()
         embedder.gate.set()
-        vector, _ = await running
-        assert vector.shape == (32,)
+        vectors, _, _ = await running
+        assert vectors.shape == (1, 32)
         await closing
         await service.close()
         with pytest.raises(ServiceClosed):
-            await service.embed_query("late")
+            await service.embed_search(["late"])
 
     asyncio.run(scenario())
 

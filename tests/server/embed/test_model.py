@@ -112,14 +112,6 @@ def test_windows_are_pooled_by_their_tokens(embedder: OnnxEmbedder) -> None:
     np.testing.assert_allclose(embedder.run(plan), expected / np.linalg.norm(expected), atol=1e-6)
 
 
-def test_embed_windows_covers_the_text_once(embedder: OnnxEmbedder) -> None:
-    vectors = embedder.embed_windows("x" * 100, window=30)
-    assert vectors.shape == (4, 32)
-    assert embedder.embed_windows("", window=30).shape == (1, 32)
-    with pytest.raises(ValueError, match="window"):
-        embedder.embed_windows("x", window=0)
-
-
 @given(st.integers(0, 5000), st.integers(1, 300), st.integers(1, 9))
 def test_spans_properties(tokens: int, capacity: int, most: int) -> None:
     spans = _spans(tokens, capacity, most)

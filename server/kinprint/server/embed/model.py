@@ -166,25 +166,6 @@ class OnnxEmbedder:
         """Unit vectors float32 [n, dim] of search texts. Raises `EmbeddingError` as `plan` and `run` do."""
         return self._embed(texts, "query")
 
-    def embed_windows(self, text: str, window: int = 64) -> NDArray[np.float32]:
-        """Unit vectors float32 [w, dim] of the whole text in consecutive windows of at most `window` tokens.
-
-        Every token of the text is in exactly one window, however many that takes; the passage prompt precedes
-        each.
-
-        Args:
-            text: the text; a text without tokens has one window.
-            window: tokens per window, prompt and special tokens not counted.
-
-        Raises:
-            ValueError: `window` below 1.
-            EmbeddingError: as `plan` and `run`.
-        """
-        if window < 1:
-            raise ValueError("window must be at least 1")
-        plan = self._plan(text, "passage", self._max_tokens, None, body=window)
-        return np.stack([self._infer(ids) for ids in plan.windows])
-
     def _embed(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
         vectors = np.empty((len(texts), self._dim), dtype=np.float32)
         for row, text in enumerate(texts):

@@ -69,6 +69,3 @@ class Embedder(Protocol):
 
     def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Unit vectors float32 [n, dim] of search texts, in the order given."""
-
-    def embed_windows(self, text: str, window: int = 64) -> NDArray[np.float32]:
-        """Unit vectors float32 [w, dim] of consecutive windows of `text`, of about `window` tokens each."""

@@ -23,7 +23,7 @@ from kinprint.server.embed.alignment import align
 from kinprint.server.embed.background import (
     BackgroundPassage,
     background_passages,
-    measure_background,
+    language_directions,
     remove_directions,
 )
 from kinprint.server.embed.build import cache_directory
@@ -169,9 +169,9 @@ def measure_space(embedder: Embedder, passages: Sequence[BackgroundPassage]) -> 
     split = [sentences_of(passage.text) for passage in passages]
     starts = sentence_starts(split)
     vectors = embedder.embed_passages([sentence for sentences in split for sentence in sentences])
-    per_sentence = [replace(p, text=s) for p, sentences in zip(passages, split, strict=True) for s in sentences]
-    background = measure_background(per_sentence, vectors)
-    space = EmbeddingSpace(embedder.digest, background.mean, background.language_basis, np.zeros((len(QUERY_SIZES), 2)))
+    languages = [p.language for p, sentences in zip(passages, split, strict=True) for _ in sentences]
+    mean, basis = language_directions(languages, vectors)
+    space = EmbeddingSpace(embedder.digest, mean, basis, np.zeros((len(QUERY_SIZES), 2)))
     neutral = space.neutral(vectors)
     return replace(space, unrelated=_unrelated(passages, neutral, starts))
 

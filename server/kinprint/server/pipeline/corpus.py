@@ -23,7 +23,7 @@ from kinprint.server.failures import CorpusExists, Failure, ModelMismatch, Stora
 from kinprint.server.pipeline.fingerprint import CHANNEL_COLUMNS, fingerprint
 from kinprint.server.pipeline.index import CorpusIndex, Part, View
 from kinprint.server.pipeline.normalise import PIPELINE, Normalised
-from kinprint.server.store import generation, maintenance
+from kinprint.server.store import durability, generation, maintenance
 from kinprint.server.store.columns import ragged_to_binary
 from kinprint.server.store.record import DELETE, FILL, PUT, SCHEMA, Record, RecordWriteError
 from numpy.typing import NDArray
@@ -33,8 +33,8 @@ logger = logging.getLogger(__name__)
 FORMAT = 1
 #: Fresh rows that are worth a generation at the end of a load; fewer are replayed at the next start.
 PUBLISH_FROM = 1_000
-#: Small files in the record that are worth a compaction.
-COMPACT_FROM = 200
+#: Small files in the record beyond which a compaction is worth it.
+COMPACT_FROM = maintenance.SMALL_FILES
 
 
 class CorpusDamaged(Failure):
@@ -440,10 +440,12 @@ class Corpus:
     def compact(self) -> None:
         """Merge the record's small files when there are many."""
         with self.write_turn:
-            if len(self.record.snapshot().files) < COMPACT_FROM:
+            files = self.record.snapshot().files
+            sizes = (durability.data_file(self.record.path, name).stat().st_size for name in files)
+            if sum(size < maintenance.SMALL_BYTES for size in sizes) <= COMPACT_FROM:
                 return
             self.publish()
-            snapshot = maintenance.run_compact(self.record)
+            snapshot = maintenance.run_compact(self.record, small_files=COMPACT_FROM)
             if self._generation is not None:
                 generation.cover(self.folder / "generations", self._generation.number, snapshot)
                 self._generation = generation.Loaded(
