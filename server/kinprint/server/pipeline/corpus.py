@@ -528,15 +528,7 @@ def _write_json(path: Path, value: dict) -> None:
         out.flush()
         os.fsync(out.fileno())
     os.rename(scratch, path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    durability.fsync_directory(path.parent)
 
 
 __all__ = ["Batch", "BatchOutcome", "Corpus", "CorpusTooNew", "EmbeddingSpace"]

@@ -29,6 +29,7 @@ import pyarrow as pa
 import pyarrow.ipc
 from kinprint.kernels import sketch, slots, stylometry
 from kinprint.server.failures import Failure
+from kinprint.server.store.durability import fsync_directory, fsync_file
 from kinprint.server.store.record import Record, Snapshot
 from kinprint.server.store.segment import (
     SCAN_GROUPS,
@@ -110,7 +111,7 @@ def publish(
         (folder / "dead.npy").unlink(missing_ok=True)
         if len(dead):
             _save(folder / "dead.npy", dead)
-        _sync(folder)
+        fsync_directory(folder)
         entries.append({"rows": len(segment), "dead": len(dead), "files": _sizes(folder)})
     manifest = {
         "format": FORMAT,
@@ -124,10 +125,10 @@ def publish(
         json.dump(manifest, out, indent=1)
         out.flush()
         os.fsync(out.fileno())
-    _sync(scratch)
+    fsync_directory(scratch)
     final = root / str(number)
     os.rename(scratch, final)
-    _sync(root)
+    fsync_directory(root)
     loaded = _map(final, manifest)
     for old in _numbers(root):
         if old < number:
@@ -150,7 +151,7 @@ def cover(root: Path, number: int, snapshot: Snapshot) -> None:
         out.flush()
         os.fsync(out.fileno())
     os.rename(scratch, path)
-    _sync(path.parent)
+    fsync_directory(path.parent)
 
 
 def open_newest(root: Path, record: Record, fingerprints: Fingerprints) -> Loaded | None:
@@ -235,14 +236,6 @@ def _save(path: Path, array: NDArray) -> None:
         os.fsync(out.fileno())
 
 
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def _link_folder(source: Path, destination: Path) -> None:
     destination.mkdir()
     for file in source.iterdir():
@@ -261,11 +254,7 @@ def _write_segment(folder: Path, segment: Segment) -> None:
         with pa.ipc.new_file(out, segment.table.schema) as writer:
             writer.write_table(segment.table, max_chunksize=max(1, len(segment)))
         out.flush()
-    fd = os.open(folder / "rows.arrow", os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    fsync_file(folder / "rows.arrow")
     hashes, rows = segment.lookup
     _save(folder / "id-hashes.npy", hashes)
     _save(folder / "id-rows.npy", rows)
