@@ -21,7 +21,7 @@ $(VENV)/.done: pyproject.toml
 	@touch $@
 
 demo: setup ## Load the sample corpus, or DATA=file, and ask the questions a newcomer would ask
-	@$(BIN)/python examples/demo.py $(if $(DATA),--data $(DATA))
+	@$(BIN)/python examples/demo.py $(if $(DATA),--data "$(DATA)")
 
 test: setup proto-check lint types ## Everything that CI runs: stubs, lint, types, tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -54,7 +54,7 @@ proto-check: $(STUBS)/.done
 
 bench: setup ## Measure loading, restart and search on DATA=file, and write docs/benchmarks.md
 	@test -n "$(DATA)" || (echo "name the transcripts: make bench DATA=file.parquet" >&2; exit 1)
-	$(BIN)/python benchmarks/spine.py $(DATA) --out docs/benchmarks.md
+	$(BIN)/python benchmarks/spine.py "$(DATA)" --out docs/benchmarks.md
 
 clean: ## Remove environments, caches and the demo's data
 	rm -rf $(VENV) $(STUBS) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

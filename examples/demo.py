@@ -213,6 +213,8 @@ def duplicates(client: Client, corpus: str, threshold: float) -> None:
     for a, b, score in shown:
         console.print(f"  {score:.2f}  {a}  =  {b}", markup=False)
     if summary is not None:
+        if summary.pairs > len(shown):
+            console.print(f"  … and {summary.pairs - len(shown):,} more")
         console.print(
             f"  {summary.pairs:,} pairs among {summary.rows:,} answers ({summary.distinct:,} distinct), "
             f"expected recall at the threshold {summary.expected_recall:.3f}\n"

@@ -423,9 +423,22 @@ def test_an_upsert_stream_answers_in_order(stubs: Stubs, corpus: str) -> None:
     assert sorted(get(stubs, corpus, "1").channels) == sorted(ALL)
 
 
+def made(stubs: Stubs, corpus: str) -> None:
+    """An empty corpus."""
+    stubs.corpora.CreateCorpus(corpus_pb2.CreateCorpusRequest(name=corpus), timeout=DEADLINE)
+
+
 def test_a_stream_without_batches_is_fine(stubs: Stubs, corpus: str) -> None:
     assert upsert(stubs, corpus).finished == transcript_pb2.UpsertFinished()
+    made(stubs, corpus)
+    assert upsert(stubs, corpus).finished == transcript_pb2.UpsertFinished()
     assert described(stubs, corpus).transcripts == 0
+
+
+def test_a_stream_that_stores_nothing_leaves_no_corpus(stubs: Stubs, corpus: str) -> None:
+    done = upsert(stubs, corpus, [row("bad\x00id", HARBOUR)])
+    assert done.finished.failed == 1
+    expect(refused(lambda: described(stubs, corpus)), "NOT_FOUND", "CORPUS_NOT_FOUND")
 
 
 def test_channels_are_filled_one_by_one(stubs: Stubs, corpus: str) -> None:
@@ -568,6 +581,7 @@ def test_two_streams_write_to_one_corpus(stubs: Stubs, corpus: str) -> None:
 
 
 def test_a_corpus_that_is_written_to_cannot_be_deleted(stubs: Stubs, corpus: str) -> None:
+    made(stubs, corpus)
     stream = OpenStream(stubs).send(start(corpus))
     stream.next("started")
 
@@ -817,7 +831,7 @@ def test_errors_of_search(stubs: Stubs, filled: str, corpus: str) -> None:
 
 
 def test_an_empty_corpus_has_no_hits(stubs: Stubs, corpus: str) -> None:
-    upsert(stubs, corpus)
+    made(stubs, corpus)
     answer = search(stubs, HARBOUR, corpus, channels=ALL)
     assert not answer.hits
     assert [c.share for c in answer.coverage] == [1.0] * 3
@@ -942,7 +956,7 @@ def test_duplicates_between_corpora(stubs: Stubs, filled: str, corpus: str) -> N
 
 
 def test_duplicates_of_nothing(stubs: Stubs, corpus: str) -> None:
-    upsert(stubs, corpus)
+    made(stubs, corpus)
     assert duplicates(stubs, corpus)[0] == []
     upsert(stubs, corpus, [row("f", "")])
     pairs, totals = duplicates(stubs, corpus)

@@ -418,7 +418,7 @@ def test_a_server_that_starts_can_be_ended(launch: Callable[..., Server], tmp_pa
     assert next(server.watch()) == NOT_SERVING
     assert server.stop() == 0
     assert "Traceback" not in server.text()
-    assert Server(tmp_path / "data", tmp_path / "again").ready()
+    assert launch(tmp_path / "data").ready()
 
 
 def test_an_open_health_watch_does_not_hold_the_drain(launch: Callable[..., Server], tmp_path: Path) -> None:

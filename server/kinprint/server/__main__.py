@@ -124,6 +124,7 @@ def _model(arguments: argparse.Namespace) -> int:
 def main() -> int:
     """Run a command; its exit status."""
     arguments = _parser().parse_args()
+    logging.getLogger("faiss.loader").setLevel(logging.WARNING)  # tells which builds it did not find
     logging.basicConfig(
         level=os.environ.get("KINPRINT_LOG", "INFO").upper(),
         format=_LOG_FORMAT,

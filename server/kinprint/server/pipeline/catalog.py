@@ -63,14 +63,19 @@ class Catalog:
         found = {name: self.get(name, f"corpora[{i}]") for i, name in enumerate(names)}
         return list(found.values())
 
-    def create(self, name: str, description: str = "") -> Corpus:
-        """Make an empty corpus.  Raises InvalidField, CorpusExists, StorageFull."""
+    @staticmethod
+    def check_name(name: str) -> None:
+        """Raise InvalidField for what cannot be the name of a corpus."""
         if not _NAME.fullmatch(name):
             raise InvalidField(
                 "name",
                 "a corpus name has 1 to 63 of A-Z a-z 0-9 . _ - and starts with a letter or digit",
                 "CORPUS_NAME_INVALID",
             )
+
+    def create(self, name: str, description: str = "") -> Corpus:
+        """Make an empty corpus.  Raises InvalidField, CorpusExists, StorageFull."""
+        self.check_name(name)
         if len(description.encode()) > _DESCRIPTION_BYTES:
             raise InvalidField(
                 "description", f"description is longer than {_DESCRIPTION_BYTES} bytes", "FIELD_TOO_LONG"

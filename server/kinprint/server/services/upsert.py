@@ -52,11 +52,12 @@ class UpsertStream:
         self._acked = 0
         self._received = 0
         self._totals: Counter[str] = Counter()
-        self._corpus: Corpus
+        self._name = ""
+        self._corpus: Corpus | None = None
         self._writer: Writer
-        self._channels: frozenset[str]
+        self._channels: frozenset[str] = frozenset()
         self._started_seq = 0
-        self._counted = False
+        self._begun = False
 
     async def run(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         """Answer a stream of requests."""
@@ -95,10 +96,10 @@ class UpsertStream:
                         raise _protocol("the stream ended without stop; every acked batch is stored")
                     kind = request.WhichOneof("message")
                     if kind == "start":
-                        if self._counted:
+                        if self._begun:
                             raise _protocol("start was sent twice")
                         await self._start(request.start)
-                    elif not self._counted:
+                    elif not self._begun:
                         raise _protocol("the first message must be start")
                     elif kind == "batch":
                         await self._batch(request.batch)
@@ -117,7 +118,7 @@ class UpsertStream:
         except Exception as error:  # handed to `run`, which ends the RPC with its status
             await self._out.put(error)
         finally:
-            if self._counted:
+            if self._corpus is not None:
                 self._corpus.writers -= 1
                 if self._corpus.writers == 0 and not self._context.draining.is_set():
                     self._context.background(self._corpus.settle)
@@ -128,18 +129,15 @@ class UpsertStream:
     async def _start(self, start: Any) -> None:
         channels = convert.channel_names(start.channels, DEFAULT_CHANNELS)
         catalog = self._context.catalog
-        if start.create_corpus:
-            self._corpus = await self._context.change(lambda: catalog.get_or_create(start.corpus))
-        else:
-            self._corpus = catalog.get(start.corpus)
-        if "semantic" in channels:
-            _service, space = await self._context.model.require()
-            self._corpus.check_space(space)
-        self._corpus.writers += 1
-        self._counted = True  # at once: the call may be cancelled at the next await
+        self._name = start.corpus
         self._channels = frozenset(channels)
-        self._writer = self._context.writer(self._corpus)
-        self._started_seq = await self._context.change(lambda: self._corpus.next_seq(0))
+        if start.create_corpus and start.corpus not in catalog.names():
+            catalog.check_name(start.corpus)  # made with the first row, so that a load of nothing leaves nothing
+            if "semantic" in channels:
+                await self._context.model.require()
+        else:
+            await self._attach(catalog.get(start.corpus))
+        self._begun = True
         await self._send(
             started=transcript_pb2.UpsertStarted(
                 limits=convert.limits(), channels=[convert.channel_number(c) for c in channels]
@@ -152,6 +150,16 @@ class UpsertStream:
                 )
             )
 
+    async def _attach(self, corpus: Corpus) -> None:
+        """Take a corpus to write to.  Raises ModelMismatch."""
+        if "semantic" in self._channels:
+            _service, space = await self._context.model.require()
+            corpus.check_space(space)
+        corpus.writers += 1
+        self._corpus = corpus  # at once: the call may be cancelled at the next await
+        self._writer = self._context.writer(corpus)
+        self._started_seq = await self._context.change(lambda: corpus.next_seq(0))
+
     async def _batch(self, batch: Any) -> None:
         if batch.sequence != self._received + 1:
             raise _protocol(f"batch {batch.sequence} came where {self._received + 1} was due")
@@ -163,6 +171,9 @@ class UpsertStream:
         await self._room.acquire()
         try:
             rows = await self._context.read(lambda: self._normalise(batch.transcripts))
+            if self._corpus is None and rows.frame.height:
+                catalog = self._context.catalog
+                await self._attach(await self._context.change(lambda: catalog.get_or_create(self._name)))
         except BaseException:
             self._room.release()
             raise
@@ -186,7 +197,7 @@ class UpsertStream:
                 places.append(position)
             except InvalidField as failure:
                 refused.append((position, failure))
-        made = normalise(self._corpus.name, submissions, self._occurrences)
+        made = normalise(self._name, submissions, self._occurrences)
         refused += [(places[i], failure) for i, failure in made.refused]
         return Normalised(made.frame, np.array(places, np.int64)[made.items], refused)
 

@@ -32,7 +32,13 @@ _LISTED = 12
 
 
 def _shares(corpus: CorpusInfo) -> dict[str, float]:
-    return {item.channel: item.share for item in corpus.coverage if item.filled or not item.fillable}
+    return {item.channel: item.share for item in corpus.coverage if item.filled}
+
+
+def _listed(corpus: CorpusInfo) -> dict[str, Any]:
+    """A corpus of a list as JSON, without what only the description of one corpus tells."""
+    told = as_dict(corpus)
+    return {key: told[key] for key in told if key not in ("models", "languages", "disk_bytes")}
 
 
 @guarded
@@ -53,7 +59,7 @@ def corpora(
                 row |= {channel: _shares(corpus).get(channel, 0.0) for channel in CHANNELS}
                 writer.write(row)
     if json_output:
-        print_json(found[0] if name is not None else {"corpora": found})
+        print_json(found[0] if name is not None else {"corpora": [_listed(corpus) for corpus in found]})
         return
     if output is not None:
         return

@@ -42,6 +42,8 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+#: Share of the query's shingles below which a hit without a shared span says nothing.
+_CHANCE = 0.05
 _UNFILLED = ("CHANNEL_NOT_FILLED", "CHANNEL_UNAVAILABLE")
 _STYLE_NOTE = "Likeness of style is a lead, not an attribution: many writers share habits."
 
@@ -283,6 +285,8 @@ def _why_copy(found: CopyEvidence) -> str:
         more = "at least " if found.spans_omitted else ""
         text += f", {more}{shared:,} code points in {count} span{'s' if count != 1 else ''}"
         text += f": “{shorten(longest.text, 80)}”"
+    elif found.containment_query < _CHANCE:
+        text += ", no shared span: chance level"
     return text
 
 
