@@ -438,7 +438,7 @@ def test_a_stream_without_batches_is_fine(stubs: Stubs, corpus: str) -> None:
 def test_a_stream_that_stores_nothing_leaves_no_corpus(stubs: Stubs, corpus: str) -> None:
     done = upsert(stubs, corpus, [row("bad\x00id", HARBOUR)])
     assert done.finished.failed == 1
-    expect(refused(lambda: described(stubs, corpus)), "NOT_FOUND", "CORPUS_NOT_FOUND")
+    expect(refused(lambda: described(stubs, corpus)), "NOT_FOUND", "CORPUS_NOT_FOUND", "name")
 
 
 def test_channels_are_filled_one_by_one(stubs: Stubs, corpus: str) -> None:
