@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from kinprint.client.cli.terminal import DataOption, JsonOption, fail, guarded, warn
+from kinprint.client.cli.terminal import JsonOption, fail, guarded, warn
 from kinprint.client.embedded import find_holder
 
 
@@ -81,12 +81,19 @@ def _run(arguments: list[str]) -> None:
 
 @guarded
 def serve(
-    data: DataOption = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="Data directory; made if missing (env KINPRINT_DATA)."),
+    ] = None,
     listen: Annotated[
         list[str] | None,
-        typer.Option("--listen", metavar="ADDR", help="host:port or unix:/path; may be repeated."),
+        typer.Option(
+            "--listen", metavar="ADDR", help="host:port or unix:/path; may be repeated. Always: a Unix socket in DIR."
+        ),
     ] = None,
-    model: Annotated[str | None, typer.Option("--model", metavar="DIR|default|none", help="Embedding model.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="DIR|default|none", help="Embedding model. Default: default.")
+    ] = None,
     lazy_model: Annotated[
         bool, typer.Option("--lazy-model", help="Load the embedding model when it is first needed.")
     ] = False,

@@ -164,8 +164,8 @@ def search(
             except FailedPreconditionError as error:
                 if error.reason not in _UNFILLED:
                     raise
-                if error.reason == "CHANNEL_NOT_FILLED" and "kinprint load" not in error.message:
-                    error.message += f"; fill it: kinprint load FILE... --corpus {corpora[0]} --channels {name}"
+                if error.reason == "CHANNEL_NOT_FILLED":  # ends with the command that fills it; here it has a target
+                    error.message += f" --data {data}" if data else f" --server {server}" if server else ""
                 if not everything:
                     raise
                 unfilled.append(error)
