@@ -75,12 +75,16 @@ def check_text(value: Any, field: str) -> str:
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise _invalid(
-            field,
-            f"lone surrogate U+{ord(value[error.start]):04X} at code point {error.start}",
-            "INVALID_UTF8",
-        ) from None
+        raise _invalid(field, _surrogate(error), "INVALID_UTF8") from None
     return value
+
+
+def _surrogate(error: UnicodeEncodeError) -> str:
+    """What is wrong with a text that UTF-8 cannot hold, and where."""
+    point = ord(error.object[error.start])
+    # Readers of text files stand U+DC80 to U+DCFF for bytes that are no UTF-8 (PEP 383).
+    byte = f" (byte 0x{point - 0xDC00:02x}, where a file is not UTF-8)" if 0xDC80 <= point <= 0xDCFF else ""
+    return f"lone surrogate U+{point:04X}{byte} at code point {error.start}"
 
 
 def channels_to_proto(channels: Iterable[str], field: str = "channels") -> Any:
@@ -163,9 +167,8 @@ def transcript_to_proto(transcript: Transcript) -> Any:
             for key, value in transcript.metadata.items():
                 message.metadata[key] = value
     except UnicodeEncodeError as error:
-        place = f"code point {error.start}"
         where = field if field != "metadata" else "a metadata key or value"
-        raise _invalid(field, f"lone surrogate at {place} of {where}: not valid Unicode text", "INVALID_UTF8") from None
+        raise _invalid(field, f"{_surrogate(error)} of {where}: not valid Unicode text", "INVALID_UTF8") from None
     except (TypeError, ValueError) as error:
         raise _invalid(field, str(error)) from None
     if transcript.created_at is not None:
