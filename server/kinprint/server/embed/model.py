@@ -172,15 +172,13 @@ class OnnxEmbedder:
             vectors[row] = self.run(self.plan(text, role))
         return vectors
 
-    def _plan(self, text: str, role: Role, window: int, max_windows: int | None, body: int | None = None) -> TokenPlan:
+    def _plan(self, text: str, role: Role, window: int, max_windows: int | None) -> TokenPlan:
         before, ids, after = self._tokenise(text, role)
         capacity = window - len(before) - len(after)
         if capacity < 1:
             raise EmbeddingError(
                 f"a window of {window} tokens has no room beside the {role} prompt's {len(before) + len(after)} tokens"
             )
-        if body is not None:
-            capacity = min(capacity, body)
         spans = _spans(len(ids), capacity, max_windows)
         windows = tuple(np.concatenate((before, ids[start:stop], after)) for start, stop in spans)
         if len(windows[0]) == 0:

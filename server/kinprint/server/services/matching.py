@@ -167,8 +167,6 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
                 self._refuse_unfilled(channel, views)
             response.coverage.append(cover)
         spans = min(request.max_spans or 20, 1000)
-        if "copy" in channels:
-            response.query.shingles = await self._context.read(lambda: _shingles(query))
         for channel in channels:
             if channel == "semantic":
                 vectors, truncated, timings = await self._sentences(query, corpora)
@@ -178,6 +176,10 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
                 )
             elif channel == "copy":
                 hits = await self._context.read(lambda: self._copy_hits(query, views, rows, top, min_score, spans))
+                # Every hit carries the size of the query's set; only without hits is it made again.
+                response.query.shingles = (
+                    hits[0].copy.query_shingles if hits else await self._context.read(lambda: _shingles(query))
+                )
             else:
                 hits = await self._context.read(lambda: self._style_hits(query, views, rows, top, min_score))
             response.hits.extend(hits)
