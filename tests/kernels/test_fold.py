@@ -33,7 +33,8 @@ def test_normalised_answer_equals_reference(many: list[str]) -> None:
     data, offsets = from_texts(many)
     scratch = np.empty(fold.SEGMENT, np.int32)
     for i, text in enumerate(many):
-        buffer, length = fold.folded(data, int(offsets[i]), int(offsets[i + 1]), np.empty(1, np.uint8), scratch, True)
+        start, end = int(offsets[i]), int(offsets[i + 1])
+        buffer, length = fold.folded(data, start, end, np.empty(1, np.uint8), scratch, True)
         assert buffer[:length].tobytes().decode() == reference.normalised_answer(text)
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from math import comb
+
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kinprint.kernels import lsh
 from kinprint.kernels.reference import lsh as reference
+from kinprint.kernels.reference.dedup import components
 from kinprint.kernels.sketch import EMPTY
 
 
@@ -33,6 +38,149 @@ def test_pairs_and_queries_equal_reference(n: int, seed: int, banding: tuple[int
     for row in matrix[:6]:
         found = lsh.query(index, row)
         assert found.tolist() == reference.query(plain, row.tolist(), bands, rows)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.integers(0, 40),
+    st.integers(0, 999),
+    st.integers(1, 3),
+    st.sampled_from([*lsh.BANDINGS, (5, 2)]),
+    st.integers(1, 50),
+    st.integers(1, 128),
+    st.integers(1, 5),
+)
+def test_least_and_labels_equal_reference(
+    n: int, seed: int, values: int, banding: tuple[int, int], chunk: int, least: int, sides: int
+) -> None:
+    matrix = signatures(n, seed, values)
+    plain = matrix.tolist()
+    labels = np.random.default_rng(seed).integers(0, sides, n).astype(np.int32)
+    for known in (None, labels):
+        parts = list(lsh.candidate_pairs(matrix, *banding, chunk, least=least, labels=known))
+        assert all(0 < len(part) <= chunk for part in parts)
+        pairs = [tuple(pair) for part in parts for pair in part.tolist()]
+        assert len(pairs) == len(set(pairs))
+        expected = reference.candidate_pairs(plain, *banding, least, None if known is None else known.tolist())
+        assert set(pairs) == expected
+
+
+def linked(
+    matrix: np.ndarray,
+    banding: tuple[int, int],
+    accepts: Callable[[int, int], bool],
+    chunk: int = 4_000_000,
+    least: int = 1,
+) -> tuple[list[int], list[tuple[int, int]]]:
+    """Components by the pairs that :func:`lsh.linking_pairs` asks about, and these pairs."""
+    asked: list[tuple[int, int]] = []
+    parents = list(range(len(matrix)))
+
+    def roots() -> np.ndarray:
+        for i in range(len(parents)):
+            while parents[parents[i]] != parents[i]:
+                parents[i] = parents[parents[i]]
+        return np.array(parents, np.int32)
+
+    for part in lsh.linking_pairs(matrix, *banding, roots, chunk, least=least):
+        assert 0 < len(part) <= chunk
+        for a, b in part.tolist():
+            assert a < b
+            asked.append((a, b))
+            if accepts(a, b):
+                x, y = sorted((roots()[a], roots()[b]))
+                parents[y] = int(x)
+    return roots().tolist(), asked
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.integers(0, 30),
+    st.integers(0, 999),
+    st.integers(1, 4),
+    st.sampled_from([*lsh.BANDINGS, (5, 2)]),
+    st.sampled_from([1, 7, 1000]),
+    st.sampled_from([1, 40, 60, 128]),
+    st.integers(1, 4),
+)
+def test_links_make_the_components_of_all_pairs(
+    n: int, seed: int, values: int, banding: tuple[int, int], chunk: int, least: int, part: int
+) -> None:
+    """Whichever candidates are accepted, here one in ``part``."""
+    matrix = signatures(n, seed, values)
+
+    def accepts(a: int, b: int) -> bool:
+        return (a * 31 + b * 17 + seed) % part == 0
+
+    found, asked = linked(matrix, banding, accepts, chunk, least)
+    candidates = reference.candidate_pairs(matrix.tolist(), *banding, least)
+    assert set(asked) <= candidates
+    assert found == components(n, (pair for pair in candidates if accepts(*pair)))
+
+
+@pytest.mark.parametrize("banding", lsh.BANDINGS)
+def test_equal_rows_are_linked_by_as_many_comparisons(banding: tuple[int, int]) -> None:
+    matrix = np.repeat(np.arange(3 * 128, dtype=np.uint32).reshape(3, 128), 500, 0)
+    found, asked = linked(matrix, banding, lambda a, b: True)
+    assert found == [0] * 500 + [500] * 500 + [1000] * 500
+    assert len(asked) == 3 * 499
+
+
+def test_rows_that_are_nearly_equal_are_linked_by_few_comparisons() -> None:
+    generator = np.random.default_rng(0)
+    matrix = np.where(generator.random((1000, 128)) < 0.1, generator.integers(2**32, size=(1000, 128)), 1)
+    found, asked = linked(matrix.astype(np.uint32), (32, 4), lambda a, b: True)
+    assert found == [0] * 1000
+    assert len(asked) < 2000
+
+
+def test_links_need_no_more_than_the_pairs_between_components() -> None:
+    """Where every candidate is rejected, each is asked about once in a band as one of a star, and once as a pair."""
+    matrix = np.repeat(np.arange(128, dtype=np.uint32)[None], 50, 0)
+    found, asked = linked(matrix, (16, 8), lambda a, b: False)
+    assert found == list(range(50))
+    assert set(asked) == reference.candidate_pairs(matrix.tolist(), 16, 8)
+    assert len(asked) <= 50 * 49 // 2 + 16 * 49
+
+
+def test_threads_make_no_difference() -> None:
+    matrix = signatures(600, 3)
+    labels = np.random.default_rng(0).integers(0, 2, 600).astype(np.int32)
+
+    def everything() -> Iterable[np.ndarray]:
+        yield from lsh.candidate_pairs(matrix, 32, 4, 1000, least=45)
+        yield from lsh.candidate_pairs(matrix, 32, 4, 1000, labels=labels)
+        yield np.array(linked(matrix, (32, 4), lambda a, b: (a + b) % 7 == 0)[1])
+
+    before = numba.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2):
+            numba.set_num_threads(threads)
+            results.append(list(everything()))
+    finally:
+        numba.set_num_threads(before)
+    assert len(results[0]) == len(results[1]) > 3
+    assert all(np.array_equal(a, b) for a, b in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize("threshold", [0.01, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0])
+def test_least_agreements_lose_next_to_nothing(threshold: float) -> None:
+    def short(least: int) -> float:
+        """Probability that a pair at the threshold agrees in fewer slots."""
+        return sum(comb(128, k) * threshold**k * (1 - threshold) ** (128 - k) for k in range(least))
+
+    least = lsh.least_agreements(threshold)
+    assert 1 <= least <= 128
+    assert least == 1 or short(least) < 3e-6
+    assert short(least + 1) >= 3e-6
+
+
+def test_least_agreements_of_equal_texts() -> None:
+    assert lsh.least_agreements(1.0) == 128
+    assert [lsh.least_agreements(k / 100) for k in range(1, 101)] == sorted(
+        lsh.least_agreements(k / 100) for k in range(1, 101)
+    )
 
 
 @pytest.mark.parametrize("n", [10, 5000])
@@ -107,6 +255,12 @@ def test_refuses() -> None:
         lsh.build(matrix.astype(np.int64), 16, 8)
     with pytest.raises(ValueError, match="chunk"):
         lsh.candidate_pairs(matrix, 16, 8, 0)
+    for labels in (np.zeros(3), np.zeros(2, np.int32)):
+        with pytest.raises(ValueError, match=r"labels must be int32\[3\]"):
+            lsh.candidate_pairs(matrix, 16, 8, labels=labels)
+    for arguments, message in (((33, 4), "128"), ((16, 8, matrix.__len__, 0), "chunk")):
+        with pytest.raises(ValueError, match=message):
+            lsh.linking_pairs(matrix, *arguments[:2], *(arguments[2:] or (lambda: None,)))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="name the rows"):
         lsh.query(lsh.build(matrix, 10, 4), matrix[0])
     assert 0 in lsh.query(lsh.build(matrix, 10, 4), matrix[0], rows=4)

@@ -8,8 +8,9 @@ from copy_texts import texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kinprint.kernels import overlap, shingle
-from kinprint.kernels.arrow import from_texts
+from kinprint.kernels.arrow import Texts, from_texts
 from kinprint.kernels.reference import overlap as reference
+from kinprint.kernels.reference import shingle as reference_shingle
 
 
 @settings(max_examples=60, deadline=None)
@@ -33,9 +34,21 @@ def test_long_after_short_and_many_threads() -> None:
     assert shared.tolist() == expected
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(texts, min_size=1, max_size=6), st.data(), st.sampled_from(shingle.SHINGLINGS))
+def test_pairs_equal_reference(stored: list[str], draw: st.DataObject, scheme: shingle.Shingling) -> None:
+    rows = st.lists(st.tuples(*[st.integers(0, len(stored) - 1)] * 2), max_size=10)
+    pairs = np.array(draw.draw(rows), np.int64).reshape(-1, 2)
+    found = overlap.pair_overlap(Texts.from_offsets(*from_texts(stored)), pairs[:, 0], pairs[:, 1], scheme)
+    cut = reference_shingle.shingles if scheme == "w3c5" else reference_shingle.code_point_shingles
+    sets = [set(cut(text)[0]) for text in stored]
+    assert found.tolist() == [[len(sets[a] & sets[b]), len(sets[a]), len(sets[b])] for a, b in pairs]
+
+
 def test_zero_is_a_shingle_like_any_other() -> None:
-    table = overlap._query_table(np.array([0, 5], np.uint64))
-    assert sorted(table[table != 0].tolist()) == [5]
+    table, size, has_zero = overlap._fill_table(np.array([0, 5], np.uint64), 2, np.empty(0, np.uint64))
+    assert has_zero
+    assert sorted(table[:size][table[:size] != 0].tolist()) == [5]
 
 
 def test_rows_out_of_range() -> None:

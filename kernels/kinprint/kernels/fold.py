@@ -3,7 +3,7 @@
 toNFKC_Casefold (The Unicode Standard, 3.13, D148): map every code point by NFKC_Casefold (compatibility
 decomposition, full case folding, default-ignorable code points removed), then bring the result to NFC.
 
-ASCII goes through eight bytes at a time. Other code points are looked up one by one; most are *boundaries*, which
+ASCII goes through 64 bytes at a time, eight where runs of white space are collapsed. Other code points are looked up one by one; most are *boundaries*, which
 canonical composition cannot reach across (UAX #15, 9.1). A stretch from one boundary to the next is normalised
 only if it holds something that may compose or stands in the wrong canonical order; nearly all text in NFC never
 does. So the cost of normalisation falls on text that needs it.
@@ -14,8 +14,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrow import check_texts, frozen
-from .hashing import load64, store64
+from .arrow import Texts, frozen, memory
+from .hashing import high_mask, load64, lower_block, lower_spaced_block, space_mask, store64
 from .jit import kernel, parallel_kernel, prange
 from .unicode import (
     DECOMPOSITION_SEQUENCES,
@@ -33,7 +33,7 @@ from .unicode import (
     properties,
 )
 
-_PAD = 80
+PAD = 80
 """Bytes that stay free behind a folded text, so that kernels may read blocks of 64 that begin anywhere in it."""
 _ROOM = 96
 """Room for whatever one code point folds to: the longest mapping has 18 code points (U+FDFA)."""
@@ -149,7 +149,7 @@ def fold_text(
     small (it needs at least ``end - start + 176`` bytes to begin with; mappings can lengthen a text by a factor of
     11); nothing else can fail.
     """
-    room = out.size - _PAD
+    room = out.size - PAD
     o = 0
     p = start
     segment = 0  # where in out the last boundary code point begins
@@ -165,7 +165,20 @@ def fold_text(
                     return -1
                 dirty = False
             space = collapse and (o == 0 or out[o - 1] == 0x20)
-            while p + 8 <= end:
+            while p + 64 <= end and high_mask(data, p) == 0:
+                if collapse:
+                    blank = space_mask(data, p)
+                    if (blank & ((blank << np.uint64(1)) | np.uint64(space))) != 0:
+                        break
+                    lower_spaced_block(data, p, out, o)
+                    space = (blank >> np.uint64(63)) != 0
+                else:
+                    lower_block(data, p, out, o)
+                p += 64
+                o += 64
+            # Up to here blocks without runs of white space; eight bytes at a time through the next that has one.
+            block = min(end, p + 64)
+            while p + 8 <= block:
                 x = load64(data, p)
                 if (x & _HIGH) != 0:
                     break
@@ -267,7 +280,7 @@ def folded(
     collapse: bool,
 ) -> tuple[NDArray[np.uint8], int]:
     """:func:`fold_text` into ``buffer``, or into a larger one when it is too small: ``(buffer used, length)``."""
-    need = end - start + (end - start) // 4 + _PAD + 2 * _ROOM
+    need = end - start + (end - start) // 4 + PAD + 2 * _ROOM
     if buffer.size < need:
         buffer = np.empty(need + need // 2, np.uint8)
     length = fold_text(data, start, end, buffer, scratch, collapse)
@@ -279,8 +292,8 @@ def folded(
 
 @kernel
 def _fold_chunk(
-    data: NDArray[np.uint8],
-    offsets: NDArray[np.int64],
+    addresses: NDArray[np.uint64],
+    lengths: NDArray[np.int64],
     first: int,
     last: int,
     out: NDArray[np.uint8],
@@ -291,7 +304,7 @@ def _fold_chunk(
     buffer = np.empty(BUFFER, np.uint8)
     scratch = np.empty(SEGMENT, np.int32)
     for i in range(first, last):
-        buffer, length = folded(data, offsets[i], offsets[i + 1], buffer, scratch, False)
+        buffer, length = folded(memory(addresses[i], lengths[i]), 0, lengths[i], buffer, scratch, False)
         if write:
             out[out_offsets[i] : out_offsets[i + 1]] = buffer[:length]
         else:
@@ -300,15 +313,15 @@ def _fold_chunk(
 
 @parallel_kernel
 def _fold(
-    data: NDArray[np.uint8],
-    offsets: NDArray[np.int64],
+    addresses: NDArray[np.uint64],
+    lengths: NDArray[np.int64],
     out: NDArray[np.uint8],
     out_offsets: NDArray[np.int64],
     write: bool,
 ) -> None:
-    n = offsets.size - 1
+    n = addresses.size
     for c in prange((n + CHUNK - 1) // CHUNK):
-        _fold_chunk(data, offsets, c * CHUNK, min(n, (c + 1) * CHUNK), out, out_offsets, write)
+        _fold_chunk(addresses, lengths, c * CHUNK, min(n, (c + 1) * CHUNK), out, out_offsets, write)
 
 
 def fold(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -330,11 +343,11 @@ def fold(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> tuple[NDArray[n
     ValueError
         If the arrays are not in Arrow layout (see :func:`~kinprint.kernels.arrow.check_texts`).
     """
-    check_texts(data, offsets)
-    data, offsets = frozen(data), frozen(offsets)
+    texts = Texts.from_offsets(data, offsets)
+    addresses, lengths = frozen(texts.addresses), frozen(texts.lengths)
     out_offsets = np.zeros(offsets.size, np.int64)
-    _fold(data, offsets, np.empty(0, np.uint8), out_offsets, False)
+    _fold(addresses, lengths, np.empty(0, np.uint8), out_offsets, False)
     np.cumsum(out_offsets, out=out_offsets)
     out = np.empty(out_offsets[-1], np.uint8)
-    _fold(data, offsets, out, out_offsets, True)
+    _fold(addresses, lengths, out, out_offsets, True)
     return out, out_offsets

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .arrow import frozen
 from .jit import kernel, parallel_kernel, prange
+from .sketch import check_sets
 
 _GALLOP = 16
 """Ratio of sizes from which a gallop through the larger set beats a merge of both."""
@@ -81,15 +82,6 @@ def _query_intersections(
     return out
 
 
-def _check_sets(hashes: NDArray[np.uint64], indptr: NDArray[np.int64]) -> None:
-    if hashes.dtype != np.uint64 or hashes.ndim != 1 or not hashes.flags.c_contiguous:
-        raise ValueError(f"hashes must be a contiguous uint64[m], not {hashes.dtype}{list(hashes.shape)}")
-    if indptr.dtype != np.int64 or indptr.ndim != 1 or indptr.size == 0 or not indptr.flags.c_contiguous:
-        raise ValueError(f"indptr must be a contiguous int64[n + 1], not {indptr.dtype}{list(indptr.shape)}")
-    if indptr[0] < 0 or indptr[-1] > hashes.size or bool(np.any(indptr[1:] < indptr[:-1])):
-        raise ValueError(f"indptr must not decrease and must stay within 0..{hashes.size}")
-
-
 def intersections(
     hashes: NDArray[np.uint64], indptr: NDArray[np.int64], a: NDArray[np.int64], b: NDArray[np.int64]
 ) -> NDArray[np.int64]:
@@ -111,7 +103,7 @@ def intersections(
     ValueError
         If a shape or dtype differs, or a row is out of range.
     """
-    _check_sets(hashes, indptr)
+    check_sets(hashes, indptr)
     n = indptr.size - 1
     for rows in (a, b):
         if rows.dtype != np.int64 or rows.ndim != 1 or rows.size != a.size:
@@ -134,7 +126,7 @@ def query_intersections(
     ValueError
         If a shape or dtype differs, or ``query`` is not strictly ascending.
     """
-    _check_sets(hashes, indptr)
+    check_sets(hashes, indptr)
     if query.dtype != np.uint64 or query.ndim != 1 or not query.flags.c_contiguous:
         raise ValueError(f"query must be a contiguous uint64[q], not {query.dtype}{list(query.shape)}")
     if bool(np.any(query[1:] <= query[:-1])):

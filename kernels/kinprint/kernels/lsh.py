@@ -1,16 +1,21 @@
 """LSH banding over sketches: which texts are worth an exact comparison.
 
 Rows of slots are grouped into bands; two texts are candidates if any band agrees in all its rows, which happens with
-probability 1 - (1 - J^rows)^bands (Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", 3.4). A band is a
-sorted array of 64-bit keys with the ids beside it: a few binary searches a query, and it can be memory-mapped as it
-is. Blank texts are in no band.
+probability 1 - (1 - J^rows)^bands (Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", 3.4). Blank texts are in
+no band.
+
+:func:`candidate_pairs` finds all pairs of a set of sketches, a few bands at a time. :func:`build` and :func:`query` are
+for looking single sketches up: a band is a sorted array of 64-bit keys with the ids beside it, a few binary searches a
+query, and can be memory-mapped as it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,7 +62,8 @@ def choose_bands(threshold: float) -> tuple[int, int]:
 
 
 @kernel
-def _band_key(signature: NDArray[np.uint32], band: int, rows: int) -> np.uint64:
+def band_key(signature: NDArray[np.uint32], band: int, rows: int) -> np.uint64:
+    """64-bit key of one band of a signature uint32[128]; equal where all its slots are."""
     h = BAND_SEED + np.uint64(band)
     for j in range(band * rows, (band + 1) * rows):
         h = multiply_fold(h ^ np.uint64(signature[j]), MULTIPLIER_1)
@@ -99,14 +105,6 @@ def _sort(keys: NDArray[np.uint64], ids: NDArray[np.int32]) -> None:
         x, y = y, x
 
 
-@parallel_kernel
-def _keys(
-    signatures: NDArray[np.uint32], ids: NDArray[np.int32], band: int, rows: int, keys: NDArray[np.uint64]
-) -> None:
-    for i in prange(ids.size):
-        keys[i] = _band_key(signatures[ids[i]], band, rows)
-
-
 @kernel
 def _build_band(
     signatures: NDArray[np.uint32],
@@ -117,7 +115,7 @@ def _build_band(
     ids: NDArray[np.int32],
 ) -> None:
     for i in range(present.size):
-        keys[i] = _band_key(signatures[present[i]], band, rows)
+        keys[i] = band_key(signatures[present[i]], band, rows)
         ids[i] = present[i]
     _sort(keys, ids)
 
@@ -156,7 +154,7 @@ def _query(
     after = np.empty(bands, np.int64)
     total = 0
     for band in range(bands):
-        key = _band_key(signature, band, rows)
+        key = band_key(signature, band, rows)
         low = _lower(keys[band], key)
         high = low
         while high < m and keys[band, high] == key:
@@ -180,17 +178,103 @@ def _query(
 
 
 @kernel
+def _crowded(
+    signatures: NDArray[np.uint32],
+    present: NDArray[np.int32],
+    band: int,
+    rows: int,
+    keys: NDArray[np.uint64],
+    ids: NDArray[np.int32],
+) -> int:
+    """Texts whose key in a band another text may share, to ``keys`` and ``ids``, sorted by key; their number.
+
+    Most texts are alone with their key. A table of places, seen once or more often, finds these in two passes, so that
+    only the rest is sorted; a place that two keys share costs a text sorted in vain, and nothing else.
+    """
+    n = present.size
+    bits = 10
+    while (1 << bits) < 8 * n and bits < 30:
+        bits += 1
+    shift = np.uint64(64 - bits)
+    seen = np.zeros(1 << bits, np.uint8)
+    for i in range(n):
+        key = band_key(signatures[present[i]], band, rows)
+        keys[i] = key
+        place = key >> shift
+        seen[place] = 1 if seen[place] == 0 else 2
+    kept = 0
+    for i in range(n):
+        key = keys[i]
+        if seen[key >> shift] == 2:
+            keys[kept] = key
+            ids[kept] = present[i]
+            kept += 1
+    _sort(keys[:kept], ids[:kept])
+    return kept
+
+
+@parallel_kernel
+def _crowded_bands(
+    signatures: NDArray[np.uint32],
+    present: NDArray[np.int32],
+    first: int,
+    rows: int,
+    keys: NDArray[np.uint64],
+    ids: NDArray[np.int32],
+    kept: NDArray[np.int64],
+) -> None:
+    """:func:`_crowded` of the bands first .. first + kept.size - 1."""
+    for b in prange(kept.size):
+        kept[b] = _crowded(signatures, present, first + b, rows, keys[b], ids[b])
+
+
+@kernel
+def agreements(a: NDArray[np.uint32], b: NDArray[np.uint32]) -> int:
+    """Slots in which two signatures uint32[128] agree."""
+    equal = 0
+    for j in range(SLOTS):
+        equal += 1 if a[j] == b[j] else 0
+    return equal
+
+
+@kernel
+def _by_label(keys: NDArray[np.uint64], ids: NDArray[np.int32], labels: NDArray[np.int32]) -> None:
+    """Within each run of equal keys, order ``ids`` by label, then id."""
+    n = keys.size
+    start = 0
+    while start < n:
+        end = start + 1
+        while end < n and keys[end] == keys[start]:
+            end += 1
+        if end - start > 1:
+            packed = np.empty(end - start, np.uint64)
+            for k in range(start, end):
+                packed[k - start] = (np.uint64(labels[ids[k]]) << np.uint64(32)) | np.uint64(ids[k])
+            packed.sort()
+            for k in range(start, end):
+                ids[k] = np.int32(packed[k - start] & np.uint64(0xFFFFFFFF))
+        start = end
+
+
+@kernel
 def _pairs(
     signatures: NDArray[np.uint32],
     keys: NDArray[np.uint64],
     ids: NDArray[np.int32],
+    labels: NDArray[np.int32],
+    star: bool,
     band: int,
     rows: int,
+    least: int,
     at: NDArray[np.int64],
     out: NDArray[np.int64],
 ) -> int:
     """Fill ``out`` with pairs of one sorted band, going on from ``at`` = (group start, first, second), which is left
-    where it stopped; group start == keys.size says that the band is done. Returns the number of pairs written."""
+    where it stopped; group start == keys.size says that the band is done. Returns the number of pairs written.
+
+    With ``labels`` only pairs of different labels count, and the members of a group are in the order of their
+    labels. With ``star`` only pairs with the first of a group.
+    """
     n = keys.size
     group = at[0]
     x = at[1]
@@ -200,8 +284,12 @@ def _pairs(
         end = group + 1
         while end < n and keys[end] == keys[group]:
             end += 1
-        while x < end:
+        stop = min(end, group + 1) if star else end
+        while x < stop:
             i = np.int64(ids[x])
+            if labels.size > 0 and y == x + 1:
+                while y < end and labels[ids[y]] == labels[i]:
+                    y += 1
             while y < end:
                 if k == out.shape[0]:
                     at[0] = group
@@ -210,12 +298,14 @@ def _pairs(
                     return k
                 j = np.int64(ids[y])
                 y += 1
+                if agreements(signatures[i], signatures[j]) < least:
+                    continue
                 # The slots themselves decide, so that a pair is reported in the first band that it agrees in.
                 new = True
                 for r in range(band * rows, (band + 1) * rows):
                     new = new and signatures[i, r] == signatures[j, r]
                 earlier = 0
-                while new and earlier < band:
+                while new and not star and earlier < band:
                     same = True
                     for r in range(earlier * rows, (earlier + 1) * rows):
                         if signatures[i, r] != signatures[j, r]:
@@ -224,8 +314,8 @@ def _pairs(
                     new = not same
                     earlier += 1
                 if new:
-                    out[k, 0] = i
-                    out[k, 1] = j
+                    out[k, 0] = min(i, j)
+                    out[k, 1] = max(i, j)
                     k += 1
             x += 1
             y = x + 1
@@ -289,21 +379,48 @@ def query(lsh: Lsh, signature: NDArray[np.uint32], rows: int | None = None) -> N
     return _query(frozen(lsh.keys), frozen(lsh.ids), frozen(signature), rows)
 
 
+def least_agreements(threshold: float) -> int:
+    """Slots, of 128, below which a pair is hardly of Jaccard similarity ``threshold`` or more.
+
+    The most for which a pair at the threshold falls short with a probability below 3e-6, by the binomial distribution,
+    and at least 1. A look at two sketches costs a hundredth of a comparison of two texts.
+    """
+    short = 0.0
+    least = 0
+    while True:
+        short += math.comb(SLOTS, least) * threshold**least * (1.0 - threshold) ** (SLOTS - least)
+        if short >= 3e-6:
+            return max(1, least)
+        least += 1
+
+
 def candidate_pairs(
-    signatures: NDArray[np.uint32], bands: int, rows: int, chunk: int = 4_000_000
+    signatures: NDArray[np.uint32],
+    bands: int,
+    rows: int,
+    chunk: int = 4_000_000,
+    *,
+    least: int = 1,
+    labels: NDArray[np.int32] | None = None,
 ) -> Iterator[NDArray[np.int64]]:
     """All pairs of texts that share a band, each once, in arrays of at most ``chunk`` pairs.
 
-    One band is sorted at a time and a pair is passed over if an earlier band has already found it, so that
-    memory stays at about 30 bytes a text and 16 a pair of the chunk, however many pairs there are. Their number
-    has no limit: m equal texts are m (m - 1) / 2 pairs; drop exact duplicates by ``text_hashes`` first where
-    those are not wanted.
+    As many bands as there are threads are sorted at a time, and a pair is passed over if an earlier band has already
+    found it, so that memory stays at about 30 bytes a text and thread and 16 a pair of the chunk, however many pairs
+    there are. Their number has no limit: m equal texts are m (m - 1) / 2 pairs; drop exact duplicates by
+    ``text_hashes`` first where those are not wanted.
 
     Parameters
     ----------
     signatures : uint32[n, 128]
     bands, rows
         ``bands * rows`` at most 128; see :func:`choose_bands`.
+    chunk
+        Most pairs in one array.
+    least
+        Slots in which a pair must agree, see :func:`least_agreements`.
+    labels : int32[n], not negative
+        Only pairs of texts with different labels are wanted.
 
     Yields
     ------
@@ -313,35 +430,121 @@ def candidate_pairs(
     Raises
     ------
     ValueError
-        If a shape, a dtype, the banding or ``chunk`` does not fit.
+        If a shape, a dtype, the banding, ``labels`` or ``chunk`` does not fit.
     """
     check_signatures(signatures)
     _check_banding(bands, rows)
     if chunk < 1:
         raise ValueError(f"chunk must be at least 1, not {chunk}")
-    return _candidate_pairs(frozen(signatures), bands, rows, chunk)
+    if labels is not None and (labels.dtype != np.int32 or labels.shape != signatures.shape[:1]):
+        raise ValueError(f"labels must be int32[{signatures.shape[0]}], not {labels.dtype}{list(labels.shape)}")
+    return _candidate_pairs(frozen(signatures), bands, rows, chunk, least, labels)
 
 
-def _candidate_pairs(signatures: NDArray[np.uint32], bands: int, rows: int, chunk: int) -> Iterator[NDArray[np.int64]]:
-    present = _present(signatures)
-    keys = np.empty(present.size, np.uint64)
-    buffer = np.empty((min(chunk, 1 << 16), 2), np.int64)
-    filled = 0
-    for band in range(bands):
-        ids = present.copy()
-        _keys(signatures, ids, band, rows, keys)
-        _sort(keys, ids)
+class _Chunks:
+    """Collects pairs into arrays of a bounded size."""
+
+    def __init__(self, chunk: int) -> None:
+        self._chunk = chunk
+        self._buffer = np.empty((min(chunk, 1 << 16), 2), np.int64)
+        self._filled = 0
+
+    def of_band(
+        self,
+        signatures: NDArray[np.uint32],
+        keys: NDArray[np.uint64],
+        ids: NDArray[np.int32],
+        labels: NDArray[np.int32],
+        star: bool,
+        place: tuple[int, int, int],
+    ) -> Iterator[NDArray[np.int64]]:
+        """Whole chunks of the pairs of one band; ``place`` is (band, rows, least)."""
         at = np.array([0, 0, 1], np.int64)
         while at[0] < keys.size:
-            filled += _pairs(signatures, keys, ids, band, rows, at, buffer[filled:])
-            if filled == len(buffer):
-                if filled == chunk:
-                    yield buffer
-                    buffer = np.empty((chunk, 2), np.int64)
-                    filled = 0
-                else:
-                    larger = np.empty((min(chunk, 4 * filled), 2), np.int64)
-                    larger[:filled] = buffer
-                    buffer = larger
-    if filled:
-        yield buffer[:filled].copy()
+            free = self._buffer[self._filled :]
+            self._filled += _pairs(signatures, keys, ids, labels, star, *place, at, free)
+            if self._filled == len(self._buffer):
+                if self._filled == self._chunk:
+                    yield from self.rest()
+                    continue
+                larger = np.empty((min(self._chunk, 4 * self._filled), 2), np.int64)
+                larger[: self._filled] = self._buffer
+                self._buffer = larger
+
+    def rest(self) -> Iterator[NDArray[np.int64]]:
+        """What is left, if anything."""
+        if self._filled:
+            yield self._buffer[: self._filled].copy()
+            self._filled = 0
+
+
+def _sorted_bands(
+    signatures: NDArray[np.uint32], bands: int, rows: int
+) -> Iterator[tuple[int, NDArray[np.uint64], NDArray[np.int32]]]:
+    """(band, keys, ids) of every band in turn: the texts that may share their key, sorted by it."""
+    present = _present(signatures)
+    at_once = min(bands, numba.get_num_threads())
+    keys = np.empty((at_once, present.size), np.uint64)
+    ids = np.empty((at_once, present.size), np.int32)
+    for first in range(0, bands, at_once):
+        kept = np.zeros(min(at_once, bands - first), np.int64)
+        _crowded_bands(signatures, present, first, rows, keys, ids, kept)
+        for b, count in enumerate(kept.tolist()):
+            yield first + b, keys[b, :count], ids[b, :count]
+
+
+_NO_LABELS = np.empty(0, np.int32)
+
+
+def _candidate_pairs(
+    signatures: NDArray[np.uint32], bands: int, rows: int, chunk: int, least: int, labels: NDArray[np.int32] | None
+) -> Iterator[NDArray[np.int64]]:
+    chunks = _Chunks(chunk)
+    known = _NO_LABELS if labels is None else labels
+    for band, keys, ids in _sorted_bands(signatures, bands, rows):
+        if labels is not None:
+            _by_label(keys, ids, labels)
+        yield from chunks.of_band(signatures, keys, ids, known, False, (band, rows, least))
+    yield from chunks.rest()
+
+
+def linking_pairs(
+    signatures: NDArray[np.uint32],
+    bands: int,
+    rows: int,
+    roots: Callable[[], NDArray[np.int32]],
+    chunk: int = 4_000_000,
+    *,
+    least: int = 1,
+) -> Iterator[NDArray[np.int64]]:
+    """Pairs enough to find the connected components of what :func:`candidate_pairs` would yield.
+
+    ``roots`` says, whenever it is called, to which component each text belongs by the pairs that were yielded and
+    accepted so far: int32[n]. Pairs within a component are left out, and each group of texts with one key is first
+    compared with its first member alone, so that m texts that are all alike take m comparisons instead of
+    m (m - 1) / 2. What was yielded must be accepted or rejected before the next array is asked for.
+
+    Arguments, results and errors are otherwise those of :func:`candidate_pairs`; a pair may come more than once.
+    """
+    check_signatures(signatures)
+    _check_banding(bands, rows)
+    if chunk < 1:
+        raise ValueError(f"chunk must be at least 1, not {chunk}")
+    return _linking_pairs(frozen(signatures), bands, rows, roots, chunk, least)
+
+
+def _linking_pairs(
+    signatures: NDArray[np.uint32],
+    bands: int,
+    rows: int,
+    roots: Callable[[], NDArray[np.int32]],
+    chunk: int,
+    least: int,
+) -> Iterator[NDArray[np.int64]]:
+    chunks = _Chunks(chunk)
+    for band, keys, ids in _sorted_bands(signatures, bands, rows):
+        for star in (True, False):
+            labels = roots()
+            _by_label(keys, ids, labels)
+            yield from chunks.of_band(signatures, keys, ids, labels, star, (band, rows, least))
+            yield from chunks.rest()

@@ -1,40 +1,94 @@
 """Sketches: 128 slots of 32 bits a text, by Fast Similarity Sketching, and the similarity they estimate.
 
-S. Dahlgaard, M. B. T. Knudsen, M. Thorup, "Fast Similarity Sketching", FOCS 2017 (arXiv:1704.04370). Round by round
-each shingle is hashed afresh to one of k bins and a value; a bin keeps the least (round, value) it has seen; rounds
-stop once all bins are filled. A slot agrees between two texts with probability equal to the Jaccard similarity of
-their shingle sets, as in k-permutation MinHash, at a cost of O(n + k log k) for n shingles, and concentrated at
-least as well.
+S. Dahlgaard, M. B. T. Knudsen, M. Thorup, "Fast Similarity Sketching", FOCS 2017 (arXiv:1704.04370). In a round of the
+first kind each shingle is hashed afresh to one of k bins and a value; a bin keeps the least value of the first round
+that reaches it. In the last round each shingle is hashed to every bin that is still empty. By symmetry the shingle
+that wins a bin is uniform over the union of two sets, so that a slot agrees between two texts with probability equal
+to the Jaccard similarity of their shingle sets, as in k-permutation MinHash, and concentrated at least as well.
 
-A slot holds the round in its top 6 bits, the value in the other 26. The paper gives up random bins after k rounds and
-then fills bin by bin; here that happens after 63 rounds, in one last round that hashes every shingle to every bin
-still empty. By symmetry the shingle that wins a bin stays uniform over the union of two sets, so that the estimate
-stays unbiased; only texts of a few shingles ever come so far.
+The paper goes on with rounds of the first kind until all bins are filled, k rounds at most; here there are two, and then
+the last. That is a choice of speed: a last round costs one pass over the shingles for each empty bin, which vectorises,
+and a text of 160 shingles has ten of these left. The number of rounds is the same for all texts, so the argument holds.
+
+A slot holds the round in its top 2 bits, the value in the other 30.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrow import check_texts, frozen
-from .fold import BUFFER, CHUNK, SEGMENT, folded
-from .hashing import MULTIPLIER_1, MULTIPLIER_2, MULTIPLIER_3, finalise, hash_text
+from .arrow import Texts, frozen
+from .fold import BUFFER, CHUNK
+from .hashing import MULTIPLIER_1, ROUND_SEED, SLOT_ADDENDS, SLOT_MULTIPLIERS, hash_text
 from .hashing import SEED as SEED
 from .jit import kernel, parallel_kernel, prange
-from .shingle import shingle_text
+from .shingle import SHINGLINGS, Shingling, folded_text, larger_size, scheme_number, shingle_text, workspace
 
-SCHEME: Final = "fss128-w3c5"
-"""Name of the scheme: Fast Similarity Sketching, 128 slots, word 3-shingles and code-point 5-shingles."""
-VERSION: Final = 1
+VERSION: Final = 2
 """Raised whenever the sketch of any text changes; sketches of different versions must not be compared."""
 SLOTS: Final = 128
 EMPTY: Final = np.uint32(0xFFFFFFFF)
 """Every slot of a blank text, and no slot of any other."""
+PACKED_BITS: Final = (1, 2, 4, 8, 16)
+"""Bits a slot that :func:`pack` offers."""
 
-_ROUNDS = 63
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """What a sketch was made with; sketches compare only if this is equal."""
+
+    shingles: Shingling = "w3c5"
+    """Scheme of shingling: word 3-shingles with code-point 5-shingles, or code-point 5-shingles of everything."""
+    slots: int = SLOTS
+    bits: int = 32
+    """Bits kept of a slot; fewer than 32 in the packed form."""
+    seed: int = SEED
+    version: int = VERSION
+
+    @property
+    def name(self) -> str:
+        """For example ``fss128-w3c5``, or ``fss128-w3c5-b8`` packed."""
+        return f"fss{self.slots}-{self.shingles}" + ("" if self.bits == 32 else f"-b{self.bits}")
+
+    def __str__(self) -> str:
+        """Everything, for example ``fss128-w3c5/2/6b696e7072696e74``: name, version, seed in hexadecimal."""
+        return f"{self.name}/{self.version}/{self.seed:x}"
+
+    @classmethod
+    def parse(cls, label: str) -> Scheme:
+        """The scheme of a label that ``str`` made.
+
+        Raises
+        ------
+        ValueError
+            If it is none, or of a newer version than this one.
+        """
+        try:
+            name, version, seed = label.split("/")
+            method, shingles, *packed = name.split("-")
+            bits = int(packed[0].removeprefix("b")) if packed else 32
+            scheme = cls(shingles, int(method.removeprefix("fss")), bits, int(seed, 16), int(version))  # type: ignore[arg-type]
+        except ValueError:
+            scheme = None
+        if scheme is None or str(scheme) != label or scheme.shingles not in SHINGLINGS:
+            raise ValueError(f"{label!r} is no sketch scheme")
+        if scheme.version > VERSION:
+            raise ValueError(f"sketches {label!r} are of version {scheme.version}, this Kinprint knows up to {VERSION}")
+        return scheme
+
+
+def check_comparable(a: Scheme, b: Scheme) -> None:
+    """Raise ValueError unless sketches of the two schemes may be compared."""
+    if a != b:
+        raise ValueError(f"sketches of {a} and of {b} cannot be compared: make both with one scheme")
+
+
+SCHEME: Final = Scheme().name
+"""Name of the default scheme: Fast Similarity Sketching, 128 slots, word 3-shingles and code-point 5-shingles."""
 
 
 class Sketches(NamedTuple):
@@ -43,109 +97,248 @@ class Sketches(NamedTuple):
     signatures: NDArray[np.uint32]
     """uint32[n, 128]; a blank text has :data:`EMPTY` throughout."""
     text_hashes: NDArray[np.uint64]
-    """uint64[n, 2], as :func:`~kinprint.kernels.shingle.text_hashes`."""
+    """uint64[n, 2], as :func:`~kinprint.kernels.shingle.text_hashes`; uint64[0, 2] where they were not asked for."""
     sizes: NDArray[np.int32]
     """int32[n]: shingles of each text, repeats counted."""
     flags: NDArray[np.uint8]
     """uint8[n]: 0, BLANK or WHOLE_TEXT."""
+    scheme: Scheme
+    """What the signatures were made with."""
+
+
+class Bins(NamedTuple):
+    """Scratch of one thread for making sketches."""
+
+    values: NDArray[np.uint32]
+    """uint32[256]: two bins a slot, so that neighbouring shingles rarely wait for each other."""
+    empty: NDArray[np.int64]
+    """int64[132]: slots still empty."""
+    folded: NDArray[np.uint32]
+    """uint32[m]: the high half of each shingle."""
 
 
 @kernel
-def sketch_shingles(hashes: NDArray[np.uint64], m: int, slots: NDArray[np.uint32]) -> None:
-    """Sketch the shingle hashes ``hashes[:m]`` (repeats do no harm) into ``slots`` uint32[128]."""
-    for j in range(SLOTS):
-        slots[j] = EMPTY
+def new_bins(m: int) -> Bins:
+    """Scratch for texts of up to m shingles."""
+    return Bins(np.empty(2 * SLOTS, np.uint32), np.empty(SLOTS + 4, np.int64), np.empty(m, np.uint32))
+
+
+@kernel
+def sketch_set(hashes: NDArray[np.uint64], m: int, slots: NDArray[np.uint32], bins: Bins) -> None:
+    """Sketch the shingle hashes ``hashes[:m]`` (repeats do no harm) into ``slots`` uint32[128].
+
+    ``bins`` must have room for m.
+    """
     if m == 0:
-        return
-    for t in range(m):
-        h = hashes[t]
-        b = h >> np.uint64(57)  # unsigned: an index that Numba need not check for below zero
-        slots[b] = min(slots[b], np.uint32(np.uint32(h) >> np.uint32(6)))
-    for r in range(1, _ROUNDS):
-        empty = 0
         for j in range(SLOTS):
-            empty += 1 if slots[j] == EMPTY else 0
-        if empty == 0:
-            return
-        seed = np.uint64(r) * MULTIPLIER_2
-        base = np.uint32(r << 26)
+            slots[j] = EMPTY
+        return
+    values = bins.values
+    even = m - m % 2
+    for j in range(2 * SLOTS):
+        values[j] = EMPTY
+    for t in range(0, even, 2):
+        a = hashes[t]
+        b = hashes[t + 1]
+        i = a >> np.uint64(57)  # unsigned: an index that Numba need not check for below zero
+        j = (b >> np.uint64(57)) + np.uint64(SLOTS)
+        values[i] = min(values[i], np.uint32(a))
+        values[j] = min(values[j], np.uint32(b))
+    if even < m:
+        a = hashes[even]
+        values[a >> np.uint64(57)] = min(values[a >> np.uint64(57)], np.uint32(a))
+    left = 0
+    for k in range(SLOTS):
+        least = min(values[k], values[SLOTS + k])
+        slots[k] = EMPTY if least == EMPTY else least >> np.uint32(2)
+        left += 1 if least == EMPTY else 0
+    if left == 0:
+        return
+
+    for k in range(2 * SLOTS):
+        values[k] = EMPTY
+    for t in range(0, even, 2):
+        a = (hashes[t] ^ ROUND_SEED) * MULTIPLIER_1
+        b = (hashes[t + 1] ^ ROUND_SEED) * MULTIPLIER_1
+        i = a >> np.uint64(57)
+        j = (b >> np.uint64(57)) + np.uint64(SLOTS)
+        values[i] = min(values[i], np.uint32(a >> np.uint64(25)))
+        values[j] = min(values[j], np.uint32(b >> np.uint64(25)))
+    if even < m:
+        a = (hashes[even] ^ ROUND_SEED) * MULTIPLIER_1
+        values[a >> np.uint64(57)] = min(values[a >> np.uint64(57)], np.uint32(a >> np.uint64(25)))
+    for k in range(SLOTS):
+        least = min(values[k], values[SLOTS + k])
+        slots[k] = min(slots[k], EMPTY if least == EMPTY else np.uint32(1 << 30) | (least >> np.uint32(2)))
+
+    empty = bins.empty
+    left = 0
+    for k in range(SLOTS):
+        empty[left] = k
+        left += 1 if slots[k] == EMPTY else 0
+    if left == 0:
+        return
+    for k in range(left, left + 3):  # whole groups of four
+        empty[k] = empty[left - 1]
+    folded = bins.folded
+    for t in range(m):
+        folded[t] = np.uint32(hashes[t] >> np.uint64(32))
+    for k in range(0, left, 4):
+        k0, k1, k2, k3 = empty[k], empty[k + 1], empty[k + 2], empty[k + 3]
+        m0, m1, m2, m3 = SLOT_MULTIPLIERS[k0], SLOT_MULTIPLIERS[k1], SLOT_MULTIPLIERS[k2], SLOT_MULTIPLIERS[k3]
+        a0, a1, a2, a3 = SLOT_ADDENDS[k0], SLOT_ADDENDS[k1], SLOT_ADDENDS[k2], SLOT_ADDENDS[k3]
+        r0 = EMPTY
+        r1 = EMPTY
+        r2 = EMPTY
+        r3 = EMPTY
         for t in range(m):
-            h = (hashes[t] ^ seed) * MULTIPLIER_1
-            h ^= h >> np.uint64(32)
-            h *= MULTIPLIER_3
-            b = h >> np.uint64(57)
-            slots[b] = min(slots[b], np.uint32(base | (np.uint32(h) >> np.uint32(6))))
-    base = np.uint32(_ROUNDS << 26)
-    for j in range(SLOTS):
-        if slots[j] == EMPTY:
-            seed = np.uint64(_ROUNDS + j) * MULTIPLIER_2
-            least = np.uint32(EMPTY - np.uint32(1))
-            for t in range(m):
-                v = np.uint32(finalise((hashes[t] ^ seed) * MULTIPLIER_1))
-                least = min(least, np.uint32(base | (v >> np.uint32(6))))
-            slots[j] = least
+            x = folded[t]
+            r0 = min(r0, np.uint32(x * m0 + a0))
+            r1 = min(r1, np.uint32(x * m1 + a1))
+            r2 = min(r2, np.uint32(x * m2 + a2))
+            r3 = min(r3, np.uint32(x * m3 + a3))
+        slots[k0] = np.uint32(1 << 31) | (r0 >> np.uint32(2))
+        slots[k1] = np.uint32(1 << 31) | (r1 >> np.uint32(2))
+        slots[k2] = np.uint32(1 << 31) | (r2 >> np.uint32(2))
+        slots[k3] = np.uint32(1 << 31) | (r3 >> np.uint32(2))
 
 
 @kernel
 def _sketch_chunk(
-    data: NDArray[np.uint8],
-    offsets: NDArray[np.int64],
+    addresses: NDArray[np.uint64],
+    lengths: NDArray[np.int64],
     first: int,
     last: int,
+    scheme: int,
+    normalised: bool,
     signatures: NDArray[np.uint32],
     text_hashes: NDArray[np.uint64],
     sizes: NDArray[np.int32],
     flags: NDArray[np.uint8],
 ) -> None:
-    buffer = np.empty(BUFFER, np.uint8)
-    scratch = np.empty(SEGMENT, np.int32)
-    hashes = np.empty(BUFFER // 2 + 2, np.uint64)
+    work = workspace(BUFFER)
+    bins = new_bins(BUFFER)
     for i in range(first, last):
-        buffer, length = folded(data, offsets[i], offsets[i + 1], buffer, scratch, True)
-        if hashes.size < length // 2 + 2:
-            hashes = np.empty(length, np.uint64)
-        a, b = hash_text(buffer, length)
-        text_hashes[i, 0] = a
-        text_hashes[i, 1] = b
-        m, flag = shingle_text(buffer, length, hashes)
-        sketch_shingles(hashes, m, signatures[i])
+        length = folded_text(work, addresses[i], lengths[i], normalised)
+        while length < 0:
+            work = workspace(larger_size(work, lengths[i]))
+            length = folded_text(work, addresses[i], lengths[i], normalised)
+        if text_hashes.shape[0] > 0:
+            a, b = hash_text(work.buffer, length)
+            text_hashes[i, 0] = a
+            text_hashes[i, 1] = b
+        of_words, of_points, flag = shingle_text(work, length, scheme)
+        m = of_words + of_points
+        if m > bins.folded.size:
+            bins = new_bins(2 * m)
+        sketch_set(work.hashes, m, signatures[i], bins)
         sizes[i] = m
         flags[i] = flag
 
 
 @parallel_kernel
 def _sketch(
-    data: NDArray[np.uint8], offsets: NDArray[np.int64]
+    addresses: NDArray[np.uint64], lengths: NDArray[np.int64], scheme: int, normalised: bool, with_hashes: bool
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint64], NDArray[np.int32], NDArray[np.uint8]]:
-    n = offsets.size - 1
+    n = addresses.size
     signatures = np.empty((n, SLOTS), np.uint32)
-    text_hashes = np.empty((n, 2), np.uint64)
+    text_hashes = np.empty((n if with_hashes else 0, 2), np.uint64)
     sizes = np.empty(n, np.int32)
     flags = np.empty(n, np.uint8)
     for c in prange((n + CHUNK - 1) // CHUNK):
-        _sketch_chunk(data, offsets, c * CHUNK, min(n, (c + 1) * CHUNK), signatures, text_hashes, sizes, flags)
+        last = min(n, (c + 1) * CHUNK)
+        _sketch_chunk(
+            addresses, lengths, c * CHUNK, last, scheme, normalised, signatures, text_hashes, sizes, flags
+        )
     return signatures, text_hashes, sizes, flags
 
 
-def sketch(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Sketches:
-    """Sketch every text in one pass.
+@kernel
+def _sketch_hashes_chunk(
+    hashes: NDArray[np.uint64], indptr: NDArray[np.int64], first: int, last: int, signatures: NDArray[np.uint32]
+) -> None:
+    bins = new_bins(BUFFER)
+    for i in range(first, last):
+        m = indptr[i + 1] - indptr[i]
+        if m > bins.folded.size:
+            bins = new_bins(2 * m)
+        sketch_set(hashes[indptr[i] : indptr[i + 1]], m, signatures[i], bins)
+
+
+@parallel_kernel
+def _sketch_hashes(hashes: NDArray[np.uint64], indptr: NDArray[np.int64]) -> NDArray[np.uint32]:
+    n = indptr.size - 1
+    signatures = np.empty((n, SLOTS), np.uint32)
+    for c in prange((n + CHUNK - 1) // CHUNK):
+        _sketch_hashes_chunk(hashes, indptr, c * CHUNK, min(n, (c + 1) * CHUNK), signatures)
+    return signatures
+
+
+def sketch_texts(
+    texts: Texts, shingles: Shingling = "w3c5", *, normalised: bool = False, text_hashes: bool = True
+) -> Sketches:
+    """Sketch every text in one pass, from the bytes where they are.
 
     Parameters
     ----------
-    data, offsets
-        Texts in Arrow layout: UTF-8 bytes uint8[nbytes], int64[n + 1]; fewer than 2^31 shingles a text.
+    texts
+        Fewer than 2^31 shingles a text.
+    shingles
+        Scheme of shingling, of :data:`~kinprint.kernels.shingle.SHINGLINGS`.
+    normalised
+        The texts are their own normalised answers already, and folding is left out. Of others the result would not
+        compare with anything.
+    text_hashes
+        Whether to hash the normalised answers as well.
 
-    Returns
-    -------
-    Sketches
+    Raises
+    ------
+    ValueError
+        If there is no such scheme.
+    """
+    number = scheme_number(shingles)
+    made = _sketch(frozen(texts.addresses), frozen(texts.lengths), number, normalised, text_hashes)
+    return Sketches(*made, Scheme(shingles))
+
+
+def sketch(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Sketches:
+    """:func:`sketch_texts` of texts in Arrow layout: UTF-8 bytes uint8[nbytes], int64[n + 1].
 
     Raises
     ------
     ValueError
         If the arrays are not in Arrow layout.
     """
-    check_texts(data, offsets)
-    return Sketches(*_sketch(frozen(data), frozen(offsets)))
+    return sketch_texts(Texts.from_offsets(data, offsets))
+
+
+def sketch_hashes(hashes: NDArray[np.uint64], indptr: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """Sketches of sets of hashes that are made already: uint32[n, 128].
+
+    Parameters
+    ----------
+    hashes : uint64[m]
+        Well mixed hashes, as :func:`~kinprint.kernels.shingle.sets_of` gives them; repeats do no harm.
+    indptr : int64[n + 1]
+        Set ``i`` is ``hashes[indptr[i]:indptr[i + 1]]``.
+
+    Raises
+    ------
+    ValueError
+        If a shape or dtype differs.
+    """
+    check_sets(hashes, indptr)
+    return _sketch_hashes(frozen(hashes), frozen(indptr))
+
+
+def check_sets(hashes: NDArray[np.uint64], indptr: NDArray[np.int64]) -> None:
+    """Raise ValueError unless the arrays are sets of hashes: uint64[m], and int64[n + 1] that stays within them."""
+    if hashes.dtype != np.uint64 or hashes.ndim != 1 or not hashes.flags.c_contiguous:
+        raise ValueError(f"hashes must be a contiguous uint64[m], not {hashes.dtype}{list(hashes.shape)}")
+    if indptr.dtype != np.int64 or indptr.ndim != 1 or indptr.size == 0 or not indptr.flags.c_contiguous:
+        raise ValueError(f"indptr must be a contiguous int64[n + 1], not {indptr.dtype}{list(indptr.shape)}")
+    if indptr[0] < 0 or indptr[-1] > hashes.size or bool(np.any(indptr[1:] < indptr[:-1])):
+        raise ValueError(f"indptr must not decrease and must stay within 0..{hashes.size}")
 
 
 @parallel_kernel
@@ -241,3 +434,96 @@ def similarity_at(
     if rows.size and (rows.min() < 0 or rows.max() >= signatures.shape[0]):
         raise ValueError(f"rows must be in 0..{signatures.shape[0] - 1}")
     return _similarity_at(frozen(query), frozen(signatures), frozen(np.ascontiguousarray(rows)))
+
+
+# ---- packed: b bits a slot ----
+
+
+class Packed(NamedTuple):
+    """Sketches with the low b bits of every slot (b-bit minwise hashing: P. Li, A. C. Koenig, WWW 2010)."""
+
+    data: NDArray[np.uint8]
+    """uint8[n, 16 b]: slot after slot, low bits first; all ones for a blank text, and for no other."""
+    scheme: Scheme
+    """With the bits kept."""
+
+
+@parallel_kernel
+def _pack(signatures: NDArray[np.uint32], bits: int) -> NDArray[np.uint8]:
+    n = signatures.shape[0]
+    out = np.zeros((n, SLOTS * bits // 8), np.uint8)
+    mask = np.uint32((1 << bits) - 1)
+    for i in prange(n):
+        for j in range(SLOTS):
+            value = signatures[i, j] & mask
+            place = j * bits
+            out[i, place >> 3] |= np.uint8((value << np.uint32(place & 7)) & np.uint32(0xFF))
+            if bits == 16:
+                out[i, (place >> 3) + 1] = np.uint8(value >> np.uint32(8))
+    return out
+
+
+@kernel
+def _is_blank(row: NDArray[np.uint8]) -> bool:
+    for byte in row:  # noqa: SIM110  (compiled)
+        if byte != 0xFF:
+            return False
+    return True
+
+
+@parallel_kernel
+def _packed_similarity(query: NDArray[np.uint8], data: NDArray[np.uint8], bits: int) -> NDArray[np.float32]:
+    n = data.shape[0]
+    out = np.zeros(n, np.float32)
+    if _is_blank(query):
+        return out
+    chance = 1.0 / (1 << bits)
+    per_byte = max(1, 8 // bits)
+    mask = (1 << min(bits, 8)) - 1
+    for i in prange(n):
+        if _is_blank(data[i]):
+            continue
+        equal = 0
+        if bits == 16:
+            for j in range(SLOTS):
+                same = query[2 * j] == data[i, 2 * j] and query[2 * j + 1] == data[i, 2 * j + 1]
+                equal += 1 if same else 0
+        else:
+            for k in range(query.size):
+                differs = query[k] ^ data[i, k]
+                for q in range(per_byte):
+                    equal += 1 if ((differs >> (q * bits)) & mask) == 0 else 0
+        out[i] = np.float32(max(0.0, (equal / SLOTS - chance) / (1.0 - chance)))
+    return out
+
+
+def pack(signatures: NDArray[np.uint32], bits: int, shingles: Shingling = "w3c5") -> Packed:
+    """Keep ``bits`` (1, 2, 4, 8 or 16) of each slot: 16, 32, 64, 128 or 256 bytes a text instead of 512.
+
+    Raises
+    ------
+    ValueError
+        If ``signatures`` is no uint32[n, 128] or the number of bits is not on offer.
+    """
+    check_signatures(signatures)
+    if bits not in PACKED_BITS:
+        raise ValueError(f"bits must be one of {', '.join(map(str, PACKED_BITS))}, not {bits}")
+    scheme_number(shingles)
+    return Packed(_pack(frozen(signatures), bits), Scheme(shingles, bits=bits))
+
+
+def packed_similarity(query: Packed, packed: Packed) -> NDArray[np.float32]:
+    """Estimated Jaccard similarity of one packed sketch (``query`` holds one) with n others: float32[n] in [0, 1].
+
+    Slots that agree by chance, one in 2^b, are taken off: (share - 2^-b) / (1 - 2^-b), at least 0. The standard error
+    is that of the full sketch times about sqrt((J + 2^-b) / (J (1 - 2^-b))).
+
+    Raises
+    ------
+    ValueError
+        If the schemes differ, or ``query`` does not hold just one sketch.
+    """
+    check_comparable(query.scheme, packed.scheme)
+    if query.data.shape[0] != 1:
+        raise ValueError(f"the query must be one sketch, not {query.data.shape[0]}")
+    return _packed_similarity(frozen(query.data[0]), frozen(packed.data), packed.scheme.bits)

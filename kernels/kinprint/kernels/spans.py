@@ -13,8 +13,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrow import frozen
-from .jit import kernel
+from .arrow import Texts, frozen, memory
+from .jit import kernel, parallel_kernel, prange
 from .unicode import DIGIT, MARK, SPACE, SPACELESS, SYMBOL, UPPER, WORD, code_class, decode
 
 MIN_WORDS = 3
@@ -370,3 +370,53 @@ def codepoint_offsets(data: NDArray[np.uint8], byte_offsets: NDArray[np.int64]) 
         raise ValueError(f"byte_offsets must be in 0..{data.size}")
     order = np.argsort(byte_offsets, kind="stable")
     return _codepoint_offsets(frozen(data), frozen(np.ascontiguousarray(byte_offsets)), order)
+
+
+@parallel_kernel
+def _codepoint_places(
+    addresses: NDArray[np.uint64],
+    lengths: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    out: NDArray[np.int64],
+) -> None:
+    for k in prange(rows.size):
+        text = memory(addresses[rows[k]], lengths[rows[k]])
+        before = 0
+        for p in range(starts[k]):
+            before += 1 if (text[p] & 0xC0) != 0x80 else 0
+        within = 0
+        for p in range(starts[k], starts[k] + sizes[k]):
+            within += 1 if (text[p] & 0xC0) != 0x80 else 0
+        out[k, 0] = before
+        out[k, 1] = before + within
+
+
+def codepoint_places(
+    texts: Texts, rows: NDArray[np.int64], starts: NDArray[np.int64], sizes: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Begin and end, in code points, of stretches that are given in bytes: int64[k] each.
+
+    Parameters
+    ----------
+    rows, starts, sizes : int64[k]
+        The text of each stretch, its first byte and its bytes; whole code points.
+
+    Raises
+    ------
+    ValueError
+        If a stretch does not lie within its text.
+    """
+    if rows.size and (
+        rows.min() < 0
+        or rows.max() >= len(texts)
+        or starts.min() < 0
+        or sizes.min() < 0
+        or bool(np.any(starts + sizes > texts.lengths[rows]))
+    ):
+        raise ValueError("a stretch does not lie within its text")
+    out = np.empty((rows.size, 2), np.int64)
+    arrays = (frozen(np.ascontiguousarray(column)) for column in (rows, starts, sizes))
+    _codepoint_places(frozen(texts.addresses), frozen(texts.lengths), *arrays, out)
+    return out[:, 0], out[:, 1]

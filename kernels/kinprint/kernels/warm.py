@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import fold, jaccard, lsh, overlap, shingle, sketch, slots, spans
-from .arrow import from_texts
+from . import dedup, fold, jaccard, lsh, overlap, passages, seeds, shingle, sketch, spans
+from .arrow import Texts, from_texts
 
 _TEXTS = ("The quick brown fox jumps over the lazy dog.", "THE QUICK BROWN FOX", "你好世界你好世界", "e\u0301", "")
+_PASSAGE = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen 世界"
 
 
 def warm() -> None:
@@ -17,20 +18,35 @@ def warm() -> None:
     functions hand read-only views to their kernels, so that one version serves writable arrays and memory maps alike.
     """
     data, offsets = from_texts(_TEXTS)
+    texts = Texts.from_offsets(data, offsets)
     fold.fold(data, offsets)
-    hashes, indptr, _ = shingle.shingle_sets(data, offsets)
-    shingle.text_hashes(data, offsets)
-    signatures = sketch.sketch(data, offsets).signatures
+    hashes, indptr, _ = shingle.sets_of(texts)
+    shingle.hashes_of(texts)
+    shingle.counts_of(texts)
+    signatures = sketch.sketch_texts(texts).signatures
+    sketch.sketch_hashes(hashes, indptr)
+    packed = sketch.pack(signatures, 8)
+    sketch.packed_similarity(packed._replace(data=packed.data[:1]), packed)
     rows = np.arange(len(signatures), dtype=np.int64)
     sketch.similarity(signatures[0], signatures)
     sketch.similarity_at(signatures[0], signatures, rows)
-    slots.query(slots.build(signatures), signatures[0], 1)
+    seeds.query(seeds.build(texts), hashes[: indptr[1]])
     bands, rows_of_band = lsh.choose_bands(0.7)
     lsh.query(lsh.build(signatures, bands, rows_of_band), signatures[0])
-    for _ in lsh.candidate_pairs(signatures, bands, rows_of_band):
-        pass
     jaccard.intersections(hashes, indptr, rows, rows)
     jaccard.query_intersections(hashes[: indptr[1]], hashes, indptr)
-    overlap.query_overlap(hashes[: indptr[1]], data, offsets, rows)
+    overlap.query_overlap_of(hashes[: indptr[1]], texts, rows)
+    for exact in (False, True):
+        dedup.pairs(texts, exact=exact)
+        dedup.clusters(texts, exact=exact)
+    left, right = (Texts.from_offsets(*from_texts([_PASSAGE + end])) for end in (".", "!"))
+    index = passages.Index(Texts.joined([left, right]), 1)
+    codes = np.zeros(2, np.int32)
+    for found in index.find():
+        passages.bits(index.counts(found.passages, codes, codes))
+        passages.looks_like_code(index.texts, found.passages)
+        stretch = passages.stretches(index.texts, found.passages)
+        passages.share_within(stretch, left, np.zeros(len(stretch), np.int64))
+        spans.codepoint_places(index.texts, found.passages.a, found.passages.start_a, found.passages.bytes)
     twice = np.concatenate((data, data))
     spans.codepoint_offsets(data, spans.shared_spans(data, twice)[:, 0])

@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import grpc
 import grpc.aio
@@ -29,6 +30,7 @@ from kinprint.client.types import (
     Comparison,
     CorpusInfo,
     DeleteReport,
+    DuplicateClusters,
     DuplicatePairs,
     DuplicatesProgress,
     DuplicatesSummary,
@@ -36,6 +38,8 @@ from kinprint.client.types import (
     Fingerprints,
     Limits,
     LoadReport,
+    OverlapSpans,
+    OverlapsSummary,
     PurgeProgress,
     SearchOutcome,
     SearchQuery,
@@ -48,6 +52,8 @@ from kinprint.client.upsert import Progress, RetryClock, StreamEndedError, Upser
 from kinprint.v1 import match_pb2
 
 T = TypeVar("T")
+Batch = TypeVar("Batch")
+Summary = TypeVar("Summary")
 
 _REESTABLISH = 3
 _IDLE = 30.0
@@ -136,33 +142,44 @@ class _Stream:
                 return
 
 
-class AsyncDuplicateSearch:
-    """A running search for duplicates: `async for` over it gives batches of pairs.
+def _names(corpora: str | Sequence[str]) -> list[str]:
+    return [corpora] if isinstance(corpora, str) else [*corpora]
+
+
+class AsyncResultStream(Generic[Batch, Summary]):
+    """A running search: `async for` over it gives batches of what it finds.
 
     `summary` is set when the iteration has ended. Closing it, or leaving its `async with` block, cancels the
     search.
     """
 
     def __init__(
-        self, stream: _Stream, corpora: Sequence[str], progress: Callable[[DuplicatesProgress], None] | None
+        self,
+        stream: _Stream,
+        kind: str,
+        convert_batch: Callable[[Any], Batch],
+        convert_summary: Callable[[Any], Summary],
+        progress: Callable[[DuplicatesProgress], None] | None,
     ) -> None:
         self._stream = stream
-        self._corpora = list(corpora)
+        self._kind = kind
+        self._convert_batch = convert_batch
+        self._convert_summary = convert_summary
         self._progress = progress
-        self.summary: DuplicatesSummary | None = None
+        self.summary: Summary | None = None
 
-    async def __aiter__(self) -> AsyncIterator[DuplicatePairs]:
+    async def __aiter__(self) -> AsyncIterator[Batch]:
         try:
             while (message := await self._stream.receive()) is not None:
                 kind = message.WhichOneof("message")
-                if kind == "pairs":
-                    yield convert.pairs_from_proto(message.pairs, self._corpora)
+                if kind == self._kind:
+                    yield self._convert_batch(getattr(message, kind))
                 elif kind == "progress" and self._progress is not None:
                     self._progress(DuplicatesProgress(message.progress.step, message.progress.share))
                 elif kind == "finished":
-                    self.summary = convert.summary_from_proto(message.finished)
+                    self.summary = self._convert_summary(message.finished)
             if self.summary is None:
-                raise UnavailableError("the search for duplicates ended without its totals")
+                raise UnavailableError("the search ended without its totals")
         finally:
             await self.close()
 
@@ -177,6 +194,11 @@ class AsyncDuplicateSearch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+AsyncDuplicateSearch = AsyncResultStream[DuplicatePairs, DuplicatesSummary]
+AsyncClusterSearch = AsyncResultStream[DuplicateClusters, DuplicatesSummary]
+AsyncOverlapSearch = AsyncResultStream[OverlapSpans, OverlapsSummary]
 
 
 class AsyncClient:
@@ -558,16 +580,71 @@ class AsyncClient:
         corpora: str | Sequence[str],
         threshold: float = 0.7,
         *,
+        exact: bool = False,
+        against: str | Sequence[str] = (),
         expand: bool = False,
         filter: Filter | None = None,
         progress: Callable[[DuplicatesProgress], None] | None = None,
         timeout: float | None = None,
     ) -> AsyncDuplicateSearch:
         """All near-duplicate pairs, streamed in batches; see `Client.find_duplicates`."""
-        names = [corpora] if isinstance(corpora, str) else [*corpora]
-        request = convert.duplicates_request(names, threshold, expand, filter)
+        names, others = _names(corpora), _names(against)
+        request = convert.duplicates_request(names, threshold, filter, expand=expand, exact=exact, against=others)
         await self.server_info()
-        return AsyncDuplicateSearch(self._open("match", "FindDuplicates", request, timeout), names, progress)
+        stream = self._open("match", "FindDuplicates", request, timeout)
+        named = partial(convert.pairs_from_proto, corpora=[*names, *others])
+        return AsyncResultStream(stream, "pairs", named, convert.summary_from_proto, progress)
+
+    async def find_clusters(
+        self,
+        corpora: str | Sequence[str],
+        threshold: float = 0.7,
+        *,
+        exact: bool = False,
+        filter: Filter | None = None,
+        progress: Callable[[DuplicatesProgress], None] | None = None,
+        timeout: float | None = None,
+    ) -> AsyncClusterSearch:
+        """The cluster of every row, streamed in batches; see `Client.find_clusters`."""
+        names = _names(corpora)
+        request = convert.duplicates_request(names, threshold, filter, exact=exact, clusters=True)
+        await self.server_info()
+        stream = self._open("match", "FindDuplicates", request, timeout)
+        named = partial(convert.clusters_from_proto, corpora=names)
+        return AsyncResultStream(stream, "clusters", named, convert.summary_from_proto, progress)
+
+    async def find_overlaps(
+        self,
+        corpora: str | Sequence[str],
+        against: str | Sequence[str],
+        *,
+        min_tokens: int = 0,
+        min_bits: float = 0.0,
+        max_texts: int = 0,
+        every: bool = False,
+        unmarked: bool = False,
+        filter: Filter | None = None,
+        against_filter: Filter | None = None,
+        progress: Callable[[DuplicatesProgress], None] | None = None,
+        timeout: float | None = None,
+    ) -> AsyncOverlapSearch:
+        """Which answers stand, in part, in others, streamed in batches; see `Client.find_overlaps`."""
+        names, others = _names(corpora), _names(against)
+        request = convert.overlaps_request(
+            names,
+            others,
+            filter,
+            against_filter,
+            min_tokens=min_tokens,
+            min_bits=min_bits,
+            max_texts=max_texts,
+            every=every,
+            unmarked=unmarked,
+        )
+        await self.server_info()
+        stream = self._open("match", "FindOverlaps", request, timeout)
+        named = partial(convert.spans_from_proto, corpora=names, against=others)
+        return AsyncResultStream(stream, "spans", named, convert.overlaps_summary_from_proto, progress)
 
 
 async def aconnect(

@@ -15,6 +15,7 @@ from kinprint.client.types import (
     CopyEvidence,
     CorpusInfo,
     Coverage,
+    DuplicateClusters,
     DuplicatePairs,
     DuplicatesSummary,
     EmbeddingModel,
@@ -24,6 +25,8 @@ from kinprint.client.types import (
     Hit,
     Limits,
     Matrix,
+    OverlapSpans,
+    OverlapsSummary,
     PurgeProgress,
     QueryInfo,
     SearchQuery,
@@ -32,6 +35,7 @@ from kinprint.client.types import (
     SentenceMatch,
     ServerInfo,
     Span,
+    SpanMark,
     StyleEvidence,
     StyleFamily,
     StyleTrait,
@@ -309,6 +313,8 @@ def search_result_from_proto(message: Any) -> SearchResult:
             if query.HasField("transcript")
             else None,
             reasoning_removed=query.reasoning_removed,
+            copy_candidates=query.copy_candidates,
+            copy_verified=query.copy_verified,
         ),
         coverage=_coverages(message.coverage),
         hits=tuple(
@@ -437,18 +443,62 @@ def fingerprints_from_proto(message: Any) -> Fingerprints:
     )
 
 
-def duplicates_request(corpora: Sequence[str], threshold: float, expand: bool, row_filter: Filter | None) -> Any:
+def duplicates_request(
+    corpora: Sequence[str],
+    threshold: float,
+    row_filter: Filter | None,
+    *,
+    expand: bool = False,
+    exact: bool = False,
+    against: Sequence[str] = (),
+    clusters: bool = False,
+) -> Any:
     """A `FindDuplicatesRequest`."""
+    output = match_pb2.DUPLICATES_OUTPUT_CLUSTERS if clusters else match_pb2.DUPLICATES_OUTPUT_PAIRS
     return match_pb2.FindDuplicatesRequest(
         corpora=_texts(corpora, "corpora"),
         threshold=threshold,
         expand=expand,
+        exact=exact,
+        against=_texts(against, "against"),
+        output=output,
         filter=filter_to_proto(row_filter),
     )
 
 
+def overlaps_request(
+    corpora: Sequence[str],
+    against: Sequence[str],
+    row_filter: Filter | None,
+    against_filter: Filter | None,
+    *,
+    min_tokens: int,
+    min_bits: float,
+    max_texts: int,
+    every: bool,
+    unmarked: bool,
+) -> Any:
+    """A `FindOverlapsRequest`."""
+    return match_pb2.FindOverlapsRequest(
+        corpora=_texts(corpora, "corpora"),
+        against=_texts(against, "against"),
+        filter=filter_to_proto(row_filter),
+        against_filter=filter_to_proto(against_filter),
+        min_tokens=min_tokens,
+        min_bits=min_bits,
+        max_texts=max_texts,
+        every=every,
+        unmarked=unmarked,
+    )
+
+
+def _named(places: Iterable[int], names: Sequence[str], count: int) -> list[str]:
+    """Positions of corpora as their names; one corpus alone may go without positions."""
+    return [names[place] for place in places] or [names[0]] * count
+
+
 def pairs_from_proto(message: Any, corpora: Sequence[str]) -> DuplicatePairs:
-    """A batch of pairs; positions of corpora become their names."""
+    """A batch of pairs."""
     count = len(message.id_a)
     return DuplicatePairs(
         id_a=list(message.id_a),
@@ -456,9 +506,51 @@ def pairs_from_proto(message: Any, corpora: Sequence[str]) -> DuplicatePairs:
         jaccard=list(message.jaccard),
         containment_a=list(message.containment_a),
         containment_b=list(message.containment_b),
-        # One corpus alone may go without positions.
-        corpus_a=[corpora[place] for place in message.corpus_a] or [corpora[0]] * count,
-        corpus_b=[corpora[place] for place in message.corpus_b] or [corpora[0]] * count,
+        corpus_a=_named(message.corpus_a, corpora, count),
+        corpus_b=_named(message.corpus_b, corpora, count),
+    )
+
+
+def clusters_from_proto(message: Any, corpora: Sequence[str]) -> DuplicateClusters:
+    """A batch of rows with their clusters."""
+    count = len(message.id)
+    return DuplicateClusters(
+        id=list(message.id),
+        cluster=list(message.cluster),
+        is_representative=list(message.is_representative),
+        corpus=_named(message.corpus, corpora, count),
+        cluster_corpus=_named(message.cluster_corpus, corpora, count),
+    )
+
+
+_MARKS: dict[int, SpanMark | None] = {
+    match_pb2.SPAN_MARK_UNSPECIFIED: None,
+    match_pb2.SPAN_MARK_PROMPT: "prompt",
+    match_pb2.SPAN_MARK_CODE: "code",
+    match_pb2.SPAN_MARK_LICENCE: "licence",
+}
+
+
+def spans_from_proto(message: Any, corpora: Sequence[str], against: Sequence[str]) -> OverlapSpans:
+    """A batch of shared passages; a mark of a newer server reads as none."""
+    count = len(message.id_a)
+    return OverlapSpans(
+        id_a=list(message.id_a),
+        id_b=list(message.id_b),
+        start_a=list(message.start_a),
+        end_a=list(message.end_a),
+        start_b=list(message.start_b),
+        end_b=list(message.end_b),
+        tokens=list(message.tokens),
+        bits=list(message.bits),
+        texts=list(message.texts),
+        mark=[_MARKS.get(mark) for mark in message.mark],
+        others_with=list(message.others_with),
+        others=list(message.others),
+        prompt_others_with=list(message.prompt_others_with),
+        prompt_others=list(message.prompt_others),
+        corpus_a=_named(message.corpus_a, corpora, count),
+        corpus_b=_named(message.corpus_b, against, count),
     )
 
 
@@ -471,6 +563,18 @@ def summary_from_proto(message: Any) -> DuplicatesSummary:
         candidates=message.candidates,
         expected_recall=message.expected_recall,
         blank=message.blank,
+        clusters=message.clusters,
+    )
+
+
+def overlaps_summary_from_proto(message: Any) -> OverlapsSummary:
+    """Totals of a search for shared passages."""
+    return OverlapsSummary(
+        spans=message.spans,
+        texts=message.texts,
+        texts_with_spans=message.texts_with_spans,
+        against=message.against,
+        common_seeds=message.common_seeds,
     )
 
 

@@ -105,6 +105,33 @@ PAIR_SCHEMA = pl.Schema(
 )
 """Columns of `scan_duplicates` for one corpus; several corpora add `corpus_a` and `corpus_b`."""
 
+CLUSTER_SCHEMA: Mapping[str, pl.DataType] = {
+    "id": pl.String(),
+    "cluster": pl.String(),
+    "is_representative": pl.Boolean(),
+}
+"""Columns of `scan_clusters` for one corpus; several corpora add `corpus` and `cluster_corpus`."""
+
+SPAN_SCHEMA: Mapping[str, pl.DataType] = {
+    "id_a": pl.String(),
+    "id_b": pl.String(),
+    "start_a": pl.Int64(),
+    "end_a": pl.Int64(),
+    "start_b": pl.Int64(),
+    "end_b": pl.Int64(),
+    "tokens": pl.Int64(),
+    "bits": pl.Float64(),
+    "texts": pl.Int64(),
+    "mark": pl.String(),
+    "others_with": pl.Int64(),
+    "others": pl.Int64(),
+    "prompt_others_with": pl.Int64(),
+    "prompt_others": pl.Int64(),
+    "corpus_a": pl.String(),
+    "corpus_b": pl.String(),
+}
+"""Columns of `scan_overlaps`."""
+
 
 # In
 
@@ -423,27 +450,69 @@ def _unwrapped(error: Exception) -> Exception:
     return cause if isinstance(cause, KinprintError) else error
 
 
+def _names(corpora: str | Sequence[str]) -> list[str]:
+    return [corpora] if isinstance(corpora, str) else [*corpora]
+
+
+def _columns(schema: pl.Schema, search: Any) -> Iterator[pl.DataFrame]:
+    with search:
+        for batch in search:
+            yield pl.DataFrame({name: getattr(batch, name) for name in schema}, schema=schema)
+
+
 def scan_duplicates(
     client: Client,
     corpora: str | Sequence[str],
     *,
     threshold: float = 0.7,
+    exact: bool = False,
+    against: str | Sequence[str] = (),
     expand: bool = False,
     filter: Filter | None = None,
     progress: Callable[[DuplicatesProgress], None] | None = None,
 ) -> pl.LazyFrame:
     """Near-duplicate pairs as a LazyFrame (`PAIR_SCHEMA`; see `Client.find_duplicates`), in no set order."""
-    names = [corpora] if isinstance(corpora, str) else [*corpora]
+    names, others = _names(corpora), _names(against)
     schema = pl.Schema(PAIR_SCHEMA)
-    if len(names) > 1:
+    if len(names) + len(others) > 1:
         schema = pl.Schema({**PAIR_SCHEMA, "corpus_a": pl.String(), "corpus_b": pl.String()})
 
     def batches() -> Iterator[pl.DataFrame]:
-        with client.find_duplicates(names, threshold, expand=expand, filter=filter, progress=progress) as search:
-            for pairs in search:
-                yield pl.DataFrame({name: getattr(pairs, name) for name in schema}, schema=schema)
+        search = client.find_duplicates(
+            names, threshold, exact=exact, against=others, expand=expand, filter=filter, progress=progress
+        )
+        return _columns(schema, search)
 
     return _lazy(schema, batches)
+
+
+def scan_clusters(
+    client: Client,
+    corpora: str | Sequence[str],
+    *,
+    threshold: float = 0.7,
+    exact: bool = False,
+    filter: Filter | None = None,
+    progress: Callable[[DuplicatesProgress], None] | None = None,
+) -> pl.LazyFrame:
+    """The cluster of every row as a LazyFrame (`CLUSTER_SCHEMA`; see `Client.find_clusters`), ordered by id."""
+    names = _names(corpora)
+    schema = pl.Schema(CLUSTER_SCHEMA)
+    if len(names) > 1:
+        schema = pl.Schema({**CLUSTER_SCHEMA, "corpus": pl.String(), "cluster_corpus": pl.String()})
+
+    def batches() -> Iterator[pl.DataFrame]:
+        return _columns(schema, client.find_clusters(names, threshold, exact=exact, filter=filter, progress=progress))
+
+    return _lazy(schema, batches)
+
+
+def scan_overlaps(
+    client: Client, corpora: str | Sequence[str], against: str | Sequence[str], **options: Any
+) -> pl.LazyFrame:
+    """Shared passages as a LazyFrame (`SPAN_SCHEMA`); options as in `Client.find_overlaps`."""
+    schema = pl.Schema(SPAN_SCHEMA)
+    return _lazy(schema, lambda: _columns(schema, client.find_overlaps(corpora, against, **options)))
 
 
 def scan_transcripts(

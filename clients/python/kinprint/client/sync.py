@@ -6,9 +6,10 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 import grpc
 from kinprint.client import convert
@@ -29,6 +30,7 @@ from kinprint.client.types import (
     Comparison,
     CorpusInfo,
     DeleteReport,
+    DuplicateClusters,
     DuplicatePairs,
     DuplicatesProgress,
     DuplicatesSummary,
@@ -36,6 +38,8 @@ from kinprint.client.types import (
     Fingerprints,
     Limits,
     LoadReport,
+    OverlapSpans,
+    OverlapsSummary,
     PurgeProgress,
     SearchOutcome,
     SearchQuery,
@@ -46,6 +50,9 @@ from kinprint.client.types import (
 )
 from kinprint.client.upsert import Progress, RetryClock, StreamEndedError, UpsertSession, is_retryable
 from kinprint.v1 import match_pb2
+
+Batch = TypeVar("Batch")
+Summary = TypeVar("Summary")
 
 _REESTABLISH = 3
 # Seconds of silence on a stream before the server is asked for a sign of life, and how often it may miss.
@@ -128,33 +135,44 @@ class _Stream:
                 return
 
 
-class DuplicateSearch:
-    """A running search for duplicates: iterate over it for batches of pairs.
+def _names(corpora: str | Sequence[str]) -> list[str]:
+    return [corpora] if isinstance(corpora, str) else [*corpora]
+
+
+class ResultStream(Generic[Batch, Summary]):
+    """A running search: iterate over it for batches of what it finds.
 
     `summary` is set when the iteration has ended. Closing it, or leaving its `with` block, cancels the
     search.
     """
 
     def __init__(
-        self, stream: _Stream, corpora: Sequence[str], progress: Callable[[DuplicatesProgress], None] | None
+        self,
+        stream: _Stream,
+        kind: str,
+        convert_batch: Callable[[Any], Batch],
+        convert_summary: Callable[[Any], Summary],
+        progress: Callable[[DuplicatesProgress], None] | None,
     ) -> None:
         self._stream = stream
-        self._corpora = list(corpora)
+        self._kind = kind
+        self._convert_batch = convert_batch
+        self._convert_summary = convert_summary
         self._progress = progress
-        self.summary: DuplicatesSummary | None = None
+        self.summary: Summary | None = None
 
-    def __iter__(self) -> Iterator[DuplicatePairs]:
+    def __iter__(self) -> Iterator[Batch]:
         try:
             while (message := self._stream.receive()) is not None:
                 kind = message.WhichOneof("message")
-                if kind == "pairs":
-                    yield convert.pairs_from_proto(message.pairs, self._corpora)
+                if kind == self._kind:
+                    yield self._convert_batch(getattr(message, kind))
                 elif kind == "progress" and self._progress is not None:
                     self._progress(DuplicatesProgress(message.progress.step, message.progress.share))
                 elif kind == "finished":
-                    self.summary = convert.summary_from_proto(message.finished)
+                    self.summary = self._convert_summary(message.finished)
             if self.summary is None:
-                raise UnavailableError("the search for duplicates ended without its totals")
+                raise UnavailableError("the search ended without its totals")
         finally:
             self.close()
 
@@ -169,6 +187,11 @@ class DuplicateSearch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+DuplicateSearch = ResultStream[DuplicatePairs, DuplicatesSummary]
+ClusterSearch = ResultStream[DuplicateClusters, DuplicatesSummary]
+OverlapSearch = ResultStream[OverlapSpans, OverlapsSummary]
 
 
 class Client:
@@ -623,6 +646,8 @@ class Client:
         corpora: str | Sequence[str],
         threshold: float = 0.7,
         *,
+        exact: bool = False,
+        against: str | Sequence[str] = (),
         expand: bool = False,
         filter: Filter | None = None,
         progress: Callable[[DuplicatesProgress], None] | None = None,
@@ -633,15 +658,89 @@ class Client:
         Args:
             corpora: one name or several.
             threshold: least Jaccard of a pair, 0.1 to 1.
+            exact: miss no pair; takes longer, and 8 bytes of memory a shingle.
+            against: names of other corpora; only pairs between the two sides are sought.
             expand: list every pair of identical answers, not only those with the smallest id of the group.
             filter: rows to consider.
             progress: called as the search goes on.
             timeout: seconds for the whole run, None for no limit.
         """
-        names = [corpora] if isinstance(corpora, str) else [*corpora]
-        request = convert.duplicates_request(names, threshold, expand, filter)
+        names, others = _names(corpora), _names(against)
+        request = convert.duplicates_request(names, threshold, filter, expand=expand, exact=exact, against=others)
         self.server_info()
-        return DuplicateSearch(self._open("match", "FindDuplicates", request, timeout), names, progress)
+        stream = self._open("match", "FindDuplicates", request, timeout)
+        named = partial(convert.pairs_from_proto, corpora=[*names, *others])
+        return ResultStream(stream, "pairs", named, convert.summary_from_proto, progress)
+
+    def find_clusters(
+        self,
+        corpora: str | Sequence[str],
+        threshold: float = 0.7,
+        *,
+        exact: bool = False,
+        filter: Filter | None = None,
+        progress: Callable[[DuplicatesProgress], None] | None = None,
+        timeout: float | None = None,
+    ) -> ClusterSearch:
+        """The cluster of every row that is not blank, streamed in batches, ordered by corpus and id.
+
+        Clusters are the connected components of the near-duplicate pairs; two rows of one need not be alike
+        themselves. Arguments as in `find_duplicates`.
+        """
+        names = _names(corpora)
+        request = convert.duplicates_request(names, threshold, filter, exact=exact, clusters=True)
+        self.server_info()
+        stream = self._open("match", "FindDuplicates", request, timeout)
+        named = partial(convert.clusters_from_proto, corpora=names)
+        return ResultStream(stream, "clusters", named, convert.summary_from_proto, progress)
+
+    def find_overlaps(
+        self,
+        corpora: str | Sequence[str],
+        against: str | Sequence[str],
+        *,
+        min_tokens: int = 0,
+        min_bits: float = 0.0,
+        max_texts: int = 0,
+        every: bool = False,
+        unmarked: bool = False,
+        filter: Filter | None = None,
+        against_filter: Filter | None = None,
+        progress: Callable[[DuplicatesProgress], None] | None = None,
+        timeout: float | None = None,
+    ) -> OverlapSearch:
+        """Which answers stand, in part and byte for byte, in others, streamed in batches.
+
+        Args:
+            corpora: one name or several (side A).
+            against: names of the corpora to compare with (side B); the same names compare every answer with all
+                others.
+            min_tokens: least words (or code points, in scripts without spaces) of a passage; 0 means 12.
+            min_bits: least rarity of a passage.
+            max_texts: seeds in more texts of side B than this are passed over as common phrases; 0 means 2000.
+            every: list each answer of side B that holds a passage, not only the first.
+            unmarked: leave out passages that are marked as no evidence.
+            filter: rows of side A to consider.
+            against_filter: rows of side B to consider; on the same corpora, those of side A are left out.
+            progress: called as the search goes on.
+            timeout: seconds for the whole run, None for no limit.
+        """
+        names, others = _names(corpora), _names(against)
+        request = convert.overlaps_request(
+            names,
+            others,
+            filter,
+            against_filter,
+            min_tokens=min_tokens,
+            min_bits=min_bits,
+            max_texts=max_texts,
+            every=every,
+            unmarked=unmarked,
+        )
+        self.server_info()
+        stream = self._open("match", "FindOverlaps", request, timeout)
+        named = partial(convert.spans_from_proto, corpora=names, against=others)
+        return ResultStream(stream, "spans", named, convert.overlaps_summary_from_proto, progress)
 
 
 def connect(

@@ -183,6 +183,9 @@ class QueryInfo:
     language: str | None
     transcript: TranscriptRef | None
     reasoning_removed: bool
+    #: Distinct texts that share a stretch with the query, and how many of them were compared with it exactly.
+    copy_candidates: int = 0
+    copy_verified: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,8 +293,25 @@ class DuplicatePairs:
 
 
 @dataclass(frozen=True, slots=True)
+class DuplicateClusters:
+    """A batch of rows with their clusters, column by column; all lists have one length.
+
+    A cluster is named by its smallest member, which is its representative.
+    """
+
+    id: list[str]
+    cluster: list[str]
+    is_representative: list[bool]
+    corpus: list[str]
+    cluster_corpus: list[str]
+
+    def __len__(self) -> int:
+        return len(self.id)
+
+
+@dataclass(frozen=True, slots=True)
 class DuplicatesSummary:
-    """Totals of a search for duplicates."""
+    """Totals of a search for duplicates; `clusters` is 0 where pairs were sought."""
 
     pairs: int
     rows: int
@@ -299,6 +319,52 @@ class DuplicatesSummary:
     candidates: int
     expected_recall: float
     blank: int
+    clusters: int = 0
+
+
+SpanMark = Literal["prompt", "code", "licence"]
+
+
+@dataclass(frozen=True, slots=True)
+class OverlapSpans:
+    """A batch of passages that stand in two answers, column by column; all lists have one length.
+
+    Offsets are half-open, in code points of the stored answers. `bits` is the rarity of a passage (0 where it is
+    marked), `texts` how many answers of the other side hold it, `mark` why it is no evidence. `others` counts the
+    answers of models other than the two, `others_with` those that have the passage; `prompt_others` and
+    `prompt_others_with` the same among answers to the prompt of the first.
+    """
+
+    id_a: list[str]
+    id_b: list[str]
+    start_a: list[int]
+    end_a: list[int]
+    start_b: list[int]
+    end_b: list[int]
+    tokens: list[int]
+    bits: list[float]
+    texts: list[int]
+    mark: list[SpanMark | None]
+    others_with: list[int]
+    others: list[int]
+    prompt_others_with: list[int]
+    prompt_others: list[int]
+    corpus_a: list[str]
+    corpus_b: list[str]
+
+    def __len__(self) -> int:
+        return len(self.id_a)
+
+
+@dataclass(frozen=True, slots=True)
+class OverlapsSummary:
+    """Totals of a search for shared passages; `common_seeds` were passed over as common phrases."""
+
+    spans: int
+    texts: int
+    texts_with_spans: int
+    against: int
+    common_seeds: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,32 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from kinprint.v1.google_rpc import status_pb2 as _status_pb2
 from kinprint.v1 import types_pb2 as _types_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class DuplicatesOutput(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DUPLICATES_OUTPUT_UNSPECIFIED: _ClassVar[DuplicatesOutput]
+    DUPLICATES_OUTPUT_PAIRS: _ClassVar[DuplicatesOutput]
+    DUPLICATES_OUTPUT_CLUSTERS: _ClassVar[DuplicatesOutput]
+
+class SpanMark(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SPAN_MARK_UNSPECIFIED: _ClassVar[SpanMark]
+    SPAN_MARK_PROMPT: _ClassVar[SpanMark]
+    SPAN_MARK_CODE: _ClassVar[SpanMark]
+    SPAN_MARK_LICENCE: _ClassVar[SpanMark]
+DUPLICATES_OUTPUT_UNSPECIFIED: DuplicatesOutput
+DUPLICATES_OUTPUT_PAIRS: DuplicatesOutput
+DUPLICATES_OUTPUT_CLUSTERS: DuplicatesOutput
+SPAN_MARK_UNSPECIFIED: SpanMark
+SPAN_MARK_PROMPT: SpanMark
+SPAN_MARK_CODE: SpanMark
+SPAN_MARK_LICENCE: SpanMark
 
 class FingerprintRequest(_message.Message):
     __slots__ = ("texts", "channels")
@@ -103,18 +124,22 @@ class Hit(_message.Message):
     def __init__(self, channel: _Optional[_Union[_types_pb2.Channel, str]] = ..., rank: _Optional[int] = ..., corpus: _Optional[str] = ..., id: _Optional[str] = ..., model: _Optional[str] = ..., score: _Optional[float] = ..., language: _Optional[str] = ..., account_id: _Optional[str] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., prompt_key: _Optional[str] = ..., copy: _Optional[_Union[_types_pb2.CopyEvidence, _Mapping]] = ..., semantic: _Optional[_Union[_types_pb2.SemanticEvidence, _Mapping]] = ..., style: _Optional[_Union[_types_pb2.StyleEvidence, _Mapping]] = ..., snippet: _Optional[str] = ...) -> None: ...
 
 class QueryInfo(_message.Message):
-    __slots__ = ("code_points", "shingles", "language", "transcript", "reasoning_removed")
+    __slots__ = ("code_points", "shingles", "language", "transcript", "reasoning_removed", "copy_candidates", "copy_verified")
     CODE_POINTS_FIELD_NUMBER: _ClassVar[int]
     SHINGLES_FIELD_NUMBER: _ClassVar[int]
     LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     TRANSCRIPT_FIELD_NUMBER: _ClassVar[int]
     REASONING_REMOVED_FIELD_NUMBER: _ClassVar[int]
+    COPY_CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    COPY_VERIFIED_FIELD_NUMBER: _ClassVar[int]
     code_points: int
     shingles: int
     language: str
     transcript: TranscriptRef
     reasoning_removed: bool
-    def __init__(self, code_points: _Optional[int] = ..., shingles: _Optional[int] = ..., language: _Optional[str] = ..., transcript: _Optional[_Union[TranscriptRef, _Mapping]] = ..., reasoning_removed: bool = ...) -> None: ...
+    copy_candidates: int
+    copy_verified: int
+    def __init__(self, code_points: _Optional[int] = ..., shingles: _Optional[int] = ..., language: _Optional[str] = ..., transcript: _Optional[_Union[TranscriptRef, _Mapping]] = ..., reasoning_removed: bool = ..., copy_candidates: _Optional[int] = ..., copy_verified: _Optional[int] = ...) -> None: ...
 
 class Timings(_message.Message):
     __slots__ = ("queue_seconds", "embed_seconds", "total_seconds")
@@ -179,26 +204,34 @@ class CompareResponse(_message.Message):
     def __init__(self, copy: _Optional[_Union[_types_pb2.CopyEvidence, _Mapping]] = ..., semantic: _Optional[_Union[_types_pb2.SemanticEvidence, _Mapping]] = ..., style: _Optional[_Union[_types_pb2.StyleEvidence, _Mapping]] = ...) -> None: ...
 
 class FindDuplicatesRequest(_message.Message):
-    __slots__ = ("corpora", "threshold", "expand", "filter")
+    __slots__ = ("corpora", "threshold", "expand", "filter", "exact", "against", "output")
     CORPORA_FIELD_NUMBER: _ClassVar[int]
     THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     EXPAND_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
+    EXACT_FIELD_NUMBER: _ClassVar[int]
+    AGAINST_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
     corpora: _containers.RepeatedScalarFieldContainer[str]
     threshold: float
     expand: bool
     filter: _types_pb2.Filter
-    def __init__(self, corpora: _Optional[_Iterable[str]] = ..., threshold: _Optional[float] = ..., expand: bool = ..., filter: _Optional[_Union[_types_pb2.Filter, _Mapping]] = ...) -> None: ...
+    exact: bool
+    against: _containers.RepeatedScalarFieldContainer[str]
+    output: DuplicatesOutput
+    def __init__(self, corpora: _Optional[_Iterable[str]] = ..., threshold: _Optional[float] = ..., expand: bool = ..., filter: _Optional[_Union[_types_pb2.Filter, _Mapping]] = ..., exact: bool = ..., against: _Optional[_Iterable[str]] = ..., output: _Optional[_Union[DuplicatesOutput, str]] = ...) -> None: ...
 
 class FindDuplicatesResponse(_message.Message):
-    __slots__ = ("progress", "pairs", "finished")
+    __slots__ = ("progress", "pairs", "finished", "clusters")
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     PAIRS_FIELD_NUMBER: _ClassVar[int]
     FINISHED_FIELD_NUMBER: _ClassVar[int]
+    CLUSTERS_FIELD_NUMBER: _ClassVar[int]
     progress: DuplicatesProgress
     pairs: DuplicatePairs
     finished: DuplicatesFinished
-    def __init__(self, progress: _Optional[_Union[DuplicatesProgress, _Mapping]] = ..., pairs: _Optional[_Union[DuplicatePairs, _Mapping]] = ..., finished: _Optional[_Union[DuplicatesFinished, _Mapping]] = ...) -> None: ...
+    clusters: DuplicateClusters
+    def __init__(self, progress: _Optional[_Union[DuplicatesProgress, _Mapping]] = ..., pairs: _Optional[_Union[DuplicatePairs, _Mapping]] = ..., finished: _Optional[_Union[DuplicatesFinished, _Mapping]] = ..., clusters: _Optional[_Union[DuplicateClusters, _Mapping]] = ...) -> None: ...
 
 class DuplicatesProgress(_message.Message):
     __slots__ = ("step", "share")
@@ -226,18 +259,116 @@ class DuplicatePairs(_message.Message):
     corpus_b: _containers.RepeatedScalarFieldContainer[int]
     def __init__(self, id_a: _Optional[_Iterable[str]] = ..., id_b: _Optional[_Iterable[str]] = ..., jaccard: _Optional[_Iterable[float]] = ..., containment_a: _Optional[_Iterable[float]] = ..., containment_b: _Optional[_Iterable[float]] = ..., corpus_a: _Optional[_Iterable[int]] = ..., corpus_b: _Optional[_Iterable[int]] = ...) -> None: ...
 
+class DuplicateClusters(_message.Message):
+    __slots__ = ("id", "corpus", "cluster", "cluster_corpus", "is_representative")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    CORPUS_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_CORPUS_FIELD_NUMBER: _ClassVar[int]
+    IS_REPRESENTATIVE_FIELD_NUMBER: _ClassVar[int]
+    id: _containers.RepeatedScalarFieldContainer[str]
+    corpus: _containers.RepeatedScalarFieldContainer[int]
+    cluster: _containers.RepeatedScalarFieldContainer[str]
+    cluster_corpus: _containers.RepeatedScalarFieldContainer[int]
+    is_representative: _containers.RepeatedScalarFieldContainer[bool]
+    def __init__(self, id: _Optional[_Iterable[str]] = ..., corpus: _Optional[_Iterable[int]] = ..., cluster: _Optional[_Iterable[str]] = ..., cluster_corpus: _Optional[_Iterable[int]] = ..., is_representative: _Optional[_Iterable[bool]] = ...) -> None: ...
+
 class DuplicatesFinished(_message.Message):
-    __slots__ = ("pairs", "rows", "distinct", "candidates", "expected_recall", "blank")
+    __slots__ = ("pairs", "rows", "distinct", "candidates", "expected_recall", "blank", "clusters")
     PAIRS_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
     DISTINCT_FIELD_NUMBER: _ClassVar[int]
     CANDIDATES_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_RECALL_FIELD_NUMBER: _ClassVar[int]
     BLANK_FIELD_NUMBER: _ClassVar[int]
+    CLUSTERS_FIELD_NUMBER: _ClassVar[int]
     pairs: int
     rows: int
     distinct: int
     candidates: int
     expected_recall: float
     blank: int
-    def __init__(self, pairs: _Optional[int] = ..., rows: _Optional[int] = ..., distinct: _Optional[int] = ..., candidates: _Optional[int] = ..., expected_recall: _Optional[float] = ..., blank: _Optional[int] = ...) -> None: ...
+    clusters: int
+    def __init__(self, pairs: _Optional[int] = ..., rows: _Optional[int] = ..., distinct: _Optional[int] = ..., candidates: _Optional[int] = ..., expected_recall: _Optional[float] = ..., blank: _Optional[int] = ..., clusters: _Optional[int] = ...) -> None: ...
+
+class FindOverlapsRequest(_message.Message):
+    __slots__ = ("corpora", "against", "filter", "against_filter", "min_tokens", "min_bits", "max_texts", "every", "unmarked")
+    CORPORA_FIELD_NUMBER: _ClassVar[int]
+    AGAINST_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    AGAINST_FILTER_FIELD_NUMBER: _ClassVar[int]
+    MIN_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    MIN_BITS_FIELD_NUMBER: _ClassVar[int]
+    MAX_TEXTS_FIELD_NUMBER: _ClassVar[int]
+    EVERY_FIELD_NUMBER: _ClassVar[int]
+    UNMARKED_FIELD_NUMBER: _ClassVar[int]
+    corpora: _containers.RepeatedScalarFieldContainer[str]
+    against: _containers.RepeatedScalarFieldContainer[str]
+    filter: _types_pb2.Filter
+    against_filter: _types_pb2.Filter
+    min_tokens: int
+    min_bits: float
+    max_texts: int
+    every: bool
+    unmarked: bool
+    def __init__(self, corpora: _Optional[_Iterable[str]] = ..., against: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[_types_pb2.Filter, _Mapping]] = ..., against_filter: _Optional[_Union[_types_pb2.Filter, _Mapping]] = ..., min_tokens: _Optional[int] = ..., min_bits: _Optional[float] = ..., max_texts: _Optional[int] = ..., every: bool = ..., unmarked: bool = ...) -> None: ...
+
+class FindOverlapsResponse(_message.Message):
+    __slots__ = ("progress", "spans", "finished")
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    SPANS_FIELD_NUMBER: _ClassVar[int]
+    FINISHED_FIELD_NUMBER: _ClassVar[int]
+    progress: DuplicatesProgress
+    spans: OverlapSpans
+    finished: OverlapsFinished
+    def __init__(self, progress: _Optional[_Union[DuplicatesProgress, _Mapping]] = ..., spans: _Optional[_Union[OverlapSpans, _Mapping]] = ..., finished: _Optional[_Union[OverlapsFinished, _Mapping]] = ...) -> None: ...
+
+class OverlapSpans(_message.Message):
+    __slots__ = ("id_a", "id_b", "corpus_a", "corpus_b", "start_a", "end_a", "start_b", "end_b", "tokens", "texts", "bits", "mark", "others_with", "others", "prompt_others_with", "prompt_others")
+    ID_A_FIELD_NUMBER: _ClassVar[int]
+    ID_B_FIELD_NUMBER: _ClassVar[int]
+    CORPUS_A_FIELD_NUMBER: _ClassVar[int]
+    CORPUS_B_FIELD_NUMBER: _ClassVar[int]
+    START_A_FIELD_NUMBER: _ClassVar[int]
+    END_A_FIELD_NUMBER: _ClassVar[int]
+    START_B_FIELD_NUMBER: _ClassVar[int]
+    END_B_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
+    BITS_FIELD_NUMBER: _ClassVar[int]
+    MARK_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_WITH_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_OTHERS_WITH_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_OTHERS_FIELD_NUMBER: _ClassVar[int]
+    id_a: _containers.RepeatedScalarFieldContainer[str]
+    id_b: _containers.RepeatedScalarFieldContainer[str]
+    corpus_a: _containers.RepeatedScalarFieldContainer[int]
+    corpus_b: _containers.RepeatedScalarFieldContainer[int]
+    start_a: _containers.RepeatedScalarFieldContainer[int]
+    end_a: _containers.RepeatedScalarFieldContainer[int]
+    start_b: _containers.RepeatedScalarFieldContainer[int]
+    end_b: _containers.RepeatedScalarFieldContainer[int]
+    tokens: _containers.RepeatedScalarFieldContainer[int]
+    texts: _containers.RepeatedScalarFieldContainer[int]
+    bits: _containers.RepeatedScalarFieldContainer[float]
+    mark: _containers.RepeatedScalarFieldContainer[SpanMark]
+    others_with: _containers.RepeatedScalarFieldContainer[int]
+    others: _containers.RepeatedScalarFieldContainer[int]
+    prompt_others_with: _containers.RepeatedScalarFieldContainer[int]
+    prompt_others: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, id_a: _Optional[_Iterable[str]] = ..., id_b: _Optional[_Iterable[str]] = ..., corpus_a: _Optional[_Iterable[int]] = ..., corpus_b: _Optional[_Iterable[int]] = ..., start_a: _Optional[_Iterable[int]] = ..., end_a: _Optional[_Iterable[int]] = ..., start_b: _Optional[_Iterable[int]] = ..., end_b: _Optional[_Iterable[int]] = ..., tokens: _Optional[_Iterable[int]] = ..., texts: _Optional[_Iterable[int]] = ..., bits: _Optional[_Iterable[float]] = ..., mark: _Optional[_Iterable[_Union[SpanMark, str]]] = ..., others_with: _Optional[_Iterable[int]] = ..., others: _Optional[_Iterable[int]] = ..., prompt_others_with: _Optional[_Iterable[int]] = ..., prompt_others: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class OverlapsFinished(_message.Message):
+    __slots__ = ("spans", "texts", "texts_with_spans", "against", "common_seeds")
+    SPANS_FIELD_NUMBER: _ClassVar[int]
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
+    TEXTS_WITH_SPANS_FIELD_NUMBER: _ClassVar[int]
+    AGAINST_FIELD_NUMBER: _ClassVar[int]
+    COMMON_SEEDS_FIELD_NUMBER: _ClassVar[int]
+    spans: int
+    texts: int
+    texts_with_spans: int
+    against: int
+    common_seeds: int
+    def __init__(self, spans: _Optional[int] = ..., texts: _Optional[int] = ..., texts_with_spans: _Optional[int] = ..., against: _Optional[int] = ..., common_seeds: _Optional[int] = ...) -> None: ...

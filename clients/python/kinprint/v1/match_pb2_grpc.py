@@ -67,6 +67,11 @@ class MatchServiceStub(object):
                 request_serializer=kinprint_dot_v1_dot_match__pb2.FindDuplicatesRequest.SerializeToString,
                 response_deserializer=kinprint_dot_v1_dot_match__pb2.FindDuplicatesResponse.FromString,
                 _registered_method=True)
+        self.FindOverlaps = channel.unary_stream(
+                '/kinprint.v1.MatchService/FindOverlaps',
+                request_serializer=kinprint_dot_v1_dot_match__pb2.FindOverlapsRequest.SerializeToString,
+                response_deserializer=kinprint_dot_v1_dot_match__pb2.FindOverlapsResponse.FromString,
+                _registered_method=True)
 
 
 class MatchServiceServicer(object):
@@ -110,8 +115,17 @@ class MatchServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def FindDuplicates(self, request, context):
-        """Finds all near-duplicate pairs of a corpus, or between several, streamed in batches with
-        progress; pairs come in no set order, each once.
+        """Finds all near-duplicate pairs of a corpus, or between several, or the clusters that they make,
+        streamed in batches with progress; pairs come in no set order, each once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindOverlaps(self, request, context):
+        """Finds which answers of some corpora stand, in part and byte for byte, in answers of others, with
+        the rarity of each shared stretch; streamed in batches with progress, in the order of the rows of
+        the first corpora.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,6 +158,11 @@ def add_MatchServiceServicer_to_server(servicer, server):
                     servicer.FindDuplicates,
                     request_deserializer=kinprint_dot_v1_dot_match__pb2.FindDuplicatesRequest.FromString,
                     response_serializer=kinprint_dot_v1_dot_match__pb2.FindDuplicatesResponse.SerializeToString,
+            ),
+            'FindOverlaps': grpc.unary_stream_rpc_method_handler(
+                    servicer.FindOverlaps,
+                    request_deserializer=kinprint_dot_v1_dot_match__pb2.FindOverlapsRequest.FromString,
+                    response_serializer=kinprint_dot_v1_dot_match__pb2.FindOverlapsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -289,6 +308,33 @@ class MatchService(object):
             '/kinprint.v1.MatchService/FindDuplicates',
             kinprint_dot_v1_dot_match__pb2.FindDuplicatesRequest.SerializeToString,
             kinprint_dot_v1_dot_match__pb2.FindDuplicatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindOverlaps(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/kinprint.v1.MatchService/FindOverlaps',
+            kinprint_dot_v1_dot_match__pb2.FindOverlapsRequest.SerializeToString,
+            kinprint_dot_v1_dot_match__pb2.FindOverlapsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 
 from .sketch import EMPTY
 
 
-def _share_a_band(a: list[int], b: list[int], bands: int, rows: int) -> bool:
+def shares_a_band(a: list[int], b: list[int], bands: int, rows: int) -> bool:
+    """Whether two signatures agree in all rows of some band; a blank one agrees with none."""
     if a[0] == EMPTY or b[0] == EMPTY:
         return False
     return any(a[k * rows : (k + 1) * rows] == b[k * rows : (k + 1) * rows] for k in range(bands))
 
 
+def agreements(a: list[int], b: list[int]) -> int:
+    """Slots in which two signatures agree."""
+    return sum(x == y for x, y in zip(a, b, strict=True))
+
+
 def query(signatures: list[list[int]], signature: list[int], bands: int, rows: int) -> list[int]:
     """Texts that agree with ``signature`` in all rows of some band."""
-    return [i for i, other in enumerate(signatures) if _share_a_band(signature, other, bands, rows)]
+    return [i for i, other in enumerate(signatures) if shares_a_band(signature, other, bands, rows)]
 
 
-def candidate_pairs(signatures: list[list[int]], bands: int, rows: int) -> set[tuple[int, int]]:
-    """All pairs that agree in all rows of some band."""
-    pairs = combinations(range(len(signatures)), 2)
-    return {(i, j) for i, j in pairs if _share_a_band(signatures[i], signatures[j], bands, rows)}
+def candidate_pairs(
+    signatures: list[list[int]], bands: int, rows: int, least: int = 1, labels: Sequence[int] | None = None
+) -> set[tuple[int, int]]:
+    """All pairs that agree in all rows of some band and in ``least`` slots or more, and differ in their labels."""
+    return {
+        (i, j)
+        for i, j in combinations(range(len(signatures)), 2)
+        if (labels is None or labels[i] != labels[j])
+        and shares_a_band(signatures[i], signatures[j], bands, rows)
+        and agreements(signatures[i], signatures[j]) >= least
+    }

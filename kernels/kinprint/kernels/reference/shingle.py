@@ -55,13 +55,22 @@ def tokens(text: str) -> tuple[list[str], list[str]]:
     return words, spaceless
 
 
+def _halves(data: bytes) -> list[tuple[int, int]]:
+    """Each 16 bytes as two little-endian words, the last padded with zeros."""
+    padded = data + bytes(-len(data) % 16)
+    words = [int.from_bytes(padded[i : i + 8], "little") for i in range(0, len(padded), 8)]
+    return list(zip(words[0::2], words[1::2], strict=True))
+
+
 def word_hash(word: str) -> int:
-    """64-bit hash of a word's UTF-8 bytes, eight at a time, little-endian, the last padded with zeros."""
+    """64-bit hash of a word's UTF-8 bytes, 16 at a time."""
     data = word.encode()
-    h = int(hashing.WORD_SEED)
-    for i in range(0, len(data), 8):
-        h = multiply_fold(h ^ int.from_bytes(data[i : i + 8], "little"), int(hashing.MULTIPLIER_1))
-    return h ^ ((len(data) * int(hashing.MULTIPLIER_2)) & _U64)
+    h = int(hashing.WORD_SEED_1)
+    k = int(hashing.WORD_SEED_2) ^ len(data)
+    for x, y in _halves(data):
+        h = multiply_fold(h ^ x, k ^ y)
+        k = int(hashing.WORD_SEED_2)
+    return h
 
 
 def _window(points: list[int]) -> int:
@@ -81,37 +90,68 @@ def text_hash(text: str) -> tuple[int, int]:
 
 def _text_hash(answer: str) -> tuple[int, int]:
     data = answer.encode()
-    a = int(hashing.TEXT_SEED_1) ^ len(data)
-    b = (int(hashing.TEXT_SEED_2) + len(data)) & _U64
-    for i in range(0, len(data), 8):
-        x = int.from_bytes(data[i : i + 8], "little")
-        a = multiply_fold(a ^ x, int(hashing.MULTIPLIER_1))
-        b = (multiply_fold((b + x) & _U64, int(hashing.MULTIPLIER_2)) + a) & _U64
+    seed_a, seed_b = int(hashing.TEXT_SEED_1), int(hashing.TEXT_SEED_2)
+    a, b = seed_a ^ len(data), seed_b ^ len(data)
+    for x, y in _halves(data):
+        a = multiply_fold(a ^ x, y ^ seed_b)
+        b = multiply_fold(b ^ y, x ^ seed_a)
     return finalise(a), finalise(b ^ int(hashing.MULTIPLIER_1))
 
 
+def _rotated(x: int, bits: int) -> int:
+    return ((x << bits) | (x >> (64 - bits))) & _U64
+
+
+def word_shingles(text: str) -> list[int]:
+    """Hashes of each three words in a row of a folded text."""
+    hashes = [word_hash(word) for word in tokens(text)[0]]
+    threes = zip(hashes, hashes[1:], hashes[2:], strict=False)
+    return [finalise((_rotated(a, 23) + _rotated(b, 46) + c) & _U64) for a, b, c in threes]
+
+
+def point_shingles(text: str) -> list[int]:
+    """Hashes of each five spaceless code points in a row of a folded text."""
+    points = [ord(char) for char in tokens(text)[1]]
+    return [finalise(_window(points[i : i + 5])) for i in range(len(points) - 4)]
+
+
 def shingles(text: str) -> tuple[list[int], int]:
-    """All shingle hashes of a text, repeats kept, and its flags."""
+    """Scheme ``w3c5``: all shingle hashes of a text, those of words first, repeats kept, and its flags."""
     answer = normalised_answer(text)
     if not answer:
         return [], BLANK
-    words, spaceless = tokens(answer)
-    hashes = [word_hash(word) for word in words]
-    points = [ord(char) for char in spaceless]
-    out = []
-    for before, previous, last in zip(hashes, hashes[1:], hashes[2:], strict=False):
-        v = multiply_fold(before ^ int(hashing.WORD_SHINGLE_1), previous ^ int(hashing.WORD_SHINGLE_2))
-        out.append(finalise((multiply_fold(v ^ last, int(hashing.WORD_SHINGLE_3)) + last) & _U64))
-    out.extend(finalise(_window(points[i : i + 5])) for i in range(len(points) - 4))
+    out = word_shingles(answer) + point_shingles(answer)
     if out:
         return out, 0
     whole = int(hashing.WHOLE_TEXT)
+    words, spaceless = tokens(answer)
+    hashes, points = [word_hash(word) for word in words], [ord(char) for char in spaceless]
     if not words and not points:
-        first, second = _text_hash(answer)
-        return [finalise(multiply_fold(first ^ whole, second ^ int(hashing.MULTIPLIER_1)))], WHOLE_TEXT
+        return [_whole_answer(answer)], WHOLE_TEXT
     before, previous = ([0, 0, *hashes])[-2:]
-    v = multiply_fold(before ^ whole, previous ^ int(hashing.WORD_SHINGLE_2))
+    v = multiply_fold(before ^ int(hashing.WHOLE_WORDS_1), previous ^ int(hashing.WHOLE_WORDS_2))
     return [finalise(multiply_fold(v ^ len(words), _window(points) ^ whole))], WHOLE_TEXT
+
+
+def _whole_answer(answer: str) -> int:
+    first, second = _text_hash(answer)
+    return finalise(multiply_fold(first ^ int(hashing.WHOLE_TEXT), second ^ int(hashing.MULTIPLIER_1)))
+
+
+def code_point_shingles(text: str) -> tuple[list[int], int]:
+    """Scheme ``c5``: hashes of each five code points in a row of the normalised answer, and its flags."""
+    answer = normalised_answer(text)
+    if not answer:
+        return [], BLANK
+    out = []
+    for i in range(len(answer) - 4):
+        five = answer[i : i + 5]
+        if five.isascii():
+            x = int.from_bytes(five.encode(), "little")
+            out.append(finalise((x * int(hashing.MULTIPLIER_1)) & _U64))
+        else:
+            out.append(finalise(_window([ord(char) for char in five])))
+    return (out, 0) if out else ([_whole_answer(answer)], WHOLE_TEXT)
 
 
 def shingle_set(text: str) -> tuple[set[int], int]:

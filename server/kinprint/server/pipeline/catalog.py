@@ -56,11 +56,11 @@ class Catalog:
             known = ", ".join(self.names()[:10]) or "none yet"
             raise CorpusNotFound(f"there is no corpus {name!r} here (corpora: {known})", field=field) from None
 
-    def several(self, names: Sequence[str]) -> list[Corpus]:
+    def several(self, names: Sequence[str], field: str = "corpora") -> list[Corpus]:
         """Corpora of 1 to 100 names, each once, in the order of their first mention."""
         if not 1 <= len(names) <= 100:
-            raise InvalidField("corpora", "name 1 to 100 corpora", "FIELD_INVALID" if names else "FIELD_MISSING")
-        found = {name: self.get(name, f"corpora[{i}]") for i, name in enumerate(names)}
+            raise InvalidField(field, "name 1 to 100 corpora", "FIELD_INVALID" if names else "FIELD_MISSING")
+        found = {name: self.get(name, f"{field}[{i}]") for i, name in enumerate(names)}
         return list(found.values())
 
     @staticmethod

@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 from kinprint.server.embed import EmbeddingSpace
 from kinprint.server.failures import CorpusExists, Failure, ModelMismatch, StorageFull
-from kinprint.server.pipeline.fingerprint import CHANNEL_COLUMNS, fingerprint
+from kinprint.server.pipeline.fingerprint import CHANNEL_COLUMNS, fingerprint, refreshed, refreshed_fill
 from kinprint.server.pipeline.index import CorpusIndex, Part, View
 from kinprint.server.pipeline.normalise import PIPELINE, Normalised
 from kinprint.server.store import durability, generation, maintenance
@@ -198,14 +198,29 @@ class Corpus:
             puts = rows.filter(pl.col("op") == PUT).join(winners, on=["id", "seq"], how="semi").collect()
             # A put that was committed twice, because its acknowledgement was lost, is one row.
             puts = puts.unique("id", keep="last", maintain_order=True)
-            index.put(puts)
+            index.put(refreshed(puts))
             if heads["op"].eq(FILL).any():
                 fills.append(rows.filter(pl.col("op") == FILL).collect())
         index.delete(latest.filter(pl.col("op") == DELETE)["id"].to_list())
         for fill in fills:
             for column in CHANNEL_COLUMNS.values():
                 some = fill.filter(pl.col(column).is_not_null())
+                if column == "sketch":
+                    some = self._fresh_sketches(index, some)
                 index.fill(some.select(*_FILL_KEYS, column))
+
+    @staticmethod
+    def _fresh_sketches(index: CorpusIndex, fill: pl.DataFrame) -> pl.DataFrame:
+        """Fill rows in which sketches of older pipelines are made anew, from the texts that the index holds."""
+        old = fill.filter(pl.col("pipeline") < PIPELINE)
+        if old.is_empty():
+            return fill
+        view = index.view
+        places = view.locate(old["id"].to_list())
+        texts = [None if place is None else view.value(place, "response") for place in places]
+        there = pl.Series([text is not None for text in texts], dtype=pl.Boolean)
+        known = pl.Series([text for text in texts if text is not None], dtype=pl.String)
+        return pl.concat([fill.filter(pl.col("pipeline") >= PIPELINE), refreshed_fill(old.filter(there), known)])
 
     # ---- writing ----
 

@@ -11,17 +11,18 @@ from dataclasses import dataclass
 
 import faiss
 import numpy as np
-from kinprint.kernels import overlap, shingle, sketch, slots, stylometry
+from kinprint.kernels import overlap, seeds, shingle, stylometry
 from kinprint.server.embed import SentencePair, align
 from kinprint.server.pipeline.index import Filter, Part, Place, View
-from kinprint.server.store.columns import encode_texts, text_buffers
-from kinprint.server.store.segment import SCAN_GROUPS, CopyChunk, SemanticChunk
+from kinprint.server.store.columns import encode_texts
+from kinprint.server.store.segment import CopyChunk, SemanticChunk
 from kinprint.server.threads import kernels
 from numpy.typing import NDArray
 
-#: Equal sketch slots (of 128) that make a row a candidate, in small and in large chunks: two find a pair of
-#: Jaccard .05 with probability .99, a pair of .1 surely.
-SLOTS_SMALL, SLOTS_LARGE = 1, 2
+#: Candidates that are verified in any case, those with most shared seeds first; more when more hits are asked for.
+VERIFIED = 512
+#: Standard errors that a candidate beyond these is given the benefit of, and the score from which on it matters.
+BENEFIT, WORTH = 3.0, 0.1
 #: Rows that pass a filter up to which just those are scanned.
 FEW_ROWS = 20_000
 #: Semantic candidates whose sentences are aligned; more when more hits are asked for.
@@ -119,97 +120,156 @@ def _best(found: list[tuple[View, int, int, float, int]], top: int) -> list[tupl
 # ---- copy ----
 
 
+@dataclass(frozen=True, slots=True)
+class CopySearch:
+    """What a search of the copy channel found, and how much it looked at."""
+
+    matches: list[CopyMatch]
+    #: Texts that share a seed with the query, identical ones counted once.
+    candidates: int
+    #: Of these, how many were compared with it exactly.
+    verified: int
+    #: Distinct shingles of the query.
+    shingles: int
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Candidates:
+    """Groups of identical texts of one chunk that share seeds with the query, most first."""
+
+    view: View
+    number: int
+    part: Part
+    chunk: CopyChunk
+    #: Rows that may be returned, bool[n]; None: all.
+    mask: NDArray[np.bool_] | None
+    groups: NDArray[np.int64]
+    counts: NDArray[np.uint32]
+
+    def members(self, group: int) -> NDArray[np.int64]:
+        """Rows of a group that may be returned."""
+        order, starts = self.chunk.grouping
+        rows = self.chunk.rows[order[starts[group] : starts[group + 1]]]
+        return rows if self.mask is None else rows[self.mask[rows]]
+
+
 def search_copy(
     query: Query, views: Sequence[View], rows: Filter, top: int, min_score: float | None
-) -> list[CopyMatch]:
-    """Rows that share text with the query; score = max(Jaccard, containment of the query), both exact."""
+) -> CopySearch:
+    """Rows that share text with the query; score = max(Jaccard, containment of the query), both exact.
+
+    Candidates share a seed with the query, so a row that holds the query, or eight words of it in a row, is one for
+    certain.  They are compared exactly in the order of their shared seeds, until none is left that could, by the
+    seeds that it shares, be among the best `top`: `BENEFIT` standard errors more than expected, a mistake in about a
+    thousand.  Where not even the best `top` share a tenth of the query, `VERIFIED` are looked at and no more.
+    """
     data, offsets = query.buffers
     with kernels():
         shingles, _indptr, flags = shingle.shingle_sets(data, offsets)
-        made = sketch.sketch(data, offsets)
+        text_hash = shingle.text_hashes(data, offsets)[0]
     if len(shingles) == 0:
-        return []
-    found: list[tuple[View, int, int, float, int]] = []
-    sizes: list[tuple[int, int, bool]] = []
-    for view, number, part, mask in _targets(views, rows, query):
-        for chunk in part.segment.copy:
-            groups = _candidate_groups(chunk, made.signatures[0], mask)
-            if len(groups) == 0:
-                continue
-            representatives = chunk.rows[chunk.representatives[groups]]
-            shared, match_sizes = _verify(part, representatives, shingles)
-            scores = np.maximum(shared / (len(shingles) + match_sizes - shared), shared / len(shingles))
-            floor = max(min_score if min_score is not None else 0.0, 0.0)
-            good = np.flatnonzero((scores > 0) & (scores >= floor))
-            good = good[np.argsort(-scores[good], kind="stable")]
-            room = top + 1
-            order, starts = chunk.grouping
-            last_score = -1.0
-            for g in good:
-                score = float(scores[g])
-                if room <= 0 and score < last_score:
-                    break
-                members = chunk.rows[order[starts[groups[g]] : starts[groups[g] + 1]]]
-                members = members[mask[members]]
-                found += [(view, number, int(row), score, len(sizes)) for row in members]
-                same = chunk.text_hashes[chunk.representatives[groups[g]]] == made.text_hashes[0]
-                sizes.append((int(shared[g]), int(match_sizes[g]), bool(same.all())))
-                room -= len(members)
-                last_score = score
-    return [
+        return CopySearch([], 0, 0, 0)
+    found = _Found(query, top, max(min_score or 0.0, 0.0), len(shingles))
+    sources = [c for c in _copy_candidates(shingles, views, rows) if len(c.groups)]
+    source = np.repeat(np.arange(len(sources)), [len(c.groups) for c in sources])
+    counts = np.concatenate([c.counts for c in sources]) if sources else np.zeros(0, np.uint32)
+    groups = np.concatenate([c.groups for c in sources]) if sources else np.zeros(0, np.int64)
+    order = np.argsort(-counts.astype(np.int64), kind="stable") if len(sources) > 1 else np.arange(len(counts))
+    verified = 0
+    while verified < len(order):
+        if verified >= max(VERIFIED, 8 * top) and not found.may_improve(int(counts[order[verified]])):
+            break
+        batch = order[verified : verified + VERIFIED]
+        verified += len(batch)
+        for k in np.unique(source[batch]):
+            candidates = sources[k]
+            some = groups[batch[source[batch] == k]]
+            texts = candidates.chunk.rows[candidates.chunk.representatives[some]]
+            with kernels():
+                shared, sizes = overlap.query_overlap_of(shingles, candidates.part.segment.texts, texts)
+            found.add(candidates, some, shared, sizes)
+    best = [
         CopyMatch(
             view,
             place,
             name,
             score,
-            shared=sizes[tag][0],
+            shared=found.details[tag][0],
             query_size=len(shingles),
-            match_size=sizes[tag][1],
-            identical=sizes[tag][2],
+            match_size=found.details[tag][1],
+            identical=bool((found.details[tag][2] == text_hash).all()),
             one_shingle=bool(flags[0] & shingle.WHOLE_TEXT),
         )
-        for view, place, name, score, tag in _best(found, top)
+        for view, place, name, score, tag in _best(found.rows, top)
     ]
+    return CopySearch(best, len(order), verified, len(shingles))
 
 
-def _candidate_groups(chunk: CopyChunk, signature: NDArray[np.uint32], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Groups of equal texts that may share text with the query and have a row that passes, int64[c]."""
-    order, starts = chunk.grouping
-    passing = mask[chunk.rows]
-    allowed = int(passing.sum())
-    if allowed == 0:
-        return np.zeros(0, np.int64)
-    total = len(starts) - 1
-    least = SLOTS_SMALL if total <= SCAN_GROUPS else SLOTS_LARGE
-    few = allowed < FEW_ROWS and allowed < len(passing)
-    if few:
-        positions = np.flatnonzero(passing[order])
-        groups = np.unique(np.searchsorted(starts, positions, "right") - 1)
-    elif total <= SCAN_GROUPS:
-        groups = np.arange(total)
-    else:
-        return _with_passing_member(slots.query(chunk.slots, signature, least), order, starts, passing)
-    with kernels():
-        similar = sketch.similarity_at(signature, chunk.signatures, chunk.representatives[groups])
-    groups = groups[similar * sketch.SLOTS >= least - 0.5]
-    return groups if few else _with_passing_member(groups, order, starts, passing)
+class _Found:
+    """Rows found so far, and what it takes to be among the best."""
+
+    def __init__(self, query: Query, top: int, floor: float, size: int) -> None:
+        self.rows: list[tuple[View, int, int, float, int]] = []
+        self.details: list[tuple[int, int, NDArray[np.uint64]]] = []
+        self._query, self._top, self._floor, self._size = query, top, floor, size
+        self._scores = np.zeros(0)
+
+    def may_improve(self, count: int) -> bool:
+        """Whether a candidate with so many shared seeds could be among the best."""
+        bar = self._floor
+        if len(self._scores) >= self._top:
+            bar = max(bar, float(np.partition(self._scores, -self._top)[-self._top]))
+        if bar < WORTH:
+            return False
+        return bool(seeds.estimated_shared(count, BENEFIT) >= bar * self._size)
+
+    def add(
+        self,
+        candidates: _Candidates,
+        groups: NDArray[np.int64],
+        shared: NDArray[np.int64],
+        sizes: NDArray[np.int64],
+    ) -> None:
+        """Note verified groups; of a score that cannot be among the best no more rows than are asked for."""
+        scores = np.maximum(shared / (self._size + sizes - shared), shared / self._size)
+        good = np.flatnonzero((scores > 0) & (scores >= self._floor))
+        good = good[np.argsort(-scores[good], kind="stable")]
+        own = None
+        if self._query.itself is not None and self._query.itself[0] == candidates.view.corpus:
+            own = candidates.view.locate([self._query.itself[1]])[0]
+        room = self._top + 1
+        last_score = -1.0
+        kept = []
+        for g in good:
+            score = float(scores[g])
+            if room <= 0 and score < last_score:
+                break
+            members = candidates.members(int(groups[g]))
+            if own is not None and own.part == candidates.number:
+                members = members[members != own.row]
+            self.rows += [(candidates.view, candidates.number, int(row), score, len(self.details)) for row in members]
+            chunk = candidates.chunk
+            text_hash = chunk.text_hashes[chunk.representatives[groups[g]]]
+            self.details.append((int(shared[g]), int(sizes[g]), text_hash))
+            room -= len(members)
+            last_score = score
+            kept += [score] * len(members)
+        self._scores = np.concatenate((self._scores, kept))
 
 
-def _with_passing_member(
-    groups: NDArray[np.int64], order: NDArray[np.int64], starts: NDArray[np.int64], passing: NDArray[np.bool_]
-) -> NDArray[np.int64]:
-    if passing.all():
-        return groups
-    return np.array([g for g in groups if passing[order[starts[g] : starts[g + 1]]].any()], np.int64)
-
-
-def _verify(
-    part: Part, rows: NDArray[np.int64], shingles: NDArray[np.uint64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(|A and B|, |B|) of the query's shingles with the answers of `rows`, exact."""
-    data, offsets = text_buffers(part.segment.array("response"))
-    with kernels():
-        return overlap.query_overlap(shingles, data, offsets, rows)
+def _copy_candidates(shingles: NDArray[np.uint64], views: Sequence[View], rows: Filter) -> Iterator[_Candidates]:
+    for view in views:
+        for number, part in enumerate(view.parts):
+            mask = None if rows.empty and part.living == len(part.segment) else rows.mask(part)
+            for chunk in part.segment.copy:
+                found, counts = seeds.query(part.segment.seeds(chunk), shingles)
+                groups = found.astype(np.int64)
+                if mask is not None:
+                    order, starts = chunk.grouping
+                    passing = np.concatenate(([0], np.cumsum(mask[chunk.rows[order]])))
+                    some = passing[starts[groups + 1]] > passing[starts[groups]]
+                    groups, counts = groups[some], counts[some]
+                yield _Candidates(view, number, part, chunk, mask, groups, counts)
 
 
 # ---- style ----

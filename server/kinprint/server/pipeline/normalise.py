@@ -26,7 +26,7 @@ from kinprint.server.threads import kernels
 from numpy.typing import NDArray
 
 #: Version of everything that turns a transcript into a stored row and its fingerprints.
-PIPELINE = 1
+PIPELINE = 2
 
 _CLOSING_THINK = re.compile(r"</\s*think(?:ing)?\s*>", re.IGNORECASE)
 _OPENING_THINK = re.compile(r"\s*<\s*think(?:ing)?\s*>", re.IGNORECASE)
@@ -294,11 +294,18 @@ def _fill_languages(columns: dict[str, list], blank: NDArray[np.bool_]) -> None:
 
 
 def _fill_prompt_keys(columns: dict[str, list]) -> None:
-    """Where there is no prompt_id, the key is a hash of the normalised prompt; blank prompts have none."""
+    """Where there is no prompt_id, the key is made from the prompt."""
     missing = [i for i, key in enumerate(columns["prompt_key"]) if key is None and columns["prompt"][i]]
     if not missing:
         return
-    hashes = text_hashes(pl.Series([columns["prompt"][i] for i in missing], dtype=pl.String))
-    for i, row, blank in zip(missing, hashes, is_blank(hashes), strict=True):
-        if not blank:
-            columns["prompt_key"][i] = f"prompt-{row.tobytes().hex()}"
+    for i, key in zip(missing, prompt_keys([columns["prompt"][i] for i in missing]), strict=True):
+        columns["prompt_key"][i] = key
+
+
+def prompt_keys(prompts: Sequence[str | None]) -> list[str | None]:
+    """Keys of prompts without an id: a hash of the normalised prompt; blank ones and nulls have none."""
+    hashes = text_hashes(pl.Series(prompts, dtype=pl.String))
+    return [
+        None if blank else f"prompt-{row.tobytes().hex()}"
+        for row, blank in zip(hashes, is_blank(hashes), strict=True)
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from kinprint.server.context import Context
 from kinprint.server.embed import Alignment, sentence_starts, sentences_of
 from kinprint.server.failures import ChannelNotFilled, InvalidField, Unavailable
 from kinprint.server.limits import LIMITS
-from kinprint.server.pipeline import duplicates, evidence, match
+from kinprint.server.pipeline import duplicates, evidence, match, passages
 from kinprint.server.pipeline.corpus import Corpus
 from kinprint.server.pipeline.fingerprint import DEFAULT_CHANNELS, SKETCH_SCHEME, STYLE_SCHEME
 from kinprint.server.pipeline.index import Filter, View
@@ -175,10 +175,8 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
                     partial(self._semantic_hits, query, vectors, truncated, views, rows, top, min_score)
                 )
             elif channel == "copy":
-                hits = await self._context.read(lambda: self._copy_hits(query, views, rows, top, min_score, spans))
-                # Every hit carries the size of the query's set; only without hits is it made again.
-                response.query.shingles = (
-                    hits[0].copy.query_shingles if hits else await self._context.read(lambda: _shingles(query))
+                hits = await self._context.read(
+                    partial(self._copy_hits, query, views, rows, top, min_score, spans, response.query)
                 )
             else:
                 hits = await self._context.read(lambda: self._style_hits(query, views, rows, top, min_score))
@@ -282,9 +280,12 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         top: int,
         min_score: float | None,
         spans: int,
+        info: match_pb2.QueryInfo,
     ) -> list[match_pb2.Hit]:
         hits = []
-        for rank, found in enumerate(match.search_copy(query, views, rows, top, min_score), 1):
+        search = match.search_copy(query, views, rows, top, min_score)
+        info.shingles, info.copy_candidates, info.copy_verified = search.shingles, search.candidates, search.verified
+        for rank, found in enumerate(search.matches, 1):
             hit = self._hit(found, "copy", rank)
             hit.copy.CopyFrom(convert.copy_evidence(evidence.copy_evidence(query, found, spans)))
             hits.append(hit)
@@ -376,15 +377,30 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         if not 0.1 <= request.threshold <= 1:
             raise InvalidField("threshold", "threshold lies between 0.1 and 1", "FIELD_INVALID")
         corpora = self._context.catalog.several(request.corpora)
+        against = self._context.catalog.several(request.against, "against") if request.against else []
+        _refuse_common(corpora, against)
+        as_clusters = request.output == match_pb2.DUPLICATES_OUTPUT_CLUSTERS
+        if as_clusters and (against or request.expand):
+            raise InvalidField("output", "clusters go neither with against nor with expand", "FIELD_INVALID")
         rows = convert.row_filter(request.filter)
-        views = [corpus.view for corpus in corpora]
+        views = [corpus.view for corpus in (*corpora, *against)]
         if not any(view.filled("copy") for view in views):
             self._refuse_unfilled("copy", views)
-        # A corpus that is named twice counts where it is named first.
-        names = list(request.corpora)
-        positions = np.array([names.index(corpus.name) for corpus in corpora], np.int64)
+        positions = _positions(corpora, request.corpora, against, request.against)
         cancelled = False
-        run = duplicates.find_duplicates(views, request.threshold, request.expand, rows, lambda: cancelled)
+        run: Iterator[Any]
+        if as_clusters:
+            run = duplicates.find_clusters(views, request.threshold, rows, lambda: cancelled, exact=request.exact)
+        else:
+            run = duplicates.find_duplicates(
+                views,
+                request.threshold,
+                request.expand,
+                rows,
+                lambda: cancelled,
+                exact=request.exact,
+                between=len(corpora) if against else None,
+            )
         try:
             while True:
                 made = await self._context.read(lambda: next(run, None))
@@ -395,13 +411,67 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         finally:
             cancelled = True
 
+    async def FindOverlaps(  # noqa: N802
+        self, request: Any, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[Any]:
+        corpora = self._context.catalog.several(request.corpora)
+        against = self._context.catalog.several(request.against, "against")
+        if [c.name for c in corpora] != [c.name for c in against]:
+            _refuse_common(corpora, against)
+        if request.min_tokens > 10_000:
+            raise InvalidField("min_tokens", "min_tokens is at most 10000", "FIELD_INVALID")
+        if not math.isfinite(request.min_bits):
+            raise InvalidField("min_bits", "min_bits is a finite number", "FIELD_INVALID")
+        standard = passages.Options()
+        options = passages.Options(
+            min_tokens=request.min_tokens or standard.min_tokens,
+            max_texts=request.max_texts or standard.max_texts,
+            min_bits=request.min_bits,
+            every=request.every,
+            unmarked=request.unmarked,
+        )
+        rows, against_rows = convert.row_filter(request.filter), convert.row_filter(request.against_filter)
+        views, others = ([c.view for c in side] for side in (corpora, against))
+        positions = [_positions(corpora, request.corpora), _positions(against, request.against)]
+        cancelled = False
+        run = passages.find_overlaps(views, others, options, rows, against_rows, lambda: cancelled)
+        try:
+            while True:
+                made = await self._context.read(lambda: next(run, None))
+                if made is None:
+                    return
+                for message in _overlap_messages(made, positions, len(corpora)):
+                    yield message
+        finally:
+            cancelled = True
+
+
+def _refuse_common(corpora: Sequence[Corpus], against: Sequence[Corpus]) -> None:
+    both = {c.name for c in corpora} & {c.name for c in against}
+    if both:
+        raise InvalidField("against", f"corpus {min(both)!r} is on both sides", "FIELD_INVALID")
+
+
+def _positions(*named: Any) -> NDArray[np.int64]:
+    """Where each corpus, as it is gone through, stands in the request; one named twice counts where it is first."""
+    places: list[int] = []
+    before = 0
+    for corpora, names in zip(named[0::2], named[1::2], strict=True):
+        places += [before + list(names).index(corpus.name) for corpus in corpora]
+        before += len(names)
+    return np.array(places, np.int64)
+
+
+#: Rows of a message: two ids of 512 bytes and a dozen numbers each stay below the limit.
+_MESSAGE_ROWS = 2500
+
 
 def _messages(
-    made: duplicates.Progress | duplicates.Pairs | duplicates.Totals, positions: NDArray[np.int64]
+    made: duplicates.Progress | duplicates.Pairs | duplicates.Clusters | duplicates.Totals,
+    positions: NDArray[np.int64],
 ) -> list[Any]:
     if isinstance(made, duplicates.Progress):
-        progress = match_pb2.DuplicatesProgress(step=made.step, share=made.share)
-        return [match_pb2.FindDuplicatesResponse(progress=progress)]
+        return [match_pb2.FindDuplicatesResponse(progress=_progress(made))]
     if isinstance(made, duplicates.Totals):
         finished = match_pb2.DuplicatesFinished(
             pairs=made.pairs,
@@ -410,12 +480,24 @@ def _messages(
             candidates=made.candidates,
             expected_recall=made.expected_recall,
             blank=made.blank,
+            clusters=made.clusters,
         )
         return [match_pb2.FindDuplicatesResponse(finished=finished)]
     messages = []
-    # Two ids of 512 bytes and five numbers stay below the message limit for this many pairs.
-    for start in range(0, len(made.id_a), 3000):
-        some = slice(start, start + 3000)
+    if isinstance(made, duplicates.Clusters):
+        for start in range(0, len(made.id), _MESSAGE_ROWS):
+            some = slice(start, start + _MESSAGE_ROWS)
+            clusters = match_pb2.DuplicateClusters(
+                id=made.id[some],
+                corpus=positions[made.corpus[some]],
+                cluster=made.cluster[some],
+                cluster_corpus=positions[made.cluster_corpus[some]],
+                is_representative=made.is_representative[some],
+            )
+            messages.append(match_pb2.FindDuplicatesResponse(clusters=clusters))
+        return messages
+    for start in range(0, len(made.id_a), _MESSAGE_ROWS):
+        some = slice(start, start + _MESSAGE_ROWS)
         pairs = match_pb2.DuplicatePairs(
             id_a=made.id_a[some],
             id_b=made.id_b[some],
@@ -426,6 +508,51 @@ def _messages(
             corpus_b=positions[made.corpus_b[some]],
         )
         messages.append(match_pb2.FindDuplicatesResponse(pairs=pairs))
+    return messages
+
+
+def _progress(made: duplicates.Progress | passages.Progress) -> Any:
+    return match_pb2.DuplicatesProgress(step=made.step, share=made.share)
+
+
+def _overlap_messages(
+    made: passages.Progress | passages.Spans | passages.Totals, positions: Sequence[NDArray[np.int64]], first: int
+) -> list[Any]:
+    if isinstance(made, passages.Progress):
+        return [match_pb2.FindOverlapsResponse(progress=_progress(made))]
+    if isinstance(made, passages.Totals):
+        finished = match_pb2.OverlapsFinished(
+            spans=made.spans,
+            texts=made.texts,
+            texts_with_spans=made.texts_with_spans,
+            against=made.against,
+            common_seeds=made.common_seeds,
+        )
+        return [match_pb2.FindOverlapsResponse(finished=finished)]
+    messages = []
+    # One set of corpora on both sides is gone through once; of two the second is numbered after the first.
+    corpus_b = made.corpus_b if len(made.corpus_b) == 0 or made.corpus_b.min() < first else made.corpus_b - first
+    for start in range(0, len(made.id_a), _MESSAGE_ROWS):
+        some = slice(start, start + _MESSAGE_ROWS)
+        spans = match_pb2.OverlapSpans(
+            id_a=made.id_a[some],
+            id_b=made.id_b[some],
+            corpus_a=positions[0][made.corpus_a[some]],
+            corpus_b=positions[1][corpus_b[some]],
+            start_a=made.start_a[some],
+            end_a=made.end_a[some],
+            start_b=made.start_b[some],
+            end_b=made.end_b[some],
+            tokens=made.tokens[some],
+            texts=made.texts[some],
+            bits=made.bits[some],
+            mark=made.mark[some],
+            others_with=made.counts[some, 0],
+            others=made.counts[some, 1],
+            prompt_others_with=made.counts[some, 2],
+            prompt_others=made.counts[some, 3],
+        )
+        messages.append(match_pb2.FindOverlapsResponse(spans=spans))
     return messages
 
 
@@ -447,9 +574,3 @@ def _blank(texts: Sequence[str]) -> list[int]:
     with kernels():
         hashes = shingle.text_hashes(*encode_texts(texts))
     return [int(i) for i in np.flatnonzero(is_blank(hashes))]
-
-
-def _shingles(query: match.Query) -> int:
-    with kernels():
-        hashes, _indptr, _flags = shingle.shingle_sets(*query.buffers)
-    return len(hashes)

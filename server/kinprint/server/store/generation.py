@@ -27,12 +27,11 @@ import faiss
 import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
-from kinprint.kernels import sketch, slots, stylometry
+from kinprint.kernels import seeds, sketch, stylometry
 from kinprint.server.failures import Failure
 from kinprint.server.store.durability import fsync_directory, fsync_file
 from kinprint.server.store.record import Record, Snapshot
 from kinprint.server.store.segment import (
-    SCAN_GROUPS,
     CopyChunk,
     Segment,
     SemanticChunk,
@@ -44,7 +43,7 @@ from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 
 
 class GenerationTooNew(Failure):
@@ -76,7 +75,8 @@ class Fingerprints:
         return {
             "pipeline": self.pipeline,
             "model": self.model_digest,
-            "sketch": f"{sketch.SCHEME}/{sketch.VERSION}",
+            "sketch": str(sketch.Scheme()),
+            "seeds": str(seeds.VERSION),
             "style": f"{stylometry.SCHEME}/{stylometry.VERSION}",
         }
 
@@ -267,9 +267,10 @@ def _write_segment(folder: Path, segment: Segment) -> None:
         order, starts = copy.grouping
         _save(folder / "copy-order.npy", order)
         _save(folder / "copy-starts.npy", starts)
-        if len(starts) - 1 > SCAN_GROUPS:
-            _save(folder / "copy-slot-values.npy", copy.slots.values)
-            _save(folder / "copy-slot-ids.npy", copy.slots.ids)
+        index = segment.seeds(copy)
+        _save(folder / "copy-seed-keys.npy", index.keys)
+        _save(folder / "copy-seed-ids.npy", index.ids)
+        _save(folder / "copy-seed-starts.npy", index.starts)
     if segment.style:
         style = merge_chunks(segment.style) if len(segment.style) > 1 else segment.style[0]
         assert isinstance(style, StyleChunk)
@@ -317,11 +318,11 @@ def _map_segment(folder: Path) -> Segment:
     table = pa.ipc.open_file(source).read_all()
     parts: dict = {}
     if (folder / "copy-rows.npy").exists():
-        index = None
-        if (folder / "copy-slot-values.npy").exists():
-            index = slots.SlotIndex(load("copy-slot-values.npy"), load("copy-slot-ids.npy"))
+        order, starts = load("copy-order.npy"), load("copy-starts.npy")
+        keys, ids, places = (load(f"copy-seed-{name}.npy") for name in ("keys", "ids", "starts"))
+        index = seeds.SeedIndex(keys, ids, places, len(starts) - 1)
         copy = CopyChunk(load("copy-rows.npy"), load("copy-signatures.npy"), load("copy-hashes.npy"), index)
-        copy.__dict__["grouping"] = (load("copy-order.npy"), load("copy-starts.npy"))
+        copy.__dict__["grouping"] = (order, starts)
         parts["copy"] = (copy,)
     if (folder / "style-rows.npy").exists():
         style = StyleChunk(load("style-rows.npy"), load("style-vectors.npy"))

@@ -16,9 +16,10 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-from kinprint.kernels import slots, stylometry
+from kinprint.kernels import seeds, stylometry
+from kinprint.kernels.arrow import Texts
 from kinprint.server.embed.space import EmbeddingSpace
-from kinprint.server.store.columns import binary_to_ragged, binary_to_rows, id_hashes
+from kinprint.server.store.columns import binary_to_ragged, binary_to_rows, id_hashes, text_buffers
 from kinprint.server.threads import kernels
 from numpy.typing import NDArray
 
@@ -43,8 +44,6 @@ ROW_COLUMNS = (
     "text_hash",
 )
 SKETCH_WIDTH = 128
-#: Up to this many groups of equal texts a scan of their sketches is as quick as an index.
-SCAN_GROUPS = 4_096
 #: Below this many vectors an exact scan is quicker than any index.
 IVF_FROM = 100_000
 
@@ -61,7 +60,7 @@ class CopyChunk:
     rows: NDArray[np.int64]
     signatures: NDArray[np.uint32]
     text_hashes: NDArray[np.uint64]
-    stored_slots: slots.SlotIndex | None = None
+    stored_seeds: seeds.SeedIndex | None = None
 
     @cached_property
     def grouping(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -78,14 +77,6 @@ class CopyChunk:
         """Position of the first member of each group, int64[groups]."""
         order, starts = self.grouping
         return order[starts[:-1]]
-
-    @cached_property
-    def slots(self) -> slots.SlotIndex:
-        """Inverted slots of the representatives' signatures; ids are group numbers."""
-        if self.stored_slots is not None:
-            return self.stored_slots
-        with kernels():
-            return slots.build(np.ascontiguousarray(self.signatures[self.representatives]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +148,7 @@ class Segment:
     folder: str | None = None
     stored_lookup: tuple[NDArray[np.uint64], NDArray[np.int64]] | None = None
     _codes: dict[str, tuple[NDArray[np.int32], dict[str | None, int]]] = field(default_factory=dict)
+    _seeds: dict[CopyChunk, seeds.SeedIndex] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -170,6 +162,26 @@ class Segment:
         """A column as one Arrow array."""
         data = self.table.column(column)
         return data.chunk(0) if data.num_chunks == 1 else data.combine_chunks()
+
+    @cached_property
+    def texts(self) -> Texts:
+        """The answers, as kernels read them: where they are."""
+        return Texts.from_offsets(*text_buffers(self.array("response")))
+
+    @cached_property
+    def prompts(self) -> Texts:
+        """The prompts, as kernels read them; empty where there is none."""
+        return Texts.from_offsets(*text_buffers(self.array("prompt")))
+
+    def seeds(self, chunk: CopyChunk) -> seeds.SeedIndex:
+        """Index of the seeds of a chunk's groups; ids are group numbers."""
+        if chunk.stored_seeds is not None:
+            return chunk.stored_seeds
+        if chunk not in self._seeds:
+            rows = chunk.rows[chunk.representatives]
+            with kernels():
+                self._seeds[chunk] = seeds.build(self.texts.take(rows))
+        return self._seeds[chunk]
 
     @cached_property
     def seqs(self) -> NDArray[np.int64]:

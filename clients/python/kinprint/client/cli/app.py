@@ -9,6 +9,7 @@ from kinprint.client.cli.corpora import corpora, delete, export, get, info, purg
 from kinprint.client.cli.dedup import dedup
 from kinprint.client.cli.load import load
 from kinprint.client.cli.model import model_app, serve
+from kinprint.client.cli.overlap import overlap
 from kinprint.client.cli.search import compare, search
 
 app = typer.Typer(
@@ -17,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Fingerprint similarity for LLM transcripts: where else does a text occur, and what resembles it.",
 )
-for command in (serve, load, search, compare, dedup, corpora, get, export, delete, purge, info):
+for command in (serve, load, search, compare, dedup, overlap, corpora, get, export, delete, purge, info):
     app.command()(command)
 app.add_typer(model_app, name="model")
 

@@ -44,6 +44,29 @@ PAIRS: Schema = {
     "containment_b": "float64",
 }
 PAIRS_OF_SEVERAL: Schema = {**PAIRS, "corpus_a": "string", "corpus_b": "string"}
+CLUSTERS: Schema = {"id": "string", "cluster": "string", "is_representative": "bool_"}
+CLUSTERS_OF_SEVERAL: Schema = {**CLUSTERS, "corpus": "string", "cluster_corpus": "string"}
+KEPT: Schema = {"id": "string"}
+KEPT_OF_SEVERAL: Schema = {**KEPT, "corpus": "string"}
+SPANS: Schema = {
+    "id_a": "string",
+    "id_b": "string",
+    "start_a": "int64",
+    "end_a": "int64",
+    "start_b": "int64",
+    "end_b": "int64",
+    "length": "int64",
+    "tokens": "int64",
+    "bits": "float64",
+    "texts": "int64",
+    "mark": "string",
+    "others_with": "int64",
+    "others": "int64",
+    "prompt_others_with": "int64",
+    "prompt_others": "int64",
+    "corpus_a": "string",
+    "corpus_b": "string",
+}
 HITS: Schema = {
     "channel": "string",
     "rank": "int64",

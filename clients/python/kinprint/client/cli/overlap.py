@@ -1,0 +1,139 @@
+"""`kinprint overlap`: which answers stand, in part, in others."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Annotated, Any
+
+import typer
+from kinprint.client.cli.progress import ProgressReport
+from kinprint.client.cli.tables import SPANS, TableWriter
+from kinprint.client.cli.terminal import (
+    CorporaOption,
+    DataOption,
+    JsonOption,
+    OutOption,
+    QuietOption,
+    ServerOption,
+    guarded,
+    open_client,
+    out,
+    print_json,
+)
+from kinprint.client.types import DuplicatesProgress, Filter, OverlapSpans, as_dict
+from rich.markup import escape
+from rich.table import Table
+
+_SHOWN = 20
+
+
+@guarded
+def overlap(
+    corpora: CorporaOption,
+    against: Annotated[
+        list[str],
+        typer.Option("--against", metavar="NAME", help="Name of a corpus to compare with; may be repeated."),
+    ],
+    server: ServerOption = None,
+    data: DataOption = None,
+    model: Annotated[list[str] | None, typer.Option("--model", help="Only answers of this model; repeatable.")] = None,
+    against_model: Annotated[
+        list[str] | None, typer.Option("--against-model", help="Compare with answers of this model; repeatable.")
+    ] = None,
+    min_tokens: Annotated[
+        int,
+        typer.Option("--min-tokens", min=1, max=10_000, help="Least words (or code points, without spaces) of a span."),
+    ] = 12,
+    min_bits: Annotated[float, typer.Option("--min-bits", help="Least rarity of a span in bits.")] = 0.0,
+    max_texts: Annotated[
+        int,
+        typer.Option("--max-texts", min=1, help="Pass over phrases that more answers of the other side have."),
+    ] = 2000,
+    every: Annotated[
+        bool, typer.Option("--every", help="List each answer that holds a span, not only the first.")
+    ] = False,
+    unmarked: Annotated[
+        bool, typer.Option("--unmarked", help="Leave out prompt echoes, code and licence notices.")
+    ] = False,
+    output: OutOption = None,
+    quiet: QuietOption = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Find which answers of a corpus stand, in part and word for word, in answers of another.
+
+    Columns of the file: id_a, id_b, start_a, end_a, start_b, end_b (code points), length, tokens, bits, texts
+    (answers of the other side that hold the span), mark (prompt, code, licence: not counted as evidence, 0 bits),
+    others_with, others, prompt_others_with, prompt_others (what the bits are made of), corpus_a, corpus_b.
+
+    A corpus may be compared with itself; --model and --against-model choose sides within one.
+    """
+    shown: list[dict[str, Any]] = []
+    with contextlib.ExitStack() as stack:
+        writer = stack.enter_context(TableWriter(output, SPANS)) if output is not None else None
+        client = stack.enter_context(open_client(server, data))
+        bar = stack.enter_context(ProgressReport("looking for shared spans", quiet=quiet))
+
+        def report(progress: DuplicatesProgress) -> None:
+            bar.update(progress.share, progress.step)
+
+        search = stack.enter_context(
+            client.find_overlaps(
+                corpora,
+                against,
+                min_tokens=min_tokens,
+                min_bits=min_bits,
+                max_texts=max_texts,
+                every=every,
+                unmarked=unmarked,
+                filter=Filter(models=tuple(model)) if model else None,
+                against_filter=Filter(models=tuple(against_model)) if against_model else None,
+                progress=report,
+            )
+        )
+        for spans in search:
+            columns = _columns(spans)
+            if writer is not None:
+                writer.write_columns(columns)
+            else:
+                shown = sorted(shown + _rows(columns), key=lambda row: (-row["bits"], -row["tokens"]))[:_SHOWN]
+        totals = search.summary
+        assert totals is not None, "a search that ends without an error has its totals"
+    if json_output:
+        print_json({**as_dict(totals), "out": str(output) if output else None, "top": shown})
+        return
+    if shown:
+        table = Table()
+        for column in ("a", "b"):
+            table.add_column(column, overflow="fold")
+        for column in ("a from-to", "b from-to", "tokens", "bits", "texts", "mark"):
+            table.add_column(column, justify="right")
+        for row in shown:
+            table.add_row(
+                escape(row["id_a"]),
+                escape(row["id_b"]),
+                f"{row['start_a']}-{row['end_a']}",
+                f"{row['start_b']}-{row['end_b']}",
+                str(row["tokens"]),
+                f"{row['bits']:.1f}",
+                str(row["texts"]),
+                row["mark"] or "",
+            )
+        out.print(table)
+        if totals.spans > len(shown):
+            out.print(f"the rarest of {totals.spans:,}: write them all with --out spans.parquet")
+    where = f", written to {escape(str(output))}" if output is not None else ""
+    common = f"; {totals.common_seeds:,} common phrases passed over" if totals.common_seeds else ""
+    out.print(
+        f"{totals.spans:,} spans: {totals.texts_with_spans:,} of {totals.texts:,} answers share one with "
+        f"{totals.against:,} others{common}{where}",
+        soft_wrap=True,
+    )
+
+
+def _columns(spans: OverlapSpans) -> dict[str, list[Any]]:
+    lengths = [end - start for start, end in zip(spans.start_a, spans.end_a, strict=True)]
+    return {name: lengths if name == "length" else getattr(spans, name) for name in SPANS}
+
+
+def _rows(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]

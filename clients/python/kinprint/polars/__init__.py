@@ -1,0 +1,35 @@
+"""Kinprint's kernels as Polars expressions and frames, without a server (extra `kernels`).
+
+    >>> import kinprint.polars
+    >>> import polars as pl
+    >>> answers = pl.scan_parquet("answers.parquet")
+    >>> answers.with_columns(hash=pl.col("response").kinprint.content_hash()).collect()
+    >>> answers.kinprint.dedup(id="transcript_id", threshold=0.7).sink_parquet("pairs.parquet")
+
+Importing this registers the namespace `kinprint` of expressions, Series, LazyFrames and DataFrames. Type checkers do
+not see what is registered; the functions here do the same: `sketch("response")` is
+`pl.col("response").kinprint.sketch()`, `dedup(frame)` is `frame.kinprint.dedup()`.
+"""
+
+from kinprint.polars import threads as threads  # before Numba is imported
+from kinprint.polars.columns import SKETCH_BITS, scheme
+from kinprint.polars.duplicates import Output, Progress, Run, dedup
+from kinprint.polars.expressions import content_hash, shingle_count, similarity, sketch
+from kinprint.polars.namespaces import DataFrameNamespace, ExprNamespace, LazyFrameNamespace, SeriesNamespace
+
+__all__ = [
+    "SKETCH_BITS",
+    "DataFrameNamespace",
+    "ExprNamespace",
+    "LazyFrameNamespace",
+    "Output",
+    "Progress",
+    "Run",
+    "SeriesNamespace",
+    "content_hash",
+    "dedup",
+    "scheme",
+    "shingle_count",
+    "similarity",
+    "sketch",
+]

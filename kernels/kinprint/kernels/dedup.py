@@ -1,0 +1,438 @@
+"""Duplicates: all near-duplicate pairs of a set of texts, or the clusters that they make.
+
+The order of the steps is the same for every caller, so that a server and a frame without one give the same answers:
+
+1. sketch and hash every text (:func:`rows_of`), the only pass over all of the text;
+2. collapse identical normalised answers; blank texts match nothing;
+3. candidates: bands of the sketches (:mod:`~kinprint.kernels.lsh`), or, in exact mode, the prefix join of the shingle
+   sets (:mod:`~kinprint.kernels.join`), which misses nothing;
+4. verify each candidate by the exact Jaccard similarity of the shingle sets, read from the texts again.
+
+Rows are numbers; whoever calls puts them in the order of their ids, so that of identical texts the first row is the
+one with the smallest id. With ``sides`` only pairs between two sets of texts are wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import join, lsh
+from .arrow import Texts
+from .jit import kernel
+from .overlap import pair_overlap
+from .shingle import Shingling, sets_of
+from .sketch import SLOTS, sketch_texts
+
+CHUNK: Final = 65_536
+"""Pairs that are verified at once."""
+SKETCHED_AT_ONCE: Final = 65_536
+"""Texts that are sketched between two calls of ``progress``."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Rows:
+    """n texts with their fingerprints."""
+
+    texts: Texts
+    signatures: NDArray[np.uint32]
+    """uint32[n, 128]."""
+    text_hashes: NDArray[np.uint64]
+    """uint64[n, 2]."""
+    blank: NDArray[np.bool_]
+    """bool[n]: texts that match nothing."""
+    shingles: Shingling = "w3c5"
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+class Pairs(NamedTuple):
+    """p pairs of rows, a before b, with what was counted."""
+
+    a: NDArray[np.int64]
+    b: NDArray[np.int64]
+    shared: NDArray[np.int64]
+    """Distinct shingles that both have."""
+    size_a: NDArray[np.int64]
+    size_b: NDArray[np.int64]
+
+    @property
+    def jaccard(self) -> NDArray[np.float64]:
+        """|A and B| / |A or B|, float64[p]."""
+        return _share(self.shared, self.size_a + self.size_b - self.shared)
+
+    @property
+    def containment_a(self) -> NDArray[np.float64]:
+        """|A and B| / |A|, float64[p]."""
+        return _share(self.shared, self.size_a)
+
+    @property
+    def containment_b(self) -> NDArray[np.float64]:
+        """|A and B| / |B|, float64[p]."""
+        return _share(self.shared, self.size_b)
+
+    @classmethod
+    def none(cls) -> Pairs:
+        """No pairs."""
+        return cls(*(np.empty(0, np.int64) for _ in range(5)))
+
+    @classmethod
+    def joined(cls, parts: list[Pairs]) -> Pairs:
+        """Several tables as one."""
+        return cls(*map(np.concatenate, zip(*parts, strict=True))) if parts else cls.none()
+
+
+@dataclass(slots=True)
+class Run:
+    """What a run has counted; filled in while it goes on."""
+
+    rows: int = 0
+    """Rows that are not blank."""
+    distinct: int = 0
+    """Rows left after identical answers were collapsed."""
+    candidates: int = 0
+    """Pairs that were verified exactly."""
+    pairs: int = 0
+    """Pairs found."""
+    expected_recall: float = 1.0
+    """Expected recall of pairs exactly at the threshold; 1 in exact mode."""
+    step: str = ""
+    """What is under way, for people."""
+    share: float = 0.0
+    """How much is done, 0 to 1, by guess."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Groups:
+    """Rows with identical answers, group after group, in the order of their first rows; blank rows are in none."""
+
+    order: NDArray[np.int64]
+    """int64[m]: the rows, ascending within a group."""
+    starts: NDArray[np.int64]
+    """int64[g + 1]: where each group begins in ``order``."""
+
+    @property
+    def first(self) -> NDArray[np.int64]:
+        """The first row of each group, int64[g], ascending."""
+        return self.order[self.starts[:-1]]
+
+
+def _share(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
+
+
+def rows_of(texts: Texts, shingles: Shingling = "w3c5", progress: Callable[[float], None] = lambda share: None) -> Rows:
+    """Fingerprint texts; ``progress`` gets the share done."""
+    n = len(texts)
+    signatures = np.empty((n, SLOTS), np.uint32)
+    text_hashes = np.empty((n, 2), np.uint64)
+    blank = np.empty(n, np.bool_)
+    for start in range(0, n, SKETCHED_AT_ONCE):
+        part = slice(start, start + SKETCHED_AT_ONCE)
+        made = sketch_texts(texts.take(part), shingles)
+        signatures[part], text_hashes[part], blank[part] = made.signatures, made.text_hashes, made.sizes == 0
+        progress(min(1.0, (start + SKETCHED_AT_ONCE) / n))
+    return Rows(texts, signatures, text_hashes, blank, shingles)
+
+
+def groups_of(rows: Rows, sides: NDArray[np.int32] | None = None) -> Groups:
+    """Collapse identical answers, of each side by itself."""
+    present = np.flatnonzero(~rows.blank)
+    keys = rows.text_hashes[present, 0]
+    # 64 of the 128 bits sort nearly everything; the rest is only compared where these agree.
+    order = present[np.argsort(keys, kind="stable")]
+    hashes = rows.text_hashes[order]
+    same = hashes[1:, 0] == hashes[:-1, 0]
+    if bool(same.any()):
+        columns = [order, rows.text_hashes[order, 1], rows.text_hashes[order, 0]]
+        if sides is not None:
+            columns.insert(1, sides[order].astype(np.uint64))
+        order = order[np.lexsort(columns)]
+        hashes = rows.text_hashes[order]
+        same = (hashes[1:] == hashes[:-1]).all(axis=1)
+        if sides is not None:
+            same &= sides[order[1:]] == sides[order[:-1]]
+    starts = np.concatenate(([0], np.flatnonzero(~same) + 1, [len(order)])) if len(order) else np.zeros(1, np.int64)
+    first = order[starts[:-1]]
+    by_first = np.argsort(first)
+    sizes = np.diff(starts)[by_first]
+    ends = np.cumsum(sizes)
+    new_starts = np.concatenate(([0], ends)).astype(np.int64)
+    moved = np.repeat(starts[:-1][by_first] - new_starts[:-1], sizes) + np.arange(len(order))
+    return Groups(order[moved], new_starts)
+
+
+def find_pairs(
+    rows: Rows,
+    threshold: float,
+    *,
+    exact: bool = False,
+    expand: bool = False,
+    sides: NDArray[np.int32] | None = None,
+    run: Run | None = None,
+) -> Iterator[Pairs]:
+    """All pairs with Jaccard >= ``threshold``, each once, in tables of bounded size and no set order.
+
+    Parameters
+    ----------
+    rows
+        Fingerprinted texts, in the order of their ids.
+    threshold
+        In (0, 1].
+    exact
+        Miss nothing: 8 bytes a shingle of memory, where otherwise sketches are all that is held.
+    expand
+        List every pair of identical answers and every pair of their copies. Otherwise each identical answer is paired
+        once, with the first of its group, and only that one with others.
+    sides : int32[n]
+        Only pairs of rows with different sides, of which there are two, 0 and 1. Identical answers are then collapsed
+        within a side.
+    run
+        Filled in as it goes on.
+
+    Raises
+    ------
+    ValueError
+        If the threshold is not in (0, 1], or ``sides`` does not fit.
+    """
+    if not 0.0 < threshold <= 1.0:
+        raise ValueError(f"threshold must be in (0, 1], not {threshold}")
+    if sides is not None and (sides.dtype != np.int32 or sides.shape != (len(rows),)):
+        raise ValueError(f"sides must be int32[{len(rows)}], not {sides.dtype}{list(sides.shape)}")
+    return _find_pairs(rows, threshold, exact, expand, sides, run or Run())
+
+
+def _find_pairs(
+    rows: Rows, threshold: float, exact: bool, expand: bool, sides: NDArray[np.int32] | None, run: Run
+) -> Iterator[Pairs]:
+    groups = groups_of(rows, sides)
+    run.rows, run.distinct = len(groups.order), len(groups.first)
+    if sides is None:
+        for identical in _identical(rows, groups, expand):
+            run.pairs += len(identical.a)
+            yield identical
+    for found in _between(rows, groups.first, threshold, exact, sides, run):
+        for table in _expanded(groups, found) if expand else (_renamed(groups.first, found),):
+            run.pairs += len(table.a)
+            yield table
+    run.step, run.share = "done", 1.0
+
+
+def _between(
+    rows: Rows,
+    first: NDArray[np.int64],
+    threshold: float,
+    exact: bool,
+    sides: NDArray[np.int32] | None,
+    run: Run,
+) -> Iterator[Pairs]:
+    """Verified pairs among the first rows of groups; a and b are groups."""
+    texts = rows.texts.take(first)
+    if exact:
+        run.step, run.share = "cutting all texts into shingles", 0.2
+        yield from _joined(texts, threshold, rows.shingles, None if sides is None else sides[first], run)
+        return
+    bands, band_rows = lsh.choose_bands(threshold)
+    run.expected_recall = lsh.recall(threshold, bands, band_rows)
+    signatures = rows.signatures if len(first) == len(rows) else rows.signatures[first]
+    candidates = lsh.candidate_pairs(
+        signatures,
+        bands,
+        band_rows,
+        CHUNK,
+        least=lsh.least_agreements(threshold),
+        labels=None if sides is None else sides[first],
+    )
+    run.step, run.share = "looking for candidates", 0.1
+    for pairs in candidates:
+        run.candidates += len(pairs)
+        run.step = f"verifying ({run.candidates:,} candidate pairs so far)"
+        run.share = min(0.95, run.share + (0.95 - run.share) / bands)
+        yield _verified(texts, pairs, threshold, rows.shingles)
+
+
+def _verified(texts: Texts, pairs: NDArray[np.int64], threshold: float, shingles: Shingling) -> Pairs:
+    """Those of the candidate pairs whose Jaccard similarity reaches the threshold."""
+    pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
+    counts = pair_overlap(texts, pairs[:, 0], pairs[:, 1], shingles)
+    found = Pairs(pairs[:, 0], pairs[:, 1], counts[:, 0], counts[:, 1], counts[:, 2])
+    keep = found.jaccard >= threshold
+    return Pairs(*(column[keep] for column in found))
+
+
+def _joined(
+    texts: Texts, threshold: float, shingles: Shingling, sides: NDArray[np.int32] | None, run: Run
+) -> Iterator[Pairs]:
+    if sides is None:
+        hashes, indptr, _ = sets_of(texts, shingles)
+        sizes = np.diff(indptr)
+        run.step, run.share = "joining", 0.4
+        for part in join.self_join(hashes, indptr, threshold):
+            yield Pairs(part.a, part.b, part.shared, sizes[part.a], sizes[part.b])
+        return
+    left, right = np.flatnonzero(sides == 0), np.flatnonzero(sides != 0)
+    hashes_a, indptr_a, _ = sets_of(texts.take(left), shingles)
+    hashes_b, indptr_b, _ = sets_of(texts.take(right), shingles)
+    sizes_a, sizes_b = np.diff(indptr_a), np.diff(indptr_b)
+    run.step, run.share = "joining", 0.4
+    for part in join.join(hashes_a, indptr_a, hashes_b, indptr_b, threshold):
+        a, b = left[part.a], right[part.b]
+        size_a, size_b = sizes_a[part.a], sizes_b[part.b]
+        swap = a > b
+        yield Pairs(
+            np.where(swap, b, a),
+            np.where(swap, a, b),
+            part.shared,
+            np.where(swap, size_b, size_a),
+            np.where(swap, size_a, size_b),
+        )
+
+
+def _renamed(first: NDArray[np.int64], found: Pairs) -> Pairs:
+    return found._replace(a=first[found.a], b=first[found.b])
+
+
+def _identical(rows: Rows, groups: Groups, expand: bool) -> Iterator[Pairs]:
+    """Pairs of identical answers: each with the first of its group, or all with all."""
+    starts, order = groups.starts, groups.order
+    sizes = np.diff(starts)
+    begin = np.repeat(starts[:-1], sizes)
+    later = np.flatnonzero(np.arange(len(order)) != begin)
+    for start in range(0, len(later), CHUNK):
+        some = later[start : start + CHUNK]
+        yield _same(rows, order[begin[some]], order[some])
+    if not expand:
+        return
+    for g in np.flatnonzero(sizes > 2):
+        group = order[starts[g] : starts[g + 1]]
+        for k in range(1, len(group) - 1):
+            for start in range(k + 1, len(group), CHUNK):
+                others = group[start : start + CHUNK]
+                yield _same(rows, np.full(len(others), group[k]), others)
+
+
+def _same(rows: Rows, a: NDArray[np.int64], b: NDArray[np.int64]) -> Pairs:
+    """Pairs of identical texts; one count serves both."""
+    distinct, back = np.unique(a, return_inverse=True)
+    size = pair_overlap(rows.texts, distinct, distinct, rows.shingles)[:, 0][back]
+    return Pairs(a, b, size, size, size)
+
+
+def _expanded(groups: Groups, found: Pairs) -> Iterator[Pairs]:
+    """Every pair of members of the groups found."""
+    sizes = np.diff(groups.starts)
+    single = (sizes[found.a] == 1) & (sizes[found.b] == 1)
+    yield _renamed(groups.first, Pairs(*(column[single] for column in found)))
+    for k in np.flatnonzero(~single):
+        members_a, members_b = (
+            groups.order[groups.starts[g] : groups.starts[g + 1]] for g in (int(found.a[k]), int(found.b[k]))
+        )
+        for x in members_a:
+            for start in range(0, len(members_b), CHUNK):
+                y = members_b[start : start + CHUNK]
+                swap = y < x
+                size_a, size_b = found.size_a[k], found.size_b[k]
+                yield Pairs(
+                    np.where(swap, y, x),
+                    np.where(swap, x, y),
+                    np.full(len(y), found.shared[k]),
+                    np.where(swap, size_b, size_a),
+                    np.where(swap, size_a, size_b),
+                )
+
+
+def pairs(texts: Texts, threshold: float = 0.7, *, exact: bool = False, shingles: Shingling = "w3c5") -> Pairs:
+    """All near-duplicate pairs of some texts as one table; see :func:`find_pairs`."""
+    return Pairs.joined(list(find_pairs(rows_of(texts, shingles), threshold, exact=exact)))
+
+
+# ---- clusters ----
+
+
+@kernel
+def _root(parents: NDArray[np.int32], i: int) -> int:
+    """Root of a row, the paths to it halved on the way (Tarjan, van Leeuwen 1984)."""
+    while parents[i] != i:
+        parents[i] = parents[parents[i]]
+        i = parents[i]
+    return i
+
+
+@kernel
+def _unite(parents: NDArray[np.int32], a: NDArray[np.int64], b: NDArray[np.int64]) -> None:
+    """Join the components of each pair; the smaller root stays, so that it is the first row of its component."""
+    for k in range(a.size):
+        x = _root(parents, a[k])
+        y = _root(parents, b[k])
+        if x < y:
+            parents[y] = x
+        elif y < x:
+            parents[x] = y
+
+
+@kernel
+def _roots(parents: NDArray[np.int32]) -> None:
+    for i in range(parents.size):
+        parents[i] = _root(parents, i)
+
+
+def find_clusters(
+    rows: Rows, threshold: float, *, exact: bool = False, run: Run | None = None
+) -> Iterator[NDArray[np.int64]]:
+    """Connected components of all pairs with Jaccard >= ``threshold``.
+
+    Yields empty arrays while it works, so that progress can be shown and the work be left, and at the end int64[n]: the
+    first row of every row's component, which is the row itself where it is alone, as a blank one always is. A row may
+    be in one cluster with another through others, without being alike.
+
+    Arguments and errors are those of :func:`find_pairs`. Many texts that are all alike cost no more than their number.
+    """
+    if not 0.0 < threshold <= 1.0:
+        raise ValueError(f"threshold must be in (0, 1], not {threshold}")
+    return _find_clusters(rows, threshold, exact, run or Run())
+
+
+def _find_clusters(rows: Rows, threshold: float, exact: bool, run: Run) -> Iterator[NDArray[np.int64]]:
+    groups = groups_of(rows)
+    first = groups.first
+    run.rows, run.distinct = len(groups.order), len(first)
+    parents = np.arange(len(first), dtype=np.int32)
+    nothing = np.empty(0, np.int64)
+
+    def roots() -> NDArray[np.int32]:
+        _roots(parents)
+        return parents.copy()
+
+    if exact:
+        for found in _between(rows, first, threshold, True, None, run):
+            _unite(parents, found.a, found.b)
+            yield nothing
+    else:
+        bands, band_rows = lsh.choose_bands(threshold)
+        run.expected_recall = lsh.recall(threshold, bands, band_rows)
+        texts = rows.texts.take(first)
+        signatures = rows.signatures if len(first) == len(rows) else rows.signatures[first]
+        least = lsh.least_agreements(threshold)
+        for candidates in lsh.linking_pairs(signatures, bands, band_rows, roots, CHUNK, least=least):
+            run.candidates += len(candidates)
+            run.step = f"verifying ({run.candidates:,} candidate pairs so far)"
+            run.share = min(0.95, run.share + (0.95 - run.share) / (2 * bands))
+            found = _verified(texts, candidates, threshold, rows.shingles)
+            _unite(parents, found.a, found.b)
+            yield nothing
+    _roots(parents)
+    out = np.arange(len(rows), dtype=np.int64)
+    out[groups.order] = np.repeat(first[parents], np.diff(groups.starts))
+    run.step, run.share = "done", 1.0
+    yield out
+
+
+def clusters(texts: Texts, threshold: float = 0.7, *, exact: bool = False, shingles: Shingling = "w3c5") -> NDArray[np.int64]:
+    """First row of every text's cluster, int64[n]; see :func:`find_clusters`."""
+    *_, out = find_clusters(rows_of(texts, shingles), threshold, exact=exact)
+    return out
