@@ -6,7 +6,7 @@ STUBS := .venv-proto
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types proto proto-check format bench clean
+.PHONY: help setup demo test check lint types proto proto-check format bench bench-copy clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -55,6 +55,11 @@ proto-check: $(STUBS)/.done
 bench: setup ## Measure loading, restart and search on DATA=file, and write docs/benchmarks.md
 	@test -n "$(DATA)" || (echo "name the transcripts: make bench DATA=file.parquet" >&2; exit 1)
 	$(BIN)/python benchmarks/spine.py "$(DATA)" --out docs/benchmarks.md
+
+bench-copy: setup ## Measure the copy channel beside its peers on DATA=file, and write docs/benchmarks-copy.md
+	@test -n "$(DATA)" || (echo "name the transcripts: make bench-copy DATA=file.parquet" >&2; exit 1)
+	$(BIN)/python -m pip install --quiet --group bench
+	$(BIN)/python benchmarks/copy_channel.py "$(DATA)" --out docs/benchmarks-copy.md
 
 clean: ## Remove environments, caches and the demo's data
 	rm -rf $(VENV) $(STUBS) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

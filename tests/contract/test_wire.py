@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,6 +48,7 @@ BREAD = (
 )
 CHINESE = "港务长把潮水的高度写在父亲留下的本子里,每年的数字都往上爬一点点。镇上没有人再为这件事争论了。"
 KEYS = ("copy", "semantic", "style")
+CLUSTERS = match_pb2.DUPLICATES_OUTPUT_CLUSTERS
 
 
 def stamp(*when: int) -> timestamp_pb2.Timestamp:
@@ -988,6 +989,289 @@ def test_errors_of_duplicates(stubs: Stubs, filled: str, corpus: str) -> None:
     found = refused(lambda: find(corpora=[corpus]))
     expect(found, "FAILED_PRECONDITION", "CHANNEL_NOT_FILLED", "channels")
     assert "--channels copy" in found.message
+    # Against others.
+    expect(refused(lambda: find(against=["nowhere"])), "NOT_FOUND", "CORPUS_NOT_FOUND", "against[0]")
+    expect(refused(lambda: find(against=[corpus, ""])), "INVALID_ARGUMENT", "FIELD_MISSING", "against[1]")
+    expect(refused(lambda: find(against=[corpus] * 101)), "INVALID_ARGUMENT", "FIELD_INVALID", "against")
+    found = expect(refused(lambda: find(against=[corpus, filled])), "INVALID_ARGUMENT", "FIELD_INVALID", "against")
+    assert filled in found.message
+    # Clusters.
+    for fields in ({"against": [corpus]}, {"expand": True}):
+        found = refused(lambda fields=fields: find(output=CLUSTERS, **fields))
+        expect(found, "INVALID_ARGUMENT", "FIELD_INVALID", "output")
+    expect(refused(lambda: find(output=99)), "INVALID_ARGUMENT", "FIELD_INVALID", "output")
+    found = refused(lambda: find(corpora=[corpus], output=CLUSTERS))
+    expect(found, "FAILED_PRECONDITION", "CHANNEL_NOT_FILLED", "channels")
+
+
+def test_exact_duplicates_are_the_same_and_expect_to_miss_none(stubs: Stubs, filled: str, corpus: str) -> None:
+    assert duplicates(stubs, filled, exact=True)[0] == duplicates(stubs, filled)[0]
+    # Pairs that sketches find by chance alone: all that there are come, with the values that Compare gives.
+    words = [f"word{k:02}" for k in range(60)]
+    upsert(stubs, corpus, [row(f"{k:02}", " ".join(words[k : k + 30])) for k in range(30)])
+    pairs, totals = duplicates(stubs, corpus, threshold=0.1, exact=True)
+    assert totals.expected_recall == 1
+    found = {(p[1], p[3]): p[4:] for p in pairs}
+    for a, b in itertools.combinations(range(0, 30, 3), 2):
+        sides = {"a": stored(corpus, f"{a:02}"), "b": stored(corpus, f"{b:02}")}
+        copy = stubs.match.Compare(match_pb2.CompareRequest(**sides, channels=[COPY]), timeout=DEADLINE).copy
+        expected = (copy.jaccard, copy.containment_query, copy.containment_match) if copy.jaccard >= 0.1 else None
+        assert found.get((f"{a:02}", f"{b:02}")) == expected
+
+
+def test_duplicates_against_other_corpora(stubs: Stubs, filled: str, corpus: str) -> None:
+    upsert(stubs, corpus, [row("0", HARBOUR), row("1", HARBOUR), row("z", BREAD)])
+    pairs, totals = duplicates(stubs, filled, against=[corpus])
+    # Within each side identical answers are collapsed, and no pair lies within one.
+    assert {p[:4] for p in pairs} == {(0, "a", 1, "0"), (0, "c", 1, "0"), (0, "d", 1, "z")}
+    assert totals.rows == 8
+    assert duplicates(stubs, filled, against=[corpus], exact=True)[0] == pairs
+    expanded, _ = duplicates(stubs, filled, against=[corpus], expand=True)
+    assert {p[:4] for p in expanded} == {(0, a, 1, b) for a in "abc" for b in "01"} | {(0, "d", 1, "z")}
+    # Positions go through corpora first, then through against, and count names that come twice.
+    turned, _ = duplicates(stubs, corpus, corpus, against=[filled, filled])
+    assert {p[:4] for p in turned} == {(0, "0", 2, "a"), (0, "0", 2, "c"), (0, "z", 2, "d")}
+    assert {p[1:2] + p[3:4]: p[4] for p in turned} == {p[3:4] + p[1:2]: p[4] for p in pairs}
+
+
+def clusters(stubs: Stubs, *corpora: str, threshold: float = 0.5, **fields: Any) -> tuple[list[Any], Any]:
+    """Clusters as (corpus, id, cluster_corpus, cluster, is_representative), in their order, and the totals."""
+    request = match_pb2.FindDuplicatesRequest(corpora=corpora, threshold=threshold, output=CLUSTERS, **fields)
+    answers = list(stubs.match.FindDuplicates(request, timeout=DEADLINE))
+    kinds = [a.WhichOneof("message") for a in answers]
+    assert kinds[0] == "progress"
+    assert kinds[-1] == "finished"
+    assert "pairs" not in kinds
+    rows = []
+    for answer in answers:
+        if answer.HasField("clusters"):
+            c = answer.clusters
+            rows += list(zip(c.corpus, c.id, c.cluster_corpus, c.cluster, c.is_representative, strict=True))
+    totals = answers[-1].finished
+    assert totals.rows == len(rows)
+    assert totals.clusters == sum(r[4] for r in rows) == len({r[2:4] for r in rows})
+    assert totals.pairs == 0
+    return rows, totals
+
+
+def test_clusters(stubs: Stubs, filled: str, corpus: str) -> None:
+    rows, totals = clusters(stubs, filled)
+    # The blank row is in none.
+    assert rows == [
+        (0, "a", 0, "a", True),
+        (0, "b", 0, "a", False),
+        (0, "c", 0, "a", False),
+        (0, "d", 0, "d", True),
+        (0, "e", 0, "e", True),
+    ]
+    assert (totals.clusters, totals.blank, totals.distinct) == (3, 1, 4)
+    assert clusters(stubs, filled, exact=True)[0] == rows
+    assert [r[3] for r in clusters(stubs, filled, threshold=1.0)[0]] == ["a", "a", "c", "d", "e"]
+    # A chain: neighbours are alike, its ends are not, and all are one cluster.
+    words = [f"word{k:02}" for k in range(60)]
+    upsert(stubs, corpus, [row(f"{k:02}", " ".join(words[k : k + 30])) for k in range(0, 30, 2)])
+    assert {r[2:4] for r in clusters(stubs, corpus, exact=True)[0]} == {(0, "00")}
+    # Between corpora, with positions of the request.
+    upsert(stubs, corpus, [row("0", HARBOUR), row("zz", BREAD)])
+    both, _ = clusters(stubs, filled, filled, corpus)
+    assert [r for r in both if r[1] in ("0", "zz")] == [(2, "0", 0, "a", False), (2, "zz", 0, "d", False)]
+    assert [r for r in clusters(stubs, corpus, filled)[0] if r[1] in ("a", "d")] == [
+        (1, "a", 0, "0", False),
+        (1, "d", 0, "zz", False),
+    ]
+
+
+def test_clusters_of_nothing(stubs: Stubs, corpus: str) -> None:
+    made(stubs, corpus)
+    assert clusters(stubs, corpus)[0] == []
+    upsert(stubs, corpus, [row("f", "")])
+    rows, totals = clusters(stubs, corpus)
+    assert (rows, totals.blank, totals.clusters) == ([], 1, 0)
+
+
+def test_many_clusters_come_in_messages_that_fit(stubs: Stubs, corpus: str) -> None:
+    ids = [f"{k:04}" + "中" * 169 for k in range(4000)]
+    batches = [[row(i, f"{HARBOUR} {i[:4]}") for i in ids[start : start + 500]] for start in range(0, 4000, 500)]
+    upsert(stubs, corpus, *batches)
+    rows, totals = clusters(stubs, corpus)
+    assert [r[1] for r in rows] == ids
+    assert {r[3] for r in rows} == {ids[0]}
+    assert totals.clusters == 1
+
+
+# ---- overlaps ----
+
+SPRING = (
+    "the figures creep upward by the width of a fingernail and nobody in the town argues about it any more, "
+    "so they raise the quay again"
+)
+
+
+def overlaps(
+    stubs: Stubs, corpora: Sequence[str], against: Sequence[str], **fields: Any
+) -> tuple[list[dict[str, Any]], Any]:
+    """Passages as dictionaries by column, in their order, and the totals."""
+    request = match_pb2.FindOverlapsRequest(corpora=corpora, against=against, **fields)
+    answers = list(stubs.match.FindOverlaps(request, timeout=DEADLINE))
+    kinds = [a.WhichOneof("message") for a in answers]
+    assert kinds.count("finished") == 1
+    assert kinds[-1] == "finished"
+    assert kinds[0] == "progress"
+    shares = [a.progress.share for a in answers if a.HasField("progress")]
+    assert all(0 <= share <= 1 for share in shares)
+    assert shares == sorted(shares)
+    assert all(a.progress.step for a in answers if a.HasField("progress"))
+    names = [field.name for field in match_pb2.OverlapSpans.DESCRIPTOR.fields]
+    spans = []
+    for answer in answers:
+        if answer.HasField("spans"):
+            columns = [getattr(answer.spans, name) for name in names]
+            spans += [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+    totals = answers[-1].finished
+    assert totals.spans == len(spans)
+    assert totals.texts_with_spans == len({(s["corpus_a"], s["id_a"]) for s in spans})
+    return spans, totals
+
+
+def ends(spans: list[dict[str, Any]]) -> set[tuple[int, str, int, str]]:
+    return {(s["corpus_a"], s["id_a"], s["corpus_b"], s["id_b"]) for s in spans}
+
+
+def test_overlaps_between_corpora(stubs: Stubs, filled: str, corpus: str) -> None:
+    second = f"{corpus}-second"
+    upsert(stubs, corpus, [row("x", f"港 First words. {HARBOUR} Last words.", model="xena"), row("blank", " ")])
+    upsert(stubs, second, [row("y", f"Bread: {BREAD}", model="yuri")])
+    spans, totals = overlaps(stubs, [corpus, second], [filled])
+    assert (totals.texts, totals.against, totals.texts_with_spans) == (2, 5, 2)
+    # Each passage is listed once, with the first answer that holds it, and how many do.
+    whole = next(s for s in spans if s["id_a"] == "x" and s["id_b"] == "a")
+    assert whole["texts"] == 2
+    assert (whole["start_b"], whole["end_b"]) == (0, len(HARBOUR))
+    assert (whole["start_a"], whole["end_a"]) == (15 + 1, 16 + len(HARBOUR))
+    assert whole["tokens"] == len(HARBOUR.split())
+    texts = {"x": f"港 First words. {HARBOUR} Last words.", "y": f"Bread: {BREAD}"}
+    of_b = {r.id: r.response for r in ROWS}
+    for s in spans:
+        assert texts[s["id_a"]][s["start_a"] : s["end_a"]] == of_b[s["id_b"]][s["start_b"] : s["end_b"]]
+        assert s["mark"] == match_pb2.SPAN_MARK_UNSPECIFIED
+        assert 0 < s["bits"] <= math.log2(2 * (s["others"] + 1)) + 1e-9
+        assert s["others_with"] <= s["others"]
+    assert (1, "y", 0, "d") in ends(spans)
+    # Every answer that holds one; positions of a request that names corpora twice.
+    every, _ = overlaps(stubs, [corpus, corpus, second], [filled, filled], every=True)
+    assert ends(every) == {(0, "x", 0, "a"), (0, "x", 0, "b"), (0, "x", 0, "c"), (2, "y", 0, "d")}
+    # The other way round, with two corpora on side B.
+    turned, totals = overlaps(stubs, [filled], [second, corpus])
+    assert ends(turned) == {(0, "a", 1, "x"), (0, "b", 1, "x"), (0, "c", 1, "x"), (0, "d", 0, "y")}
+    assert (totals.texts, totals.against) == (5, 2)
+    # Filters of either side.
+    assert ends(overlaps(stubs, [filled], [second, corpus], filter=types_pb2.Filter(models=["bert"]))[0]) == {
+        (0, "b", 1, "x")
+    }
+    assert ends(overlaps(stubs, [filled], [second, corpus], against_filter=types_pb2.Filter(models=["yuri"]))[0]) == {
+        (0, "d", 0, "y")
+    }
+    # Least tokens and bits.
+    assert not overlaps(stubs, [corpus], [filled], min_tokens=200)[0]
+    assert not overlaps(stubs, [corpus], [filled], min_bits=60)[0]
+
+
+def test_overlaps_within_a_corpus(stubs: Stubs, filled: str) -> None:
+    spans, totals = overlaps(stubs, [filled], [filled], every=True)
+    assert ends(spans) == {(0, a, 0, b) for a in "abc" for b in "abc" if a != b}
+    assert (totals.texts, totals.against) == (5, 5)
+    # With two filters the rows that pass the first are on side A alone.
+    anna = types_pb2.Filter(models=["anna"])
+    spans, totals = overlaps(stubs, [filled], [filled], every=True, filter=anna)
+    assert ends(spans) == {(0, "a", 0, "b"), (0, "a", 0, "c")}
+    assert (totals.texts, totals.against) == (2, 3)
+    others = types_pb2.Filter(models=["anna", "carl"])
+    spans, totals = overlaps(stubs, [filled], [filled], filter=anna, against_filter=others)
+    assert ends(spans) == {(0, "a", 0, "c")}
+    assert (totals.texts, totals.against) == (2, 1)
+    spans, totals = overlaps(stubs, [filled], [filled], filter=anna, against_filter=anna)
+    assert (spans, totals.texts, totals.against) == ([], 2, 2)
+
+
+def test_overlaps_are_marked_where_they_are_no_evidence(stubs: Stubs, corpus: str) -> None:
+    licence = (
+        "Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated "
+        'documentation files (the "Software"), to deal in the Software without restriction, including without '
+        "limitation the rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies"
+    )
+    code = (
+        "```python\n"
+        + "".join(f"def area_{k}(width, height):\n    return width * height + {k}\n" for k in range(6))
+        + "```"
+    )
+    rows = []
+    for name in ("a", "b"):
+        rows += [
+            row(f"{name}-code", f"{name} wrote this.\n\n{code}\n\nDone by {name}.", model=name),
+            row(f"{name}-echo", f"{name} repeats: {SPRING}. Thus {name}.", model=name, prompt=f"Say: {SPRING}."),
+            row(f"{name}-licence", f"{name} says: {licence} {name}", model=name),
+            row(f"{name}-plain", f"{name} thinks that {BREAD} {name} is sure.", model=name),
+        ]
+    upsert(stubs, corpus, rows)
+    sides = {"filter": types_pb2.Filter(models=["a"]), "against_filter": types_pb2.Filter(models=["b"])}
+    spans, _ = overlaps(stubs, [corpus], [corpus], **sides)
+    marks = {(s["id_a"], s["id_b"]): match_pb2.SpanMark.Name(s["mark"]).removeprefix("SPAN_MARK_") for s in spans}
+    assert marks == {
+        ("a-code", "b-code"): "CODE",
+        ("a-echo", "b-echo"): "PROMPT",
+        ("a-licence", "b-licence"): "LICENCE",
+        ("a-plain", "b-plain"): "UNSPECIFIED",
+    }
+    assert all((s["bits"] == 0) == (s["mark"] != 0) for s in spans)
+    unmarked, totals = overlaps(stubs, [corpus], [corpus], unmarked=True, **sides)
+    assert [s["id_a"] for s in unmarked] == ["a-plain"]
+    assert (totals.texts, totals.texts_with_spans) == (4, 1)
+
+
+def test_common_phrases_are_passed_over_and_counted(stubs: Stubs, corpus: str) -> None:
+    second = f"{corpus}-second"
+    upsert(stubs, corpus, [row("x", SPRING)])
+    upsert(stubs, second, [row(f"{k}", f"Number {k}: {SPRING}") for k in range(8)])
+    spans, totals = overlaps(stubs, [corpus], [second])
+    assert [s["texts"] for s in spans] == [8]
+    assert totals.common_seeds == 0
+    spans, totals = overlaps(stubs, [corpus], [second], max_texts=7)
+    assert spans == []
+    assert totals.common_seeds > 0
+
+
+def test_overlaps_of_nothing(stubs: Stubs, corpus: str) -> None:
+    made(stubs, corpus)
+    assert overlaps(stubs, [corpus], [corpus])[0] == []
+    upsert(stubs, corpus, [row("f", ""), row("a", HARBOUR)])
+    spans, totals = overlaps(stubs, [corpus], [corpus])
+    assert (spans, totals.texts, totals.against) == ([], 1, 1)
+
+
+def test_errors_of_overlaps(stubs: Stubs, filled: str, corpus: str) -> None:
+    upsert(stubs, corpus, ROWS)
+
+    def find(**fields: Any) -> Any:
+        request = match_pb2.FindOverlapsRequest(**{"corpora": [corpus], "against": [filled], **fields})
+        return stubs.match.FindOverlaps(request, timeout=DEADLINE)
+
+    late = types_pb2.Filter(created_before=timestamp_pb2.Timestamp(nanos=-1))
+    cases: list[tuple[dict[str, Any], str, str, str]] = [
+        ({"corpora": []}, "INVALID_ARGUMENT", "FIELD_MISSING", "corpora"),
+        ({"against": []}, "INVALID_ARGUMENT", "FIELD_MISSING", "against"),
+        ({"corpora": [filled] * 101}, "INVALID_ARGUMENT", "FIELD_INVALID", "corpora"),
+        ({"against": [filled] * 101}, "INVALID_ARGUMENT", "FIELD_INVALID", "against"),
+        ({"corpora": [corpus, "nowhere"]}, "NOT_FOUND", "CORPUS_NOT_FOUND", "corpora[1]"),
+        ({"against": ["nowhere"]}, "NOT_FOUND", "CORPUS_NOT_FOUND", "against[0]"),
+        ({"against": [filled, corpus]}, "INVALID_ARGUMENT", "FIELD_INVALID", "against"),
+        ({"min_tokens": 10_001}, "INVALID_ARGUMENT", "FIELD_INVALID", "min_tokens"),
+        ({"min_bits": math.nan}, "INVALID_ARGUMENT", "FIELD_INVALID", "min_bits"),
+        ({"min_bits": math.inf}, "INVALID_ARGUMENT", "FIELD_INVALID", "min_bits"),
+        ({"filter": late}, "INVALID_ARGUMENT", "TIME_OUT_OF_RANGE", "filter.created_before"),
+        ({"against_filter": late}, "INVALID_ARGUMENT", "TIME_OUT_OF_RANGE", "against_filter.created_before"),
+    ]
+    for fields, code, reason, field in cases:
+        expect(refused(lambda fields=fields: find(**fields)), code, reason, field)
 
 
 def test_leaving_a_run_early_harms_nobody(stubs: Stubs, filled: str) -> None:
@@ -997,6 +1281,11 @@ def test_leaving_a_run_early_harms_nobody(stubs: Stubs, filled: str) -> None:
     next(call)
     call.cancel()
     assert duplicates(stubs, filled)[1].pairs == 2
+    between = match_pb2.FindOverlapsRequest(corpora=[filled], against=[filled])
+    call = stubs.match.FindOverlaps(between, timeout=DEADLINE)
+    next(call)
+    call.cancel()
+    assert overlaps(stubs, [filled], [filled])[1].texts_with_spans == 3
 
 
 # ---- server ----

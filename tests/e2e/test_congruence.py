@@ -126,6 +126,34 @@ def duplicates(client: Any, **options: Any) -> Any:
     return sorted(row for batch in batches for row in batch.rows()), summary
 
 
+def streamed(search: Any) -> Any:
+    """All batches of a search as one table, and its totals."""
+    batches, summary = search if isinstance(search, tuple) else (list(search), search.summary)
+    tables = [as_dict(batch) for batch in batches]
+    assert all(len({len(column) for column in table.values()}) == 1 for table in tables)
+    return {name: [v for table in tables for v in table[name]] for name in (tables[0] if tables else ())}, summary
+
+
+def clusters(client: Any, **options: Any) -> Any:
+    return streamed(client.find_clusters("congruence", 0.5, **options))
+
+
+def overlaps(client: Any, **options: Any) -> Any:
+    return streamed(client.find_overlaps("congruence", "congruence", **options))
+
+
+def between(client: Any) -> Any:
+    """Duplicates and shared passages of two corpora, which are named."""
+    client.upsert("congruence-other", [Transcript(f"Listen: {TIDES}", id="t", model="x"), Transcript(ALOUD, id="a")])
+    pairs, summary = streamed(client.find_duplicates("congruence", 0.5, against="congruence-other"))
+    spans, totals = streamed(client.find_overlaps(["congruence"], ["congruence-other"], every=True))
+    assert {*pairs["corpus_a"], *spans["corpus_a"]} == {"congruence"}
+    assert {*pairs["corpus_b"], *spans["corpus_b"]} == {"congruence-other"}
+    both, _ = streamed(client.find_clusters(["congruence", "congruence-other"], 0.5))
+    assert set(both["cluster_corpus"]) == {"congruence"}
+    return sorted(zip(*pairs.values(), strict=True)), summary, spans, totals, both
+
+
 def failure(call: Callable[[], Any]) -> Any:
     with pytest.raises(KinprintError) as caught:
         call()
@@ -187,6 +215,14 @@ CASES: dict[str, Callable[[Any], Any]] = {
     "fingerprint": lambda c: as_dict(c.fingerprint([ALOUD, CHINESE, ""], channels=list(CHANNELS))),
     "duplicates": duplicates,
     "duplicates expanded": lambda c: duplicates(c, expand=True),
+    "duplicates exact": lambda c: duplicates(c, exact=True),
+    "clusters": clusters,
+    "clusters exact": lambda c: clusters(c, exact=True, filter=Filter(exclude_models=["bert"])),
+    "overlaps": overlaps,
+    "overlaps of models": lambda c: overlaps(
+        c, filter=Filter(models=["anna"]), against_filter=Filter(models=["carl"]), min_tokens=6, unmarked=True
+    ),
+    "between corpora": between,
     "no such corpus": lambda c: failure(lambda: c.get_corpus("nothing-here")),
     "no such transcript": lambda c: failure(lambda: c.get("congruence", "nothing-here")),
     "no such corpus to search": lambda c: failure(lambda: search(c, "text", corpus="nothing-here")),
@@ -194,6 +230,11 @@ CASES: dict[str, Callable[[Any], Any]] = {
     "lone surrogate": lambda c: failure(lambda: search(c, "a\ud800b")),
     "too long": lambda c: failure(lambda: search(c, "a" * ((1 << 20) + 1))),
     "bad threshold": lambda c: failure(lambda: list(c.find_duplicates("congruence", 3.0))),
+    "bad threshold of clusters": lambda c: failure(lambda: list(c.find_clusters("congruence", 0.0))),
+    "corpus on both sides": lambda c: failure(lambda: list(c.find_duplicates("congruence", against=["congruence"]))),
+    "nothing to compare with": lambda c: failure(lambda: list(c.find_overlaps("congruence", []))),
+    "bad min tokens": lambda c: failure(lambda: list(c.find_overlaps("congruence", "congruence", min_tokens=10_001))),
+    "no such corpus to compare with": lambda c: failure(lambda: list(c.find_overlaps("congruence", "nothing-here"))),
     "bad name": lambda c: failure(lambda: c.create_corpus("no/slashes")),
 }
 
@@ -220,6 +261,40 @@ def test_answers_are_right_and_not_only_equal(clients: Clients) -> None:
     assert client.get("congruence", "odd").response == ROWS[7].response
     assert client.get("congruence", "aloud-edited").created_at == ROWS[2].created_at
     assert dict(client.get("congruence", "aloud-edited").metadata) == ROWS[2].metadata
+
+
+def test_clusters_and_overlaps_are_right(clients: Clients) -> None:
+    client: Client = clients.ways["embedded sync"]
+    found, summary = clusters(client)
+    named = dict(zip(found["id"], found["cluster"], strict=True))
+    assert named == {
+        "aloud": "aloud",
+        "aloud-again": "aloud",
+        "aloud-edited": "aloud",
+        "odd": "odd",
+        "tides": "tides",
+        "tides-thought": "tides",
+        "zh": "zh",
+    }
+    assert (summary.clusters, summary.blank, summary.rows) == (4, 1, 7)
+    spans, totals = overlaps(client)
+    assert totals.texts_with_spans == 5
+    stored = {row.id: row.response for row in client.list("congruence")}
+    for place, (a, b) in enumerate(zip(spans["id_a"], spans["id_b"], strict=True)):
+        text = stored[a][spans["start_a"][place] : spans["end_a"][place]]
+        assert text == stored[b][spans["start_b"][place] : spans["end_b"][place]]
+        assert len(text) > 50
+
+
+def test_a_search_that_is_left_says_nothing_of_its_totals(clients: Clients) -> None:
+    client: Client = clients.ways["remote sync"]
+    with client.find_overlaps("congruence", "congruence") as search:
+        next(iter(search))
+    assert search.summary is None
+    told: list[float] = []
+    list(client.find_clusters("congruence", progress=lambda progress: told.append(progress.share)))
+    assert told == sorted(told)
+    assert told[0] == 0
 
 
 def test_errors_of_rows_name_row_reason_and_field(clients: Clients) -> None:

@@ -135,6 +135,49 @@ def test_pairs_of_a_corpus(client: Client, loaded: str, tmp_path: Path) -> None:
     assert sorted(pl.read_parquet(tmp_path / "pairs.parquet")["id_b"].to_list()) == ["r1", "r2"]
 
 
+def test_pairs_between_corpora(client: Client, frame: pl.DataFrame, loaded: str) -> None:
+    kp.load(client, frame.head(9).with_columns(transcript_id="s" + pl.col("transcript_id")), "frames-second")
+    pairs = kp.scan_duplicates(client, loaded, threshold=0.9, exact=True, against="frames-second").collect()
+    assert pairs.columns == [*kp.PAIR_SCHEMA, "corpus_a", "corpus_b"]
+    assert sorted(pairs.select("id_a", "id_b").rows()) == [("r0", "sr0"), ("r3", "sr3"), ("r6", "sr6")]
+    assert pairs.select("corpus_a", "corpus_b").unique().rows() == [(loaded, "frames-second")]
+
+
+def test_clusters_of_a_corpus(client: Client, loaded: str, tmp_path: Path) -> None:
+    path = tmp_path / "clusters.parquet"
+    kp.scan_clusters(client, loaded, threshold=0.9).sink_parquet(path)
+    found = pl.read_parquet(path)
+    assert found.schema == kp.CLUSTER_SCHEMA
+    assert found["id"].to_list() == sorted(f"r{number}" for number in range(1200))
+    expected = {f"r{n}": min(f"r{m}" for m in range(n - n % 3, n - n % 3 + 3)) for n in range(1200)}
+    assert dict(found.select("id", "cluster").rows()) == expected
+    kept = kp.scan_clusters(client, loaded, threshold=0.9).filter("is_representative").select("id").collect()
+    assert kept["id"].to_list() == sorted(set(expected.values()))
+    both = kp.scan_clusters(client, [loaded, "frames-second"], threshold=0.9, exact=True).head(3).collect()
+    assert both.columns == [*kp.CLUSTER_SCHEMA, "corpus", "cluster_corpus"]
+    assert both["corpus"].to_list() == [loaded] * 3
+
+
+def test_shared_passages_of_corpora(client: Client, frame: pl.DataFrame, loaded: str, tmp_path: Path) -> None:
+    texts = ["Before it. " + answer(30) + " After it.", answer(999)]
+    kp.load(client, pl.DataFrame({"transcript_id": ["x", "y"], "response": texts}), "frames-third")
+    path = tmp_path / "spans.parquet"
+    kp.scan_overlaps(client, "frames-third", loaded).sink_parquet(path)
+    spans = pl.read_parquet(path)
+    assert spans.schema == kp.SPAN_SCHEMA
+    assert spans.select("id_a", "texts").rows() == [("x", 3), ("y", 3)]
+    assert set(spans["id_b"]) <= {"r30", "r31", "r32", "r999", "r1000", "r1001"}
+    for row in spans.iter_rows(named=True):
+        response = client.get(loaded, row["id_b"]).response
+        assert client.get("frames-third", row["id_a"]).response[row["start_a"] : row["end_a"]] == response
+        assert (row["start_b"], row["end_b"]) == (0, len(response))
+    every = kp.scan_overlaps(client, "frames-third", loaded, every=True).filter(pl.col("id_a") == "y")
+    assert sorted(every.select("id_b").collect()["id_b"]) == ["r1000", "r1001", "r999"]
+    assert kp.scan_overlaps(client, "frames-third", loaded, min_tokens=50).collect().schema == kp.SPAN_SCHEMA
+    with pytest.raises((NotFoundError, pl.exceptions.ComputeError), match="frames-none"):
+        kp.scan_overlaps(client, loaded, "frames-none").collect()
+
+
 def test_frames_that_hold_no_transcripts(client: Client) -> None:
     with pytest.raises(SourceError, match="'output'"):
         kp.load(client, pl.DataFrame({"output": ["x"]}), "frames-bad")

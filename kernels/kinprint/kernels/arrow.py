@@ -1,8 +1,8 @@
 """The Arrow layout of text that every public function takes, and the addresses that every kernel reads.
 
-Arrow keeps text as bytes with offsets (LargeUtf8, Utf8) or as 16-byte views into several buffers (StringView, which is
-what Polars holds). Kernels read either in place: a :class:`Texts` names the address and the length of each text, so that
-no layout is ever turned into another and nothing is copied or padded.
+Arrow keeps text as bytes with offsets (LargeUtf8, Utf8) or as 16-byte views into several buffers (StringView, which
+is what Polars holds). Kernels read either in place: a :class:`Texts` names the address and the length of each text,
+so that no layout is ever turned into another and nothing is copied or padded.
 """
 
 from __future__ import annotations
@@ -145,7 +145,9 @@ _pointer_to: Callable[[np.uint64], Any] = _intrinsic(_as_pointer)
 @kernel
 def memory(address: np.uint64, length: int) -> NDArray[np.uint8]:
     """The bytes at an address as uint8[length], for kernels; they are never written."""
-    view: NDArray[np.uint8] = numba.carray(_pointer_to(address), (length,), np.uint8)
+    view: NDArray[np.uint8] = numba.carray(  # type: ignore[attr-defined]
+        _pointer_to(address), (length,), np.uint8
+    )
     return view
 
 
@@ -220,7 +222,7 @@ def _stream(capsule: object) -> tuple[str, list[_Owned]]:
         raise TypeError(f"the column cannot be read: {stream.get_last_error(address)!r}")
     kind = schema.format.decode()
     schema.release(ctypes.addressof(schema))
-    chunks = []
+    chunks: list[_Owned] = []
     while True:
         array = _Array()
         if stream.get_next(address, ctypes.addressof(array)):
@@ -235,7 +237,9 @@ def _mapped(address: int | None, count: int, dtype: type[np.generic]) -> NDArray
     if not address or count == 0:
         return np.zeros(count, dtype)
     size = count * np.dtype(dtype).itemsize
-    return np.frombuffer((ctypes.c_char * size).from_address(address), dtype)
+    memory_at = memoryview((ctypes.c_char * size).from_address(address)).cast("B")
+    found: NDArray[Any] = np.frombuffer(memory_at, np.dtype(dtype))
+    return found
 
 
 def _nulls(array: _Array) -> NDArray[np.bool_] | None:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import join, lsh
-from .arrow import Texts
+from .arrow import Texts, frozen
 from .jit import kernel
 from .overlap import pair_overlap
 from .shingle import Shingling, sets_of
@@ -140,31 +140,66 @@ def rows_of(texts: Texts, shingles: Shingling = "w3c5", progress: Callable[[floa
     return Rows(texts, signatures, text_hashes, blank, shingles)
 
 
+@kernel
+def _firsts(text_hashes: NDArray[np.uint64], blank: NDArray[np.bool_], sides: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The first row with the same hash (and side) of every row, int32[n]; -1 where it is blank."""
+    n = blank.size
+    bits = 4
+    while (1 << bits) < 2 * n:
+        bits += 1
+    mask = np.uint64((1 << bits) - 1)
+    table = np.full(1 << bits, -1, np.int32)
+    firsts = np.full(n, -1, np.int32)
+    for i in range(n):
+        if blank[i]:
+            continue
+        place = (text_hashes[i, 0] ^ (text_hashes[i, 1] >> np.uint64(32))) & mask
+        while True:
+            j = table[place]
+            if j < 0:
+                table[place] = i
+                firsts[i] = i
+                break
+            same = text_hashes[i, 0] == text_hashes[j, 0] and text_hashes[i, 1] == text_hashes[j, 1]
+            if same and (sides.size == 0 or sides[i] == sides[j]):
+                firsts[i] = j
+                break
+            place = (place + np.uint64(1)) & mask
+    return firsts
+
+
+@kernel
+def _grouped(firsts: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows group after group, in the order of first rows, and where each group begins."""
+    n = firsts.size
+    sizes = np.zeros(n, np.int64)
+    groups = 0
+    for i in range(n):
+        if firsts[i] >= 0:
+            sizes[firsts[i]] += 1
+            groups += 1 if firsts[i] == i else 0
+    starts = np.zeros(groups + 1, np.int64)
+    g = 0
+    total = 0
+    for i in range(n):
+        if sizes[i] > 0:
+            starts[g] = total
+            total += sizes[i]
+            sizes[i] = starts[g]  # from here on: where its next member goes
+            g += 1
+    starts[groups] = total
+    order = np.empty(total, np.int64)
+    for i in range(n):
+        if firsts[i] >= 0:
+            order[sizes[firsts[i]]] = i
+            sizes[firsts[i]] += 1
+    return order, starts
+
+
 def groups_of(rows: Rows, sides: NDArray[np.int32] | None = None) -> Groups:
     """Collapse identical answers, of each side by itself."""
-    present = np.flatnonzero(~rows.blank)
-    keys = rows.text_hashes[present, 0]
-    # 64 of the 128 bits sort nearly everything; the rest is only compared where these agree.
-    order = present[np.argsort(keys, kind="stable")]
-    hashes = rows.text_hashes[order]
-    same = hashes[1:, 0] == hashes[:-1, 0]
-    if bool(same.any()):
-        columns = [order, rows.text_hashes[order, 1], rows.text_hashes[order, 0]]
-        if sides is not None:
-            columns.insert(1, sides[order].astype(np.uint64))
-        order = order[np.lexsort(columns)]
-        hashes = rows.text_hashes[order]
-        same = (hashes[1:] == hashes[:-1]).all(axis=1)
-        if sides is not None:
-            same &= sides[order[1:]] == sides[order[:-1]]
-    starts = np.concatenate(([0], np.flatnonzero(~same) + 1, [len(order)])) if len(order) else np.zeros(1, np.int64)
-    first = order[starts[:-1]]
-    by_first = np.argsort(first)
-    sizes = np.diff(starts)[by_first]
-    ends = np.cumsum(sizes)
-    new_starts = np.concatenate(([0], ends)).astype(np.int64)
-    moved = np.repeat(starts[:-1][by_first] - new_starts[:-1], sizes) + np.arange(len(order))
-    return Groups(order[moved], new_starts)
+    known = np.empty(0, np.int32) if sides is None else sides
+    return Groups(*_grouped(_firsts(frozen(rows.text_hashes), frozen(rows.blank), frozen(known))))
 
 
 def find_pairs(
@@ -432,7 +467,9 @@ def _find_clusters(rows: Rows, threshold: float, exact: bool, run: Run) -> Itera
     yield out
 
 
-def clusters(texts: Texts, threshold: float = 0.7, *, exact: bool = False, shingles: Shingling = "w3c5") -> NDArray[np.int64]:
+def clusters(
+    texts: Texts, threshold: float = 0.7, *, exact: bool = False, shingles: Shingling = "w3c5"
+) -> NDArray[np.int64]:
     """First row of every text's cluster, int64[n]; see :func:`find_clusters`."""
     *_, out = find_clusters(rows_of(texts, shingles), threshold, exact=exact)
     return out

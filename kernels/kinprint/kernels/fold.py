@@ -3,10 +3,10 @@
 toNFKC_Casefold (The Unicode Standard, 3.13, D148): map every code point by NFKC_Casefold (compatibility
 decomposition, full case folding, default-ignorable code points removed), then bring the result to NFC.
 
-ASCII goes through 64 bytes at a time, eight where runs of white space are collapsed. Other code points are looked up one by one; most are *boundaries*, which
-canonical composition cannot reach across (UAX #15, 9.1). A stretch from one boundary to the next is normalised
-only if it holds something that may compose or stands in the wrong canonical order; nearly all text in NFC never
-does. So the cost of normalisation falls on text that needs it.
+ASCII goes through 64 bytes at a time. Other code points are looked up
+one by one; most are *boundaries*, which canonical composition cannot reach across (UAX #15, 9.1). A stretch from one
+boundary to the next is normalised only if it holds something that may compose or stands in the wrong canonical order;
+nearly all text in NFC never does. So the cost of normalisation falls on text that needs it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrow import Texts, frozen, memory
-from .hashing import high_mask, load64, lower_block, lower_spaced_block, space_mask, store64
+from .hashing import high_mask, load64, lower_block, lower_spaced_block, space_mask, store64, trailing_zeros
 from .jit import kernel, parallel_kernel, prange
 from .unicode import (
     DECOMPOSITION_SEQUENCES,
@@ -158,27 +158,40 @@ def fold_text(
     if end - start + _ROOM > room:
         return -1
     while p < end:
-        if p + 8 <= end and (load64(data, p) & _HIGH) == 0:
+        if data[p] < 0x80 and p + 8 <= end:
             if dirty:
                 o = _normalise(out, segment, o, room - (end - p) - _ROOM, scratch)
                 if o < 0:
                     return -1
                 dirty = False
+            began = p
             space = collapse and (o == 0 or out[o - 1] == 0x20)
-            while p + 64 <= end and high_mask(data, p) == 0:
+            # 64 bytes at a time, up to what is not ASCII or goes on with a run of white space. All are written, and
+            # what comes after that place is written over.
+            while p + 64 <= end:
+                stop = high_mask(data, p)
+                blank = np.uint64(0)
                 if collapse:
                     blank = space_mask(data, p)
-                    if (blank & ((blank << np.uint64(1)) | np.uint64(space))) != 0:
-                        break
+                    stop |= blank & ((blank << np.uint64(1)) | np.uint64(space))
                     lower_spaced_block(data, p, out, o)
-                    space = (blank >> np.uint64(63)) != 0
                 else:
                     lower_block(data, p, out, o)
-                p += 64
-                o += 64
-            # Up to here blocks without runs of white space; eight bytes at a time through the next that has one.
-            block = min(end, p + 64)
-            while p + 8 <= block:
+                if stop == 0:
+                    p += 64
+                    o += 64
+                    space = (blank >> np.uint64(63)) != 0
+                    continue
+                k = trailing_zeros(stop)
+                if k > 0:
+                    space = ((blank >> np.uint64(k - 1)) & np.uint64(1)) != 0
+                p += k
+                o += k
+                if data[p] >= 0x80:
+                    break
+                while p < end and (data[p] == 0x20 or 9 <= data[p] <= 13):
+                    p += 1
+            while p + 8 <= end:
                 x = load64(data, p)
                 if (x & _HIGH) != 0:
                     break
@@ -211,9 +224,10 @@ def fold_text(
                     space = (blank >> np.uint64(63)) != 0
                 store64(out, o, x)
                 o += 8
-            segment = max(o - 1, 0)
-            last = 0
-            continue
+            if p > began:
+                segment = max(o - 1, 0)
+                last = 0
+                continue
         if not dirty:
             # Code points that stay as they are, and that nothing before or after them can change.
             copied = p

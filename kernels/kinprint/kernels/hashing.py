@@ -155,8 +155,8 @@ def _lower_block(spaces: bool) -> Callable[..., Any]:
 
 def _copy_bytes(typingctx: Any, source: Any, target: Any, count: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        arrays = [context.make_array(signature.args[k])(context, builder, args[k]).data for k in (1, 0)]
-        cgutils.raw_memcpy(builder, *arrays, args[2], 1)
+        source_at, target_at = (context.make_array(signature.args[k])(context, builder, args[k]).data for k in (0, 1))
+        cgutils.raw_memcpy(builder, target_at, source_at, args[2], 1)
         return context.get_dummy_value()
 
     return types.void(source, target, types.int64), codegen
@@ -199,7 +199,9 @@ high_mask: Callable[[NDArray[np.uint8], int], np.uint64] = _intrinsic(_block_mas
 space_mask: Callable[[NDArray[np.uint8], int], np.uint64] = _intrinsic(_block_mask(_is_space))
 """Bit i set where byte ``p + i``, i < 64, is a space or 0x09 .. 0x0D; bytes p .. p+63 must exist."""
 lower_block: Callable[[NDArray[np.uint8], int, NDArray[np.uint8], int], None] = _intrinsic(_lower_block(False))
-"""Copy 64 ASCII bytes in lower case: ``target[o:o + 64]`` from ``source[p:p + 64]``, called ``(source, p, target, o)``."""
+"""Copy 64 ASCII bytes in lower case: ``target[o:o + 64]`` from ``source[p:p + 64]``, called ``(source, p,
+target, o)``.
+"""
 lower_spaced_block: Callable[[NDArray[np.uint8], int, NDArray[np.uint8], int], None] = _intrinsic(_lower_block(True))
 """As :data:`lower_block`, 0x09 .. 0x0D written as spaces."""
 copy_bytes: Callable[[NDArray[np.uint8], NDArray[np.uint8], int], None] = _intrinsic(_copy_bytes)

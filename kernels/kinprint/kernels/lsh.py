@@ -15,7 +15,6 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,6 +25,8 @@ from .sketch import EMPTY, SLOTS, check_signature, check_signatures
 
 BANDINGS: Final = ((16, 8), (32, 4), (42, 3), (64, 2))
 """(bands, rows) on offer, from the fewest false candidates to the most."""
+KEY_BYTES: Final = 256 << 20
+"""Memory for the keys and ids of bands that are worked off in one pass over the sketches."""
 RECALL: Final = 0.999
 """What :func:`choose_bands` asks for at the threshold."""
 
@@ -65,8 +66,12 @@ def choose_bands(threshold: float) -> tuple[int, int]:
 def band_key(signature: NDArray[np.uint32], band: int, rows: int) -> np.uint64:
     """64-bit key of one band of a signature uint32[128]; equal where all its slots are."""
     h = BAND_SEED + np.uint64(band)
-    for j in range(band * rows, (band + 1) * rows):
-        h = multiply_fold(h ^ np.uint64(signature[j]), MULTIPLIER_1)
+    end = (band + 1) * rows
+    for j in range(band * rows, end - 1, 2):
+        both = np.uint64(signature[j]) | (np.uint64(signature[j + 1]) << np.uint64(32))
+        h = multiply_fold(h ^ both, MULTIPLIER_1)
+    if rows % 2 == 1:
+        h = multiply_fold(h ^ np.uint64(signature[end - 1]), MULTIPLIER_1)
     return finalise(h)
 
 
@@ -177,30 +182,63 @@ def _query(
     return found[:kept].copy()
 
 
+@parallel_kernel
+def _band_keys(
+    signatures: NDArray[np.uint32], present: NDArray[np.int32], first: int, rows: int, keys: NDArray[np.uint32]
+) -> None:
+    """High halves of the keys of some bands in a row, uint32[bands, n], in one pass over the sketches."""
+    n = present.size
+    for c in prange((n + 1023) // 1024):
+        for i in range(c * 1024, min(n, (c + 1) * 1024)):
+            signature = signatures[present[i]]
+            for b in range(keys.shape[0]):
+                keys[b, i] = np.uint32(band_key(signature, first + b, rows) >> np.uint64(32))
+
+
 @kernel
-def _crowded(
-    signatures: NDArray[np.uint32],
-    present: NDArray[np.int32],
-    band: int,
-    rows: int,
-    keys: NDArray[np.uint64],
-    ids: NDArray[np.int32],
-) -> int:
-    """Texts whose key in a band another text may share, to ``keys`` and ``ids``, sorted by key; their number.
+def _sort_short(keys: NDArray[np.uint32], ids: NDArray[np.int32]) -> None:
+    """Stable radix sort of ``keys`` in place, ``ids`` along with them; four passes of eight bits."""
+    n = keys.size
+    a, b = keys, np.empty(n, np.uint32)
+    x, y = ids, np.empty(n, np.int32)
+    counts = np.zeros((4, 256), np.int64)
+    for i in range(n):
+        k = a[i]
+        for d in range(4):
+            counts[d, np.int64((k >> np.uint32(8 * d)) & np.uint32(255))] += 1
+    for d in range(4):
+        shift = np.uint32(8 * d)
+        total = 0
+        for v in range(256):
+            count = int(counts[d, v])
+            counts[d, v] = total
+            total += count
+        for i in range(n):
+            k = a[i]
+            digit = np.int64((k >> shift) & np.uint32(255))
+            place = counts[d, digit]
+            counts[d, digit] = place + 1
+            b[place] = k
+            y[place] = x[i]
+        a, b = b, a
+        x, y = y, x
+
+
+@kernel
+def _crowded(keys: NDArray[np.uint32], present: NDArray[np.int32], ids: NDArray[np.int32]) -> int:
+    """Texts whose key another text may share, to ``ids``, and their keys in place, sorted by key; their number.
 
     Most texts are alone with their key. A table of places, seen once or more often, finds these in two passes, so that
     only the rest is sorted; a place that two keys share costs a text sorted in vain, and nothing else.
     """
-    n = present.size
+    n = keys.size
     bits = 10
     while (1 << bits) < 8 * n and bits < 30:
         bits += 1
-    shift = np.uint64(64 - bits)
+    shift = np.uint32(32 - bits)
     seen = np.zeros(1 << bits, np.uint8)
     for i in range(n):
-        key = band_key(signatures[present[i]], band, rows)
-        keys[i] = key
-        place = key >> shift
+        place = keys[i] >> shift
         seen[place] = 1 if seen[place] == 0 else 2
     kept = 0
     for i in range(n):
@@ -209,23 +247,17 @@ def _crowded(
             keys[kept] = key
             ids[kept] = present[i]
             kept += 1
-    _sort(keys[:kept], ids[:kept])
+    _sort_short(keys[:kept], ids[:kept])
     return kept
 
 
 @parallel_kernel
 def _crowded_bands(
-    signatures: NDArray[np.uint32],
-    present: NDArray[np.int32],
-    first: int,
-    rows: int,
-    keys: NDArray[np.uint64],
-    ids: NDArray[np.int32],
-    kept: NDArray[np.int64],
+    keys: NDArray[np.uint32], present: NDArray[np.int32], ids: NDArray[np.int32], kept: NDArray[np.int64]
 ) -> None:
-    """:func:`_crowded` of the bands first .. first + kept.size - 1."""
+    """:func:`_crowded` of each band."""
     for b in prange(kept.size):
-        kept[b] = _crowded(signatures, present, first + b, rows, keys[b], ids[b])
+        kept[b] = _crowded(keys[b], present, ids[b])
 
 
 @kernel
@@ -238,7 +270,7 @@ def agreements(a: NDArray[np.uint32], b: NDArray[np.uint32]) -> int:
 
 
 @kernel
-def _by_label(keys: NDArray[np.uint64], ids: NDArray[np.int32], labels: NDArray[np.int32]) -> None:
+def _by_label(keys: NDArray[np.uint32], ids: NDArray[np.int32], labels: NDArray[np.int32]) -> None:
     """Within each run of equal keys, order ``ids`` by label, then id."""
     n = keys.size
     start = 0
@@ -259,7 +291,7 @@ def _by_label(keys: NDArray[np.uint64], ids: NDArray[np.int32], labels: NDArray[
 @kernel
 def _pairs(
     signatures: NDArray[np.uint32],
-    keys: NDArray[np.uint64],
+    keys: NDArray[np.uint32],
     ids: NDArray[np.int32],
     labels: NDArray[np.int32],
     star: bool,
@@ -405,10 +437,10 @@ def candidate_pairs(
 ) -> Iterator[NDArray[np.int64]]:
     """All pairs of texts that share a band, each once, in arrays of at most ``chunk`` pairs.
 
-    As many bands as there are threads are sorted at a time, and a pair is passed over if an earlier band has already
-    found it, so that memory stays at about 30 bytes a text and thread and 16 a pair of the chunk, however many pairs
-    there are. Their number has no limit: m equal texts are m (m - 1) / 2 pairs; drop exact duplicates by
-    ``text_hashes`` first where those are not wanted.
+    As many bands are worked off at a time as fit :data:`KEY_BYTES`, and a pair is passed over if an earlier band has
+    already found it, so that memory stays at that, about 16 bytes a text and thread, and 16 a pair of the chunk,
+    however many pairs there are. Their number has no limit: m equal texts are m (m - 1) / 2 pairs; drop exact
+    duplicates by ``text_hashes`` first where those are not wanted.
 
     Parameters
     ----------
@@ -452,7 +484,7 @@ class _Chunks:
     def of_band(
         self,
         signatures: NDArray[np.uint32],
-        keys: NDArray[np.uint64],
+        keys: NDArray[np.uint32],
         ids: NDArray[np.int32],
         labels: NDArray[np.int32],
         star: bool,
@@ -480,15 +512,17 @@ class _Chunks:
 
 def _sorted_bands(
     signatures: NDArray[np.uint32], bands: int, rows: int
-) -> Iterator[tuple[int, NDArray[np.uint64], NDArray[np.int32]]]:
+) -> Iterator[tuple[int, NDArray[np.uint32], NDArray[np.int32]]]:
     """(band, keys, ids) of every band in turn: the texts that may share their key, sorted by it."""
     present = _present(signatures)
-    at_once = min(bands, numba.get_num_threads())
-    keys = np.empty((at_once, present.size), np.uint64)
+    at_once = max(1, min(bands, KEY_BYTES // (8 * max(1, present.size))))
+    keys = np.empty((at_once, present.size), np.uint32)
     ids = np.empty((at_once, present.size), np.int32)
     for first in range(0, bands, at_once):
-        kept = np.zeros(min(at_once, bands - first), np.int64)
-        _crowded_bands(signatures, present, first, rows, keys, ids, kept)
+        some = keys[: min(at_once, bands - first)]
+        kept = np.zeros(len(some), np.int64)
+        _band_keys(signatures, present, first, rows, some)
+        _crowded_bands(some, present, ids, kept)
         for b, count in enumerate(kept.tolist()):
             yield first + b, keys[b, :count], ids[b, :count]
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from . import lsh
 from .arrow import frozen
 from .jit import kernel, parallel_kernel, prange
-from .lsh import _check_banding, agreements, band_key
+from .lsh import _build_band, _check_banding, agreements, band_key
 from .sketch import EMPTY, SLOTS, Scheme, check_signature, check_signatures
 
 FORMAT: Final = 1
@@ -31,6 +31,8 @@ FORMAT: Final = 1
 
 _THERE: Final = np.iinfo(np.int64).max
 """In place of the change that removed a row, where none did."""
+_ALONE: Final = 4096
+"""Rows that are not worth waking other threads for, which may be busy."""
 _MOVED_AT_ONCE: Final = 1024
 """Rows that one thread copies at once."""
 
@@ -125,19 +127,41 @@ def _query(
     return found[:k], equal[:k]
 
 
-@parallel_kernel
-def _move(signatures: NDArray[np.uint32], numbers: NDArray[np.int32], out: NDArray[np.uint32]) -> None:
-    """Copy each row to its new number in ``out``, but for those with a number below zero."""
-    n = numbers.size
-    for c in prange((n + _MOVED_AT_ONCE - 1) // _MOVED_AT_ONCE):
-        for i in range(c * _MOVED_AT_ONCE, min(n, (c + 1) * _MOVED_AT_ONCE)):
-            if numbers[i] >= 0:
-                for j in range(SLOTS):
-                    out[numbers[i], j] = signatures[i, j]
+@kernel
+def _build_here(
+    signatures: NDArray[np.uint32],
+    present: NDArray[np.int32],
+    band_rows: int,
+    keys: NDArray[np.uint64],
+    rows: NDArray[np.int32],
+) -> None:
+    """:func:`~kinprint.kernels.lsh.build` on this thread."""
+    for band in range(keys.shape[0]):
+        _build_band(signatures, present, band, band_rows, keys[band], rows[band])
 
 
 @kernel
-def _merge_band(
+def _move_some(
+    first: int, last: int, signatures: NDArray[np.uint32], numbers: NDArray[np.int32], out: NDArray[np.uint32]
+) -> None:
+    """Copy rows first .. last-1, each to its new number in ``out``; those with a number below zero are dropped."""
+    for i in range(first, last):
+        if numbers[i] >= 0:
+            for j in range(SLOTS):
+                out[numbers[i], j] = signatures[i, j]
+
+
+@parallel_kernel
+def _move(signatures: NDArray[np.uint32], numbers: NDArray[np.int32], out: NDArray[np.uint32]) -> None:
+    n = numbers.size
+    for c in prange((n + _MOVED_AT_ONCE - 1) // _MOVED_AT_ONCE):
+        _move_some(c * _MOVED_AT_ONCE, min(n, (c + 1) * _MOVED_AT_ONCE), signatures, numbers, out)
+
+
+@kernel
+def _merge_some(
+    first: int,
+    last: int,
     keys_a: NDArray[np.uint64],
     rows_a: NDArray[np.int32],
     numbers_a: NDArray[np.int32],
@@ -147,22 +171,27 @@ def _merge_band(
     keys: NDArray[np.uint64],
     rows: NDArray[np.int32],
 ) -> None:
-    i = 0
-    j = 0
-    k = 0
-    while i < keys_a.size or j < keys_b.size:
-        if j == keys_b.size or (i < keys_a.size and keys_a[i] <= keys_b[j]):
-            key = keys_a[i]
-            number = numbers_a[rows_a[i]]
-            i += 1
-        else:
-            key = keys_b[j]
-            number = numbers_b[rows_b[j]]
-            j += 1
-        if number >= 0:
-            keys[k] = key
-            rows[k] = number
-            k += 1
+    """Merge bands first .. last-1 of two segments into ``keys`` and ``rows``, under the new numbers of their rows; rows
+    with a number below zero are dropped."""
+    m_a = keys_a.shape[1]
+    m_b = keys_b.shape[1]
+    for band in range(first, last):
+        i = 0
+        j = 0
+        k = 0
+        while i < m_a or j < m_b:
+            if j == m_b or (i < m_a and keys_a[band, i] <= keys_b[band, j]):
+                key = keys_a[band, i]
+                number = numbers_a[rows_a[band, i]]
+                i += 1
+            else:
+                key = keys_b[band, j]
+                number = numbers_b[rows_b[band, j]]
+                j += 1
+            if number >= 0:
+                keys[band, k] = key
+                rows[band, k] = number
+                k += 1
 
 
 @parallel_kernel
@@ -176,19 +205,20 @@ def _merge(
     keys: NDArray[np.uint64],
     rows: NDArray[np.int32],
 ) -> None:
-    """Merge the bands of two segments into ``keys`` and ``rows``, under the new numbers of their rows; one below zero
-    drops the row."""
     for band in prange(keys.shape[0]):
-        _merge_band(
-            keys_a[band], rows_a[band], numbers_a, keys_b[band], rows_b[band], numbers_b, keys[band], rows[band]
-        )
+        _merge_some(band, band + 1, keys_a, rows_a, numbers_a, keys_b, rows_b, numbers_b, keys, rows)
 
 
 def _segment(ids: NDArray[np.int64], signatures: NDArray[np.uint32], bands: int, band_rows: int) -> _Segment:
     """Rows in the order of their ids."""
-    index = lsh.build(signatures, bands, band_rows)
+    if len(ids) > _ALONE:
+        keys, rows = lsh.build(signatures, bands, band_rows)
+    else:
+        present = np.flatnonzero(signatures[:, 0] != EMPTY).astype(np.int32)
+        keys, rows = np.empty((bands, len(present)), np.uint64), np.empty((bands, len(present)), np.int32)
+        _build_here(frozen(signatures), frozen(present), band_rows, keys, rows)
     removed = np.full(len(ids), _THERE, np.int64)
-    return _Segment(frozen(ids), frozen(signatures), frozen(index.keys), frozen(index.ids), removed, len(ids))
+    return _Segment(frozen(ids), frozen(signatures), frozen(keys), frozen(rows), removed, len(ids))
 
 
 def _merged(segments: Sequence[_Segment]) -> _Segment:
@@ -210,12 +240,19 @@ def _merged(segments: Sequence[_Segment]) -> _Segment:
         numbers = np.full(len(kept), -1, np.int32)
         numbers[kept] = places[start : start + segment.live]
         start += segment.live
-        _move(segment.signatures, frozen(numbers), signatures)
+        if n > _ALONE:
+            _move(segment.signatures, frozen(numbers), signatures)
+        else:
+            _move_some(0, len(numbers), segment.signatures, frozen(numbers), signatures)
         present = np.count_nonzero(segment.signatures[kept, 0] != EMPTY)
         more_keys = np.empty((bands, keys.shape[1] + present), np.uint64)
         more_rows = np.empty((bands, keys.shape[1] + present), np.int32)
-        bands_a = (frozen(keys), frozen(rows), frozen(before))
-        _merge(*bands_a, segment.keys, segment.rows, frozen(numbers), more_keys, more_rows)
+        first = (frozen(keys), frozen(rows), frozen(before))
+        second = (segment.keys, segment.rows, frozen(numbers))
+        if n > _ALONE:
+            _merge(*first, *second, more_keys, more_rows)
+        else:
+            _merge_some(0, bands, *first, *second, more_keys, more_rows)
         keys, rows = more_keys, more_rows
         before = np.arange(n, dtype=np.int32)
     removed = np.full(n, _THERE, np.int64)

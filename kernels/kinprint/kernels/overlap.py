@@ -1,9 +1,9 @@
 """Exact overlap of texts, from the texts themselves: one pass, nothing sorted, nothing copied.
 
-This verifies the candidates of a search and of a search for duplicates. Each text is shingled into a scratch hash table
-that drops repeats, and each new shingle is looked up in a hash table of the other text's. Both tables use linear probing
-at a load of at most one half; shingle hashes are well mixed, so their low bits are the place. A generation stamp
-spares clearing between texts.
+This verifies the candidates of a search and of a search for duplicates. Each text is shingled into a scratch hash
+table that drops repeats, and each new shingle is looked up in a hash table of the other text's. Both tables use
+linear probing at a load of at most one half; shingle hashes are well mixed, so their low bits are the place. A
+generation stamp spares clearing between texts.
 """
 
 from __future__ import annotations
@@ -237,9 +237,7 @@ def query_overlap_of(
     if query.dtype != np.uint64 or query.ndim != 1:
         raise ValueError(f"query must be uint64[q], not {query.dtype}{list(query.shape)}")
     _check_rows(rows, len(texts))
-    return _query(
-        frozen(np.ascontiguousarray(query)), frozen(texts.addresses), frozen(texts.lengths), frozen(rows)
-    )
+    return _query(frozen(np.ascontiguousarray(query)), frozen(texts.addresses), frozen(texts.lengths), frozen(rows))
 
 
 def query_overlap(

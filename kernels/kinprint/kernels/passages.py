@@ -1,15 +1,16 @@
 """Passages: which texts stand, in part, in which others, byte for byte, and how rare each shared stretch is.
 
-Here a text is a row of *tokens*, as it is stored (not folded): its words and its spaceless code points, in the order in
-which they stand. Each :data:`GRAM` tokens in a row are hashed, and of every :data:`WINDOW` such hashes the least is a
-seed (winnowing, see :mod:`~kinprint.kernels.seeds`), so that two texts with :data:`GUARANTEE` tokens in common, byte for
-byte, have a seed in common for certain. Seeds of both sets of texts are sorted once; where texts of both sides meet, the
-match is extended to both sides as far as bytes agree, and trimmed to whole code points and tokens' worth of text. What is
-found is exact; what is shorter than :data:`GUARANTEE` tokens is found by luck and left out.
+Here a text is a row of *tokens*, as it is stored (not folded): its words and its spaceless code points, in the order
+in which they stand. Each :data:`GRAM` tokens in a row are hashed, and of every :data:`WINDOW` such hashes the least
+is a seed (winnowing, see :mod:`~kinprint.kernels.seeds`), so that two texts with :data:`GUARANTEE` tokens in common,
+byte for byte, have a seed in common for certain. Seeds of both sets of texts are sorted once; where texts of both
+sides meet, the match is extended to both sides as far as bytes agree, and trimmed to whole code points and tokens'
+worth of text. What is found is exact; what is shorter than :data:`GUARANTEE` tokens is found by luck and left out.
 
-A seed that stands in very many texts is a common phrase, and every pair of texts that have it would be looked at. Seeds of
-more than ``max_texts`` texts of the other side are therefore passed over, and counted; a passage is lost by it only if all
-of its seeds are such.
+A seed that stands in very many texts is a common phrase, and every pair of texts that have it would be looked at.
+Seeds of more than ``max_texts`` texts of the other side are therefore passed over, and counted; so are those that a
+text and the other side repeat so often, as lines of a table or one word over and over, that their places make more
+than :data:`REPEATS` times as many pairs. A passage is lost by it only if all the seeds within it are such.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ GUARANTEE: Final = GRAM + WINDOW - 1
 """Tokens of a passage that is found for certain."""
 MAX_TEXTS: Final = 2_000
 """Texts of the other side that a seed may stand in, by default."""
+REPEATS: Final = 32
+"""Pairs of places, by ``max_texts``, that a seed may make between one text and the other side."""
 VERSION: Final = 1
 """Raised whenever the seeds of any text change."""
 
@@ -58,7 +61,7 @@ class Postings(NamedTuple):
 
 
 class Passages(NamedTuple):
-    """p shared stretches, ordered by text, then place."""
+    """p shared stretches, ordered by text, then place, longest first, then by the other text."""
 
     a: NDArray[np.int64]
     """Text that holds it, a row of the first side."""
@@ -74,7 +77,7 @@ class Passages(NamedTuple):
     texts: NDArray[np.int64]
     """Texts of the other side that were found to hold all of it."""
     seed: NDArray[np.int64]
-    """The posting of its rarest seed, by which it is weighed."""
+    """The posting of a that it is weighed by: its rarest seed of those that every text with its tokens has."""
 
     @classmethod
     def joined(cls, parts: list[Passages]) -> Passages:
@@ -88,8 +91,10 @@ class Passages(NamedTuple):
 
 
 @kernel
-def _tokens(work: Workspace, length: int, starts: NDArray[np.int32], hashes: NDArray[np.uint64]) -> int:
-    """Begin and hash of every token of the text in the workspace, in the order of the text; their number."""
+def _tokens(work: Workspace, length: int, starts: NDArray[np.int32], hashes: NDArray[np.uint64]) -> tuple[int, int]:
+    """Begin and hash of every token of the text in the workspace, in the order of the text: (tokens, edges of
+    words).
+    """
     edges, spaceless, _, _, _ = find_words(work, length)
     words = edges // 2
     hash_words(work.buffer, work.edges, words, work.words)
@@ -97,7 +102,7 @@ def _tokens(work: Workspace, length: int, starts: NDArray[np.int32], hashes: NDA
         for i in range(words):
             starts[i] = work.edges[2 * i]
             hashes[i] = work.words[i]
-        return words
+        return words, edges
     i = 0
     j = 0
     n = 0
@@ -112,7 +117,7 @@ def _tokens(work: Workspace, length: int, starts: NDArray[np.int32], hashes: NDA
             hashes[n] = finalise(multiply_fold(np.uint64(cp) ^ CODE_POINT_SHINGLE_1, CODE_POINT_SHINGLE_2))
             j += 1
         n += 1
-    return n
+    return n, edges
 
 
 @kernel
@@ -166,7 +171,7 @@ def _posting_chunk(
             length = folded_text(work, addresses[i], lengths[i], True)
         if spare.starts.size < length + 2:
             spare = _scratch(2 * length + 2)
-        n = _tokens(work, length, spare.starts, spare.tokens)
+        n, _ = _tokens(work, length, spare.starts, spare.tokens)
         m = winnow(spare.grams, 0, _grams(spare.tokens, n, GRAM, spare.grams), WINDOW, spare.chosen)
         if hashes.size > 0:
             for k in range(m):
@@ -206,11 +211,11 @@ def _sort_pairs(
         for d in range(2048):
             counts[d + 1] += counts[d]
         for i in range(n):
-            d = np.int64((a[i] >> bits) & np.uint64(2047))
-            k = counts[d]
+            digit = np.int64((a[i] >> bits) & np.uint64(2047))
+            k = counts[digit]
             b[k] = a[i]
             y[k] = x[i]
-            counts[d] = k + 1
+            counts[digit] = k + 1
         a, b = b, a
         x, y = y, x
     for i in range(1, n):
@@ -304,11 +309,22 @@ def _trim(text: NDArray[np.uint8], start: int, end: int) -> tuple[int, int]:
 
 
 @kernel
-def _runs(hashes: NDArray[np.uint64], begins: NDArray[np.int64], ends: NDArray[np.int64]) -> None:
-    """For every posting, where its run of equal hashes begins and ends."""
+def _runs(
+    hashes: NDArray[np.uint64],
+    texts: NDArray[np.int32],
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    texts_from: NDArray[np.int32],
+) -> None:
+    """For every posting, where its run of equal hashes begins and ends, and the texts from it to the end of its run."""
     n = hashes.size
     for i in range(n - 1, -1, -1):
-        ends[i] = ends[i + 1] if i + 1 < n and hashes[i + 1] == hashes[i] else i + 1
+        if i + 1 < n and hashes[i + 1] == hashes[i]:
+            ends[i] = ends[i + 1]
+            texts_from[i] = texts_from[i + 1] + (1 if texts[i] != texts[i + 1] else 0)
+        else:
+            ends[i] = i + 1
+            texts_from[i] = 1
     for i in range(n):
         begins[i] = begins[i - 1] if i > 0 and hashes[i - 1] == hashes[i] else i
 
@@ -329,28 +345,47 @@ def _by_text(texts: NDArray[np.int32], limit: int, indptr: NDArray[np.int64], or
             at[t] += 1
 
 
+class _Own(NamedTuple):
+    """Seeds of one text, and what of the other side each is to be compared with."""
+
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
+    """Postings ``low .. high - 1``; none where the seed is alone or passed over."""
+    first: NDArray[np.int64]
+    count: NDArray[np.int64]
+    """Those from ``first`` on, so many, are the text's own."""
+
+
 @kernel
-def _hits_of(
+def _own(size: int) -> _Own:
+    return _Own(np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64))
+
+
+@kernel
+def _look_up(
     texts: NDArray[np.int32],
-    places: NDArray[np.int32],
     begins: NDArray[np.int64],
     ends: NDArray[np.int64],
+    texts_from: NDArray[np.int32],
     own: NDArray[np.int64],
-    text: int,
     first_other: int,
     max_texts: int,
-    skipped: NDArray[np.int64],
-    hits: NDArray[np.int64],
-) -> int:
-    """Places where seeds of a text stand in texts of the other side: rows (text, diagonal, place, posting).
-
-    Counts only, where ``hits`` has no rows. ``skipped[0]`` counts the seeds passed over.
+    out: _Own,
+) -> tuple[int, int]:
+    """Fill ``out`` for the postings ``own`` of a text, in the order of their hashes: (seeds to compare, passed
+    over).
     """
-    m = 0
-    for k in range(own.size):
-        i = own[k]
-        begin = begins[i]
-        end = ends[i]
+    wanted = 0
+    skipped = 0
+    k = 0
+    while k < own.size:
+        begin = begins[own[k]]
+        end = ends[own[k]]
+        n = 1  # postings of one text and hash are next to each other
+        while k + n < own.size and begins[own[k + n]] == begin:
+            n += 1
+        others = 0
+        places = 0
         if first_other > 0:  # texts are in order within a run: the other side is its tail
             low, high = begin, end
             while low < high:
@@ -360,72 +395,171 @@ def _hits_of(
                 else:
                     high = middle
             begin = low
-        if end - begin > max_texts:
-            skipped[0] += 1
-            continue
-        for j in range(begin, end):
-            if texts[j] == text:
-                continue
-            if hits.shape[0] > 0:
-                hits[m, 0] = texts[j]
-                hits[m, 1] = np.int64(places[j]) - np.int64(places[i])
-                hits[m, 2] = places[i]
-                hits[m, 3] = i
-            m += 1
-    return m
+            others = texts_from[begin] if begin < end else 0
+            places = end - begin
+        else:
+            others = texts_from[begin] - 1
+            places = end - begin - n
+        over = others > max_texts or n * places > REPEATS * max_texts
+        if over:
+            skipped += n
+        elif others > 0:
+            wanted += n
+        for q in range(k, k + n):
+            out.low[q] = begin
+            out.high[q] = begin if over or others == 0 else end
+            out.first[q] = own[k]
+            out.count[q] = n
+        k += n
+    return wanted, skipped
 
 
-@kernel
-def _sort_hits(hits: NDArray[np.int64], m: int) -> NDArray[np.int64]:
-    """Order of hits by (text, diagonal, place)."""
-    keys = np.empty(m, np.uint64)
-    for k in range(m):
-        keys[k] = (np.uint64(hits[k, 0]) << np.uint64(32)) | np.uint64(hits[k, 1] + (1 << 31))
-    order = np.argsort(keys, kind="mergesort")
-    # Hits of one text and diagonal are few; put them in the order of their places.
-    for i in range(1, m):
-        v = order[i]
-        j = i
-        while j > 0 and keys[order[j - 1]] == keys[v] and hits[order[j - 1], 2] > hits[v, 2]:
-            order[j] = order[j - 1]
-            j -= 1
-        order[j] = v
-    return order
-
-
-@kernel
-def _maximal(found: NDArray[np.int64], m: int, kept: NDArray[np.int64]) -> int:
-    """Of stretches of one text, rows (start, end, other, start there, seed, run, texts), those within no other.
-
-    Of equal ones the first in the order of other texts stays. ``found[:, 6]`` gets the number of rows that hold each.
+class _Reached(NamedTuple):
+    """Hash table of (other text, diagonal) with the place to which its last stretch reaches; a stamp spares
+    clearing.
     """
-    keys = np.empty(m, np.uint64)
-    for k in range(m):
-        keys[k] = (np.uint64(found[k, 0]) << np.uint64(32)) | np.uint64((1 << 32) - 1 - found[k, 1])
-    order = np.argsort(keys, kind="mergesort")  # by start, longest first, then as found: by text
-    count = 0
-    reach = -1
-    for i in range(m):
-        k = order[i]
-        if found[k, 1] > reach:
-            kept[count] = k
-            count += 1
-            reach = found[k, 1]
-    # Starts ascend and so do ends: a row holds a run of the kept stretches.
-    for c in range(count):
-        found[kept[c], 6] = 0
-    for k in range(m):
-        low, high = 0, count
-        while low < high:
-            middle = (low + high) >> 1
-            if found[kept[middle], 0] < found[k, 0]:
-                low = middle + 1
+
+    keys: NDArray[np.uint64]
+    ends: NDArray[np.int64]
+    stamps: NDArray[np.uint32]
+
+
+@kernel
+def _reached(size: int) -> _Reached:
+    return _Reached(np.empty(size, np.uint64), np.empty(size, np.int64), np.zeros(size, np.uint32))
+
+
+@kernel
+def _slot(table: _Reached, key: np.uint64, stamp: np.uint32) -> int:
+    """Where a key is or belongs; the table's size is a power of two, and a place is always free."""
+    mask = np.uint64(table.keys.size - 1)
+    place = finalise(key) & mask
+    while table.stamps[place] == stamp and table.keys[place] != key:
+        place = (place + np.uint64(1)) & mask
+    return np.int64(place)
+
+
+@kernel
+def _larger(table: _Reached, stamp: np.uint32) -> _Reached:
+    larger = _reached(2 * table.keys.size)
+    for k in range(table.keys.size):
+        if table.stamps[k] == stamp:
+            slot = _slot(larger, table.keys[k], stamp)
+            larger.keys[slot] = table.keys[k]
+            larger.ends[slot] = table.ends[k]
+            larger.stamps[slot] = stamp
+    return larger
+
+
+@kernel
+def _order(found: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Order of stretches of one text, rows (start, end, other, start there): by start, longest first, other,
+    start there.
+    """
+    keys = np.empty(n, np.uint64)
+    for k in range(n):
+        keys[k] = (np.uint64(found[k, 2]) << np.uint64(32)) | np.uint64(found[k, 3])
+    by_other = np.argsort(keys, kind="mergesort")
+    for k in range(n):
+        r = by_other[k]
+        keys[k] = (np.uint64(found[r, 0]) << np.uint64(32)) | np.uint64((1 << 32) - 1 - found[r, 1])
+    return by_other[np.argsort(keys, kind="mergesort")]
+
+
+@kernel
+def _holders(found: NDArray[np.int64], order: NDArray[np.int64], out: NDArray[np.int64]) -> None:
+    """How many texts hold each stretch: those with a stretch that begins no later and ends no earlier.
+
+    In the order of :func:`_order` all that begin no later have been met, so that it takes only the furthest end of each
+    text so far, counted in a Fenwick tree (1994) over the ends.
+    """
+    n = order.size
+    others = np.sort(found[:n, 2])
+    ends = np.sort(found[:n, 1])
+    furthest = np.full(n, -1, np.int64)
+    tree = np.zeros(n + 1, np.int64)
+    total = 0
+    i = 0
+    while i < n:
+        start = found[order[i], 0]
+        end = found[order[i], 1]
+        rank = np.searchsorted(ends, end)
+        j = i
+        while j < n and found[order[j], 0] == start and found[order[j], 1] == end:
+            who = np.searchsorted(others, found[order[j], 2])
+            before = furthest[who]
+            if before < rank:
+                furthest[who] = rank
+                if before < 0:
+                    total += 1
+                else:
+                    p = before + 1
+                    while p <= n:
+                        tree[p] -= 1
+                        p += p & -p
+                p = rank + 1
+                while p <= n:
+                    tree[p] += 1
+                    p += p & -p
+            j += 1
+        holders = total
+        p = rank
+        while p > 0:
+            holders -= tree[p]
+            p -= p & -p
+        while i < j:
+            out[order[i]] = holders
+            i += 1
+
+
+@kernel
+def _windows(
+    grams: NDArray[np.uint64], count: int, chosen: NDArray[np.int32], m: int, windows: NDArray[np.int32]
+) -> None:
+    """The first and last window that chose each seed, int32[m, 2]; see :func:`~kinprint.kernels.seeds.winnow`."""
+    for q in range(m):
+        windows[q, 0] = 0
+        if q > 0:  # chosen when it came into the window, or else when the one before it went out
+            if grams[chosen[q]] <= grams[chosen[q - 1]]:
+                windows[q, 0] = max(0, chosen[q] - WINDOW + 1)
             else:
-                high = middle
-        while low < count and found[kept[low], 1] <= found[k, 1]:
-            found[kept[low], 6] += 1
-            low += 1
-    return count
+                windows[q, 0] = chosen[q - 1] + 1
+            windows[q - 1, 1] = windows[q, 0] - 1
+    if m > 0:
+        windows[m - 1, 1] = max(0, count - WINDOW)
+
+
+@kernel
+def _weight(
+    chosen: NDArray[np.int32],
+    windows: NDArray[np.int32],
+    own: NDArray[np.int64],
+    by_place: NDArray[np.int64],
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    low: int,
+    high: int,
+    found_by: int,
+) -> int:
+    """The posting that a passage of the whole tokens low .. high-1 is weighed by.
+
+    A seed that some window within the passage chose is a seed of every text that has these tokens; the rarest of them
+    tells best how rare the passage is, and never that it is rarer. Below :data:`GUARANTEE` tokens there may be none;
+    then the most common of those at hand is taken.
+    """
+    rarest = np.int64(-1)
+    common = np.int64(found_by)
+    q = np.searchsorted(chosen, low)
+    while q < chosen.size and chosen[q] + GRAM <= high:
+        posting = own[by_place[q]]
+        size = ends[posting] - begins[posting]
+        if max(windows[q, 0], low) <= min(windows[q, 1], high - GUARANTEE):
+            if rarest < 0 or size < ends[rarest] - begins[rarest]:
+                rarest = posting
+        elif size > ends[common] - begins[common]:
+            common = posting
+        q += 1
+    return rarest if rarest >= 0 else common
 
 
 @kernel
@@ -436,6 +570,7 @@ def _passages_chunk(
     places: NDArray[np.int32],
     begins: NDArray[np.int64],
     ends: NDArray[np.int64],
+    texts_from: NDArray[np.int32],
     indptr: NDArray[np.int64],
     order: NDArray[np.int64],
     first: int,
@@ -451,17 +586,18 @@ def _passages_chunk(
     filled = 0
     work = workspace(BUFFER)
     spare = _scratch(BUFFER + 2)
-    nothing = np.empty((0, 4), np.int64)
+    seeds = _own(256)
+    table = _reached(1024)
+    stamp = np.uint32(0)
+    found = np.empty((64, 7), np.int64)  # start, end, other, start there, seed, first token, token after the last
     for i in range(first, last):
         own = order[indptr[i] : indptr[i + 1]]
-        before = skipped[0]
-        m = _hits_of(texts, places, begins, ends, own, i, first_other, max_texts, skipped, nothing)
-        if m == 0:
+        if seeds.low.size < own.size:
+            seeds = _own(2 * own.size)
+        wanted, over = _look_up(texts, begins, ends, texts_from, own, first_other, max_texts, seeds)
+        skipped[0] += over
+        if wanted == 0:
             continue
-        skipped[0] = before
-        hits = np.empty((m, 4), np.int64)
-        _hits_of(texts, places, begins, ends, own, i, first_other, max_texts, skipped, hits)
-        by = _sort_hits(hits, m)
         text = memory(addresses[i], lengths[i])
         length = folded_text(work, addresses[i], lengths[i], True)
         while length < 0:
@@ -469,67 +605,91 @@ def _passages_chunk(
             length = folded_text(work, addresses[i], lengths[i], True)
         if spare.starts.size < length + 2:
             spare = _scratch(2 * length + 2)
-        tokens = _tokens(work, length, spare.starts, spare.tokens)
-        found = np.empty((m, 7), np.int64)
+        tokens, edges = _tokens(work, length, spare.starts, spare.tokens)
+        starts = spare.starts[:tokens]
+        by_place = np.argsort(places[own], kind="mergesort")
+        stamp += np.uint32(1)
+        used = 0
         n = 0
-        other = -1
-        diagonal = np.int64(0)
-        covered = -1
-        for h in range(m):
-            k = by[h]
-            place = hits[k, 2]
-            size = ends[hits[k, 3]] - begins[hits[k, 3]]
-            if hits[k, 0] == other and hits[k, 1] == diagonal and place < covered:
-                # Another seed of a stretch already found; the rarest one weighs it.
-                if n > 0 and found[n - 1, 2] == other and found[n - 1, 5] > size and place >= found[n - 1, 0]:
-                    found[n - 1, 4] = hits[k, 3]
-                    found[n - 1, 5] = size
-                continue
-            other = hits[k, 0]
-            diagonal = hits[k, 1]
-            match = memory(addresses[other], lengths[other])
-            left, right = _extend(text, match, place, place + diagonal)
-            covered = place + right
-            start, end = _trim(text, place - left, place + right)
-            low = np.searchsorted(spare.starts[:tokens], start)
-            high = np.searchsorted(spare.starts[:tokens], end)
-            if high - low < min_tokens:
-                continue
-            found[n, 0] = start
-            found[n, 1] = end
-            found[n, 2] = other
-            found[n, 3] = start + diagonal
-            found[n, 4] = hits[k, 3]
-            found[n, 5] = size
-            found[n, 6] = 1
-            n += 1
-        kept = np.arange(n)
-        count = n if every else _maximal(found, n, kept)
-        if every:
-            # All stretches, by text of the other side; how many hold each is told as without it.
-            _maximal(found, n, np.empty(n, np.int64))
-        if filled + count > out.shape[0]:
-            larger = np.empty((2 * (filled + count), 8), np.int64)
+        for q in range(own.size):
+            k = by_place[q]
+            place = np.int64(places[own[k]])
+            j = seeds.low[k]
+            while j < seeds.high[k]:
+                if j == seeds.first[k]:
+                    j += seeds.count[k]
+                    continue
+                other = np.int64(texts[j])
+                there = np.int64(places[j])
+                j += 1
+                key = (np.uint64(other) << np.uint64(32)) | np.uint64(there - place + (1 << 31))
+                slot = _slot(table, key, stamp)
+                if table.stamps[slot] == stamp:
+                    if place < table.ends[slot]:
+                        continue  # another seed of a stretch that was found already
+                else:
+                    if 2 * used >= table.keys.size:
+                        table = _larger(table, stamp)
+                        slot = _slot(table, key, stamp)
+                    table.keys[slot] = key
+                    table.stamps[slot] = stamp
+                    used += 1
+                left, right = _extend(text, memory(addresses[other], lengths[other]), place, there)
+                table.ends[slot] = place + right
+                start, end = _trim(text, place - left, place + right)
+                low = np.searchsorted(starts, start)
+                high = np.searchsorted(starts, end)
+                if high - low < min_tokens:
+                    continue
+                if n == found.shape[0]:
+                    more = np.empty((2 * n, 7), np.int64)
+                    more[:n] = found
+                    found = more
+                found[n, 0] = start
+                found[n, 1] = end
+                found[n, 2] = other
+                found[n, 3] = start - place + there
+                found[n, 4] = own[k]
+                found[n, 5] = low
+                found[n, 6] = high
+                n += 1
+        if n == 0:
+            continue
+        by = _order(found, n)
+        holders = np.empty(n, np.int64)
+        _holders(found, by, holders)
+        count = _grams(spare.tokens, tokens, GRAM, spare.grams)
+        m = winnow(spare.grams, 0, count, WINDOW, spare.chosen)
+        windows = np.empty((m, 2), np.int32)
+        _windows(spare.grams, count, spare.chosen, m, windows)
+        if filled + n > out.shape[0]:
+            larger = np.empty((2 * (filled + n), 8), np.int64)
             larger[:filled] = out[:filled]
             out = larger
-        for c in range(count):
-            f = found[kept[c]]
-            low = np.searchsorted(spare.starts[:tokens], f[0])
-            high = np.searchsorted(spare.starts[:tokens], f[1])
+        reach = np.int64(-1)
+        for q in range(n):
+            f = found[by[q]]
+            if not every and f[1] <= reach:
+                continue  # it lies within one before it
+            reach = f[1]
+            # Whether the last token is cut: an odd number of edges before the end puts it into a word or at its end.
+            before = np.searchsorted(work.edges[:edges], f[1])
+            cut = before % 2 == 1 and work.edges[before] != f[1]
+            whole = f[6] - 1 if cut else f[6]
             out[filled, 0] = i
             out[filled, 1] = f[2]
             out[filled, 2] = f[0]
             out[filled, 3] = f[3]
             out[filled, 4] = f[1] - f[0]
-            out[filled, 5] = high - low
-            out[filled, 6] = f[6]
-            out[filled, 7] = f[4]
+            out[filled, 5] = f[6] - f[5]
+            out[filled, 6] = holders[by[q]]
+            out[filled, 7] = _weight(spare.chosen[:m], windows, own, by_place, begins, ends, f[5], whole, f[4])
             filled += 1
     return out[:filled].copy()
 
 
 class Found(NamedTuple):
-    """One step of :func:`find`."""
+    """One step of :meth:`Index.find`."""
 
     passages: Passages
     texts: int
@@ -546,7 +706,13 @@ class Index:
     texts
         Those of the first side, then those of the second.
     second
-        Number of the first text of the second side; 0 if there is but one set.
+        Number of the first text of the second side; 0 if there is but one set, whose texts are compared with each
+        other.
+
+    Raises
+    ------
+    ValueError
+        If ``second`` is out of range, or there are 2^31 texts or more.
     """
 
     def __init__(self, texts: Texts, second: int = 0) -> None:
@@ -557,7 +723,9 @@ class Index:
         self.postings = postings(texts)
         self._begins = np.empty(self.postings.hashes.size, np.int64)
         self._ends = np.empty(self.postings.hashes.size, np.int64)
-        _runs(frozen(self.postings.hashes), self._begins, self._ends)
+        self._texts_from = np.empty(self.postings.hashes.size, np.int32)
+        hashes, rows = frozen(self.postings.hashes), frozen(self.postings.texts)
+        _runs(hashes, rows, self._begins, self._ends, self._texts_from)
 
     def find(
         self, *, min_tokens: int = GUARANTEE, max_texts: int = MAX_TEXTS, every: bool = False, at_once: int = 1024
@@ -571,8 +739,8 @@ class Index:
         max_texts
             Texts of the other side that a seed may stand in; see the module's text.
         every
-            List each text of the other side that holds a passage. Otherwise each passage is listed once, longest
-            first and those within it left out, with the first text that holds it and the number of those that do.
+            List each text of the other side that holds a passage. Otherwise each passage is listed once, those within
+            a longer one left out, with the first text that holds it.
         at_once
             Texts of the first side looked at between two results.
 
@@ -598,6 +766,7 @@ class Index:
             frozen(self.postings.places),
             frozen(self._begins),
             frozen(self._ends),
+            frozen(self._texts_from),
             frozen(indptr),
             frozen(order),
         )
@@ -628,12 +797,10 @@ class Index:
                 for future in waiting:
                     future.cancel()
 
-    def counts(
-        self, passages: Passages, models: NDArray[np.int32], prompts: NDArray[np.int32]
-    ) -> NDArray[np.int64]:
+    def counts(self, passages: Passages, models: NDArray[np.int32], prompts: NDArray[np.int32]) -> NDArray[np.int64]:
         """How often each passage occurs in texts of neither of its two models.
 
-        That is counted by its rarest seed, and so never too low.
+        That is counted by a seed of it, and so never too low where a passage has :data:`GUARANTEE` whole tokens.
 
         Parameters
         ----------
@@ -656,11 +823,14 @@ class Index:
                 raise ValueError(f"{name} must be int32[{len(self.texts)}], not {codes.dtype}{list(codes.shape)}")
         sizes = np.bincount(models[models >= 0]).astype(np.int64)
         by_prompt = np.argsort(prompts, kind="stable").astype(np.int64)
+        a, b, seed = (frozen(np.ascontiguousarray(c)) for c in (passages.a, passages.b, passages.seed))
         return _counts(
             frozen(self.postings.texts),
             frozen(self._begins),
             frozen(self._ends),
-            *(frozen(np.ascontiguousarray(column)) for column in (passages.a, passages.b, passages.seed)),
+            a,
+            b,
+            seed,
             frozen(models),
             frozen(prompts),
             frozen(sizes),
@@ -692,12 +862,12 @@ def _counts(
         prompt = prompts[i]
         before = -1
         for p in range(begins[seed[k]], ends[seed[k]]):
-            t = np.int64(texts[p])
-            if t == before or t == i or t == j:
+            t = int(texts[p])
+            if t in (before, i, j):
                 continue
             before = t
             model = models[t]
-            if model >= 0 and (model == model_i or model == model_j):
+            if model >= 0 and model in (model_i, model_j):
                 continue
             out[k, 0] += 1
             if prompt >= 0 and prompts[t] == prompt:
@@ -709,10 +879,10 @@ def _counts(
         if prompt >= 0:
             low = np.searchsorted(sorted_prompts, prompt)
             while low < sorted_prompts.size and sorted_prompts[low] == prompt:
-                t = by_prompt[low]
+                t = int(by_prompt[low])
                 low += 1
                 model = models[t]
-                if t == i or t == j or (model >= 0 and (model == model_i or model == model_j)):
+                if t in (i, j) or (model >= 0 and model in (model_i, model_j)):
                     continue
                 out[k, 3] += 1
     return out
@@ -738,10 +908,65 @@ def bits(counts: NDArray[np.int64]) -> NDArray[np.float64]:
 @kernel
 def _is_code_symbol(byte: np.uint8) -> bool:
     """One of {}[]()<>=;_|&$#@^~+*/" and the backslash and backquote."""
-    for symbol in b"{}[]()<>=;_|&$#@^~+*/\"\\`":
+    for symbol in b'{}[]()<>=;_|&$#@^~+*/"\\`':  # noqa: SIM110  (compiled)
         if byte == symbol:
             return True
     return False
+
+
+@kernel
+def _fences(text: NDArray[np.uint8], start: int, end: int, inside: bool, line: bool) -> tuple[int, int, bool, bool]:
+    """Go over ``text[start:end]``: (visible bytes, of these in a fenced block, and the state at the end).
+
+    The state is whether a fenced block is open and whether only white space came since the begin of the line.
+    """
+    visible = 0
+    fenced = 0
+    for p in range(start, end):
+        if line and p + 3 <= text.size and text[p] == 0x60 and text[p + 1] == 0x60 and text[p + 2] == 0x60:
+            inside = not inside
+        byte = text[p]
+        if byte == 0x0A:
+            line = True
+        elif byte != 0x20 and byte != 0x09:
+            line = False
+        if byte > 0x20:
+            visible += 1
+            fenced += 1 if inside else 0
+    return visible, fenced, inside, line
+
+
+@kernel
+def _code_chunk(
+    addresses: NDArray[np.uint64],
+    lengths: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    first: int,
+    last: int,
+    out: NDArray[np.bool_],
+) -> None:
+    """Stretches first .. last-1; of those of one text each goes on from the begin of the one before it."""
+    row = np.int64(-1)
+    at = np.int64(0)
+    inside = False
+    line = True
+    for k in range(first, last):
+        text = memory(addresses[rows[k]], lengths[rows[k]])
+        if rows[k] != row or starts[k] < at:
+            row = rows[k]
+            at = np.int64(0)
+            inside = False
+            line = True
+        _, _, inside, line = _fences(text, at, starts[k], inside, line)
+        at = starts[k]
+        end = at + sizes[k]
+        visible, fenced, _, _ = _fences(text, at, end, inside, line)
+        symbols = 0
+        for p in range(at, end):
+            symbols += 1 if _is_code_symbol(text[p]) else 0
+        out[k] = 2 * fenced >= visible or 5 * symbols >= visible
 
 
 @parallel_kernel
@@ -753,34 +978,16 @@ def _code(
     sizes: NDArray[np.int64],
     out: NDArray[np.bool_],
 ) -> None:
-    for k in prange(rows.size):
-        text = memory(addresses[rows[k]], lengths[rows[k]])
-        start = starts[k]
-        end = start + sizes[k]
-        fenced = 0
-        symbols = 0
-        visible = 0
-        inside = False
-        line = True  # at the begin of a line, white space aside
-        p = 0
-        while p < end:
-            if line and p + 3 <= text.size and text[p] == 0x60 and text[p + 1] == 0x60 and text[p + 2] == 0x60:
-                inside = not inside
-            byte = text[p]
-            if byte == 0x0A:
-                line = True
-            elif byte != 0x20 and byte != 0x09:
-                line = False
-            if p >= start and byte > 0x20:
-                visible += 1
-                fenced += 1 if inside else 0
-                symbols += 1 if _is_code_symbol(byte) else 0
-            p += 1
-        out[k] = 2 * fenced > visible or 5 * symbols > visible
+    n = rows.size
+    for c in prange((n + _CHUNK - 1) // _CHUNK):
+        _code_chunk(addresses, lengths, rows, starts, sizes, c * _CHUNK, min(n, (c + 1) * _CHUNK), out)
 
 
 def looks_like_code(texts: Texts, passages: Passages) -> NDArray[np.bool_]:
-    """Passages of which half stands in a fenced code block of a, or a fifth are symbols of code: bool[p]."""
+    """Passages of which half or more stands in a fenced code block of a, or a fifth are symbols of code: bool[p].
+
+    In bytes that are no white space. A fence is a line that begins with three backquotes.
+    """
     out = np.zeros(len(passages.a), np.bool_)
     rows, starts, sizes = (np.ascontiguousarray(c) for c in (passages.a, passages.start_a, passages.bytes))
     _code(frozen(texts.addresses), frozen(texts.lengths), frozen(rows), frozen(starts), frozen(sizes), out)

@@ -5,10 +5,10 @@ Winnowing (S. Schleimer, D. S. Wilkerson, A. Aiken, "Winnowing: local algorithms
 choice depends on the neighbours alone, and two texts that have :data:`WINDOW` shingles in a row in common, which is
 eight words or ten spaceless code points, have a seed in common for certain.
 
-The index keeps the seeds of many texts. A query looks *all* its shingles up, so that a stored text which holds the
-query, or shares so much with it in one piece, is found for certain, however long it is and however short the query;
-and the number of seeds met, times 7 / 2, estimates the number of shared shingles. It costs about 8 bytes a seed, 370 a text
-of 165 words.
+The index keeps the seeds of many texts. A query looks *all* its shingles up, so that a stored text which holds eight
+words of it in a row is found for certain, however long either is; a query too short for that is found in a text that
+has one of its few shingles as a seed. The number of seeds met, times 7 / 2, estimates the number of shared shingles.
+It costs about 8 bytes a seed, 370 a text of 165 words.
 """
 
 from __future__ import annotations
@@ -48,8 +48,7 @@ class SeedIndex(NamedTuple):
 def winnow(hashes: NDArray[np.uint64], first: int, last: int, window: int, chosen: NDArray[np.int32]) -> int:
     """Places of the seeds among ``hashes[first:last]`` to ``chosen``, ascending; their number.
 
-    Of equal hashes the last in a window counts (robust winnowing picks them so), and fewer than ``window`` hashes have
-    one seed.
+    Of equal hashes in a window the last counts, and fewer than ``window`` hashes have one seed.
     """
     n = last - first
     if n <= 0:
@@ -73,11 +72,13 @@ def winnow(hashes: NDArray[np.uint64], first: int, last: int, window: int, chose
 
 @kernel
 def _seeds(work: Workspace, length: int, chosen: NDArray[np.int32]) -> int:
-    """Distinct keys of the seeds of the folded text in the workspace, left in the low halves of ``work.hashes``."""
+    """Distinct keys of the seeds of the folded text in the workspace, ascending, left in ``work.words``; their
+    number.
+    """
     of_words, of_points, _ = shingle_words(work, length)
     a = winnow(work.hashes, 0, of_words, WINDOW, chosen)
     b = winnow(work.hashes, of_words, of_words + of_points, WINDOW, chosen[a:])
-    keys = work.points  # no longer needed, and as many as there can be seeds
+    keys = work.words  # no longer needed, and with room for a shingle at every byte
     for k in range(a + b):
         keys[k] = work.hashes[chosen[k]] >> np.uint64(32)
     keys[: a + b].sort()
@@ -99,7 +100,9 @@ def _seed_chunk(
     counts: NDArray[np.int64],
     out: NDArray[np.uint64],
 ) -> None:
-    """Count the seeds of texts first .. last-1, or, with room in ``out``, write (key << 32 | text) from ``starts`` on."""
+    """Count the seeds of texts first .. last-1, or, with room in ``out``, write (key << 32 | text) from
+    ``starts`` on.
+    """
     work = workspace(BUFFER)
     chosen = np.empty(BUFFER + 2, np.int32)
     for i in range(first, last):
@@ -112,7 +115,7 @@ def _seed_chunk(
         m = _seeds(work, length, chosen)
         if out.size > 0:
             for k in range(m):
-                out[starts[i] + k] = (work.points[k] << np.uint64(32)) | np.uint64(i)
+                out[starts[i] + k] = (work.words[k] << np.uint64(32)) | np.uint64(i)
         counts[i] = m
 
 
@@ -139,9 +142,9 @@ def _sort_pass(source: NDArray[np.uint64], target: NDArray[np.uint64], shift: in
     for b in range(2048):
         counts[b + 1] += counts[b]
     for i in range(source.size):
-        b = np.int64((source[i] >> bits) & np.uint64(2047))
-        target[counts[b]] = source[i]
-        counts[b] += 1
+        digit = np.int64((source[i] >> bits) & np.uint64(2047))
+        target[counts[digit]] = source[i]
+        counts[digit] += 1
 
 
 @kernel
@@ -154,7 +157,7 @@ def _split(
     for i in range(postings.size):
         keys[i] = np.uint32(postings[i] >> np.uint64(32))
         ids[i] = np.int32(postings[i] & np.uint64(0xFFFFFFFF))
-        prefix = np.int64(postings[i] >> shift)
+        prefix = int(postings[i] >> shift)
         while at <= prefix:
             starts[at] = i
             at += 1
@@ -197,19 +200,20 @@ def build(texts: Texts) -> SeedIndex:
 
 @kernel
 def _meet(
-    keys: NDArray[np.uint32],
-    ids: NDArray[np.int32],
-    starts: NDArray[np.int64],
-    query: NDArray[np.uint64],
-    counts: NDArray[np.uint32],
-    met: NDArray[np.int32],
-) -> int:
-    """Count in ``counts`` how many keys of the query each text has, list the texts in ``met``; their number."""
+    keys: NDArray[np.uint32], ids: NDArray[np.int32], starts: NDArray[np.int64], texts: int, query: NDArray[np.uint64]
+) -> NDArray[np.uint64]:
+    """Texts that have keys of the query, as (2^32 - 1 - number of keys << 32 | text), in no order.
+
+    They are counted in a hash table with room for twice the postings met, so that a query costs what it meets, not
+    what there is; in a table of all texts where that is no larger.
+    """
     bits = 0
     while (1 << (bits + 1)) < starts.size:
         bits += 1
     shift = np.uint64(64 - bits)
-    found = 0
+    first = np.empty(query.size, np.int64)
+    last = np.empty(query.size, np.int64)
+    total = 0
     for q in range(query.size):
         wanted = np.uint32(query[q] >> np.uint64(32))
         prefix = np.int64(query[q] >> shift)
@@ -217,14 +221,36 @@ def _meet(
         end = starts[prefix + 1]
         while k < end and keys[k] < wanted:
             k += 1
+        first[q] = k
         while k < end and keys[k] == wanted:
-            i = ids[k]
-            if counts[i] == 0:
-                met[found] = i
-                found += 1
-            counts[i] += np.uint32(1)
             k += 1
-    return found
+        last[q] = k
+        total += k - first[q]
+    size = 16
+    while size < 2 * total:
+        size *= 2
+    direct = size >= texts
+    if direct:
+        size = texts
+    table = np.full(size, -1, np.int32)
+    met = np.empty(min(total, texts), np.uint64)
+    found = 0
+    mask = np.uint32(size - 1)
+    for q in range(query.size):
+        for k in range(first[q], last[q]):
+            i = ids[k]
+            place = np.int64(i)
+            if not direct:
+                mixed = np.uint32(i) * np.uint32(0x9E3779B1)
+                place = np.int64((mixed ^ (mixed >> np.uint32(15))) & mask)
+                while table[place] >= 0 and np.int32(met[table[place]] & np.uint64(0xFFFFFFFF)) != i:
+                    place = np.int64((place + 1) & mask)
+            if table[place] < 0:
+                table[place] = found
+                met[found] = (np.uint64(0xFFFFFFFF) << np.uint64(32)) | np.uint64(i)
+                found += 1
+            met[table[place]] -= np.uint64(1) << np.uint64(32)
+    return met[:found]
 
 
 def query(index: SeedIndex, shingles: NDArray[np.uint64]) -> tuple[NDArray[np.int32], NDArray[np.uint32]]:
@@ -247,15 +273,11 @@ def query(index: SeedIndex, shingles: NDArray[np.uint64]) -> tuple[NDArray[np.in
     """
     if shingles.dtype != np.uint64 or shingles.ndim != 1:
         raise ValueError(f"shingles must be uint64[q], not {shingles.dtype}{list(shingles.shape)}")
-    counts = np.zeros(index.texts, np.uint32)
-    met = np.empty(index.texts, np.int32)
     arrays = frozen(index.keys), frozen(index.ids), frozen(index.starts)
-    found = _meet(*arrays, frozen(np.ascontiguousarray(shingles)), counts, met)
-    ids = met[:found]
-    fewest_last = np.uint64(0xFFFFFFFF) - counts[ids].astype(np.uint64)
-    packed = np.sort((fewest_last << np.uint64(32)) | ids.astype(np.uint64))
-    ids = (packed & np.uint64(0xFFFFFFFF)).astype(np.int32)
-    return ids, counts[ids]
+    met = _meet(*arrays, index.texts, frozen(np.ascontiguousarray(shingles)))
+    met.sort()
+    counts = np.uint64(0xFFFFFFFF) - (met >> np.uint64(32))
+    return (met & np.uint64(0xFFFFFFFF)).astype(np.int32), counts.astype(np.uint32)
 
 
 def estimated_shared(counts: NDArray[np.uint32] | int, errors: float = 0.0) -> NDArray[np.float64]:

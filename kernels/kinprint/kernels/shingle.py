@@ -128,9 +128,9 @@ def larger_size(work: Workspace, length: int) -> int:
 def find_words(work: Workspace, length: int) -> tuple[int, int, int, np.uint64, np.uint64]:
     """Edges of the words of a folded text, and the hashes of its code-point shingles.
 
-    Fills ``work.edges`` with begin and end of each word, ``work.places`` with the begin of each spaceless code point and
-    ``work.points`` with hashes; returns (edges, spaceless code points, hashes, head, tail), where head and tail hold
-    the last five spaceless code points. The text need not be folded; upper case makes words like lower case.
+    Fills ``work.edges`` with begin and end of each word, ``work.places`` with the begin of each spaceless code point
+    and ``work.points`` with hashes; returns (edges, spaceless code points, hashes, head, tail), where head and tail
+    hold the last five spaceless code points. The text need not be folded; upper case makes words like lower case.
 
     64 bytes at a time become a mask of bytes that belong to words: by vector comparisons for ASCII, code point by
     code point for the rest, which is where spaceless code points are seen as well. The edges in the mask are
@@ -220,12 +220,14 @@ def hash_words(text: NDArray[np.uint8], edges: NDArray[np.int32], count: int, ou
             y = load64_at(text, start + np.uint64(8)) & HIGH_BYTES[n]
             out[i] = multiply_fold(WORD_SEED_1 ^ x, WORD_SEED_2 ^ n ^ y)
         else:
-            out[i] = hash_bytes(text, np.int64(start), np.int64(start + n))
+            out[i] = hash_bytes(text, int(edges[2 * i]), int(edges[2 * i + 1]))
 
 
 @kernel
 def _word_shingles(words: NDArray[np.uint64], count: int, out: NDArray[np.uint64]) -> None:
-    """Hashes of each three words in a row, ``out[:count - 2]``; apart from the loop over words, so that it vectorises."""
+    """Hashes of each three words in a row, ``out[:count - 2]``; apart from the loop over words, so that it
+    vectorises.
+    """
     for i in range(count - 2):
         a = words[i]
         b = words[i + 1]
@@ -237,7 +239,9 @@ def _word_shingles(words: NDArray[np.uint64], count: int, out: NDArray[np.uint64
 
 
 @kernel
-def _whole_text(work: Workspace, length: int, words: int, spaceless: int, head: np.uint64, tail: np.uint64) -> np.uint64:
+def _whole_text(
+    work: Workspace, length: int, words: int, spaceless: int, head: np.uint64, tail: np.uint64
+) -> np.uint64:
     """The one shingle of a text with at most two words and four spaceless code points."""
     if words == 0 and spaceless == 0:
         first, second = hash_text(work.buffer, length)
@@ -354,12 +358,12 @@ def sort_unique(values: NDArray[np.uint64], m: int, scratch: NDArray[np.uint64])
             counts[b + 1] += counts[b]
         for i in range(m):
             v = values[i]
-            b = np.int64(v >> shift)
-            scratch[counts[b]] = v
-            counts[b] += 1
+            bucket = np.int64(v >> shift)
+            scratch[counts[bucket]] = v
+            counts[bucket] += 1
         start = 0
         for b in range(1 << bits):
-            end = counts[b]
+            end = int(counts[b])
             if end - start > 48:
                 scratch[start:end].sort()
             else:

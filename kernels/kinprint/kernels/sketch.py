@@ -6,9 +6,10 @@ that reaches it. In the last round each shingle is hashed to every bin that is s
 that wins a bin is uniform over the union of two sets, so that a slot agrees between two texts with probability equal
 to the Jaccard similarity of their shingle sets, as in k-permutation MinHash, and concentrated at least as well.
 
-The paper goes on with rounds of the first kind until all bins are filled, k rounds at most; here there are two, and then
-the last. That is a choice of speed: a last round costs one pass over the shingles for each empty bin, which vectorises,
-and a text of 160 shingles has ten of these left. The number of rounds is the same for all texts, so the argument holds.
+The paper goes on with rounds of the first kind until all bins are filled, k rounds at most; here there are two, and
+then the last. That is a choice of speed: a last round costs one pass over the shingles for each empty bin, which
+vectorises, and a text of 160 shingles has ten of these left. The number of rounds is the same for all texts, so the
+argument holds.
 
 A slot holds the round in its top 2 bits, the value in the other 30.
 """
@@ -247,9 +248,7 @@ def _sketch(
     flags = np.empty(n, np.uint8)
     for c in prange((n + CHUNK - 1) // CHUNK):
         last = min(n, (c + 1) * CHUNK)
-        _sketch_chunk(
-            addresses, lengths, c * CHUNK, last, scheme, normalised, signatures, text_hashes, sizes, flags
-        )
+        _sketch_chunk(addresses, lengths, c * CHUNK, last, scheme, normalised, signatures, text_hashes, sizes, flags)
     return signatures, text_hashes, sizes, flags
 
 

@@ -417,6 +417,6 @@ def codepoint_places(
     ):
         raise ValueError("a stretch does not lie within its text")
     out = np.empty((rows.size, 2), np.int64)
-    arrays = (frozen(np.ascontiguousarray(column)) for column in (rows, starts, sizes))
-    _codepoint_places(frozen(texts.addresses), frozen(texts.lengths), *arrays, out)
+    where, begin, count = (frozen(np.ascontiguousarray(column)) for column in (rows, starts, sizes))
+    _codepoint_places(frozen(texts.addresses), frozen(texts.lengths), where, begin, count, out)
     return out[:, 0], out[:, 1]

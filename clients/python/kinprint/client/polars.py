@@ -105,31 +105,35 @@ PAIR_SCHEMA = pl.Schema(
 )
 """Columns of `scan_duplicates` for one corpus; several corpora add `corpus_a` and `corpus_b`."""
 
-CLUSTER_SCHEMA: Mapping[str, pl.DataType] = {
-    "id": pl.String(),
-    "cluster": pl.String(),
-    "is_representative": pl.Boolean(),
-}
+CLUSTER_SCHEMA = pl.Schema(
+    {
+        "id": pl.String(),
+        "cluster": pl.String(),
+        "is_representative": pl.Boolean(),
+    }
+)
 """Columns of `scan_clusters` for one corpus; several corpora add `corpus` and `cluster_corpus`."""
 
-SPAN_SCHEMA: Mapping[str, pl.DataType] = {
-    "id_a": pl.String(),
-    "id_b": pl.String(),
-    "start_a": pl.Int64(),
-    "end_a": pl.Int64(),
-    "start_b": pl.Int64(),
-    "end_b": pl.Int64(),
-    "tokens": pl.Int64(),
-    "bits": pl.Float64(),
-    "texts": pl.Int64(),
-    "mark": pl.String(),
-    "others_with": pl.Int64(),
-    "others": pl.Int64(),
-    "prompt_others_with": pl.Int64(),
-    "prompt_others": pl.Int64(),
-    "corpus_a": pl.String(),
-    "corpus_b": pl.String(),
-}
+SPAN_SCHEMA = pl.Schema(
+    {
+        "id_a": pl.String(),
+        "id_b": pl.String(),
+        "start_a": pl.Int64(),
+        "end_a": pl.Int64(),
+        "start_b": pl.Int64(),
+        "end_b": pl.Int64(),
+        "tokens": pl.Int64(),
+        "bits": pl.Float64(),
+        "texts": pl.Int64(),
+        "mark": pl.String(),
+        "others_with": pl.Int64(),
+        "others": pl.Int64(),
+        "prompt_others_with": pl.Int64(),
+        "prompt_others": pl.Int64(),
+        "corpus_a": pl.String(),
+        "corpus_b": pl.String(),
+    }
+)
 """Columns of `scan_overlaps`."""
 
 
@@ -473,7 +477,7 @@ def scan_duplicates(
 ) -> pl.LazyFrame:
     """Near-duplicate pairs as a LazyFrame (`PAIR_SCHEMA`; see `Client.find_duplicates`), in no set order."""
     names, others = _names(corpora), _names(against)
-    schema = pl.Schema(PAIR_SCHEMA)
+    schema = PAIR_SCHEMA
     if len(names) + len(others) > 1:
         schema = pl.Schema({**PAIR_SCHEMA, "corpus_a": pl.String(), "corpus_b": pl.String()})
 
@@ -497,7 +501,7 @@ def scan_clusters(
 ) -> pl.LazyFrame:
     """The cluster of every row as a LazyFrame (`CLUSTER_SCHEMA`; see `Client.find_clusters`), ordered by id."""
     names = _names(corpora)
-    schema = pl.Schema(CLUSTER_SCHEMA)
+    schema = CLUSTER_SCHEMA
     if len(names) > 1:
         schema = pl.Schema({**CLUSTER_SCHEMA, "corpus": pl.String(), "cluster_corpus": pl.String()})
 
@@ -511,7 +515,7 @@ def scan_overlaps(
     client: Client, corpora: str | Sequence[str], against: str | Sequence[str], **options: Any
 ) -> pl.LazyFrame:
     """Shared passages as a LazyFrame (`SPAN_SCHEMA`); options as in `Client.find_overlaps`."""
-    schema = pl.Schema(SPAN_SCHEMA)
+    schema = SPAN_SCHEMA
     return _lazy(schema, lambda: _columns(schema, client.find_overlaps(corpora, against, **options)))
 
 

@@ -103,7 +103,7 @@ def _sketch_piece(series: pl.Series, bits: int, shingles: Shingling) -> pl.Serie
 def _content_hash_piece(series: pl.Series) -> pl.Series:
     with TURN:
         hashes = shingle.hashes_of(Texts.from_arrow(series))
-        present = (hashes != _hash_of_blank()).any(axis=1)
+        present = ~is_blank(hashes)
     return _binary(series.name, hashes, None if bool(present.all()) else present)
 
 
@@ -130,6 +130,11 @@ def _similarity_piece(series: pl.Series, other: bytes) -> pl.Series:
         out = np.zeros(len(series), np.float32)
         out[valid] = found
     return _with_nulls(pl.Series(series.name, out), valid)
+
+
+def is_blank(hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Which of the normalised answers with these hashes uint64[n, 2] are empty, bool[n]; calls a kernel."""
+    return np.asarray((hashes == _hash_of_blank()).all(axis=1))
 
 
 @cache

@@ -6,7 +6,7 @@ text that is not in memory is spooled to a file and mapped, and results are turn
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, TypeVar
@@ -16,14 +16,15 @@ from kinprint.kernels import dedup as kernels
 from kinprint.kernels.arrow import Texts
 from kinprint.kernels.dedup import Pairs, Rows
 from kinprint.kernels.dedup import Run as Run
-from kinprint.kernels.shingle import Shingling, scheme_number
+from kinprint.kernels.shingle import Shingling, hashes_of, scheme_number
 from kinprint.kernels.sketch import SLOTS, sketch_texts
-from kinprint.polars.columns import PIECE
-from kinprint.polars.spool import spooled
+from kinprint.polars.columns import PIECE, is_blank
+from kinprint.polars.spool import detached, spooled
 from kinprint.polars.threads import TURN
 from numpy.typing import NDArray
 
 import polars as pl
+import polars.selectors as cs
 from polars.io.plugins import register_io_source
 
 Output = Literal["pairs", "clusters", "keep"]
@@ -78,7 +79,7 @@ def _side(frame: pl.DataFrame, text: str, id: str | None) -> _Side:
     texts = Texts.from_arrow(frame[text].cast(pl.String))
     if id is None:
         return _Side(frame, texts, None, None)
-    ids = frame[id]
+    ids = frame[id].rechunk()  # many rows are gathered, many times
     if isinstance(ids.dtype, (pl.Categorical, pl.Enum)):
         ids = ids.cast(pl.String)
     return _Side(frame, texts, ids, _order(ids))
@@ -124,14 +125,14 @@ class _Work:
             yield result
 
 
-def _fingerprinted(sides: list[_Side], shingles: Shingling, work: _Work) -> Rows:
-    """Rows of all sides, one after the other, each by place.
+def _fingerprinted(sides: list[_Side], shingles: Shingling, exact: bool, work: _Work) -> Rows:
+    """Rows of all sides, one after the other, each by place; without sketches for exact mode, which looks at none.
 
-    Texts are sketched in the order in which they lie in their file, whatever the order of their ids, so that the file
-    is read from its beginning to its end.
+    Texts are read in the order in which they lie in their file, whatever the order of their ids, so that the file is
+    read from its beginning to its end.
     """
     n = sum(map(len, sides))
-    signatures = np.empty((n, SLOTS), np.uint32)
+    signatures = np.empty((n, 0 if exact else SLOTS), np.uint32)
     text_hashes = np.empty((n, 2), np.uint64)
     blank = np.empty(n, np.bool_)
     parts = []
@@ -141,11 +142,16 @@ def _fingerprinted(sides: list[_Side], shingles: Shingling, work: _Work) -> Rows
         places += done
         for start in range(0, len(side), PIECE):
             piece = slice(start, start + PIECE)
-            with TURN:
-                made = sketch_texts(side.texts.take(piece), shingles)
             at = places[piece]
-            signatures[at], text_hashes[at], blank[at] = made.signatures, made.text_hashes, made.sizes == 0
-            work.tell("sketching", _SKETCHED * (done + start + len(at)) / n)
+            some = side.texts.take(piece)
+            with TURN:
+                if exact:
+                    text_hashes[at] = hashes_of(some)
+                    blank[at] = is_blank(text_hashes[at])
+                else:
+                    made = sketch_texts(some, shingles)
+                    signatures[at], text_hashes[at], blank[at] = made.signatures, made.text_hashes, made.sizes == 0
+            work.tell("hashing" if exact else "sketching", _SKETCHED * (done + start + len(at)) / n)
         done += len(side)
         parts.append(side.texts if side.order is None else side.texts.take(side.order))
     texts = parts[0]
@@ -176,26 +182,33 @@ class _Job:
     schema: pl.Schema
     """Columns of the result."""
 
-    def batches(self, wanted: Iterable[str]) -> Iterator[pl.DataFrame]:
-        """The result, with the ``wanted`` columns at least."""
+    def batches(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Some columns of the result."""
+        names = list(dict.fromkeys(columns))
+        in_memory = isinstance(self.frame, pl.DataFrame) and not isinstance(self.against, pl.LazyFrame)
+        for found in self._frames(names):
+            part = _columns(found, names)
+            yield part if in_memory else detached(part)
+
+    def _frames(self, names: Sequence[str]) -> Iterator[pl.DataFrame]:
         work = _Work(self.progress)
         work.tell("reading", 0.0)
-        side = self._side(self.frame, wanted if self.output == "keep" else ())
+        side = self._side(self.frame, names if self.output == "keep" else ())
         if self.output == "pairs":
             other = None if self.against is None else self._side(self.against)
             return self._pairs(side, other, work)
         first = self._representatives(side, work)
         return _cluster_frames(side, first) if self.output == "clusters" else _kept_frames(side, first)
 
-    def _side(self, frame: pl.DataFrame | pl.LazyFrame, wanted: Iterable[str] = ()) -> _Side:
+    def _side(self, frame: pl.DataFrame | pl.LazyFrame, others: Sequence[str] = ()) -> _Side:
         keys = [self.text] if self.id is None else [self.id, self.text]
-        columns = list(dict.fromkeys([*keys, *wanted]))
+        columns = list(dict.fromkeys([*keys, *others]))
         if isinstance(frame, pl.LazyFrame):
             frame = spooled(frame, columns, self.spool_dir)
         return _side(frame, self.text, self.id)
 
     def _pairs(self, a: _Side, b: _Side | None, work: _Work) -> Iterator[pl.DataFrame]:
-        rows = _fingerprinted([a] if b is None else [a, b], self.shingles, work)
+        rows = _fingerprinted([a] if b is None else [a, b], self.shingles, self.exact, work)
         sides = None if b is None else np.repeat(np.array([0, 1], np.int32), [len(a), len(b)])
         found = kernels.find_pairs(
             rows, self.threshold, exact=self.exact, expand=self.expand, sides=sides, run=work.run
@@ -204,7 +217,7 @@ class _Job:
 
     def _representatives(self, side: _Side, work: _Work) -> NDArray[np.int64]:
         """The row that represents each row, int64[n]."""
-        rows = _fingerprinted([side], self.shingles, work)
+        rows = _fingerprinted([side], self.shingles, self.exact, work)
         first = np.arange(len(side), dtype=np.int64)
         for found in work.each(kernels.find_clusters(rows, self.threshold, exact=self.exact, run=work.run)):
             first = found  # the last one is the result
@@ -363,9 +376,13 @@ def _id_type(schema: pl.Schema, id: str | None) -> pl.DataType:
     return pl.String() if isinstance(dtype, (pl.Categorical, pl.Enum)) else dtype
 
 
+def _columns(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """Some columns; of none the number of rows is left."""
+    return frame.select([frame[name] for name in names]) if names else frame.drop(cs.all())
+
+
 def _eager(job: _Job) -> pl.DataFrame:
-    parts = (part.select(job.schema.names()) for part in job.batches(job.schema))
-    return pl.concat([job.schema.to_frame(), *parts])
+    return pl.concat([job.schema.to_frame(), *job.batches(job.schema.names())])
 
 
 def _lazy(job: _Job) -> pl.LazyFrame:
@@ -385,7 +402,7 @@ def _lazy(job: _Job) -> pl.LazyFrame:
                 left -= part.height
             if predicate is not None:
                 part = part.filter(predicate)
-            yield part.select([part[name] for name in names])
+            yield _columns(part, names)
             if left == 0:
                 return
 

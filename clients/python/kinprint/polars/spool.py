@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import mmap
 import tempfile
 from pathlib import Path
@@ -13,6 +14,9 @@ import pyarrow as pa
 import polars as pl
 import polars.selectors as cs
 
+BATCH: Final = 4096
+"""Rows of a record batch; some are in memory while they are written."""
+
 _WIDE: Final = (pl.Int128, pl.UInt128)
 """Types that PyArrow does not read; they are spooled as text."""
 
@@ -20,7 +24,7 @@ _WIDE: Final = (pl.Int128, pl.UInt128)
 def spooled(frame: pl.LazyFrame, columns: list[str], directory: str | Path | None) -> pl.DataFrame:
     """Some columns of a frame, evaluated once by the streaming engine and kept in a file without a name.
 
-    The file goes when the result does, or the process, in whatever way.
+    The file goes when the result does and all that was taken from it (see `detached`), or the process, in whatever way.
 
     Args:
         frame: what to evaluate.
@@ -36,7 +40,7 @@ def spooled(frame: pl.LazyFrame, columns: list[str], directory: str | Path | Non
     selected = frame.select(cs.by_name(columns)).with_columns(cs.by_name(wide).cast(pl.String))
     with tempfile.TemporaryFile(dir=directory, prefix="kinprint-") as file:
         try:
-            selected.sink_ipc(file, compression="uncompressed", engine="streaming")
+            selected.sink_ipc(file, compression="uncompressed", record_batch_size=BATCH, engine="streaming")
         except OSError as error:
             if error.errno == errno.ENOSPC or "No space left" in str(error):
                 error.add_note(f"in {directory or tempfile.gettempdir()}; TMPDIR or spool_dir= names another directory")
@@ -44,4 +48,14 @@ def spooled(frame: pl.LazyFrame, columns: list[str], directory: str | Path | Non
         pages = pa.py_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     table = pa.ipc.open_file(pages).read_all()
     mapped = pl.DataFrame(table)
-    return mapped.with_columns(pl.col(name).cast(schema[name]) for name in wide)
+    return mapped.with_columns(mapped[name].cast(schema[name]) for name in wide)
+
+
+def detached(frame: pl.DataFrame) -> pl.DataFrame:
+    """A copy that shares no memory with a spool."""
+    if frame.width == 0:
+        return frame
+    copy = io.BytesIO()
+    frame.write_ipc(copy)
+    copy.seek(0)
+    return pl.read_ipc(copy)

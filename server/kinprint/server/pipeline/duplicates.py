@@ -161,7 +161,8 @@ def find_clusters(
 ) -> Iterator[Progress | Clusters | Totals]:
     """The cluster of every row, sorted by (corpus, id); `Totals` comes last.
 
-    A cluster is a connected component of the pairs with Jaccard >= threshold, and is named by its smallest (corpus, id).
+    A cluster is a connected component of the pairs with Jaccard >= threshold, and is named by its smallest (corpus,
+    id).
     """
     yield Progress("gathering sketches", 0.0)
     every = _gather(views, rows)

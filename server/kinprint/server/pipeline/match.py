@@ -20,7 +20,9 @@ from kinprint.server.threads import kernels
 from numpy.typing import NDArray
 
 #: Candidates that are verified in any case, those with most shared seeds first; more when more hits are asked for.
-VERIFIED = 512
+VERIFIED = 256
+#: Candidates that are verified at once.
+AT_ONCE = 128
 #: Standard errors that a candidate beyond these is given the benefit of, and the score from which on it matters.
 BENEFIT, WORTH = 3.0, 0.1
 #: Rows that pass a filter up to which just those are scanned.
@@ -158,15 +160,14 @@ def search_copy(
 ) -> CopySearch:
     """Rows that share text with the query; score = max(Jaccard, containment of the query), both exact.
 
-    Candidates share a seed with the query, so a row that holds the query, or eight words of it in a row, is one for
-    certain.  They are compared exactly in the order of their shared seeds, until none is left that could, by the
-    seeds that it shares, be among the best `top`: `BENEFIT` standard errors more than expected, a mistake in about a
-    thousand.  Where not even the best `top` share a tenth of the query, `VERIFIED` are looked at and no more.
+    Candidates share a seed with the query, so a row that holds eight words of it in a row is one for certain.  They
+    are compared exactly in the order of their shared seeds, until none is left that could, by the seeds that it
+    shares, be among the best `top`: `BENEFIT` standard errors more than expected, a mistake in about a thousand.
+    Where not even the best `top` share a tenth of the query, `VERIFIED` are looked at and no more.
     """
     data, offsets = query.buffers
     with kernels():
         shingles, _indptr, flags = shingle.shingle_sets(data, offsets)
-        text_hash = shingle.text_hashes(data, offsets)[0]
     if len(shingles) == 0:
         return CopySearch([], 0, 0, 0)
     found = _Found(query, top, max(min_score or 0.0, 0.0), len(shingles))
@@ -177,9 +178,9 @@ def search_copy(
     order = np.argsort(-counts.astype(np.int64), kind="stable") if len(sources) > 1 else np.arange(len(counts))
     verified = 0
     while verified < len(order):
-        if verified >= max(VERIFIED, 8 * top) and not found.may_improve(int(counts[order[verified]])):
+        if not found.may_improve(int(counts[order[verified]]), verified >= max(VERIFIED, 8 * top)):
             break
-        batch = order[verified : verified + VERIFIED]
+        batch = order[verified : verified + AT_ONCE]
         verified += len(batch)
         for k in np.unique(source[batch]):
             candidates = sources[k]
@@ -188,6 +189,11 @@ def search_copy(
             with kernels():
                 shared, sizes = overlap.query_overlap_of(shingles, candidates.part.segment.texts, texts)
             found.add(candidates, some, shared, sizes)
+    chosen = _best(found.rows, top)
+    text_hash = None
+    if any(found.details[tag][:2] == (len(shingles), len(shingles)) for *_, tag in chosen):
+        with kernels():
+            text_hash = shingle.text_hashes(data, offsets)[0]
     best = [
         CopyMatch(
             view,
@@ -197,10 +203,10 @@ def search_copy(
             shared=found.details[tag][0],
             query_size=len(shingles),
             match_size=found.details[tag][1],
-            identical=bool((found.details[tag][2] == text_hash).all()),
+            identical=text_hash is not None and bool((found.details[tag][2] == text_hash).all()),
             one_shingle=bool(flags[0] & shingle.WHOLE_TEXT),
         )
-        for view, place, name, score, tag in _best(found.rows, top)
+        for view, place, name, score, tag in chosen
     ]
     return CopySearch(best, len(order), verified, len(shingles))
 
@@ -213,15 +219,15 @@ class _Found:
         self.details: list[tuple[int, int, NDArray[np.uint64]]] = []
         self._query, self._top, self._floor, self._size = query, top, floor, size
         self._scores = np.zeros(0)
+        self._bar = floor
 
-    def may_improve(self, count: int) -> bool:
-        """Whether a candidate with so many shared seeds could be among the best."""
-        bar = self._floor
-        if len(self._scores) >= self._top:
-            bar = max(bar, float(np.partition(self._scores, -self._top)[-self._top]))
-        if bar < WORTH:
-            return False
-        return bool(seeds.estimated_shared(count, BENEFIT) >= bar * self._size)
+    def may_improve(self, count: int, enough: bool) -> bool:
+        """Whether a candidate with so many shared seeds could be among the best; where none of these is worth much,
+        until `enough` were looked at.
+        """
+        if self._bar < WORTH:
+            return not enough
+        return bool(seeds.estimated_shared(count, BENEFIT) >= self._bar * self._size)
 
     def add(
         self,
@@ -232,7 +238,7 @@ class _Found:
     ) -> None:
         """Note verified groups; of a score that cannot be among the best no more rows than are asked for."""
         scores = np.maximum(shared / (self._size + sizes - shared), shared / self._size)
-        good = np.flatnonzero((scores > 0) & (scores >= self._floor))
+        good = np.flatnonzero((scores > 0) & (scores >= self._bar))
         good = good[np.argsort(-scores[good], kind="stable")]
         own = None
         if self._query.itself is not None and self._query.itself[0] == candidates.view.corpus:
@@ -255,6 +261,9 @@ class _Found:
             last_score = score
             kept += [score] * len(members)
         self._scores = np.concatenate((self._scores, kept))
+        if len(self._scores) >= self._top:
+            self._scores = np.partition(self._scores, -self._top)[-self._top :]
+            self._bar = max(self._floor, float(self._scores[0]))
 
 
 def _copy_candidates(shingles: NDArray[np.uint64], views: Sequence[View], rows: Filter) -> Iterator[_Candidates]:

@@ -124,16 +124,16 @@ def transcript(row: Mapping[str, Any], channels: Iterable[str]) -> types_pb2.Tra
     )
 
 
-def row_filter(message: types_pb2.Filter) -> Filter:
-    """A filter of rows."""
+def row_filter(message: types_pb2.Filter, field: str = "filter") -> Filter:
+    """A filter of rows, which `field` of the request holds."""
     return Filter(
         models=frozenset(message.models),
         exclude_models=frozenset(message.exclude_models),
         languages=frozenset(message.languages),
         account_ids=frozenset(message.account_ids),
         prompt_keys=frozenset(message.prompt_keys),
-        created_from_us=microseconds(message, "created_from", "filter."),
-        created_before_us=microseconds(message, "created_before", "filter."),
+        created_from_us=microseconds(message, "created_from", f"{field}."),
+        created_before_us=microseconds(message, "created_before", f"{field}."),
     )
 
 

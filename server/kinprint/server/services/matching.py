@@ -379,6 +379,8 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         corpora = self._context.catalog.several(request.corpora)
         against = self._context.catalog.several(request.against, "against") if request.against else []
         _refuse_common(corpora, against)
+        if request.output not in match_pb2.DuplicatesOutput.values():
+            raise InvalidField("output", f"no such output: {request.output}", "FIELD_INVALID")
         as_clusters = request.output == match_pb2.DUPLICATES_OUTPUT_CLUSTERS
         if as_clusters and (against or request.expand):
             raise InvalidField("output", "clusters go neither with against nor with expand", "FIELD_INVALID")
@@ -430,7 +432,8 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             every=request.every,
             unmarked=request.unmarked,
         )
-        rows, against_rows = convert.row_filter(request.filter), convert.row_filter(request.against_filter)
+        rows = convert.row_filter(request.filter)
+        against_rows = convert.row_filter(request.against_filter, "against_filter")
         views, others = ([c.view for c in side] for side in (corpora, against))
         positions = [_positions(corpora, request.corpora), _positions(against, request.against)]
         cancelled = False

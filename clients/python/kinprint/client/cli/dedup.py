@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from itertools import compress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from kinprint.client.cli.progress import ProgressReport
@@ -36,6 +37,8 @@ from kinprint.client.types import DuplicatesProgress, DuplicatesSummary, as_dict
 from rich.markup import escape
 from rich.table import Table
 
+Kind = Literal["pairs", "clusters", "keep"]
+
 _SHOWN = 20
 # Pairs that are held to be written in order; more are written as they come, in bounded memory.
 _SORTED_UP_TO = 1_000_000
@@ -45,7 +48,10 @@ _SORTED_UP_TO = 1_000_000
 def dedup(
     files: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[FILE...]", help="Parquet, NDJSON or CSV instead of a corpus; needs no server."),
+        typer.Argument(
+            metavar="[FILE...]",
+            help="Parquet, NDJSON, CSV or TSV files to look through instead of a corpus; needs no server.",
+        ),
     ] = None,
     corpora: Annotated[
         list[str] | None, typer.Option("--corpus", metavar="NAME", help="Name of a corpus; may be repeated.")
@@ -61,7 +67,7 @@ def dedup(
         typer.Option(
             "--against",
             metavar="NAME",
-            help="Only pairs of a --corpus with this corpus (or of FILE with this file); may be repeated.",
+            help="Only pairs with this other corpus (of files: with this other file); may be repeated.",
         ),
     ] = None,
     clusters: Annotated[
@@ -69,18 +75,18 @@ def dedup(
     ] = False,
     keep_first: Annotated[
         bool,
-        typer.Option(
-            "--keep-first", help="Write what is left with one row a cluster: ids, or, of FILE, its whole rows."
-        ),
+        typer.Option("--keep-first", help="Write one row of each cluster: its id, or, of files, the whole row."),
     ] = False,
     expand: Annotated[
         bool, typer.Option("--expand", help="List every pair of identical answers and of their copies.")
     ] = False,
-    text: Annotated[str, typer.Option("--text", metavar="COLUMN", help="Column of FILE with the texts.")] = "response",
+    text: Annotated[
+        str | None, typer.Option("--text", metavar="COLUMN", help="Column of FILE with the texts; else response.")
+    ] = None,
     id_column: Annotated[
         str | None,
         typer.Option(
-            "--id", metavar="COLUMN", help="Column of FILE with the ids; else transcript_id, else row numbers."
+            "--id", metavar="COLUMN", help="Column of FILE with the ids; else transcript_id, else row numbers from 0."
         ),
     ] = None,
     output: OutOption = None,
@@ -89,46 +95,62 @@ def dedup(
 ) -> None:
     """Find all near-duplicate pairs of a corpus, within and between several, or of files.
 
-    Columns of the file: id_a, id_b, jaccard, containment_a, containment_b, and with several corpora corpus_a
-    and corpus_b; sorted by id up to a million pairs. With --clusters: id, cluster (the smallest id in it),
-    is_representative. With --keep-first: the representatives.
+    Written are id_a, id_b, jaccard, containment_a, containment_b (of
+    several corpora also corpus_a, corpus_b), sorted by id up to a million
+    pairs; with --clusters id, cluster (the smallest id in it) and
+    is_representative; with --keep-first the representatives alone.
     """
     if not 0.1 <= threshold <= 1.0:
         fail(f"--threshold must be between 0.1 and 1, not {threshold}")
-    if clusters + keep_first > 1:
+    if clusters and keep_first:
         fail("--clusters and --keep-first are two kinds of output: choose one")
     if (clusters or keep_first) and (against or expand):
-        fail("--against and --expand go with pairs only")
-    if bool(files) == bool(corpora):
-        fail("name what to look through: --corpus NAME, or files")
-    kind = "clusters" if clusters else "keep" if keep_first else "pairs"
+        fail("--against and --expand go with pairs: leave out --clusters and --keep-first")
+    if files and corpora:
+        fail("give either files or --corpus, not both")
+    if not files and not corpora:
+        fail("say what to look through: --corpus NAME, or files")
+    kind: Kind = "clusters" if clusters else "keep" if keep_first else "pairs"
+    names, others = corpora or [], against or []
     if files:
         if server or data:
-            fail("files are looked through without a server: leave --server and --data out")
+            fail("files are looked through without a server: leave out --server and --data")
         from kinprint.client.cli.dedup_files import dedup_files
 
-        summary: dict[str, Any] = dedup_files(
-            files, against or [], text, id_column, threshold, exact, expand, kind, output, quiet, show=not json_output
+        totals, first = dedup_files(
+            files,
+            [Path(name) for name in others],
+            text or "response",
+            id_column,
+            threshold,
+            exact,
+            expand,
+            kind,
+            output,
+            quiet,
+            shown=_SHOWN,
+            sorted_up_to=_SORTED_UP_TO,
         )
-        if json_output:
-            print_json(summary)
-        return
-    with contextlib.ExitStack() as stack:
-        client = stack.enter_context(open_client(server, data))
-        bar = stack.enter_context(ProgressReport("looking for duplicates", quiet=quiet))
+    else:
+        if text or id_column:
+            fail("--text and --id name columns of files: leave them out with --corpus")
+        with contextlib.ExitStack() as stack:
+            client = stack.enter_context(open_client(server, data))
+            bar = stack.enter_context(ProgressReport("looking for duplicates", quiet=quiet))
 
-        def report(progress: DuplicatesProgress) -> None:
-            bar.update(progress.share, progress.step)
+            def report(progress: DuplicatesProgress) -> None:
+                bar.update(progress.share, progress.step)
 
-        names = corpora or []
-        if kind == "pairs":
-            totals, first = _pairs(client, names, against or [], threshold, exact, expand, output, report)
-        else:
-            totals, first = _clusters(client, names, threshold, exact, kind == "keep", output, report)
+            if kind == "pairs":
+                totals, first = _pairs(client, names, others, threshold, exact, expand, output, report)
+            else:
+                totals, first = _clusters(client, names, threshold, exact, kind == "keep", output, report)
+    if output is not None and totals.pairs > _SORTED_UP_TO:
+        warn(f"more than {_SORTED_UP_TO:,} pairs: written as they came, not sorted")
     if json_output:
         print_json({**as_dict(totals), "threshold": threshold, "exact": exact, "out": str(output) if output else None})
         return
-    _show(first, kind, len(names) + len(against or []) > 1, totals, threshold, output)
+    _show(first, kind, totals, threshold, output)
 
 
 def _pairs(
@@ -152,7 +174,10 @@ def _pairs(
         holding = writer is not None
         for pairs in search:
             if writer is None:
-                first += list(pairs.rows())[: max(0, _SHOWN - len(first))]
+                for *row, corpus_a, corpus_b in list(pairs.rows())[: max(0, _SHOWN - len(first))]:
+                    if schema is PAIRS_OF_SEVERAL:
+                        row[:2] = f"{corpus_a}/{row[0]}", f"{corpus_b}/{row[1]}"
+                    first.append(tuple(row))
                 continue
             if holding:
                 held += pairs.rows()
@@ -167,8 +192,6 @@ def _pairs(
         if writer is not None and held:
             held.sort(key=lambda row: (row[5], row[0], row[6], row[1]))
             _write(writer, held)
-    if output is not None and totals.pairs > _SORTED_UP_TO:
-        warn(f"more than {_SORTED_UP_TO:,} pairs: written as they came, not sorted")
     return totals, first
 
 
@@ -188,15 +211,14 @@ def _clusters(
         writer = stack.enter_context(TableWriter(output, schema)) if output is not None else None
         search = stack.enter_context(client.find_clusters(corpora, threshold, exact=exact, progress=report))
         for batch in search:
-            columns = {name: getattr(batch, name) for name in (CLUSTERS_OF_SEVERAL if several else CLUSTERS)}
-            if keep:
-                kept = columns["is_representative"]
-                columns = {
-                    name: [value for value, stays in zip(columns[name], kept, strict=True) if stays] for name in schema
-                }
             if writer is not None:
+                columns = {name: getattr(batch, name) for name in schema}
+                if keep:
+                    columns = {
+                        name: list(compress(column, batch.is_representative)) for name, column in columns.items()
+                    }
                 writer.write_columns(columns)
-            elif not keep and len(first) < _SHOWN:
+            elif len(first) < _SHOWN:
                 ids = [f"{c}/{i}" for c, i in zip(batch.corpus, batch.id, strict=True)] if several else batch.id
                 names = (
                     [f"{c}/{i}" for c, i in zip(batch.cluster_corpus, batch.cluster, strict=True)]
@@ -211,45 +233,38 @@ def _clusters(
 
 
 def _show(
-    first: list[tuple[Any, ...]],
-    kind: str,
-    several: bool,
-    totals: DuplicatesSummary,
-    threshold: float,
-    output: Path | None,
+    first: list[tuple[Any, ...]], kind: Kind, totals: DuplicatesSummary, threshold: float, output: Path | None
 ) -> None:
     where = f", written to {escape(str(output))}" if output is not None else ""
+    of_all = f"at Jaccard {threshold} or more among {totals.rows:,} texts"
     if first:
         table = Table()
-        if kind == "pairs":
-            for column in ("a", "b"):
-                table.add_column(column, overflow="fold")
-            for column in ("Jaccard", "of a", "of b"):
-                table.add_column(column, justify="right")
-            for id_a, id_b, jaccard, of_a, of_b, corpus_a, corpus_b in first:
-                names = (f"{corpus_a}/{id_a}", f"{corpus_b}/{id_b}") if several else (id_a, id_b)
-                table.add_row(escape(names[0]), escape(names[1]), f"{jaccard:.3f}", f"{of_a:.3f}", f"{of_b:.3f}")
-        else:
-            for column in ("duplicate", "of"):
-                table.add_column(column, overflow="fold")
-            for name, cluster in first:
-                table.add_row(escape(name), escape(cluster))
+        for column in ("a", "b") if kind == "pairs" else ("duplicate", "of"):
+            table.add_column(column, overflow="fold")
+        for column in ("Jaccard", "of a", "of b") if kind == "pairs" else ():
+            table.add_column(column, justify="right")
+        for row in first:
+            table.add_row(*(f"{cell:.3f}" if isinstance(cell, float) else escape(str(cell)) for cell in row))
         out.print(table)
     if kind == "pairs":
         if output is None and totals.pairs > len(first):
             out.print(f"and {totals.pairs - len(first):,} more: write them all with --out pairs.parquet")
+        out.print(f"{totals.pairs:,} pairs {of_all} ({totals.distinct:,} distinct){where}", soft_wrap=True)
+        return
+    copies = totals.rows - totals.clusters
+    if output is None and copies > len(first):
+        out.print(f"and {copies - len(first):,} more")
+    if kind == "clusters":
+        hint = "" if output is not None else "; write all with --out clusters.parquet"
         out.print(
-            f"{totals.pairs:,} pairs at Jaccard {threshold} or more among {totals.rows:,} answers "
-            f"({totals.distinct:,} distinct){where}",
-            soft_wrap=True,
+            f"{totals.clusters:,} clusters {of_all}: {copies:,} are duplicates of another{where}{hint}", soft_wrap=True
         )
         return
-    dropped = totals.rows - totals.clusters
-    if output is None and dropped > len(first):
-        out.print(f"and {dropped - len(first):,} more: write them all with --out clusters.parquet")
+    hint = "" if output is not None else "; write what remains with --out kept.parquet"
+    blank = f" ({totals.blank:,} blank ones aside)" if totals.blank else ""
     out.print(
-        f"{totals.clusters:,} clusters at Jaccard {threshold} or more among {totals.rows:,} answers: "
-        f"{dropped:,} are duplicates of another{where}",
+        f"{totals.clusters:,} of {totals.rows:,} texts remain{blank}: {copies:,} are duplicates of another "
+        f"at Jaccard {threshold} or more{where}{hint}",
         soft_wrap=True,
     )
 

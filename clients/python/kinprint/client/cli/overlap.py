@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import textwrap
 from typing import Annotated, Any
 
 import typer
@@ -25,6 +26,8 @@ from rich.markup import escape
 from rich.table import Table
 
 _SHOWN = 20
+# Code points of a span that are shown.
+_WIDTH = 80
 
 
 @guarded
@@ -61,11 +64,14 @@ def overlap(
 ) -> None:
     """Find which answers of a corpus stand, in part and word for word, in answers of another.
 
-    Columns of the file: id_a, id_b, start_a, end_a, start_b, end_b (code points), length, tokens, bits, texts
-    (answers of the other side that hold the span), mark (prompt, code, licence: not counted as evidence, 0 bits),
-    others_with, others, prompt_others_with, prompt_others (what the bits are made of), corpus_a, corpus_b.
+    A corpus may be compared with itself: every answer with all others, or
+    those of --model with those of --against-model.
 
-    A corpus may be compared with itself; --model and --against-model choose sides within one.
+    Written are id_a, id_b, start_a, end_a, start_b, end_b, length (code
+    points), tokens, bits (how rare the span is), texts (answers of the other
+    side that hold it), mark (prompt, code or licence: no evidence, 0 bits),
+    others_with, others, prompt_others_with, prompt_others (counts that the
+    bits are made of), corpus_a, corpus_b.
     """
     shown: list[dict[str, Any]] = []
     with contextlib.ExitStack() as stack:
@@ -98,29 +104,26 @@ def overlap(
                 shown = sorted(shown + _rows(columns), key=lambda row: (-row["bits"], -row["tokens"]))[:_SHOWN]
         totals = search.summary
         assert totals is not None, "a search that ends without an error has its totals"
+        for row in shown:
+            answer = client.get(row["corpus_a"], row["id_a"]).response
+            row["text"] = answer[row["start_a"] : row["end_a"]]
     if json_output:
         print_json({**as_dict(totals), "out": str(output) if output else None, "top": shown})
         return
     if shown:
+        several = len(corpora) + len(against) > 1 and [*corpora] != [*against]
         table = Table()
-        for column in ("a", "b"):
-            table.add_column(column, overflow="fold")
-        for column in ("a from-to", "b from-to", "tokens", "bits", "texts", "mark"):
+        for column in ("bits", "tokens", "texts"):
             table.add_column(column, justify="right")
+        for column in ("mark", "a", "b", "span"):
+            table.add_column(column, overflow="fold")
         for row in shown:
-            table.add_row(
-                escape(row["id_a"]),
-                escape(row["id_b"]),
-                f"{row['start_a']}-{row['end_a']}",
-                f"{row['start_b']}-{row['end_b']}",
-                str(row["tokens"]),
-                f"{row['bits']:.1f}",
-                str(row["texts"]),
-                row["mark"] or "",
-            )
+            names = [f"{row[f'corpus_{side}']}/{row[f'id_{side}']}" if several else row[f"id_{side}"] for side in "ab"]
+            counts = (f"{row['bits']:.1f}", str(row["tokens"]), str(row["texts"]), row["mark"] or "")
+            table.add_row(*counts, *map(escape, names), escape(_short(row["text"])))
         out.print(table)
         if totals.spans > len(shown):
-            out.print(f"the rarest of {totals.spans:,}: write them all with --out spans.parquet")
+            out.print(f"the rarest of {totals.spans:,} spans: write them all with --out spans.parquet")
     where = f", written to {escape(str(output))}" if output is not None else ""
     common = f"; {totals.common_seeds:,} common phrases passed over" if totals.common_seeds else ""
     out.print(
@@ -128,6 +131,11 @@ def overlap(
         f"{totals.against:,} others{common}{where}",
         soft_wrap=True,
     )
+
+
+def _short(text: str) -> str:
+    """The first words of a span, on one line."""
+    return textwrap.shorten(text, _WIDTH, placeholder=" …") if " " in text[:_WIDTH] else text[:_WIDTH]
 
 
 def _columns(spans: OverlapSpans) -> dict[str, list[Any]]:

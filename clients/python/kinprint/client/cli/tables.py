@@ -91,6 +91,14 @@ CORPORA: Schema = {
     "style": "float64",
 }
 
+_KINDS = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+}
 _BUFFER_ROWS = 2000
 _BUFFER_BYTES = 16 << 20
 
@@ -107,6 +115,22 @@ def _arrow_type(name: str) -> Any:
     return getattr(pa, name)()
 
 
+def check_target(path: Path) -> str:
+    """The kind of file that `path` is to be, by its extension: "parquet", "csv", "tsv" or "ndjson".
+
+    Raises:
+        CommandError: the extension is unknown, or no file can be there.
+    """
+    kind = _KINDS.get(path.suffix.lower())
+    if kind is None:
+        fail(f"{path}: write to .parquet, .csv, .tsv, .ndjson or .jsonl")
+    if path.is_dir():
+        fail(f"{path} is a directory")
+    if not path.absolute().parent.is_dir():
+        fail(f"{path}: there is no directory {path.absolute().parent}")
+    return kind
+
+
 class TableWriter:
     """Writes rows (mappings with the columns of `schema`) to `path`; a context manager.
 
@@ -120,16 +144,7 @@ class TableWriter:
         self.rows = 0
         self._buffer: list[Mapping[str, Any]] = []
         self._bytes = 0
-        kinds = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".tsv": "tsv"}
-        kinds |= {".ndjson": "ndjson", ".jsonl": "ndjson"}
-        kind = kinds.get(path.suffix.lower())
-        if kind is None:
-            fail(f"{path}: write to .parquet, .csv, .tsv, .ndjson or .jsonl")
-        if path.is_dir():
-            fail(f"{path} is a directory")
-        if not path.absolute().parent.is_dir():
-            fail(f"{path}: there is no directory {path.absolute().parent}")
-        self._kind = kind
+        self._kind = check_target(path)
         self._partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         self._parquet: Any = None
         self._stream: io.TextIOWrapper | None = None

@@ -118,7 +118,8 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
         except ModuleNotFoundError as error:
             if os.environ.get("KINPRINT_DEBUG") == "1" or (error.name or "").startswith("kinprint"):
                 raise
-            warn(f"kinprint: {error.name} is not installed: pip install 'kinprint[cli,polars]'")
+            extra = "kernels" if error.name in ("numba", "numpy") else "polars"
+            warn(f"kinprint: {error.name} is not installed: pip install 'kinprint[cli,{extra}]'")
             raise typer.Exit(1) from None
         except (typer.Exit, typer.Abort, typer.BadParameter):
             raise
