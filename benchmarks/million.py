@@ -437,6 +437,11 @@ def mb(count: float) -> str:
     return f"{count / 1e6:,.0f}"
 
 
+def share(least_and_greatest: tuple[float, float]) -> str:
+    """A range of shares in words."""
+    return "{:.0%} to {:.0%}".format(*least_and_greatest)
+
+
 def resources(of: dict[str, float]) -> tuple[str, ...]:
     """CPU, peak and held memory of a process."""
     return f"{of['cpu']:.1f}", f"{of['peak']:,.0f}", f"{of['held']:,.0f}"
@@ -451,9 +456,9 @@ def part_1(measure: Measure, rows: int) -> list[str]:
     return [
         "## 1. Making the rows",
         "",
-        "Pieces of responses, {:.0%} to {:.0%} of their words replaced, deleted or followed by others.".format(*EDITS),
-        f"Of the rows {COPIES:.0%} are copies of others, " + "{:.0%} to {:.0%} of their words edited,".format(*COPY_EDITS),
-        f"and {IDENTICAL:.0%} are others again. Written to Parquet batch by batch, on one core.",
+        f"Pieces of responses, {share(EDITS)} of their words replaced, deleted or followed by others. Of the rows",
+        f"{COPIES:.0%} are copies of others, {share(COPY_EDITS)} of their words edited, and {IDENTICAL:.0%} are others",
+        "again. Written to Parquet batch by batch, on one core.",
         "",
         *header("rows", "text MB", "words a row", "file MB", "wall s", "rows/s", "CPU s", "peak MB", "held MB"),
         row(

@@ -256,6 +256,7 @@ def main() -> int:
     for line in (
         f'{kinprint} search --data {data} --corpus {corpus} --channel all --text "{question}"',
         f"{kinprint} dedup --data {data} --corpus {corpus} --threshold 0.6 --out pairs.parquet",
+        f"{kinprint} overlap --data {data} --corpus {corpus} --against {corpus} --out spans.parquet",
         f"{kinprint} serve --data {data} --listen 127.0.0.1:50051     # for other programs; Ctrl-C stops it",
         f"{kinprint} --help",
         "make demo DATA=your-transcripts.parquet      # needs only a column named response",

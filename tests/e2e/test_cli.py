@@ -214,6 +214,314 @@ def test_dedup_between_corpora(data: Path, files: Path, tmp_path: Path) -> None:
     ok("delete", "--corpus", "second", "--all", "--yes", "--data", data)
 
 
+WRITTEN = ("parquet", "csv", "tsv", "ndjson")
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """Rows of a file that a command wrote; numbers and truths of CSV are read as such."""
+    readers: dict[str, Any] = {
+        ".parquet": pl.read_parquet,
+        ".csv": pl.read_csv,
+        ".tsv": lambda source: pl.read_csv(source, separator="\t"),
+        ".ndjson": pl.read_ndjson,
+    }
+    return readers[path.suffix](path).to_dicts()  # type: ignore[no-any-return]
+
+
+def test_dedup_exact_and_against(data: Path, files: Path, tmp_path: Path) -> None:
+    ok("load", files / "rows.ndjson", "--corpus", "third", "--data", data)
+    sketched, exact = tmp_path / "sketched.ndjson", tmp_path / "exact.ndjson"
+    base = ("dedup", "--corpus", "news", "--data", data)
+    ok(*base, "--out", sketched)
+    totals = ok_json(*base, "--exact", "--out", exact)
+    assert (totals["exact"], totals["expected_recall"], totals["out"]) == (True, 1.0, str(exact))
+    assert rows_of(exact) == rows_of(sketched)
+    found = []
+    for suffix in WRITTEN:
+        path = tmp_path / f"against.{suffix}"
+        text = ok(*base, "--against", "third", "--out", path)
+        assert f"written to {path}" in text
+        found.append(rows_of(path))
+    assert all(rows == found[0] for rows in found)
+    assert {(row["corpus_a"], row["corpus_b"]) for row in found[0]} == {("news", "third")}
+    assert [(row["id_a"], row["id_b"]) for row in found[0]] == [
+        ("bread", "bread"),
+        ("essay", "essay"),
+        ("essay", "essay-edited"),
+        ("essay-edited", "essay"),
+        ("essay-edited", "essay-edited"),
+        ("tides", "tides"),
+    ]
+    shown = ok(*base, "--against", "third")
+    assert "news/bread" in shown
+    assert "third/bread" in shown
+    assert "6 pairs" in shown
+    assert "both sides" in refused(*base, "--against", "news")
+    assert "nowhere" in refused(*base, "--against", "nowhere")
+    ok("delete", "--corpus", "third", "--all", "--yes", "--data", data)
+
+
+def test_dedup_clusters_and_keep_first(data: Path, files: Path, tmp_path: Path) -> None:
+    base = ("dedup", "--corpus", "news", "--data", data)
+    for suffix in WRITTEN:
+        path, kept = tmp_path / f"clusters.{suffix}", tmp_path / f"kept.{suffix}"
+        assert "3 clusters" in ok(*base, "--clusters", "--out", path)
+        assert [tuple(row.values()) for row in rows_of(path)] == [
+            ("bread", "bread", True),
+            ("essay", "essay", True),
+            ("essay-again", "essay", False),
+            ("essay-edited", "essay", False),
+            ("essay-third", "essay", False),
+            ("tides", "tides", True),
+        ]
+        text = ok(*base, "--keep-first", "--out", kept)
+        assert "3 of 6 texts remain (1 blank ones aside): 3 are duplicates" in text
+        assert rows_of(kept) == [{"id": name} for name in ("bread", "essay", "tides")]
+    assert list(rows_of(tmp_path / "clusters.csv")[0]) == ["id", "cluster", "is_representative"]
+    totals = ok_json(*base, "--clusters")
+    assert (totals["clusters"], totals["rows"], totals["blank"], totals["out"]) == (3, 6, 1, None)
+    assert ok_json(*base, "--keep-first") == totals
+    # Without a file: what is a duplicate of what, and how to get the rest.
+    for option, hint in (("--clusters", "--out clusters.parquet"), ("--keep-first", "--out kept.parquet")):
+        text = ok(*base, option)
+        assert "essay-again" in text
+        assert hint in text
+    ok("load", files / "rows.ndjson", "--corpus", "fourth", "--data", data)
+    both = ("dedup", "--corpus", "fourth", "--corpus", "news", "--data", data)
+    ok(*both, "--clusters", "--out", tmp_path / "both.parquet")
+    frame = pl.read_parquet(tmp_path / "both.parquet")
+    assert frame.columns == ["id", "cluster", "is_representative", "corpus", "cluster_corpus"]
+    assert frame.filter("is_representative")["corpus"].unique().to_list() == ["fourth"]
+    ok(*both, "--keep-first", "--out", tmp_path / "both.csv")
+    assert [tuple(row.values()) for row in rows_of(tmp_path / "both.csv")] == [
+        (name, "fourth") for name in ("bread", "essay", "tides")
+    ]
+    assert "fourth/essay" in ok(*both, "--clusters")
+    ok("delete", "--corpus", "fourth", "--all", "--yes", "--data", data)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--corpus NAME, or files"),
+        (["{rows}", "--corpus", "news"], "not both"),
+        (["{rows}", "--data", "d"], "without a server"),
+        (["{rows}", "--server", "h:1"], "without a server"),
+        (["--corpus", "news", "--clusters", "--keep-first"], "choose one"),
+        (["--corpus", "news", "--clusters", "--against", "other"], "go with pairs"),
+        (["{rows}", "--keep-first", "--expand"], "go with pairs"),
+        (["--corpus", "news", "--data", "d", "--text", "response"], "columns of files"),
+        (["--corpus", "news", "--data", "d", "--id", "id"], "columns of files"),
+        (["{rows}", "--threshold", "nan"], "between 0.1 and 1"),
+        (["none.csv"], "none.csv: no such file"),
+        (["{rows}", "--against", "none.csv"], "none.csv: no such file"),
+        (["{rows}", "--text", "output"], "no column 'output'; found: transcript_id, model"),
+        (["{rows}", "--id", "key"], "no column 'key'"),
+        (["{rows}", "--against", "{other}", "--text", "response"], "other.csv: no column 'response'; found: text"),
+        (["{rows}", "{other}"], "other.csv: no column 'response'"),
+        (["{rows}", "{rows}"], "has the id 'blank' in rows 6 and 13"),
+        (["{rows}", "--text", "created_at", "--id", "model"], "has the id 'anna' in rows 0 and 4"),
+        (["{cut}"], "cut.parquet: cannot be read"),
+        (["{rows}", "--out", "pairs.txt"], "pairs.txt: write to .parquet"),
+        (["{rows}", "--out", "nowhere/pairs.csv"], "there is no directory"),
+        (["{nested}", "--keep-first", "--out", "kept.csv"], "column 'metadata' is List(String)"),
+    ],
+)
+def test_dedup_that_cannot_work_says_why(files: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
+    names = {"rows": files / "rows.ndjson", "other": tmp_path / "other.csv", "cut": tmp_path / "cut.parquet"}
+    names["nested"] = tmp_path / "nested.parquet"
+    names["other"].write_text("text\nwords\n")
+    names["cut"].write_bytes((files / "rows.parquet").read_bytes()[:-30])
+    pl.DataFrame({"response": [ESSAY], "metadata": [["a", "b"]]}).write_parquet(names["nested"])
+    before = sorted(tmp_path.iterdir())
+    assert message in refused("dedup", *(argument.format(**names) for argument in arguments))
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_dedup_of_files_is_dedup_of_a_corpus(data: Path, files: Path, tmp_path: Path) -> None:
+    first = pl.read_ndjson(files / "rows.ndjson")
+    # A file of each kind, with other columns in another order.
+    first.slice(0, 2).write_ndjson(tmp_path / "1.ndjson")
+    first.slice(2, 2).select("response", "transcript_id").write_csv(tmp_path / "2.csv")
+    first.slice(4, 1).write_csv(tmp_path / "3.tsv", separator="\t")
+    first.slice(5).write_parquet(tmp_path / "4.parquet")
+    parts = sorted(tmp_path.iterdir())
+    for option in ((), ("--exact",), ("--expand",), ("--threshold", "0.3")):
+        for suffix in WRITTEN:
+            of_files, of_corpus = tmp_path / f"files.{suffix}", tmp_path / f"corpus.{suffix}"
+            totals = ok_json("dedup", *parts, *option, "--out", of_files)
+            same = ok_json("dedup", "--corpus", "news", "--data", data, *option, "--out", of_corpus)
+            assert {**totals, "out": None} == {**same, "out": None}
+            assert rows_of(of_files) == rows_of(of_corpus)
+    assert ok("dedup", *parts) == ok("dedup", "--corpus", "news", "--data", data)
+    of_files, of_corpus = tmp_path / "files.parquet", tmp_path / "corpus.parquet"
+    ok("dedup", files / "rows.parquet", "--clusters", "--out", of_files)
+    ok("dedup", "--corpus", "news", "--data", data, "--clusters", "--out", of_corpus)
+    # A file keeps its order, and its blank rows.
+    rows = [row for row in rows_of(of_files) if row["id"] != "blank"]
+    assert sorted(rows, key=lambda row: str(row["id"])) == rows_of(of_corpus)
+    assert "blank" in pl.read_parquet(of_files)["id"]
+    assert ok_json("dedup", files / "rows.parquet", "--keep-first") == ok_json(
+        "dedup", "--corpus", "news", "--data", data, "--keep-first"
+    )
+    assert ok("dedup", files / "rows.parquet", "--clusters").splitlines()[-1] == (
+        "3 clusters at Jaccard 0.7 or more among 6 texts: 3 are duplicates of another; "
+        "write all with --out clusters.parquet"
+    )
+
+
+def test_dedup_keeps_whole_rows_of_files(files: Path, tmp_path: Path) -> None:
+    before = pl.read_parquet(files / "rows.parquet")
+    expected = before.filter(pl.col("transcript_id").is_in(["essay", "bread", "tides", "blank"]))
+    for suffix in ("parquet", "ndjson", "csv", "tsv"):
+        path = tmp_path / f"kept.{suffix}"
+        text = ok("dedup", files / "rows.parquet", "--keep-first", "--out", path)
+        assert "3 of 6 texts remain (1 blank ones aside)" in text
+        assert list(rows_of(path)[0]) == before.columns
+        assert [row["transcript_id"] for row in rows_of(path)] == expected["transcript_id"].to_list()
+    assert pl.read_parquet(tmp_path / "kept.parquet").equals(expected)
+    # Values of CSV stay as they are written.
+    (tmp_path / "in.csv").write_text(f"number,text\n007,{BREAD.split(',')[0]}\n1e3,{TIDES.split(',')[0]}\n")
+    ok("dedup", tmp_path / "in.csv", "--text", "text", "--keep-first", "--out", tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text() == (tmp_path / "in.csv").read_text()
+    # The file that is read may be the one that is written.
+    ok("dedup", tmp_path / "kept.parquet", "--keep-first", "--out", tmp_path / "kept.parquet")
+    assert pl.read_parquet(tmp_path / "kept.parquet").equals(expected)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *(f"kept.{suffix}" for suffix in ("parquet", "ndjson", "csv", "tsv")),
+        "in.csv",
+        "out.csv",
+    }
+
+
+def test_dedup_of_files_numbers_rows_without_ids(files: Path, tmp_path: Path) -> None:
+    before = pl.read_parquet(files / "rows.parquet").select(answer="response")
+    before.write_parquet(tmp_path / "rows.parquet")
+    ok("dedup", tmp_path / "rows.parquet", "--text", "answer", "--out", tmp_path / "pairs.csv")
+    assert [(row["id_a"], row["id_b"]) for row in rows_of(tmp_path / "pairs.csv")] == [(0, 1), (0, 2), (0, 3)]
+    # Against another file: ids are of each.
+    before.slice(4).write_csv(tmp_path / "other.csv")
+    base = ("dedup", tmp_path / "rows.parquet", "--text", "answer", "--against", tmp_path / "other.csv")
+    ok(*base, "--out", tmp_path / "pairs.ndjson")
+    assert [(row["id_a"], row["id_b"]) for row in rows_of(tmp_path / "pairs.ndjson")] == [(4, 0), (5, 1)]
+    assert "2 pairs" in ok(*base)
+
+
+def overlap_rows(path: Path) -> None:
+    rows = [
+        {"transcript_id": "inside", "model": "eve", "response": f"So they say: {TIDES} Or so I read."},
+        {"transcript_id": "other", "model": "eve", "response": "Nothing of this stands anywhere else at all, I hope."},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_overlap(data: Path, tmp_path: Path) -> None:
+    overlap_rows(tmp_path / "rows.ndjson")
+    ok("load", tmp_path / "rows.ndjson", "--corpus", "fifth", "--data", data)
+    base = ("overlap", "--corpus", "fifth", "--against", "news", "--data", data)
+    found = []
+    for suffix in WRITTEN:
+        path = tmp_path / f"spans.{suffix}"
+        text = ok(*base, "--out", path)
+        assert "1 spans: 1 of 2 answers share one with 6 others" in text
+        assert f"written to {path}" in text
+        # NDJSON leaves out what is null.
+        found.append([{**row, "mark": row.get("mark")} for row in rows_of(path)])
+    assert all(rows == found[0] for rows in found)
+    assert pl.read_parquet(tmp_path / "spans.parquet").columns == [
+        "id_a",
+        "id_b",
+        "start_a",
+        "end_a",
+        "start_b",
+        "end_b",
+        "length",
+        "tokens",
+        "bits",
+        "texts",
+        "mark",
+        "others_with",
+        "others",
+        "prompt_others_with",
+        "prompt_others",
+        "corpus_a",
+        "corpus_b",
+    ]
+    (row,) = found[0]
+    assert (row["id_a"], row["corpus_a"], row["id_b"], row["corpus_b"]) == ("inside", "fifth", "tides", "news")
+    assert (row["start_a"], row["end_a"]) == (13, 13 + len(TIDES))
+    assert (row["start_b"], row["end_b"], row["length"]) == (0, len(TIDES), len(TIDES))
+    assert (row["tokens"], row["texts"], row["mark"]) == (len(TIDES.split()), 1, None)
+    summary = ok_json(*base)
+    assert (summary["spans"], summary["texts"], summary["texts_with_spans"], summary["against"]) == (1, 2, 1, 6)
+    assert summary["top"] == [{**row, "text": TIDES}]
+    text = ok(*base)
+    assert "fifth/inside" in text
+    assert "news/tides" in text
+    assert TIDES[:60] in text
+    # Options.
+    assert ok_json(*base, "--min-tokens", "200")["spans"] == 0
+    assert ok_json(*base, "--min-bits", "99")["spans"] == 0
+    assert ok_json(*base, "--model", "nobody")["texts"] == 0
+    assert ok_json(*base, "--against-model", "bert")["against"] == 2
+    itself = ("overlap", "--corpus", "news", "--against", "news", "--data", data)
+    once, every = ok_json(*itself), ok_json(*itself, "--every")
+    assert once["texts_with_spans"] == every["texts_with_spans"] == 4
+    assert every["spans"] > once["spans"]
+    assert ok_json(*itself, "--model", "carl", "--unmarked")["against"] == 5
+    assert "essay-again" in ok(*itself)
+    # What cannot work.
+    assert "--against" in refused("overlap", "--corpus", "news", "--data", data, code=2)
+    assert "nowhere" in refused("overlap", "--corpus", "news", "--against", "nowhere", "--data", data)
+    assert "both sides" in refused(*base, "--against", "fifth")
+    assert "--min-tokens" in refused(*base, "--min-tokens", "0", code=2)
+    assert "min_bits" in refused(*base, "--min-bits", "nan")
+    assert "write to .parquet" in refused(*base, "--out", tmp_path / "spans.txt")
+    before = sorted(tmp_path.iterdir())
+    refused(*base, "--against", "fifth", "--out", tmp_path / "never.parquet")
+    assert sorted(tmp_path.iterdir()) == before
+    ok("delete", "--corpus", "fifth", "--all", "--yes", "--data", data)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["--keep-first", "--clusters", "--exact"])
+def test_an_interrupted_dedup_of_a_file_leaves_none(tmp_path: Path, kind: str) -> None:
+    numbers = pl.Series(range(300_000)).cast(pl.String)
+    frame = pl.DataFrame({"response": pl.select(pl.lit(BREAD) + " " + numbers + " " + numbers.reverse()).to_series()})
+    frame.write_parquet(tmp_path / "rows.parquet")
+    command = [*KINPRINT, "dedup", str(tmp_path / "rows.parquet"), kind, "--out", str(tmp_path / "out.parquet")]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 200
+    while running.poll() is None and time.monotonic() < deadline and len(list(tmp_path.iterdir())) == 1:
+        time.sleep(0.01)
+    time.sleep(1.0)
+    assert running.poll() is None, running.communicate()
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=120)
+    assert running.returncode == 130, err.decode()
+    assert err.decode().splitlines()[-1] == "interrupted"
+    assert b"Traceback" not in err
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.parquet"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [("dedup", "--expand"), ("overlap", "--against", "big", "--every")])
+def test_an_interrupted_search_leaves_no_file(data: Path, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    rows = pl.DataFrame({"response": [f"{BREAD} {TIDES} {number % 3}" for number in range(1500)]})
+    rows.with_columns(transcript_id=pl.int_range(pl.len()).cast(pl.String)).write_parquet(tmp_path / "rows.parquet")
+    ok("load", tmp_path / "rows.parquet", "--corpus", "big", "--data", data)
+    command = [*KINPRINT, *arguments, "--corpus", "big", "--data", str(data), "--out", str(tmp_path / "out.ndjson")]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 200
+    while running.poll() is None and time.monotonic() < deadline and len(list(tmp_path.iterdir())) == 1:
+        time.sleep(0.001)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=120)
+    assert running.returncode == 130, err.decode()
+    assert b"Traceback" not in err
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.parquet"]
+
+
 @pytest.mark.parametrize("suffix", ["parquet", "ndjson"])
 def test_export_and_load_keep_everything(data: Path, tmp_path: Path, suffix: str) -> None:
     first, second = tmp_path / f"first.{suffix}", tmp_path / f"second.{suffix}"
@@ -437,7 +745,19 @@ def test_the_command_as_a_process(data: Path) -> None:
 
 def test_help_lists_every_command() -> None:
     text = ok("--help")
-    for name in ("serve", "load", "search", "compare", "dedup", "corpora", "get", "export", "delete", "purge"):
+    for name in (
+        "serve",
+        "load",
+        "search",
+        "compare",
+        "dedup",
+        "overlap",
+        "corpora",
+        "get",
+        "export",
+        "delete",
+        "purge",
+    ):
         assert f" {name} " in text
     assert " info " in text
     assert " model " in text

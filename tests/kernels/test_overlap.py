@@ -46,8 +46,9 @@ def test_pairs_equal_reference(stored: list[str], draw: st.DataObject, scheme: s
 
 
 def test_zero_is_a_shingle_like_any_other() -> None:
-    table, size, has_zero = overlap._fill_table(np.array([0, 5], np.uint64), 2, np.empty(0, np.uint64))
+    table, size, has_zero, distinct = overlap._fill_table(np.array([0, 5, 0], np.uint64), 3, np.empty(0, np.uint64))
     assert has_zero
+    assert distinct == 2
     assert sorted(table[:size][table[:size] != 0].tolist()) == [5]
 
 

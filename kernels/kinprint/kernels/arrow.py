@@ -276,8 +276,11 @@ def _views(
         lengths[i] = n
         if n <= 12:
             addresses[i] = base + np.uint64(16 * i + 4)
-        else:
+        elif views[4 * i + 2] < buffers.size:
             addresses[i] = buffers[views[4 * i + 2]] + np.uint64(views[4 * i + 3])
+        else:  # a null, which may hold anything
+            addresses[i] = base
+            lengths[i] = 0
 
 
 def _view_texts(array: _Array) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:

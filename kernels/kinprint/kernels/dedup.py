@@ -252,7 +252,7 @@ def _find_pairs(
             run.pairs += len(identical.a)
             yield identical
     for found in _between(rows, groups.first, threshold, exact, sides, run):
-        for table in _expanded(groups, found) if expand else (_renamed(groups.first, found),):
+        for table in _expanded(groups, found) if expand else (found,):
             run.pairs += len(table.a)
             yield table
     run.step, run.share = "done", 1.0
@@ -266,29 +266,21 @@ def _between(
     sides: NDArray[np.int32] | None,
     run: Run,
 ) -> Iterator[Pairs]:
-    """Verified pairs among the first rows of groups; a and b are groups."""
-    texts = rows.texts.take(first)
+    """Verified pairs among the first rows of groups."""
     if exact:
         run.step, run.share = "cutting all texts into shingles", 0.2
-        yield from _joined(texts, threshold, rows.shingles, None if sides is None else sides[first], run)
+        yield from _joined(rows, first, threshold, sides, run)
         return
     bands, band_rows = lsh.choose_bands(threshold)
     run.expected_recall = lsh.recall(threshold, bands, band_rows)
-    signatures = rows.signatures if len(first) == len(rows) else rows.signatures[first]
-    candidates = lsh.candidate_pairs(
-        signatures,
-        bands,
-        band_rows,
-        CHUNK,
-        least=lsh.least_agreements(threshold),
-        labels=None if sides is None else sides[first],
-    )
+    least = lsh.least_agreements(threshold)
+    candidates = lsh.candidate_pairs(rows.signatures, bands, band_rows, CHUNK, least=least, labels=sides, only=first)
     run.step, run.share = "looking for candidates", 0.1
     for pairs in candidates:
         run.candidates += len(pairs)
         run.step = f"verifying ({run.candidates:,} candidate pairs so far)"
         run.share = min(0.95, run.share + (0.95 - run.share) / bands)
-        yield _verified(texts, pairs, threshold, rows.shingles)
+        yield _verified(rows.texts, pairs, threshold, rows.shingles)
 
 
 def _verified(texts: Texts, pairs: NDArray[np.int64], threshold: float, shingles: Shingling) -> Pairs:
@@ -301,35 +293,40 @@ def _verified(texts: Texts, pairs: NDArray[np.int64], threshold: float, shingles
 
 
 def _joined(
-    texts: Texts, threshold: float, shingles: Shingling, sides: NDArray[np.int32] | None, run: Run
+    rows: Rows, first: NDArray[np.int64], threshold: float, sides: NDArray[np.int32] | None, run: Run
 ) -> Iterator[Pairs]:
     if sides is None:
-        hashes, indptr, _ = sets_of(texts, shingles)
+        hashes, indptr, _ = sets_of(rows.texts.take(first), rows.shingles)
         sizes = np.diff(indptr)
         run.step, run.share = "joining", 0.4
         for part in join.self_join(hashes, indptr, threshold):
-            yield Pairs(part.a, part.b, part.shared, sizes[part.a], sizes[part.b])
+            yield Pairs(first[part.a], first[part.b], part.shared, sizes[part.a], sizes[part.b])
         return
-    left, right = np.flatnonzero(sides == 0), np.flatnonzero(sides != 0)
-    hashes_a, indptr_a, _ = sets_of(texts.take(left), shingles)
-    hashes_b, indptr_b, _ = sets_of(texts.take(right), shingles)
+    left, right = first[sides[first] == 0], first[sides[first] != 0]
+    hashes_a, indptr_a, _ = sets_of(rows.texts.take(left), rows.shingles)
+    hashes_b, indptr_b, _ = sets_of(rows.texts.take(right), rows.shingles)
     sizes_a, sizes_b = np.diff(indptr_a), np.diff(indptr_b)
     run.step, run.share = "joining", 0.4
     for part in join.join(hashes_a, indptr_a, hashes_b, indptr_b, threshold):
-        a, b = left[part.a], right[part.b]
-        size_a, size_b = sizes_a[part.a], sizes_b[part.b]
-        swap = a > b
-        yield Pairs(
-            np.where(swap, b, a),
-            np.where(swap, a, b),
-            part.shared,
-            np.where(swap, size_b, size_a),
-            np.where(swap, size_a, size_b),
-        )
+        yield _in_order(left[part.a], right[part.b], part.shared, sizes_a[part.a], sizes_b[part.b])
 
 
-def _renamed(first: NDArray[np.int64], found: Pairs) -> Pairs:
-    return found._replace(a=first[found.a], b=first[found.b])
+def _in_order(
+    a: NDArray[np.int64],
+    b: NDArray[np.int64],
+    shared: NDArray[np.int64],
+    size_a: NDArray[np.int64],
+    size_b: NDArray[np.int64],
+) -> Pairs:
+    """Pairs with the smaller row first."""
+    swap = a > b
+    return Pairs(
+        np.where(swap, b, a),
+        np.where(swap, a, b),
+        shared,
+        np.where(swap, size_b, size_a),
+        np.where(swap, size_a, size_b),
+    )
 
 
 def _identical(rows: Rows, groups: Groups, expand: bool) -> Iterator[Pairs]:
@@ -359,26 +356,19 @@ def _same(rows: Rows, a: NDArray[np.int64], b: NDArray[np.int64]) -> Pairs:
 
 
 def _expanded(groups: Groups, found: Pairs) -> Iterator[Pairs]:
-    """Every pair of members of the groups found."""
+    """Every pair of members of the groups whose first rows are found."""
     sizes = np.diff(groups.starts)
-    single = (sizes[found.a] == 1) & (sizes[found.b] == 1)
-    yield _renamed(groups.first, Pairs(*(column[single] for column in found)))
+    first = groups.first
+    group_a, group_b = np.searchsorted(first, found.a), np.searchsorted(first, found.b)
+    single = (sizes[group_a] == 1) & (sizes[group_b] == 1)
+    yield Pairs(*(column[single] for column in found))
     for k in np.flatnonzero(~single):
-        members_a, members_b = (
-            groups.order[groups.starts[g] : groups.starts[g + 1]] for g in (int(found.a[k]), int(found.b[k]))
-        )
+        members_a, members_b = (groups.order[groups.starts[g] : groups.starts[g + 1]] for g in (group_a[k], group_b[k]))
         for x in members_a:
             for start in range(0, len(members_b), CHUNK):
                 y = members_b[start : start + CHUNK]
-                swap = y < x
-                size_a, size_b = found.size_a[k], found.size_b[k]
-                yield Pairs(
-                    np.where(swap, y, x),
-                    np.where(swap, x, y),
-                    np.full(len(y), found.shared[k]),
-                    np.where(swap, size_b, size_a),
-                    np.where(swap, size_a, size_b),
-                )
+                numbers = (np.full(len(y), column[k]) for column in (found.shared, found.size_a, found.size_b))
+                yield _in_order(np.full(len(y), x), y, *numbers)
 
 
 def pairs(texts: Texts, threshold: float = 0.7, *, exact: bool = False, shingles: Shingling = "w3c5") -> Pairs:
@@ -436,7 +426,7 @@ def _find_clusters(rows: Rows, threshold: float, exact: bool, run: Run) -> Itera
     groups = groups_of(rows)
     first = groups.first
     run.rows, run.distinct = len(groups.order), len(first)
-    parents = np.arange(len(first), dtype=np.int32)
+    parents = np.arange(len(rows), dtype=np.int32)
     nothing = np.empty(0, np.int64)
 
     def roots() -> NDArray[np.int32]:
@@ -450,19 +440,17 @@ def _find_clusters(rows: Rows, threshold: float, exact: bool, run: Run) -> Itera
     else:
         bands, band_rows = lsh.choose_bands(threshold)
         run.expected_recall = lsh.recall(threshold, bands, band_rows)
-        texts = rows.texts.take(first)
-        signatures = rows.signatures if len(first) == len(rows) else rows.signatures[first]
         least = lsh.least_agreements(threshold)
-        for candidates in lsh.linking_pairs(signatures, bands, band_rows, roots, CHUNK, least=least):
-            run.candidates += len(candidates)
+        candidates = lsh.linking_pairs(rows.signatures, bands, band_rows, roots, CHUNK, least=least, only=first)
+        for pairs in candidates:
+            run.candidates += len(pairs)
             run.step = f"verifying ({run.candidates:,} candidate pairs so far)"
             run.share = min(0.95, run.share + (0.95 - run.share) / (2 * bands))
-            found = _verified(texts, candidates, threshold, rows.shingles)
+            found = _verified(rows.texts, pairs, threshold, rows.shingles)
             _unite(parents, found.a, found.b)
             yield nothing
-    _roots(parents)
     out = np.arange(len(rows), dtype=np.int64)
-    out[groups.order] = np.repeat(first[parents], np.diff(groups.starts))
+    out[groups.order] = np.repeat(roots()[first], np.diff(groups.starts))
     run.step, run.share = "done", 1.0
     yield out
 

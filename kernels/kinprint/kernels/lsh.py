@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -289,12 +290,28 @@ def _by_label(keys: NDArray[np.uint32], ids: NDArray[np.int32], labels: NDArray[
 
 
 @kernel
+def _share_first_in(a: NDArray[np.uint32], b: NDArray[np.uint32], band: int, rows: int) -> bool:
+    """Whether two signatures agree in a band and in none before it: the slots themselves decide."""
+    for r in range(band * rows, (band + 1) * rows):
+        if a[r] != b[r]:
+            return False
+    for earlier in range(band):
+        same = True
+        for r in range(earlier * rows, (earlier + 1) * rows):
+            if a[r] != b[r]:
+                same = False
+                break
+        if same:
+            return False
+    return True
+
+
+@kernel
 def _pairs(
     signatures: NDArray[np.uint32],
     keys: NDArray[np.uint32],
     ids: NDArray[np.int32],
     labels: NDArray[np.int32],
-    star: bool,
     band: int,
     rows: int,
     least: int,
@@ -305,7 +322,7 @@ def _pairs(
     where it stopped; group start == keys.size says that the band is done. Returns the number of pairs written.
 
     With ``labels`` only pairs of different labels count, and the members of a group are in the order of their
-    labels. With ``star`` only pairs with the first of a group.
+    labels.
     """
     n = keys.size
     group = at[0]
@@ -316,8 +333,7 @@ def _pairs(
         end = group + 1
         while end < n and keys[end] == keys[group]:
             end += 1
-        stop = min(end, group + 1) if star else end
-        while x < stop:
+        while x < end:
             i = np.int64(ids[x])
             if labels.size > 0 and y == x + 1:
                 while y < end and labels[ids[y]] == labels[i]:
@@ -332,20 +348,8 @@ def _pairs(
                 y += 1
                 if agreements(signatures[i], signatures[j]) < least:
                     continue
-                # The slots themselves decide, so that a pair is reported in the first band that it agrees in.
-                new = True
-                for r in range(band * rows, (band + 1) * rows):
-                    new = new and signatures[i, r] == signatures[j, r]
-                earlier = 0
-                while new and not star and earlier < band:
-                    same = True
-                    for r in range(earlier * rows, (earlier + 1) * rows):
-                        if signatures[i, r] != signatures[j, r]:
-                            same = False
-                            break
-                    new = not same
-                    earlier += 1
-                if new:
+                # A pair is reported in the first band that it agrees in.
+                if _share_first_in(signatures[i], signatures[j], band, rows):
                     out[k, 0] = min(i, j)
                     out[k, 1] = max(i, j)
                     k += 1
@@ -358,9 +362,88 @@ def _pairs(
     return k
 
 
-def _present(signatures: NDArray[np.uint32]) -> NDArray[np.int32]:
+@kernel
+def _links(
+    signatures: NDArray[np.uint32],
+    keys: NDArray[np.uint32],
+    ids: NDArray[np.int32],
+    labels: NDArray[np.int32],
+    reach: int,
+    band: int,
+    rows: int,
+    least: int,
+    at: NDArray[np.int64],
+    out: NDArray[np.int64],
+) -> int:
+    """As :func:`_pairs`, those pairs of different labels that are ``reach`` to ``2 reach - 1`` places apart.
+
+    ``at`` is (group start, member, step, members of the largest group that had several labels). If more than half of
+    a group has one label, its other members are gone through alone, for partners on both sides.
+    """
+    n = keys.size
+    group = at[0]
+    x = at[1]
+    step = at[2]
+    k = 0
+    while group < n:
+        end = group + 1
+        while end < n and keys[end] == keys[group]:
+            end += 1
+        # The label of more than half of the members, if there is one (R. S. Boyer, J S. Moore, "MJRTY", 1981).
+        most = labels[ids[group]]
+        votes = 0
+        several = False
+        for m in range(group, end):
+            label = labels[ids[m]]
+            several = several or label != labels[ids[group]]
+            if votes == 0:
+                most = label
+            votes += 1 if label == most else -1
+        if not several or end - group <= reach:
+            group = end
+            x = end
+            step = 0
+            continue
+        at[3] = max(at[3], end - group)
+        while x < end:
+            i = np.int64(ids[x])
+            if labels[i] == most:
+                x += 1
+                continue
+            while step < 2 * reach:
+                if k == out.shape[0]:
+                    at[0] = group
+                    at[1] = x
+                    at[2] = step
+                    return k
+                after = step % 2 == 0
+                y = x + reach + step // 2 if after else x - reach - step // 2
+                step += 1
+                if y < group or y >= end:
+                    continue
+                j = np.int64(ids[y])
+                # A pair of two such members is the earlier one's.
+                if labels[j] == labels[i] or not (after or labels[j] == most):
+                    continue
+                if agreements(signatures[i], signatures[j]) < least:
+                    continue
+                if _share_first_in(signatures[i], signatures[j], band, rows):
+                    out[k, 0] = min(i, j)
+                    out[k, 1] = max(i, j)
+                    k += 1
+            x += 1
+            step = 0
+        group = end
+    at[0] = n
+    return k
+
+
+def _present(signatures: NDArray[np.uint32], only: NDArray[np.int64] | None = None) -> NDArray[np.int32]:
+    """Texts that are in bands: not blank, and among ``only``."""
     if signatures.shape[0] >= 2**31:
         raise ValueError(f"at most 2^31 - 1 texts, not {signatures.shape[0]}")
+    if only is not None:
+        return only[signatures[only, 0] != EMPTY].astype(np.int32)
     return np.flatnonzero(signatures[:, 0] != EMPTY).astype(np.int32)
 
 
@@ -434,6 +517,7 @@ def candidate_pairs(
     *,
     least: int = 1,
     labels: NDArray[np.int32] | None = None,
+    only: NDArray[np.int64] | None = None,
 ) -> Iterator[NDArray[np.int64]]:
     """All pairs of texts that share a band, each once, in arrays of at most ``chunk`` pairs.
 
@@ -453,6 +537,8 @@ def candidate_pairs(
         Slots in which a pair must agree, see :func:`least_agreements`.
     labels : int32[n], not negative
         Only pairs of texts with different labels are wanted.
+    only : int64[m], ascending
+        Only pairs of these texts are wanted.
 
     Yields
     ------
@@ -470,7 +556,7 @@ def candidate_pairs(
         raise ValueError(f"chunk must be at least 1, not {chunk}")
     if labels is not None and (labels.dtype != np.int32 or labels.shape != signatures.shape[:1]):
         raise ValueError(f"labels must be int32[{signatures.shape[0]}], not {labels.dtype}{list(labels.shape)}")
-    return _candidate_pairs(frozen(signatures), bands, rows, chunk, least, labels)
+    return _candidate_pairs(frozen(signatures), _present(signatures, only), bands, rows, chunk, least, labels)
 
 
 class _Chunks:
@@ -482,19 +568,11 @@ class _Chunks:
         self._filled = 0
 
     def of_band(
-        self,
-        signatures: NDArray[np.uint32],
-        keys: NDArray[np.uint32],
-        ids: NDArray[np.int32],
-        labels: NDArray[np.int32],
-        star: bool,
-        place: tuple[int, int, int],
+        self, fill: Callable[[NDArray[np.int64], NDArray[np.int64]], int], at: NDArray[np.int64], size: int
     ) -> Iterator[NDArray[np.int64]]:
-        """Whole chunks of the pairs of one band; ``place`` is (band, rows, least)."""
-        at = np.array([0, 0, 1], np.int64)
-        while at[0] < keys.size:
-            free = self._buffer[self._filled :]
-            self._filled += _pairs(signatures, keys, ids, labels, star, *place, at, free)
+        """Whole chunks of what ``fill(at, out)`` finds until ``at[0]`` is ``size``."""
+        while at[0] < size:
+            self._filled += fill(at, self._buffer[self._filled :])
             if self._filled == len(self._buffer):
                 if self._filled == self._chunk:
                     yield from self.rest()
@@ -511,10 +589,9 @@ class _Chunks:
 
 
 def _sorted_bands(
-    signatures: NDArray[np.uint32], bands: int, rows: int
+    signatures: NDArray[np.uint32], present: NDArray[np.int32], bands: int, rows: int
 ) -> Iterator[tuple[int, NDArray[np.uint32], NDArray[np.int32]]]:
     """(band, keys, ids) of every band in turn: the texts that may share their key, sorted by it."""
-    present = _present(signatures)
     at_once = max(1, min(bands, KEY_BYTES // (8 * max(1, present.size))))
     keys = np.empty((at_once, present.size), np.uint32)
     ids = np.empty((at_once, present.size), np.int32)
@@ -531,14 +608,21 @@ _NO_LABELS = np.empty(0, np.int32)
 
 
 def _candidate_pairs(
-    signatures: NDArray[np.uint32], bands: int, rows: int, chunk: int, least: int, labels: NDArray[np.int32] | None
+    signatures: NDArray[np.uint32],
+    present: NDArray[np.int32],
+    bands: int,
+    rows: int,
+    chunk: int,
+    least: int,
+    labels: NDArray[np.int32] | None,
 ) -> Iterator[NDArray[np.int64]]:
     chunks = _Chunks(chunk)
     known = _NO_LABELS if labels is None else labels
-    for band, keys, ids in _sorted_bands(signatures, bands, rows):
+    for band, keys, ids in _sorted_bands(signatures, present, bands, rows):
         if labels is not None:
             _by_label(keys, ids, labels)
-        yield from chunks.of_band(signatures, keys, ids, known, False, (band, rows, least))
+        fill = partial(_pairs, signatures, keys, ids, known, band, rows, least)
+        yield from chunks.of_band(fill, np.array([0, 0, 1], np.int64), keys.size)
     yield from chunks.rest()
 
 
@@ -550,25 +634,28 @@ def linking_pairs(
     chunk: int = 4_000_000,
     *,
     least: int = 1,
+    only: NDArray[np.int64] | None = None,
 ) -> Iterator[NDArray[np.int64]]:
     """Pairs enough to find the connected components of what :func:`candidate_pairs` would yield.
 
     ``roots`` says, whenever it is called, to which component each text belongs by the pairs that were yielded and
-    accepted so far: int32[n]. Pairs within a component are left out, and each group of texts with one key is first
-    compared with its first member alone, so that m texts that are all alike take m comparisons instead of
-    m (m - 1) / 2. What was yielded must be accepted or rejected before the next array is asked for.
+    accepted so far: int32[n]. Each group of texts with one key is gone through in rounds: neighbours first, then texts
+    2 and 3 places apart, 4 to 7, and so on. A round leaves out pairs within a component, so that m texts that are all
+    alike take m - 1 comparisons instead of m (m - 1) / 2, and few more where a share of the pairs is rejected. What
+    was yielded must be accepted or rejected before the next array is asked for.
 
-    Arguments, results and errors are otherwise those of :func:`candidate_pairs`; a pair may come more than once.
+    Arguments, results and errors are otherwise those of :func:`candidate_pairs`.
     """
     check_signatures(signatures)
     _check_banding(bands, rows)
     if chunk < 1:
         raise ValueError(f"chunk must be at least 1, not {chunk}")
-    return _linking_pairs(frozen(signatures), bands, rows, roots, chunk, least)
+    return _linking_pairs(frozen(signatures), _present(signatures, only), bands, rows, roots, chunk, least)
 
 
 def _linking_pairs(
     signatures: NDArray[np.uint32],
+    present: NDArray[np.int32],
     bands: int,
     rows: int,
     roots: Callable[[], NDArray[np.int32]],
@@ -576,9 +663,11 @@ def _linking_pairs(
     least: int,
 ) -> Iterator[NDArray[np.int64]]:
     chunks = _Chunks(chunk)
-    for band, keys, ids in _sorted_bands(signatures, bands, rows):
-        for star in (True, False):
-            labels = roots()
-            _by_label(keys, ids, labels)
-            yield from chunks.of_band(signatures, keys, ids, labels, star, (band, rows, least))
+    for band, keys, ids in _sorted_bands(signatures, present, bands, rows):
+        reach, members = 1, 2
+        while reach < members:
+            at = np.zeros(4, np.int64)
+            fill = partial(_links, signatures, keys, ids, roots(), reach, band, rows, least)
+            yield from chunks.of_band(fill, at, keys.size)
             yield from chunks.rest()
+            reach, members = 2 * reach, int(at[3])

@@ -34,8 +34,10 @@ def _table_size(entries: int) -> int:
 
 
 @kernel
-def _fill_table(values: NDArray[np.uint64], m: int, table: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], int, bool]:
-    """Hash table of ``values[:m]`` in ``table`` or in a larger one: (table, its size, whether 0 is among the values).
+def _fill_table(
+    values: NDArray[np.uint64], m: int, table: NDArray[np.uint64]
+) -> tuple[NDArray[np.uint64], int, bool, int]:
+    """Hash table of ``values[:m]`` in ``table`` or in a larger one: (table, its size, whether 0 is there, values).
 
     Zero marks an empty place, so a zero hash is noted apart.
     """
@@ -45,14 +47,18 @@ def _fill_table(values: NDArray[np.uint64], m: int, table: NDArray[np.uint64]) -
     table[:size] = 0
     mask = np.uint64(size - 1)
     has_zero = False
+    distinct = 0
     for k in range(m):
         value = values[k]
-        has_zero = has_zero or value == 0
+        if value == 0:
+            has_zero = True
+            continue
         place = value & mask
         while table[place] != 0 and table[place] != value:
             place = (place + np.uint64(1)) & mask
+        distinct += 1 if table[place] == 0 else 0
         table[place] = value
-    return table, size, has_zero
+    return table, size, has_zero, distinct + (1 if has_zero else 0)
 
 
 class _Seen(NamedTuple):
@@ -140,7 +146,7 @@ def _query(
     n = rows.size
     shared = np.empty(n, np.int64)
     sizes = np.empty(n, np.int64)
-    table, size, has_zero = _fill_table(query, query.size, np.empty(0, np.uint64))
+    table, size, has_zero, _ = _fill_table(query, query.size, np.empty(0, np.uint64))
     for c in prange((n + CHUNK - 1) // CHUNK):
         last = min(n, (c + 1) * CHUNK)
         _query_chunk(table, size, has_zero, addresses, lengths, rows, c * CHUNK, last, shared, sizes)
@@ -162,7 +168,6 @@ def _pair_chunk(
     work = workspace(BUFFER)
     seen = _new_seen(16)
     table = np.empty(16, np.uint64)
-    nothing = np.zeros(1, np.uint64)
     size = 1
     has_zero = False
     before = -1
@@ -175,10 +180,7 @@ def _pair_chunk(
                 work = workspace(larger_size(work, lengths[before]))
                 length = folded_text(work, addresses[before], lengths[before], False)
             x, y, _ = shingle_text(work, length, scheme)
-            table, size, has_zero = _fill_table(work.hashes, x + y, table)
-            if _table_size(x + y) > seen.values.size:
-                seen = _new_seen(_table_size(x + y))
-            _, size_a = _common(nothing, 1, False, work.hashes, x + y, seen)
+            table, size, has_zero, size_a = _fill_table(work.hashes, x + y, table)
         length = folded_text(work, addresses[b[p]], lengths[b[p]], False)
         while length < 0:
             work = workspace(larger_size(work, lengths[b[p]]))

@@ -352,7 +352,7 @@ class _Own(NamedTuple):
     high: NDArray[np.int64]
     """Postings ``low .. high - 1``; none where the seed is alone or passed over."""
     first: NDArray[np.int64]
-    count: NDArray[np.int64]
+    repeats: NDArray[np.int64]
     """Those from ``first`` on, so many, are the text's own."""
 
 
@@ -409,7 +409,7 @@ def _look_up(
             out.low[q] = begin
             out.high[q] = begin if over or others == 0 else end
             out.first[q] = own[k]
-            out.count[q] = n
+            out.repeats[q] = n
         k += n
     return wanted, skipped
 
@@ -436,7 +436,7 @@ def _slot(table: _Reached, key: np.uint64, stamp: np.uint32) -> int:
     place = finalise(key) & mask
     while table.stamps[place] == stamp and table.keys[place] != key:
         place = (place + np.uint64(1)) & mask
-    return np.int64(place)
+    return int(place)
 
 
 @kernel
@@ -559,7 +559,7 @@ def _weight(
         elif size > ends[common] - begins[common]:
             common = posting
         q += 1
-    return rarest if rarest >= 0 else common
+    return int(rarest) if rarest >= 0 else int(common)
 
 
 @kernel
@@ -613,14 +613,14 @@ def _passages_chunk(
         n = 0
         for q in range(own.size):
             k = by_place[q]
-            place = np.int64(places[own[k]])
+            place = int(places[own[k]])
             j = seeds.low[k]
             while j < seeds.high[k]:
                 if j == seeds.first[k]:
-                    j += seeds.count[k]
+                    j += seeds.repeats[k]
                     continue
                 other = np.int64(texts[j])
-                there = np.int64(places[j])
+                there = int(places[j])
                 j += 1
                 key = (np.uint64(other) << np.uint64(32)) | np.uint64(there - place + (1 << 31))
                 slot = _slot(table, key, stamp)
@@ -959,10 +959,10 @@ def _code_chunk(
             at = np.int64(0)
             inside = False
             line = True
-        _, _, inside, line = _fences(text, at, starts[k], inside, line)
+        _, _, inside, line = _fences(text, int(at), int(starts[k]), inside, line)
         at = starts[k]
         end = at + sizes[k]
-        visible, fenced, _, _ = _fences(text, at, end, inside, line)
+        visible, fenced, _, _ = _fences(text, int(at), int(end), inside, line)
         symbols = 0
         for p in range(at, end):
             symbols += 1 if _is_code_symbol(text[p]) else 0

@@ -11,6 +11,7 @@ from functools import cache, partial
 from typing import Any, Final
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 from kinprint.kernels import shingle
 from kinprint.kernels import sketch as sketching
@@ -19,8 +20,6 @@ from kinprint.kernels.shingle import Shingling, scheme_number
 from kinprint.kernels.sketch import PACKED_BITS, SLOTS, Packed, Scheme
 from kinprint.polars.threads import TURN
 from numpy.typing import NDArray
-
-import polars as pl
 
 PIECE: Final = 65_536
 """Rows that are worked on at once."""

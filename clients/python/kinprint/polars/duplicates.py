@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 import numpy as np
+import polars as pl
+import polars.selectors as cs
 from kinprint.kernels import dedup as kernels
 from kinprint.kernels.arrow import Texts
 from kinprint.kernels.dedup import Pairs, Rows
@@ -22,9 +24,6 @@ from kinprint.polars.columns import PIECE, is_blank
 from kinprint.polars.spool import detached, spooled
 from kinprint.polars.threads import TURN
 from numpy.typing import NDArray
-
-import polars as pl
-import polars.selectors as cs
 from polars.io.plugins import register_io_source
 
 Output = Literal["pairs", "clusters", "keep"]

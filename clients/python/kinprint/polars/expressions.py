@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import polars as pl
 from kinprint.kernels.shingle import Shingling, scheme_number
 from kinprint.polars.columns import (
     check_scheme,
@@ -14,8 +15,6 @@ from kinprint.polars.columns import (
     similarity_column,
     sketch_column,
 )
-
-import polars as pl
 
 Column = str | pl.Expr
 """Name of a column, or an expression."""

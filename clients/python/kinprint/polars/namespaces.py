@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
 from kinprint.kernels.shingle import Shingling
 from kinprint.polars import columns, duplicates, expressions
 from kinprint.polars.duplicates import Output, Progress
-
-import polars as pl
 
 
 @pl.api.register_expr_namespace("kinprint")

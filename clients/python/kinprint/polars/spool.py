@@ -9,10 +9,9 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-import pyarrow as pa
-
 import polars as pl
 import polars.selectors as cs
+import pyarrow as pa
 
 BATCH: Final = 4096
 """Rows of a record batch; some are in memory while they are written."""

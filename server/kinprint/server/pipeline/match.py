@@ -19,7 +19,8 @@ from kinprint.server.store.segment import CopyChunk, SemanticChunk
 from kinprint.server.threads import kernels
 from numpy.typing import NDArray
 
-#: Candidates that are verified in any case, those with most shared seeds first; more when more hits are asked for.
+#: Candidates that are verified where the best are worth little, those with most shared seeds first; more when more
+#: hits are asked for.
 VERIFIED = 256
 #: Candidates that are verified at once.
 AT_ONCE = 128
@@ -178,7 +179,8 @@ def search_copy(
     order = np.argsort(-counts.astype(np.int64), kind="stable") if len(sources) > 1 else np.arange(len(counts))
     verified = 0
     while verified < len(order):
-        if not found.may_improve(int(counts[order[verified]]), verified >= max(VERIFIED, 8 * top)):
+        enough = verified >= max(VERIFIED, 8 * top)
+        if verified and not found.may_improve(int(counts[order[verified]]), enough):
             break
         batch = order[verified : verified + AT_ONCE]
         verified += len(batch)
