@@ -82,7 +82,14 @@ def test_every_method_and_message_resolves(reflected: Reflected) -> None:
     assert methods == {
         "kinprint.v1.CorpusService": ["CreateCorpus", "DeleteCorpus", "GetCorpus", "ListCorpora"],
         "kinprint.v1.InfoService": ["GetServerInfo"],
-        "kinprint.v1.MatchService": ["Compare", "FindDuplicates", "Fingerprint", "Search", "StreamSearch"],
+        "kinprint.v1.MatchService": [
+            "Compare",
+            "FindDuplicates",
+            "FindOverlaps",
+            "Fingerprint",
+            "Search",
+            "StreamSearch",
+        ],
         "kinprint.v1.TranscriptService": [
             "DeleteTranscripts",
             "GetTranscript",

@@ -699,6 +699,14 @@ def test_search_answers_by_channel_and_rank(stubs: Stubs, filled: str) -> None:
     assert answer.timings.total_seconds > 0
 
 
+def test_a_search_tells_how_many_texts_it_looked_at(stubs: Stubs, filled: str) -> None:
+    info = search(stubs, HARBOUR, filled).query
+    # a and b are one text, c shares stretches with it; bread and Chinese do not.
+    assert (info.copy_candidates, info.copy_verified) == (2, 2)
+    assert search(stubs, HARBOUR, filled, channels=[STYLE]).query.copy_candidates == 0
+    assert search(stubs, "words that are in none of them at all", filled).query.copy_verified == 0
+
+
 def test_copy_evidence_can_be_checked(stubs: Stubs, filled: str) -> None:
     exact, _twin, near = search(stubs, HARBOUR, filled).hits
     assert exact.score == exact.copy.jaccard == exact.copy.containment_query == 1
@@ -1138,7 +1146,7 @@ def ends(spans: list[dict[str, Any]]) -> set[tuple[int, str, int, str]]:
 
 
 def test_overlaps_between_corpora(stubs: Stubs, filled: str, corpus: str) -> None:
-    second = f"{corpus}-second"
+    second = f"{corpus[:50]}-second"
     upsert(stubs, corpus, [row("x", f"港 First words. {HARBOUR} Last words.", model="xena"), row("blank", " ")])
     upsert(stubs, second, [row("y", f"Bread: {BREAD}", model="yuri")])
     spans, totals = overlaps(stubs, [corpus, second], [filled])
@@ -1147,7 +1155,7 @@ def test_overlaps_between_corpora(stubs: Stubs, filled: str, corpus: str) -> Non
     whole = next(s for s in spans if s["id_a"] == "x" and s["id_b"] == "a")
     assert whole["texts"] == 2
     assert (whole["start_b"], whole["end_b"]) == (0, len(HARBOUR))
-    assert (whole["start_a"], whole["end_a"]) == (15 + 1, 16 + len(HARBOUR))
+    assert (whole["start_a"], whole["end_a"]) == (15, 15 + len(HARBOUR))
     assert whole["tokens"] == len(HARBOUR.split())
     texts = {"x": f"港 First words. {HARBOUR} Last words.", "y": f"Bread: {BREAD}"}
     of_b = {r.id: r.response for r in ROWS}
@@ -1229,7 +1237,7 @@ def test_overlaps_are_marked_where_they_are_no_evidence(stubs: Stubs, corpus: st
 
 
 def test_common_phrases_are_passed_over_and_counted(stubs: Stubs, corpus: str) -> None:
-    second = f"{corpus}-second"
+    second = f"{corpus[:50]}-second"
     upsert(stubs, corpus, [row("x", SPRING)])
     upsert(stubs, second, [row(f"{k}", f"Number {k}: {SPRING}") for k in range(8)])
     spans, totals = overlaps(stubs, [corpus], [second])

@@ -275,7 +275,7 @@ def test_dedup_clusters_and_keep_first(data: Path, files: Path, tmp_path: Path) 
             ("tides", "tides", True),
         ]
         text = ok(*base, "--keep-first", "--out", kept)
-        assert "3 of 6 texts remain (1 blank ones aside): 3 are duplicates" in text
+        assert "3 of 6 texts remain (not counting 1 blank): 3 are duplicates" in text
         assert rows_of(kept) == [{"id": name} for name in ("bread", "essay", "tides")]
     assert list(rows_of(tmp_path / "clusters.csv")[0]) == ["id", "cluster", "is_representative"]
     totals = ok_json(*base, "--clusters")
@@ -353,7 +353,8 @@ def test_dedup_of_files_is_dedup_of_a_corpus(data: Path, files: Path, tmp_path: 
             same = ok_json("dedup", "--corpus", "news", "--data", data, *option, "--out", of_corpus)
             assert {**totals, "out": None} == {**same, "out": None}
             assert rows_of(of_files) == rows_of(of_corpus)
-    assert ok("dedup", *parts) == ok("dedup", "--corpus", "news", "--data", data)
+    shown = [ok("dedup", *source).splitlines() for source in (parts, ("--corpus", "news", "--data", data))]
+    assert sorted(shown[0]) == sorted(shown[1])  # pairs of a corpus come in no set order
     of_files, of_corpus = tmp_path / "files.parquet", tmp_path / "corpus.parquet"
     ok("dedup", files / "rows.parquet", "--clusters", "--out", of_files)
     ok("dedup", "--corpus", "news", "--data", data, "--clusters", "--out", of_corpus)
@@ -376,7 +377,7 @@ def test_dedup_keeps_whole_rows_of_files(files: Path, tmp_path: Path) -> None:
     for suffix in ("parquet", "ndjson", "csv", "tsv"):
         path = tmp_path / f"kept.{suffix}"
         text = ok("dedup", files / "rows.parquet", "--keep-first", "--out", path)
-        assert "3 of 6 texts remain (1 blank ones aside)" in text
+        assert "3 of 6 texts remain (not counting 1 blank)" in text
         assert list(rows_of(path)[0]) == before.columns
         assert [row["transcript_id"] for row in rows_of(path)] == expected["transcript_id"].to_list()
     assert pl.read_parquet(tmp_path / "kept.parquet").equals(expected)

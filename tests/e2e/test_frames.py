@@ -172,7 +172,7 @@ def test_shared_passages_of_corpora(client: Client, frame: pl.DataFrame, loaded:
         assert client.get("frames-third", row["id_a"]).response[row["start_a"] : row["end_a"]] == response
         assert (row["start_b"], row["end_b"]) == (0, len(response))
     every = kp.scan_overlaps(client, "frames-third", loaded, every=True).filter(pl.col("id_a") == "y")
-    assert sorted(every.select("id_b").collect()["id_b"]) == ["r1000", "r1001", "r999"]
+    assert set(every.select("id_b").collect()["id_b"]) == {"r999", "r1000", "r1001"}
     assert kp.scan_overlaps(client, "frames-third", loaded, min_tokens=50).collect().schema == kp.SPAN_SCHEMA
     with pytest.raises((NotFoundError, pl.exceptions.ComputeError), match="frames-none"):
         kp.scan_overlaps(client, loaded, "frames-none").collect()

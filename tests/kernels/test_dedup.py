@@ -335,6 +335,7 @@ def test_expansion_of_many_identical_texts() -> None:
     run = dedup.Run()
     parts = list(dedup.find_pairs(dedup.rows_of(arrow(strings)), 0.7, expand=True, run=run))
     assert max(len(part.a) for part in parts) <= dedup.CHUNK
+    assert len(parts) < 15
     found = dedup.Pairs.joined(parts)
     assert run.pairs == len(found.a) == 1000 * 999 // 2
     assert len(np.unique(found.a * 1000 + found.b)) == len(found.a)
@@ -425,5 +426,8 @@ def test_refuses() -> None:
     for sides in (np.zeros(1, np.int32), np.zeros(2, np.int64)):
         with pytest.raises(ValueError, match=r"sides must be int32\[2\]"):
             dedup.find_pairs(rows, 0.5, sides=sides)
+    for side in (2, -1):
+        with pytest.raises(ValueError, match="0 and 1"):
+            dedup.find_pairs(rows, 0.5, sides=np.array([0, side], np.int32))
     with pytest.raises(ValueError, match="shingles must be"):
         dedup.rows_of(arrow(["a"]), "w4")  # type: ignore[arg-type]

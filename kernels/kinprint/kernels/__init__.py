@@ -2,28 +2,44 @@
 
 The copy channel answers whether a text, or part of it, stands somewhere else. It computes, in this order::
 
-    arrow      the layout of texts, and the addresses of texts that kernels read in place unicode    code-point
-    classes and tables of one pinned Unicode version fold       NFKC_Casefold                          text -> folded
-    text shingle    word and code-point shingles           folded text -> sets of 64-bit hashes; exact hash of a text
-    sketch     Fast Similarity Sketching              shingles -> 128 x uint32; similarity of sketches lsh
-    banding                                sketches -> candidates lsh_index  banding, online
-    look-up, insertion and deletion, one sketch at a time seeds      winnowing                              shingles
-    -> seeds; index of shared stretches overlap    exact intersections                    texts
-    -> shared shingles, distinct shingles jaccard    exact intersections                    shingle sets -> shared
-    shingles join       exact join                             shingle sets -> all pairs above a threshold, none
-    missed dedup      duplicates                             texts -> near-duplicate pairs, clusters spans      shared
-    spans                           two texts -> the stretches they share, byte for byte passages   shared passages
-    two sets of texts -> stretches, and how rare each is
+    arrow      the layout of texts, and the addresses of texts that kernels read in place
+    unicode    code-point classes and tables of one pinned Unicode version
+    fold       NFKC_Casefold                     text -> folded text
+    shingle    word and code-point shingles      folded text -> 64-bit hashes; exact hash of a text
+    sketch     Fast Similarity Sketching         shingles -> 128 x uint32; similarity of sketches
+    lsh        banding                           sketches -> candidates
+    lsh_index  banding, online                   look-up, insertion and deletion, one sketch at a time
+    seeds      winnowing                         shingles -> seeds; index of texts that share a stretch
+    overlap    exact intersections               texts -> shared shingles, distinct shingles
+    jaccard    exact intersections               shingle sets -> shared shingles
+    join       exact join                        shingle sets -> all pairs above a threshold
+    dedup      duplicates                        texts -> near-duplicate pairs, clusters
+    spans      shared spans                      two texts -> the stretches they share, byte for byte
+    passages   shared passages                   two sets of texts -> stretches, and how rare each is
 
 ``hashing`` and ``jit`` serve these. ``reference`` has the same definitions in plain Python, for tests. Kernels trust
 their input; the public functions above them check it. All release the GIL, and no result depends on the number of
-threads. ``warm.warm()`` compiles everything ahead of the
-first call. The style channel's kernels are in ``stylometry``.
+threads. ``warm.warm()`` compiles everything ahead of the first call. The style channel's kernels are in ``stylometry``.
 """
 
 from __future__ import annotations
 
-from . import dedup, fold, jaccard, join, lsh, overlap, passages, seeds, shingle, sketch, spans, unicode, warm
+from . import (
+    dedup,
+    fold,
+    jaccard,
+    join,
+    lsh,
+    lsh_index,
+    overlap,
+    passages,
+    seeds,
+    shingle,
+    sketch,
+    spans,
+    unicode,
+    warm,
+)
 
 __all__ = [
     "dedup",
@@ -31,6 +47,7 @@ __all__ = [
     "jaccard",
     "join",
     "lsh",
+    "lsh_index",
     "overlap",
     "passages",
     "seeds",

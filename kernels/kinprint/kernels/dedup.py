@@ -239,6 +239,8 @@ def find_pairs(
         raise ValueError(f"threshold must be in (0, 1], not {threshold}")
     if sides is not None and (sides.dtype != np.int32 or sides.shape != (len(rows),)):
         raise ValueError(f"sides must be int32[{len(rows)}], not {sides.dtype}{list(sides.shape)}")
+    if sides is not None and bool(np.any(sides & ~1)):
+        raise ValueError("sides must be 0 and 1")
     return _find_pairs(rows, threshold, exact, expand, sides, run or Run())
 
 
@@ -329,46 +331,37 @@ def _in_order(
     )
 
 
+def _numbered(counts: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """(i, k) for every k below ``counts[i]``, in arrays of at most :data:`CHUNK`."""
+    ends = np.cumsum(counts)
+    total = int(ends[-1]) if len(ends) else 0
+    for start in range(0, total, CHUNK):
+        numbers = np.arange(start, min(start + CHUNK, total))
+        i = np.searchsorted(ends, numbers, side="right")
+        yield i, numbers - (ends[i] - counts[i])
+
+
 def _identical(rows: Rows, groups: Groups, expand: bool) -> Iterator[Pairs]:
     """Pairs of identical answers: each with the first of its group, or all with all."""
-    starts, order = groups.starts, groups.order
-    sizes = np.diff(starts)
-    begin = np.repeat(starts[:-1], sizes)
-    later = np.flatnonzero(np.arange(len(order)) != begin)
-    for start in range(0, len(later), CHUNK):
-        some = later[start : start + CHUNK]
-        yield _same(rows, order[begin[some]], order[some])
-    if not expand:
-        return
-    for g in np.flatnonzero(sizes > 2):
-        group = order[starts[g] : starts[g + 1]]
-        for k in range(1, len(group) - 1):
-            for start in range(k + 1, len(group), CHUNK):
-                others = group[start : start + CHUNK]
-                yield _same(rows, np.full(len(others), group[k]), others)
-
-
-def _same(rows: Rows, a: NDArray[np.int64], b: NDArray[np.int64]) -> Pairs:
-    """Pairs of identical texts; one count serves both."""
-    distinct, back = np.unique(a, return_inverse=True)
-    size = pair_overlap(rows.texts, distinct, distinct, rows.shingles)[:, 0][back]
-    return Pairs(a, b, size, size, size)
+    order = groups.order
+    begin = np.repeat(groups.starts[:-1], np.diff(groups.starts))
+    before = np.arange(len(order)) - begin
+    for later, k in _numbered(before if expand else np.minimum(before, 1)):
+        # One count serves the whole group.
+        distinct, back = np.unique(order[begin[later]], return_inverse=True)
+        size = pair_overlap(rows.texts, distinct, distinct, rows.shingles)[back, 0]
+        yield Pairs(order[begin[later] + k], order[later], size, size, size)
 
 
 def _expanded(groups: Groups, found: Pairs) -> Iterator[Pairs]:
     """Every pair of members of the groups whose first rows are found."""
-    sizes = np.diff(groups.starts)
+    order, starts, sizes = groups.order, groups.starts, np.diff(groups.starts)
     first = groups.first
     group_a, group_b = np.searchsorted(first, found.a), np.searchsorted(first, found.b)
-    single = (sizes[group_a] == 1) & (sizes[group_b] == 1)
-    yield Pairs(*(column[single] for column in found))
-    for k in np.flatnonzero(~single):
-        members_a, members_b = (groups.order[groups.starts[g] : groups.starts[g + 1]] for g in (group_a[k], group_b[k]))
-        for x in members_a:
-            for start in range(0, len(members_b), CHUNK):
-                y = members_b[start : start + CHUNK]
-                numbers = (np.full(len(y), column[k]) for column in (found.shared, found.size_a, found.size_b))
-                yield _in_order(np.full(len(y), x), y, *numbers)
+    for pair, k in _numbered(sizes[group_a] * sizes[group_b]):
+        a, b = group_a[pair], group_b[pair]
+        x, y = order[starts[a] + k // sizes[b]], order[starts[b] + k % sizes[b]]
+        yield _in_order(x, y, found.shared[pair], found.size_a[pair], found.size_b[pair])
 
 
 def pairs(texts: Texts, threshold: float = 0.7, *, exact: bool = False, shingles: Shingling = "w3c5") -> Pairs:

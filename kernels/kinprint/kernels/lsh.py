@@ -443,7 +443,7 @@ def _present(signatures: NDArray[np.uint32], only: NDArray[np.int64] | None = No
     if signatures.shape[0] >= 2**31:
         raise ValueError(f"at most 2^31 - 1 texts, not {signatures.shape[0]}")
     if only is not None:
-        return only[signatures[only, 0] != EMPTY].astype(np.int32)
+        return np.asarray(only[signatures[only, 0] != EMPTY], np.int32)
     return np.flatnonzero(signatures[:, 0] != EMPTY).astype(np.int32)
 
 

@@ -1,21 +1,21 @@
-"""Duplicates: all pairs, against every pair compared by the definitions."""
+"""Duplicates: all pairs and the clusters of them, against every pair compared by the definitions."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from itertools import combinations, product
+from itertools import combinations
 from pathlib import Path
 
 import pytest
 from corpus_rows import family, stored, write
-from kinprint.kernels import lsh
+from kinprint.kernels import dedup, lsh
+from kinprint.kernels.reference import dedup as reference
 from kinprint.kernels.reference import lsh as lsh_reference
-from kinprint.kernels.reference import shingle as reference
 from kinprint.kernels.reference import sketch as sketch_reference
 from kinprint.server.pipeline import duplicates
 from kinprint.server.pipeline.corpus import Corpus
-from kinprint.server.pipeline.duplicates import Pairs, Progress, Totals, find_duplicates
+from kinprint.server.pipeline.duplicates import Clusters, Pairs, Progress, Totals, find_clusters, find_duplicates
 from kinprint.server.pipeline.index import Filter
 from kinprint.server.pipeline.normalise import Submission
 
@@ -46,47 +46,55 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> list[Corpus]:
 
 
 class Everything:
-    """All rows and all pairs by definition."""
+    """All rows, in the order of (corpus, id), and all pairs and clusters by definition."""
 
     def __init__(self, corpora: Sequence[Corpus], model: str | None = None) -> None:
-        self.texts: dict[Key, str] = {
+        rows = {
             (n, name): row["response"]
             for n, corpus in enumerate(corpora)
             for name, row in stored(corpus).items()
             if "copy" in row["channels"] and model in (None, row["model"])
         }
-        self.keys = sorted(self.texts)
-        self.groups: dict[tuple[int, int], list[Key]] = {}
-        for key in self.keys:
-            self.groups.setdefault(reference.text_hash(self.texts[key]), []).append(key)
-        self.first = sorted(group[0] for group in self.groups.values())
-        self.group_of = {group[0]: group for group in self.groups.values()}
-        self.sets = {key: reference.shingle_set(self.texts[key])[0] for key in self.first}
+        self.keys: list[Key] = sorted(rows)
+        self.texts = [rows[key] for key in self.keys]
+        self.sets = reference.sets_of(self.texts)
+        self.firsts = reference.first_rows(self.texts)
+        self.first = [key for key, i, first in zip(self.keys, range(len(rows)), self.firsts, strict=True) if i == first]
+        self.set_of = dict(zip(self.keys, self.sets, strict=True))
 
-    def candidates(self, threshold: float) -> list[Pair]:
-        """Pairs of groups that share a band."""
-        bands, rows = lsh.choose_bands(threshold)
-        sketches = [sketch_reference.sketch(self.sets[key]) for key in self.first]
-        pairs = lsh_reference.candidate_pairs(sketches, bands, rows)
-        return [(self.first[i], self.first[j]) for i, j in pairs]
+    def sides(self, between: int | None) -> list[int] | None:
+        return None if between is None else [int(n >= between) for n, _ in self.keys]
+
+    def candidates(self, threshold: float, between: int | None = None) -> set[tuple[int, int]]:
+        """Pairs of distinct answers that share a band and agree in slots enough."""
+        sides = self.sides(between)
+        first = sorted({i for i in reference.first_rows(self.texts, sides) if i is not None})
+        sketches = [sketch_reference.sketch(self.sets[i]) for i in first]
+        labels = [sides[i] for i in first] if sides else None
+        least = lsh.least_agreements(threshold)
+        pairs = lsh_reference.candidate_pairs(sketches, *lsh.choose_bands(threshold), least, labels)
+        return {(first[i], first[j]) for i, j in pairs}
 
     def sizes(self, a: Key, b: Key) -> tuple[float, float, float]:
-        x, y = self.sets[a], self.sets[b]
+        x, y = self.set_of[a], self.set_of[b]
         shared = len(x & y)
         return shared / len(x | y), shared / len(x), shared / len(y)
 
-    def pairs(self, threshold: float, expand: bool) -> dict[Pair, tuple[float, float, float]]:
-        found: dict[Pair, tuple[float, float, float]] = {}
-        for group in self.groups.values():
-            inside = combinations(group, 2) if expand else ((group[0], other) for other in group[1:])
-            found |= dict.fromkeys(inside, (1.0, 1.0, 1.0))
-        for a, b in self.candidates(threshold):
-            score, in_a, in_b = self.sizes(a, b)
-            if score < threshold:
-                continue
-            for x, y in product(self.group_of[a], self.group_of[b]) if expand else [(a, b)]:
-                found[min(x, y), max(x, y)] = (score, in_a, in_b) if x < y else (score, in_b, in_a)
-        return found
+    def pairs(
+        self, threshold: float, expand: bool = False, exact: bool = False, between: int | None = None
+    ) -> dict[Pair, tuple[float, float, float]]:
+        candidates = None if exact else self.candidates(threshold, between)
+        sides = self.sides(between)
+        found = reference.pairs(self.texts, threshold, expand=expand, sides=sides, candidates=candidates)
+        return {
+            (self.keys[i], self.keys[j]): (shared / (a + b - shared), shared / a, shared / b)
+            for (i, j), (shared, a, b) in found.items()
+        }
+
+    def clusters(self, threshold: float, exact: bool = False) -> dict[Key, Key]:
+        candidates = None if exact else self.candidates(threshold)
+        found = reference.clusters(self.texts, threshold, candidates=candidates)
+        return {key: self.keys[i] for key, i in zip(self.keys, found, strict=True)}
 
 
 def run(corpora: Sequence[Corpus], threshold: float, **options: object) -> tuple[dict[Pair, tuple], Totals]:
@@ -145,6 +153,85 @@ def test_all_pairs(corpora: list[Corpus], threshold: float, expand: bool) -> Non
         assert len(later) == len(set(later)) == len(every.keys) - len(first)
 
 
+@pytest.mark.parametrize("expand", [False, True], ids=["collapsed", "expanded"])
+@pytest.mark.parametrize("threshold", [0.2, 0.5, 0.7, 0.9, 1.0])
+def test_exact_misses_nothing(corpora: list[Corpus], threshold: float, expand: bool) -> None:
+    """Without sketches on either side: every two texts are compared."""
+    every = Everything(corpora)
+    found, totals = run(corpora, threshold, expand=expand, exact=True)
+    expected = every.pairs(threshold, expand, exact=True)
+    assert len(expected) > 20
+    assert found.keys() == expected.keys()
+    for pair, sizes in expected.items():
+        assert found[pair] == pytest.approx(sizes)
+    assert (totals.rows, totals.distinct, totals.expected_recall) == (len(every.texts), len(every.first), 1.0)
+
+
+@pytest.mark.parametrize("expand", [False, True], ids=["collapsed", "expanded"])
+@pytest.mark.parametrize("exact", [False, True], ids=["sketches", "exact"])
+@pytest.mark.parametrize("model", [None, "anna"])
+def test_between_two_sides(corpora: list[Corpus], exact: bool, expand: bool, model: str | None, tmp_path: Path) -> None:
+    """Only pairs of one of the first corpora and one of the others, identical answers of both sides included."""
+    third = Corpus.create(tmp_path / "third", "third", "")
+    some = [row["response"] for row in stored(corpora[0]).values()][::4]
+    write(third, [Submission(text, id=f"x{n}", language="en", model="anna") for n, text in enumerate(some)])
+    rows = Filter() if model is None else Filter(models=frozenset({model}))
+    for sides, between in ((corpora, 1), ([*corpora, third], 1), ([*corpora, third], 2)):
+        every = Everything(sides, model)
+        found, totals = run(sides, 0.6, expand=expand, exact=exact, between=between, rows=rows)
+        expected = every.pairs(0.6, expand, exact, between)
+        assert found.keys() == expected.keys()
+        assert all(a < between <= b for (a, _), (b, _) in found)
+        assert any(sizes[0] == 1 for sizes in found.values())
+        for pair, sizes in expected.items():
+            assert found[pair] == pytest.approx(sizes)
+        assert totals.rows == len(every.texts)
+        if not exact:
+            assert totals.candidates == len(every.candidates(0.6, between))
+
+
+def clusters(corpora: Sequence[Corpus], threshold: float, **options: object) -> tuple[dict[Key, Key], Totals]:
+    """The cluster of every row, checked to come in order."""
+    found: dict[Key, Key] = {}
+    totals = None
+    for message in find_clusters([c.view for c in corpora], threshold, **options):  # type: ignore[arg-type]
+        assert totals is None, "totals come last"
+        if isinstance(message, Totals):
+            totals = message
+        elif isinstance(message, Clusters):
+            own = list(zip(message.corpus.tolist(), message.id, strict=True))
+            named = list(zip(message.cluster_corpus.tolist(), message.cluster, strict=True))
+            assert message.is_representative.tolist() == [a == b for a, b in zip(own, named, strict=True)]
+            found |= zip(own, named, strict=True)
+    assert totals is not None
+    assert list(found) == sorted(found)
+    assert totals.clusters == len(set(found.values()))
+    return found, totals
+
+
+@pytest.mark.parametrize("exact", [False, True], ids=["sketches", "exact"])
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7, 0.9, 1.0])
+def test_clusters(corpora: list[Corpus], threshold: float, exact: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplicates, "ROWS", 50)
+    every = Everything(corpora)
+    found, totals = clusters(corpora, threshold, exact=exact)
+    assert found == every.clusters(threshold, exact)
+    assert (totals.pairs, totals.rows, totals.distinct) == (0, len(every.texts), len(every.first))
+    assert totals.blank == sum(row["text_hash"] is None for corpus in corpora for row in stored(corpus).values())
+    if not exact:
+        assert totals.candidates <= 2 * len(every.candidates(threshold))
+
+
+def test_clusters_of_some(corpora: list[Corpus]) -> None:
+    for some, model in ((corpora[:1], None), (corpora[1:], "anna"), (corpora, "bert")):
+        wanted = Filter() if model is None else Filter(models=frozenset({model}))
+        for exact in (False, True):
+            found, _ = clusters(some, 0.6, rows=wanted, exact=exact)
+            assert found == Everything(some, model).clusters(0.6, exact)
+    found, totals = clusters(corpora, 0.7, rows=Filter(models=frozenset({"nobody"})))
+    assert (found, totals.clusters, totals.rows) == ({}, 0, 0)
+
+
 def test_hardly_a_pair_is_missed(corpora: list[Corpus]) -> None:
     """Without the bands in between: nearly every pair at the threshold, all pairs well above it."""
     every = Everything(corpora)
@@ -161,9 +248,10 @@ def test_one_corpus_and_filters(corpora: list[Corpus]) -> None:
     for some, model in ((corpora[:1], None), (corpora[1:], "anna"), (corpora, "bert")):
         every = Everything(some, model)
         wanted = Filter() if model is None else Filter(models=frozenset({model}))
-        found, totals = run(some, 0.7, rows=wanted)
-        assert found.keys() == every.pairs(0.7, False).keys()
-        assert totals.rows == len(every.texts)
+        for exact in (False, True):
+            found, totals = run(some, 0.7, rows=wanted, exact=exact)
+            assert found.keys() == every.pairs(0.7, exact=exact).keys()
+            assert totals.rows == len(every.texts)
     found, totals = run(corpora, 0.7, rows=Filter(models=frozenset({"nobody"})))
     assert (found, totals.rows, totals.distinct, totals.blank) == ({}, 0, 0, 0)
 
@@ -171,8 +259,10 @@ def test_one_corpus_and_filters(corpora: list[Corpus]) -> None:
 @pytest.mark.parametrize("expand", [False, True])
 def test_small_chunks_change_nothing(corpora: list[Corpus], expand: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, totals = run(corpora, 0.6, expand=expand)
-    monkeypatch.setattr(duplicates, "CHUNK", 3)
+    groups, _ = clusters(corpora, 0.6)
+    monkeypatch.setattr(dedup, "CHUNK", 3)
     assert run(corpora, 0.6, expand=expand) == (whole, totals)
+    assert clusters(corpora, 0.6)[0] == groups
 
 
 def test_identical_answers_are_paired_with_the_smallest_id(tmp_path: Path) -> None:
@@ -210,13 +300,18 @@ def test_blank_answers_are_no_duplicates(tmp_path: Path) -> None:
 def test_nothing_at_all(tmp_path: Path) -> None:
     corpus = Corpus.create(tmp_path / "c", "c", "")
     for views in ([], [corpus]):
-        found, totals = run(views, 0.5)
-        assert found == {}
-        assert (totals.pairs, totals.rows, totals.candidates) == (0, 0, 0)
+        for exact in (False, True):
+            found, totals = run(views, 0.5, exact=exact)
+            assert found == {}
+            assert (totals.pairs, totals.rows, totals.candidates) == (0, 0, 0)
+            assert run(views, 0.5, exact=exact, between=len(views))[0] == {}
+            groups, totals = clusters(views, 0.5, exact=exact)
+            assert (groups, totals.clusters) == ({}, 0)
 
 
-def test_cancelled_runs_end(corpora: list[Corpus], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duplicates, "CHUNK", 1)
+@pytest.mark.parametrize("exact", [False, True], ids=["sketches", "exact"])
+def test_cancelled_runs_end(corpora: list[Corpus], exact: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dedup, "CHUNK", 1)
     asked = 0
 
     def after_a_while() -> bool:
@@ -224,6 +319,18 @@ def test_cancelled_runs_end(corpora: list[Corpus], monkeypatch: pytest.MonkeyPat
         asked += 1
         return asked > 3
 
-    messages = list(find_duplicates([c.view for c in corpora], 0.5, cancelled=after_a_while))
+    views = [c.view for c in corpora]
+    messages = list(find_duplicates(views, 0.5, cancelled=after_a_while, exact=exact))
     verified = [m for m in messages if isinstance(m, Pairs) and m.jaccard[0] < 1]
     assert len(verified) <= 3
+    assert not any(isinstance(m, Totals) for m in messages)
+    asked = 0
+    messages = list(find_clusters(views, 0.5, cancelled=lambda: True, exact=exact))  # type: ignore[arg-type]
+    assert all(isinstance(m, Progress) for m in messages)
+
+
+@pytest.mark.parametrize("threshold", [0.0, -1.0, 1.01])
+def test_refuses(threshold: float) -> None:
+    for look in (find_duplicates, find_clusters):
+        with pytest.raises(ValueError, match="threshold"):
+            list(look([], threshold))  # type: ignore[operator]

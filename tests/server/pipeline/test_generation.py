@@ -215,7 +215,7 @@ def test_a_generation_ahead_of_the_record_is_discarded(corpus: Corpus, tmp_path:
         {"record_entry": "0" * 64},
         {"files": ["part-nowhere.parquet"]},
         {"fingerprints": {}},
-        {"format": 0},
+        {"format": generation.FORMAT - 1},
         {"segments": [{"rows": 1, "dead": 0}, {"rows": 1, "dead": 0}]},
     ],
     ids=lambda c: next(iter(c)),
@@ -228,7 +228,7 @@ def test_a_manifest_that_does_not_fit(corpus: Corpus, changes: dict[str, Any]) -
     assert stored(again) == expected
 
 
-@pytest.mark.parametrize("key", ["pipeline", "model", "sketch", "style"])
+@pytest.mark.parametrize("key", ["pipeline", "model", "sketch", "seeds", "style"])
 def test_other_fingerprints_mean_a_rebuild(corpus: Corpus, key: str) -> None:
     made = Fingerprints(PIPELINE, corpus_rows.space().digest)
     assert open_newest(root(corpus), corpus.record, made) is not None
@@ -266,7 +266,7 @@ def test_what_a_crash_leaves(corpus: Corpus) -> None:
 
 def test_a_half_noted_compaction(corpus: Corpus) -> None:
     """`manifest.new` beside the manifest: the note of a compaction was cut short."""
-    (newest(corpus) / "manifest.new").write_text('{"format": 1, "rec')
+    (newest(corpus) / "manifest.new").write_text('{"format": 2, "rec')
     again, mapped = reopened(corpus)
     assert mapped
     write(again, [submission("one more", id="more")])
@@ -316,13 +316,12 @@ def test_everything_dead_leaves_an_empty_generation(tmp_path: Path) -> None:
 
 def test_all_arrays_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also the indexes that only large corpora have."""
-    monkeypatch.setattr(generation, "SCAN_GROUPS", 10)
     monkeypatch.setattr(segment, "IVF_FROM", 40)
     corpus = Corpus.create(tmp_path / "c", "c", "")
     fill(corpus, 0, 60)
     (before,) = (p.segment for p in corpus.view.parts)
     corpus.publish()
-    assert {"copy-slot-values.npy", "semantic.faiss"} <= {Path(n).name for n in names_of_files(corpus)}
+    assert {"copy-seed-keys.npy", "semantic.faiss"} <= {Path(n).name for n in names_of_files(corpus)}
     (after,) = (p.segment for p in reopened(corpus)[0].view.parts)
     assert after.table.equals(before.table)
     for a, b in ((before.lookup, after.lookup), (before.copy[0].grouping, after.copy[0].grouping)):
@@ -330,8 +329,9 @@ def test_all_arrays_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             np.testing.assert_array_equal(x, y)
     for name in ("rows", "signatures", "text_hashes", "representatives"):
         np.testing.assert_array_equal(getattr(before.copy[0], name), getattr(after.copy[0], name))
-    np.testing.assert_array_equal(before.copy[0].slots.values, after.copy[0].slots.values)
-    np.testing.assert_array_equal(before.copy[0].slots.ids, after.copy[0].slots.ids)
+    assert after.copy[0].stored_seeds is not None
+    for one, other in zip(before.seeds(before.copy[0]), after.seeds(after.copy[0]), strict=True):
+        np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(before.style[0].vectors, after.style[0].vectors)
     assert before.style[0].stats.count == after.style[0].stats.count
     np.testing.assert_array_equal(before.style[0].stats.total, after.style[0].stats.total)

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from kinprint.server.pipeline import index as index_module
 from kinprint.server.pipeline.corpus import Corpus
 from kinprint.server.pipeline.index import CHANNELS, CorpusIndex, Filter
-from kinprint.server.pipeline.normalise import Submission
+from kinprint.server.pipeline.normalise import PIPELINE, Submission
 from kinprint.server.store import generation
 
 IDS = ("a", "b", "ä", "日本", "long-" + "x" * 60, "t-1")
@@ -363,6 +363,7 @@ def test_segments_are_merged_and_rewritten_on_disk(tmp_path: Path) -> None:
     assert len(corpus.view.parts) <= 8
     assert all(part.living * 2 >= len(part.segment) for part in corpus.view.parts)
     assert [p.name for p in (corpus.folder / "generations").iterdir()] == ["12"]
-    manifest = generation.open_newest(corpus.folder / "generations", corpus.record, generation.Fingerprints(1, None))
+    made = generation.Fingerprints(PIPELINE, None)
+    manifest = generation.open_newest(corpus.folder / "generations", corpus.record, made)
     assert manifest is not None
     assert sum(int(a.sum()) for a in manifest.alive) == len(model.rows)

@@ -13,9 +13,9 @@ import faiss
 import numpy as np
 import pytest
 from corpus_rows import embed, family, stored, write
-from kinprint.kernels import stylometry
+from kinprint.kernels import seeds, stylometry
+from kinprint.kernels.reference import seeds as seeds_reference
 from kinprint.kernels.reference import shingle as shingle_reference
-from kinprint.kernels.reference import sketch as sketch_reference
 from kinprint.kernels.reference import stylometry as style_reference
 from kinprint.server.embed import align
 from kinprint.server.pipeline import evidence, match
@@ -139,31 +139,27 @@ class CopyScan:
     def __init__(self, world: World) -> None:
         self.rows = world.having("copy")
         self.sets = {r.key: shingle_reference.shingle_set(r.sent.response)[0] for r in self.rows}
-        self.sketches = {key: sketch_reference.sketch(s) for key, s in self.sets.items()}
+        self.seeds = {r.key: seeds_reference.seeds(r.sent.response) for r in self.rows}
+        self.asked: dict[str, list[tuple[Row, float]]] = {}
 
-        self.asked: dict[str, list[tuple[Row, int, float]]] = {}
-
-    def compared(self, text: str) -> list[tuple[Row, int, float]]:
-        """Every row with the number of equal sketch slots and its score."""
+    def candidates(self, text: str) -> list[tuple[Row, float]]:
+        """Every row of which a seed is among the shingles of the text, with its score."""
         if text not in self.asked:
             asked, _flags = shingle_reference.shingle_set(text)
-            signature = sketch_reference.sketch(asked)
+            keys = {shingle >> 32 for shingle in asked}
             made = self.asked[text] = []
-            for row in self.rows if asked else ():
-                equal = sum(a == b for a, b in zip(signature, self.sketches[row.key], strict=True))
-                shared = len(asked & self.sets[row.key])
-                made.append((row, equal, max(shared / len(asked | self.sets[row.key]), shared / len(asked))))
+            for row in self.rows:
+                if keys & self.seeds[row.key]:
+                    shared = len(asked & self.sets[row.key])
+                    made.append((row, max(shared / len(asked | self.sets[row.key]), shared / len(asked))))
         return self.asked[text]
 
-    def search(
-        self, query: Query, wanted: Filter, least: int, min_score: float = 0.0
-    ) -> list[tuple[float, tuple[str, str]]]:
+    def search(self, query: Query, wanted: Filter, min_score: float = 0.0) -> list[tuple[float, tuple[str, str]]]:
         """All hits, best first, ties by corpus and id."""
         scored = [
             (score, row.key)
-            for row, equal, score in self.compared(query.text)
-            if row.key != query.itself and passes(row.sent, wanted)
-            if equal >= least and score > 0 and score >= min_score
+            for row, score in self.candidates(query.text)
+            if row.key != query.itself and passes(row.sent, wanted) and score > 0 and score >= min_score
         ]
         return sorted(scored, key=lambda s: (-s[0], s[1]))
 
@@ -177,6 +173,7 @@ def check_copy(found: list[match.CopyMatch], scan: CopyScan, query: Query) -> No
     """The sizes behind every score, and the evidence made of them."""
     asked, flags = shingle_reference.shingle_set(query.text)
     by_key = {row.key: row for row in scan.rows}
+    assert asked or not found
     for hit in found:
         row = by_key[hit.view.corpus, hit.id]
         other = scan.sets[row.key]
@@ -193,42 +190,121 @@ def check_copy(found: list[match.CopyMatch], scan: CopyScan, query: Query) -> No
             assert shared.startswith(span.text)
 
 
+def keys_of(found: match.CopySearch) -> list[tuple[float, tuple[str, str]]]:
+    return [(hit.score, (hit.view.corpus, hit.id)) for hit in found.matches]
+
+
 @pytest.mark.parametrize("wanted", FILTERS.values(), ids=FILTERS)
-@pytest.mark.parametrize("path", ["scan", "slots", "slots and few"])
-def test_copy_search_is_a_scan_of_all_rows(
-    world: World, copy_scan: CopyScan, wanted: Filter, path: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    least = match.SLOTS_SMALL
-    if path != "scan":
-        monkeypatch.setattr(match, "SCAN_GROUPS", 0)
-        least = match.SLOTS_LARGE
-    if path == "slots":
-        monkeypatch.setattr(match, "FEW_ROWS", 0)
+def test_copy_search_is_a_scan_of_all_rows(world: World, copy_scan: CopyScan, wanted: Filter) -> None:
     for query in queries(world):
-        expected = copy_scan.search(query, wanted, least)
+        expected = copy_scan.search(query, wanted)
         for top in (1, 4, 1000):
             found = match.search_copy(query, world.views, wanted, top, None)
-            assert [(hit.score, (hit.view.corpus, hit.id)) for hit in found] == expected[:top]
+            assert keys_of(found) == expected[:top]
+            assert found.shingles == len(shingle_reference.shingle_set(query.text)[0])
+        assert found.verified == found.candidates == groups_that_pass(world, copy_scan, query.text, wanted)
         if wanted.empty:
-            check_copy(found[::3], copy_scan, query)
+            check_copy(found.matches[::3], copy_scan, query)
+
+
+def groups_that_pass(world: World, scan: CopyScan, text: str, wanted: Filter) -> int:
+    """Identical answers of one chunk count once, and only if one of them may be returned."""
+    rows = {row.key for row, _ in scan.candidates(text) if passes(row.sent, wanted)}
+    found = set()
+    for view in world.views:
+        for number, part in enumerate(view.parts):
+            names = part.segment.array("id").to_pylist()
+            for k, chunk in enumerate(part.segment.copy):
+                for row, text_hash in zip(chunk.rows.tolist(), chunk.text_hashes.tolist(), strict=True):
+                    if part.alive[row] and (view.corpus, names[row]) in rows:
+                        found.add((view.corpus, number, k, *text_hash))
+    return len(found)
 
 
 def test_copy_floor(world: World, copy_scan: CopyScan) -> None:
     for query in queries(world):
         for floor in (0.0, 0.3, 0.5, 1.0):
             found = match.search_copy(query, world.views, Filter(), 50, floor)
-            expected = copy_scan.search(query, Filter(), match.SLOTS_SMALL, floor)
-            assert [(hit.score, (hit.view.corpus, hit.id)) for hit in found] == expected[:50]
+            assert keys_of(found) == copy_scan.search(query, Filter(), floor)[:50]
 
 
 def test_likely_copies_are_always_candidates(world: World, copy_scan: CopyScan) -> None:
-    """Without the sketches in between: whatever has Jaccard .2 or more is found."""
+    """Without the seeds in between: whatever has eight words in a row is found, and so is whatever shares 20 shingles,
+    however they are strewn: with 2 of 7 shingles as seeds, all but about a thousandth of it.
+    """
+    runs = {key: list(zip(*(words[k:] for k in range(8)), strict=False)) for key, words in folded_words(world).items()}
     for row in copy_scan.rows[::2]:
         query = Query(row.sent.response)
-        found = {(h.view.corpus, h.id) for h in match.search_copy(query, world.views, Filter(), 1000, None)}
+        matches = match.search_copy(query, world.views, Filter(), 1000, None).matches
+        found = {(h.view.corpus, h.id) for h in matches}
         mine = copy_scan.sets[row.key]
-        alike = {k for k, s in copy_scan.sets.items() if len(mine & s) >= 0.2 * len(mine | s) and mine}
-        assert alike <= found
+        assert {key for key, other in copy_scan.sets.items() if len(mine & other) >= 20} <= found
+        assert {key for key in copy_scan.sets if set(runs[row.key]) & set(runs[key])} <= found
+
+
+def folded_words(world: World) -> dict[tuple[str, str], list[str]]:
+    return {row.key: row.sent.response.casefold().split() for row in world.having("copy")}
+
+
+FRAGMENTS = {
+    "Latin": ("abcdefghijklmnopqrstuvwxyzéß", 8),
+    "Cyrillic": ("абвгдежзийклмнопрстуфхцчшщъыьэюя", 8),
+    "Chinese": ("天地玄黃宇宙洪荒日月盈昃辰宿列張寒來暑往秋收冬藏閏餘成歲律呂調陽雲騰致雨露結為霜", 10),
+}
+
+
+@pytest.mark.parametrize("script", FRAGMENTS)
+def test_a_fragment_finds_the_long_answer_that_holds_it(script: str, tmp_path: Path) -> None:
+    """Eight words, or ten spaceless code points, of one of thousands of answers, of up to 30,000 words."""
+    chance = random.Random(6)
+    letters, size = FRAGMENTS[script]
+    space = "" if script == "Chinese" else " "
+    words = ["".join(chance.choices(letters, k=chance.randint(3, 8))) for _ in range(4000)] if space else [*letters]
+    answers = [chance.choices(words, k=60) for _ in range(2500)]
+    long = {500: 30_000, 1700: 30_000, 2499: 3_000}
+    for n, length in long.items():
+        answers[n] = chance.choices(words, k=length)
+    corpus = Corpus.create(tmp_path / "c", "c", "")
+    rows = [Submission(space.join(answer), id=f"{n:04d}", language="en") for n, answer in enumerate(answers)]
+    write(corpus, rows[:1000], ["copy"])
+    corpus.publish()
+    write(corpus, rows[1000:], ["copy"])
+    for view in (corpus.view, Corpus.open(corpus.folder).view):
+        for n, length in long.items():
+            for start in (0, 1, length // 2, length - size - 3, length - size):
+                asked = space.join(answers[n][start : start + size])
+                if space:
+                    asked = f"«{asked.upper()}»!"
+                found = match.search_copy(Query(asked), [view], Filter(), 3, None)
+                assert (found.matches[0].id, found.matches[0].score) == (f"{n:04d}", 1.0)
+                assert found.candidates < 200
+
+
+def test_the_best_of_very_many_candidates(tmp_path: Path) -> None:
+    """A search stops long before all texts that share a seed were compared, and has the best of them."""
+    chance = random.Random(7)
+    vocabulary = [f"word{k}" for k in range(3000)]
+    notice = chance.sample(vocabulary, 14)
+    source = chance.choices(vocabulary, k=200)
+    answers = []
+    for n in range(3000):
+        start, size = chance.randrange(190), chance.choice([0] * 10 + [10, 20, 50, 120])
+        middle = source[start : start + size] if n % 3 else chance.choices(vocabulary, k=size)
+        answers.append([*chance.choices(vocabulary, k=40), *middle, *chance.choices(vocabulary, k=40), *notice])
+    corpus = Corpus.create(tmp_path / "c", "c", "")
+    rows = [Submission(" ".join(a), id=f"{n:04d}", language="en") for n, a in enumerate(answers)]
+    write(corpus, rows, ["copy"])
+    sets = [set(zip(a, a[1:], a[2:], strict=False)) for a in answers]
+    stopped = 0
+    for asked in ([*source, *notice], [*source[50:120], *notice], [*notice, *answers[0][:30]]):
+        mine = set(zip(asked, asked[1:], asked[2:], strict=False))
+        scores = sorted(((-len(mine & s) / len(mine), f"{n:04d}") for n, s in enumerate(sets)))
+        for top in (1, 5, 20):
+            found = match.search_copy(Query(" ".join(asked)), [corpus.view], Filter(), top, None)
+            assert [(-hit.score, hit.id) for hit in found.matches] == scores[:top]
+            assert found.candidates == 3000
+            stopped += found.verified < 1000
+    assert stopped >= 6
 
 
 def test_a_row_is_not_its_own_hit_but_its_copies_are(tmp_path: Path) -> None:
@@ -237,13 +313,13 @@ def test_a_row_is_not_its_own_hit_but_its_copies_are(tmp_path: Path) -> None:
     for c in (corpus, twin):
         write(c, [Submission(text, id=f"copy-{n}", language="en") for n in range(3)])
     query = Query(text, itself=("a", "copy-1"))
-    found = match.search_copy(query, [corpus.view, twin.view], Filter(), 10, None)
+    found = match.search_copy(query, [corpus.view, twin.view], Filter(), 10, None).matches
     keys = [(h.view.corpus, h.id) for h in found]
     assert keys == [("a", "copy-0"), ("a", "copy-2"), ("b", "copy-0"), ("b", "copy-1"), ("b", "copy-2")]
     assert all(h.score == 1.0 and h.identical for h in found)
 
 
-def test_ties_of_identical_answers_go_by_corpus_and_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ties_of_identical_answers_go_by_corpus_and_id(tmp_path: Path) -> None:
     """Also when the group is larger than what is asked for, over parts, and with some of it filtered out."""
     text = "an answer that everyone gives in exactly the same words as it happens"
     chance = random.Random(2)
@@ -262,36 +338,53 @@ def test_ties_of_identical_answers_go_by_corpus_and_id(tmp_path: Path, monkeypat
                 corpus.publish()
         corpora.append(corpus)
     views = [c.view for c in corpora]
-    for limit in (segment.SCAN_GROUPS, 0):
-        monkeypatch.setattr(match, "SCAN_GROUPS", limit)
-        found = match.search_copy(Query(text), views, Filter(), 5, None)
-        assert [(h.view.corpus, h.id) for h in found] == [("a", f"id-{n:02d}") for n in range(5)]
-        odd = match.search_copy(Query(text), views, Filter(models=frozenset({"odd"})), 20, None)
-        assert [(h.view.corpus, h.id) for h in odd] == [
-            *(("a", f"id-{n:02d}") for n in range(1, 30, 2)),
-            *(("z", f"id-{n:02d}") for n in range(1, 11, 2)),
-        ]
+    found = match.search_copy(Query(text), views, Filter(), 5, None).matches
+    assert [(h.view.corpus, h.id) for h in found] == [("a", f"id-{n:02d}") for n in range(5)]
+    odd = match.search_copy(Query(text), views, Filter(models=frozenset({"odd"})), 20, None).matches
+    assert [(h.view.corpus, h.id) for h in odd] == [
+        *(("a", f"id-{n:02d}") for n in range(1, 30, 2)),
+        *(("z", f"id-{n:02d}") for n in range(1, 11, 2)),
+    ]
 
 
-def test_slot_index_on_disk_is_the_one_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A published corpus with many distinct answers is searched through its stored slots."""
-    from kinprint.server.store import generation
-
-    monkeypatch.setattr(generation, "SCAN_GROUPS", 20)
-    monkeypatch.setattr(match, "SCAN_GROUPS", 20)
+def test_seeds_on_disk_are_those_in_memory(tmp_path: Path) -> None:
+    """With dead rows and identical answers, in chunks that were filled one after the other."""
     chance = random.Random(4)
     corpus = Corpus.create(tmp_path / "c", "c", "")
-    answers = family(chance, 60)
-    write(corpus, [Submission(a, id=f"{n:02d}", language="en") for n, a in enumerate(answers)])
-    fresh = [match.search_copy(Query(a), [corpus.view], Filter(), 10, None) for a in answers]
+    answers = [*family(chance, 60), *SHORT, *CHINESE]
+    rows = [Submission(a, id=f"{n:02d}", language="en") for n, a in enumerate(answers)]
+    write(corpus, rows, ["style"])
+    for some in (rows[:50], rows[50:55], rows[55:]):
+        write(corpus, some, ["copy"])
+    corpus.delete([row.id for row in rows[::7]])
+    (part,) = corpus.view.parts
+    assert len(part.segment.copy) > 1
+    fresh = [keys_of(match.search_copy(Query(a), [corpus.view], Filter(), 10, None)) for a in answers]
+    assert any(fresh)
     corpus.publish()
     again = Corpus.open(corpus.folder)
     (part,) = again.view.parts
-    assert part.segment.copy[0].stored_slots is not None
-    stored_hits = [match.search_copy(Query(a), [again.view], Filter(), 10, None) for a in answers]
-    assert [[(h.id, h.score) for h in hits] for hits in stored_hits] == [
-        [(h.id, h.score) for h in hits] for hits in fresh
-    ]
+    (chunk,) = part.segment.copy
+    stored_seeds = chunk.stored_seeds
+    assert stored_seeds is not None
+    assert isinstance(stored_seeds.keys.base, np.memmap)
+    assert part.segment.seeds(chunk) is stored_seeds
+    built = seeds.build(part.segment.texts.take(chunk.rows[chunk.representatives]))
+    for one, other in zip(stored_seeds, built, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert [keys_of(match.search_copy(Query(a), [again.view], Filter(), 10, None)) for a in answers] == fresh
+
+
+def test_seeds_outlive_fills_of_other_channels(tmp_path: Path) -> None:
+    corpus = Corpus.create(tmp_path / "c", "c", "")
+    rows = [Submission(f"answer {n} of quite a few words", id=f"{n}", language="en") for n in range(8)]
+    write(corpus, rows, ["copy"])
+    (before,) = corpus.view.parts
+    built = before.segment.seeds(before.segment.copy[0])
+    write(corpus, rows[:4], ["style"])
+    (after,) = corpus.view.parts
+    assert after.segment is not before.segment
+    assert after.segment.seeds(after.segment.copy[0]) is built
 
 
 # ---- style ----

@@ -162,7 +162,7 @@ def test_content_hash_is_stable() -> None:
 
 
 GOLDEN_CONTENT = ["d7c1129873dc371e79c5bb03dec004bf", "4cb0474215b1b85d1ec4c02b3e95bf29"]
-GOLDEN_TEXT = ["8cf8aa3bbb799724a317fd49f457b49c", "db9f5aea8ee1580077cd7f475855c8ef"]
+GOLDEN_TEXT = ["993363953c0bb6f0eb50d4023004108f", "b2f3af30aba47b11a1785a77c62280ae"]
 
 
 def test_content_hash_covers_every_stored_field() -> None:

@@ -266,6 +266,7 @@ class Segment:
             folder=None,
             stored_lookup=self.lookup,
             _codes=self._codes,
+            _seeds={c: made for c, made in dict(self._seeds).items() if c in parts["copy"]},
         )
 
 

@@ -49,7 +49,7 @@ def dedup(
     files: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[FILE...]",
+            metavar="FILE",
             help="Parquet, NDJSON, CSV or TSV files to look through instead of a corpus; needs no server.",
         ),
     ] = None,
@@ -261,7 +261,7 @@ def _show(
         )
         return
     hint = "" if output is not None else "; write what remains with --out kept.parquet"
-    blank = f" ({totals.blank:,} blank ones aside)" if totals.blank else ""
+    blank = f" (not counting {totals.blank:,} blank)" if totals.blank else ""
     out.print(
         f"{totals.clusters:,} of {totals.rows:,} texts remain{blank}: {copies:,} are duplicates of another "
         f"at Jaccard {threshold} or more{where}{hint}",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import kinprint.polars as kp
 import polars as pl
 from kinprint.client.cli.progress import ProgressReport
 from kinprint.client.cli.tables import check_target
-from kinprint.client.cli.terminal import fail
+from kinprint.client.cli.terminal import INTERRUPTED, fail, warn
 from kinprint.client.sources import expand_paths, kind_of
 from kinprint.client.types import DuplicatesSummary
 
@@ -84,14 +86,13 @@ def dedup_files(
                 against=frames[1] if against else None,
                 progress=report,
             )
-            if output is None:
-                raw = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "found.parquet"
-            else:
+            if output is not None:
                 _check_nesting(output, target, found.collect_schema())
-                raw = output.with_name(f".{output.name}.{os.getpid()}.found.partial")
-            stack.callback(raw.unlink, missing_ok=True)
-            # Polars looks at the suffix of no file that it is told to read as Parquet.
-            found.sink_parquet(raw)
+            # What is written lies beside its place, so that it can be moved there when it is complete.
+            beside = output.absolute().parent if output is not None else None
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=beside, prefix=".kinprint-")))
+            raw, made = folder / "found", folder / "made"
+            _interruptible(lambda: found.sink_parquet(raw))
             rows = sum(frame.select(pl.len()).collect().item() for frame in frames)
             result = pl.scan_parquet(raw)
             if kind == "pairs":
@@ -116,8 +117,6 @@ def dedup_files(
                     result = result.filter(~pl.col("is_representative")).select("id", "cluster")
                 return totals, result.head(shown).collect().rows()
             if kind == "pairs" or target != "parquet":
-                made = output.with_name(f".{output.name}.{os.getpid()}.partial")
-                stack.callback(made.unlink, missing_ok=True)
                 _WRITERS[target](result, made)
             else:
                 made = raw
@@ -125,6 +124,32 @@ def dedup_files(
             return totals, []
     except (ValueError, pl.exceptions.PolarsError) as error:
         fail(_reason(error))
+    except KeyboardInterrupt:
+        # The files are gone; the thread that still works on them would hold up an ordinary exit.
+        warn("interrupted")
+        os._exit(INTERRUPTED)
+
+
+def _interruptible(work: Callable[[], Any]) -> None:
+    """Do some work of Polars on another thread: here it would keep Ctrl-C to itself until it has a result."""
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            failed.append(error)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        while thread.is_alive():
+            thread.join(0.1)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if failed:
+        raise failed[0]
 
 
 def _scan(paths: Sequence[Path]) -> list[tuple[Path, pl.LazyFrame, pl.Schema]]:
