@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
@@ -14,7 +16,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from kinprint.kernels import lsh
+from kinprint.kernels import lsh, lsh_index
 from kinprint.kernels.lsh_index import FORMAT, LshIndex
 from kinprint.kernels.reference import lsh_index as reference
 from kinprint.kernels.sketch import EMPTY
@@ -221,18 +223,42 @@ def test_queries_beside_a_writer_see_one_state() -> None:
                 wrong.append(ids)
 
     readers = [threading.Thread(target=read) for _ in range(2)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
     for reader in readers:
         reader.start()
     try:
-        for k in range(300):
+        for k in range(500):
             index.insert(np.arange(10, 40), random_signatures(30, 1 + k))
             index.delete(np.array([0, 1]))
             index.insert(np.array([2, 1, 0]), np.repeat(row, 3, 0))
     finally:
         stop.set()
+        sys.setswitchinterval(interval)
         for reader in readers:
             reader.join()
     assert wrong == []
+
+
+def test_a_change_comes_into_sight_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = random_signatures(1, 0)
+    index = LshIndex(16, 8)
+    index.insert(np.arange(3), np.repeat(row, 3, 0))
+    seen: list[list[int]] = []
+    for name in ("_remove", "_settled"):
+        step: Callable[..., Any] = getattr(lsh_index, name)
+
+        def watched(*args: Any, step: Callable[..., Any] = step) -> Any:
+            out = step(*args)
+            seen.append(index.query(row[0])[0].tolist())
+            return out
+
+        monkeypatch.setattr(lsh_index, name, watched)
+    index.insert(np.array([2, 0, 3]), np.repeat(row, 3, 0))
+    assert seen == [[0, 1, 2], [0, 1, 2, 3]]
+    seen.clear()
+    index.delete(np.array([0, 3, 1]))
+    assert seen == [[0, 1, 2, 3], [2]]
 
 
 def test_saved_segments_stay_where_they_are(tmp_path: Path) -> None:

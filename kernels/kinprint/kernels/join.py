@@ -7,9 +7,8 @@ compared by Mann, Augsten, Bouros, "An empirical evaluation of set similarity jo
 
 1. Count in how many sets each shingle is, and order all shingles from rare to common.
 2. Two sets with J >= t share one of the rarest ``size - ceil(t size) + 1`` shingles of each, its *prefix*. A shingle
-that
-   is in one set only takes up a place there and leads nowhere. Where a text says enough of its own, its prefix holds no
-   other, and the text is done; most of a collection ends here.
+   that is in one set only takes up a place there and leads nowhere. Where a text says enough of its own, its prefix
+   holds nothing else, and the text is done.
 3. Sets are ranked by size. Each looks up its prefix in an index of the sets of lower rank, of which the rarest
    ``size - ceil(2 t size / (1 + t)) + 1`` shingles suffice. The sizes of the two, and the places of the first shingle
    that they share, bound what they can share in all.
@@ -19,10 +18,10 @@ Frequencies are held in four bits, exact up to 4 and about doubling from there o
 events in small registers", CACM 21(10), 1978): with any order of the shingles all pairs are found, and this one makes
 few candidates. Shingles that fall on one counter look more common than they are; that costs candidates, never pairs.
 
-Memory, beyond the sets and the pairs of a chunk: 36 bytes a set and 4 more for each thread; for each shingle up to
-1 byte of counters and 4 (1 - t) of prefixes; up to 16 for each shingle that is indexed, of which there are at most
-(1 - t) / (1 + t) of all, far fewer where many are in one set only. All told that is at most 5 bytes a shingle at a
-threshold of .7, 8 at .5 and 18 at .1, where the sets themselves take 8.
+Memory, beyond the sets and the pairs of a chunk: 36 bytes a set and 4 more for each thread, and 4 MiB for candidates;
+for each shingle up to 1 byte of counters and 4 (1 - t) of prefixes; up to 12 for each shingle that is indexed, which
+are at most (1 - t) / (1 + t) of all, and far fewer where many are in one set only. That is at most 5 bytes a shingle at
+a threshold of .7, 7 at .5 and 15 at .1, where the sets themselves take 8.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ _WAITING: Final = 2048
 _AHEAD: Final = 64
 """Counters that are fetched into the cache ahead of the one that is needed."""
 _RUN: Final = 256
-"""Sets that one thread takes at once."""
+"""Sets that one thread takes at once, or fewer."""
 _BATCH: Final = 1 << 19
 """Candidates for which there is room at once, more only if one set has more."""
 _LONG: Final = 32
@@ -446,7 +445,7 @@ def _index(ranks: _Ranks, prefixes: _Prefixes, low: float, sides: int, n_a: int)
     for r in range(n):
         total += _indexed(ranks, prefixes, low, r)
     bits = 16
-    while bits < 32 and (2 << bits) < total:
+    while bits < 32 and (4 << bits) < total:
         bits += 1
     shift = np.uint32(32 - bits)
     lists = np.uint64(sides)
@@ -645,9 +644,11 @@ def _find(
 ) -> None:
     """As :func:`_find_run`, in as many strands as ``met`` has rows."""
     strands = met.shape[0]
+    # A batch of few ranks with many candidates each is spread as well.
+    run = max(1, min(_RUN, (last - first) // (8 * strands)))
     for strand in prange(strands):
-        for begin in range(first + strand * _RUN, last, strands * _RUN):
-            end = min(last, begin + _RUN)
+        for begin in range(first + strand * run, last, strands * run):
+            end = min(last, begin + run)
             place = rooms[begin] - rooms[first]
             strand_counts = counts[begin - first :]
             _find_run(

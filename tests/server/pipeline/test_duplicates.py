@@ -324,7 +324,6 @@ def test_cancelled_runs_end(corpora: list[Corpus], exact: bool, monkeypatch: pyt
     verified = [m for m in messages if isinstance(m, Pairs) and m.jaccard[0] < 1]
     assert len(verified) <= 3
     assert not any(isinstance(m, Totals) for m in messages)
-    asked = 0
     messages = list(find_clusters(views, 0.5, cancelled=lambda: True, exact=exact))  # type: ignore[arg-type]
     assert all(isinstance(m, Progress) for m in messages)
 

@@ -97,6 +97,7 @@ def test_reasoning_is_split_off(response: str, reasoning: str | None, answer: st
     assert (row["reasoning"], row["response"]) == (reasoning, answer)
 
 
+@settings(deadline=None)
 @given(st.text(), st.text(alphabet="ab </thinkg>\n"), st.text(alphabet="ab <>\n"))
 def test_split_loses_only_tags_and_white_space(before: str, middle: str, after: str) -> None:
     for response in (middle, f"<think>{middle}</think>{after}", f"{before}</thinking>{after}"):
@@ -140,6 +141,7 @@ def test_derived_id_depends_on_each_field() -> None:
     assert derive_id("corpus", "m", "p", "r", 0) == "t-oocnoeyx3qioae52tqfvzrgovy"
 
 
+@settings(deadline=None)
 @given(
     st.text(max_size=20),
     st.none() | st.text(max_size=20),
@@ -195,7 +197,7 @@ def test_content_hash_covers_every_stored_field() -> None:
     assert one(**plain, metadata=ab)["content_hash"] == one(**plain, metadata=ba)["content_hash"]
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(texts, min_size=1, max_size=8))
 def test_text_hash_and_blank_follow_the_reference(responses: list[str]) -> None:
     made = normalise("corpus", [Submission(r, language="en") for r in responses], Counter()).frame
@@ -342,7 +344,7 @@ def test_a_batch_without_any_row() -> None:
         assert {"content_hash", "text_hash"} <= set(made.frame.columns)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=4), st.text(max_size=30))
 def test_metadata_and_texts_come_back_as_sent(metadata: dict[str, str], prompt: str) -> None:
     row = one(metadata=metadata, prompt=prompt)

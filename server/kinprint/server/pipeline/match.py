@@ -156,9 +156,7 @@ class _Candidates:
         return rows if self.mask is None else rows[self.mask[rows]]
 
 
-def search_copy(
-    query: Query, views: Sequence[View], rows: Filter, top: int, min_score: float | None
-) -> CopySearch:
+def search_copy(query: Query, views: Sequence[View], rows: Filter, top: int, min_score: float | None) -> CopySearch:
     """Rows that share text with the query; score = max(Jaccard, containment of the query), both exact.
 
     Candidates share a seed with the query, so a row that holds eight words of it in a row is one for certain.  They

@@ -306,6 +306,5 @@ def prompt_keys(prompts: Sequence[str | None]) -> list[str | None]:
     """Keys of prompts without an id: a hash of the normalised prompt; blank ones and nulls have none."""
     hashes = text_hashes(pl.Series(prompts, dtype=pl.String))
     return [
-        None if blank else f"prompt-{row.tobytes().hex()}"
-        for row, blank in zip(hashes, is_blank(hashes), strict=True)
+        None if blank else f"prompt-{row.tobytes().hex()}" for row, blank in zip(hashes, is_blank(hashes), strict=True)
     ]

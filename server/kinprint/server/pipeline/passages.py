@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 #: Share of a stretch that the prompt or a licence must hold for it to be marked.
 QUOTED = 0.5
+#: Answers that are looked at between two messages; fewer where each may have `max_texts` matches or more.
+AT_ONCE, AT_ONCE_EVERY = 1024, 64
 #: Marks of stretches that are no evidence, by their number in proto/.
 MARKS = ("", "prompt", "code", "licence")
 
@@ -154,7 +156,12 @@ def find_overlaps(
             index = passages.Index(both, second)
         models = _codes([*a.model] if same else [*a.model, *b.model])
         prompts = _codes([*a.prompt_key] if same else [*a.prompt_key, *b.prompt_key])
-        steps = index.find(min_tokens=options.min_tokens, max_texts=options.max_texts, every=options.every)
+        steps = index.find(
+            min_tokens=options.min_tokens,
+            max_texts=options.max_texts,
+            every=options.every,
+            at_once=AT_ONCE_EVERY if options.every else AT_ONCE,
+        )
         for found in steps:
             if cancelled():
                 steps.close()  # type: ignore[attr-defined]
