@@ -26,7 +26,7 @@ from .arrow import Texts, frozen
 from .jit import kernel
 from .overlap import pair_overlap
 from .shingle import Shingling, sets_of
-from .sketch import SLOTS, sketch_texts
+from .sketch import Sketches, new_sketches, sketch_texts
 
 CHUNK: Final = 65_536
 """Pairs that are verified at once."""
@@ -129,15 +129,13 @@ def _share(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.floa
 def rows_of(texts: Texts, shingles: Shingling = "w3c5", progress: Callable[[float], None] = lambda share: None) -> Rows:
     """Fingerprint texts; ``progress`` gets the share done."""
     n = len(texts)
-    signatures = np.empty((n, SLOTS), np.uint32)
-    text_hashes = np.empty((n, 2), np.uint64)
-    blank = np.empty(n, np.bool_)
+    made = new_sketches(n, shingles)
     for start in range(0, n, SKETCHED_AT_ONCE):
         part = slice(start, start + SKETCHED_AT_ONCE)
-        made = sketch_texts(texts.take(part), shingles)
-        signatures[part], text_hashes[part], blank[part] = made.signatures, made.text_hashes, made.sizes == 0
+        out = Sketches(made.signatures[part], made.text_hashes[part], made.sizes[part], made.flags[part], made.scheme)
+        sketch_texts(texts.take(part), shingles, out=out)
         progress(min(1.0, (start + SKETCHED_AT_ONCE) / n))
-    return Rows(texts, signatures, text_hashes, blank, shingles)
+    return Rows(texts, made.signatures, made.text_hashes, made.sizes == 0, shingles)
 
 
 @kernel
@@ -343,8 +341,10 @@ def _numbered(counts: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], ND
 
 def _identical(rows: Rows, groups: Groups, expand: bool) -> Iterator[Pairs]:
     """Pairs of identical answers: each with the first of its group, or all with all."""
-    order = groups.order
-    begin = np.repeat(groups.starts[:-1], np.diff(groups.starts))
+    sizes = np.diff(groups.starts)
+    order = groups.order[np.repeat(sizes > 1, sizes)]  # a copy of the few that are not alone
+    sizes = sizes[sizes > 1]
+    begin = np.repeat(np.cumsum(sizes) - sizes, sizes)
     before = np.arange(len(order)) - begin
     for later, k in _numbered(before if expand else np.minimum(before, 1)):
         # One count serves the whole group.

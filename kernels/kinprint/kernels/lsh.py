@@ -26,8 +26,10 @@ from .sketch import EMPTY, SLOTS, check_signature, check_signatures
 
 BANDINGS: Final = ((16, 8), (32, 4), (42, 3), (64, 2))
 """(bands, rows) on offer, from the fewest false candidates to the most."""
-KEY_BYTES: Final = 256 << 20
-"""Memory for the keys and ids of bands that are worked off in one pass over the sketches."""
+KEY_BYTES: Final = 16 << 20
+"""Memory for the keys and ids of bands that are worked off in one pass over the sketches, for few texts."""
+BANDS_AT_ONCE: Final = 8
+"""Bands that are worked off in one pass at least, however many texts there are."""
 RECALL: Final = 0.999
 """What :func:`choose_bands` asks for at the threshold."""
 
@@ -521,10 +523,10 @@ def candidate_pairs(
 ) -> Iterator[NDArray[np.int64]]:
     """All pairs of texts that share a band, each once, in arrays of at most ``chunk`` pairs.
 
-    As many bands are worked off at a time as fit :data:`KEY_BYTES`, and a pair is passed over if an earlier band has
-    already found it, so that memory stays at that, about 16 bytes a text and thread, and 16 a pair of the chunk,
-    however many pairs there are. Their number has no limit: m equal texts are m (m - 1) / 2 pairs; drop exact
-    duplicates by ``text_hashes`` first where those are not wanted.
+    Eight bands or more are worked off at a time, and a pair is passed over if an earlier band has already found it, so
+    that memory stays at 64 bytes a text, about 16 more a text and thread, and 16 a pair of the chunk, however many
+    pairs there are. Their number has no limit: m equal texts are m (m - 1) / 2 pairs; drop exact duplicates by
+    ``text_hashes`` first where those are not wanted.
 
     Parameters
     ----------
@@ -592,7 +594,7 @@ def _sorted_bands(
     signatures: NDArray[np.uint32], present: NDArray[np.int32], bands: int, rows: int
 ) -> Iterator[tuple[int, NDArray[np.uint32], NDArray[np.int32]]]:
     """(band, keys, ids) of every band in turn: the texts that may share their key, sorted by it."""
-    at_once = max(1, min(bands, KEY_BYTES // (8 * max(1, present.size))))
+    at_once = min(bands, max(BANDS_AT_ONCE, KEY_BYTES // (8 * max(1, present.size))))
     keys = np.empty((at_once, present.size), np.uint32)
     ids = np.empty((at_once, present.size), np.int32)
     for first in range(0, bands, at_once):

@@ -239,17 +239,19 @@ def _sketch_chunk(
 
 @parallel_kernel
 def _sketch(
-    addresses: NDArray[np.uint64], lengths: NDArray[np.int64], scheme: int, normalised: bool, with_hashes: bool
-) -> tuple[NDArray[np.uint32], NDArray[np.uint64], NDArray[np.int32], NDArray[np.uint8]]:
+    addresses: NDArray[np.uint64],
+    lengths: NDArray[np.int64],
+    scheme: int,
+    normalised: bool,
+    signatures: NDArray[np.uint32],
+    text_hashes: NDArray[np.uint64],
+    sizes: NDArray[np.int32],
+    flags: NDArray[np.uint8],
+) -> None:
     n = addresses.size
-    signatures = np.empty((n, SLOTS), np.uint32)
-    text_hashes = np.empty((n if with_hashes else 0, 2), np.uint64)
-    sizes = np.empty(n, np.int32)
-    flags = np.empty(n, np.uint8)
     for c in prange((n + CHUNK - 1) // CHUNK):
         last = min(n, (c + 1) * CHUNK)
         _sketch_chunk(addresses, lengths, c * CHUNK, last, scheme, normalised, signatures, text_hashes, sizes, flags)
-    return signatures, text_hashes, sizes, flags
 
 
 @kernel
@@ -265,16 +267,33 @@ def _sketch_hashes_chunk(
 
 
 @parallel_kernel
-def _sketch_hashes(hashes: NDArray[np.uint64], indptr: NDArray[np.int64]) -> NDArray[np.uint32]:
+def _sketch_hashes(hashes: NDArray[np.uint64], indptr: NDArray[np.int64], signatures: NDArray[np.uint32]) -> None:
     n = indptr.size - 1
-    signatures = np.empty((n, SLOTS), np.uint32)
     for c in prange((n + CHUNK - 1) // CHUNK):
         _sketch_hashes_chunk(hashes, indptr, c * CHUNK, min(n, (c + 1) * CHUNK), signatures)
-    return signatures
+
+
+def new_sketches(n: int, shingles: Shingling = "w3c5", *, text_hashes: bool = True) -> Sketches:
+    """Room for the sketches of n texts, for :func:`sketch_texts`.
+
+    Made by NumPy, not in a kernel: NumPy asks the system for large pages, of which half a kilobyte a text needs fewer.
+    """
+    return Sketches(
+        np.empty((n, SLOTS), np.uint32),
+        np.empty((n if text_hashes else 0, 2), np.uint64),
+        np.empty(n, np.int32),
+        np.empty(n, np.uint8),
+        Scheme(shingles),
+    )
 
 
 def sketch_texts(
-    texts: Texts, shingles: Shingling = "w3c5", *, normalised: bool = False, text_hashes: bool = True
+    texts: Texts,
+    shingles: Shingling = "w3c5",
+    *,
+    normalised: bool = False,
+    text_hashes: bool = True,
+    out: Sketches | None = None,
 ) -> Sketches:
     """Sketch every text in one pass, from the bytes where they are.
 
@@ -289,15 +308,21 @@ def sketch_texts(
         compare with anything.
     text_hashes
         Whether to hash the normalised answers as well.
+    out
+        Where to write, from :func:`new_sketches` of as many texts, or slices of it; else made here.
 
     Raises
     ------
     ValueError
-        If there is no such scheme.
+        If there is no such scheme, or ``out`` does not fit.
     """
     number = scheme_number(shingles)
-    made = _sketch(frozen(texts.addresses), frozen(texts.lengths), number, normalised, text_hashes)
-    return Sketches(*made, Scheme(shingles))
+    if out is None:
+        out = new_sketches(len(texts), shingles, text_hashes=text_hashes)
+    if len(out.signatures) != len(texts) or out.scheme != Scheme(shingles):
+        raise ValueError(f"out has room for {len(out.signatures)} sketches of {out.scheme}, not for {len(texts)}")
+    _sketch(frozen(texts.addresses), frozen(texts.lengths), number, normalised, *out[:4])
+    return out
 
 
 def sketch(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Sketches:
@@ -327,7 +352,9 @@ def sketch_hashes(hashes: NDArray[np.uint64], indptr: NDArray[np.int64]) -> NDAr
         If a shape or dtype differs.
     """
     check_sets(hashes, indptr)
-    return _sketch_hashes(frozen(hashes), frozen(indptr))
+    signatures = np.empty((indptr.size - 1, SLOTS), np.uint32)
+    _sketch_hashes(frozen(hashes), frozen(indptr), signatures)
+    return signatures
 
 
 def check_sets(hashes: NDArray[np.uint64], indptr: NDArray[np.int64]) -> None:
