@@ -124,6 +124,16 @@ def frozen(array: NDArray[T]) -> NDArray[T]:
     return view
 
 
+@kernel
+def room_for_hashes(n: int) -> NDArray[np.uint64]:
+    """An empty uint64[n], allocated by Numba.
+
+    NumPy asks the system for large pages where an array is large, and the system may compact its memory before it gives
+    them. That took half as long again as the sketching of the texts whose sketches the array was for.
+    """
+    return np.empty(n, np.uint64)
+
+
 # ---- reading memory ----
 
 

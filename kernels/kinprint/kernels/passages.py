@@ -24,7 +24,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrow import Texts, frozen, memory
+from .arrow import Texts, frozen, memory, room_for_hashes
 from .fold import BUFFER
 from .hashing import CODE_POINT_SHINGLE_1, CODE_POINT_SHINGLE_2, finalise, load64, multiply_fold
 from .jit import kernel, parallel_kernel, prange
@@ -254,10 +254,11 @@ def postings(texts: Texts) -> Postings:
     none = np.empty(0, np.uint64)
     _posting_pass(addresses, lengths, offsets, counts, none, none)
     np.cumsum(counts, out=offsets[1:])
-    hashes, packed = np.empty(offsets[-1], np.uint64), np.empty(offsets[-1], np.uint64)
+    total = int(offsets[-1])
+    hashes, packed = room_for_hashes(total), room_for_hashes(total)
     if hashes.size:
         _posting_pass(addresses, lengths, offsets, counts, hashes, packed)
-        _sort_pairs(hashes, packed, np.empty_like(hashes), np.empty_like(packed))
+        _sort_pairs(hashes, packed, room_for_hashes(total), room_for_hashes(total))
     made = Postings(hashes, np.empty(hashes.size, np.int32), np.empty(hashes.size, np.int32))
     _unpack(packed, made.texts, made.places)
     return made

@@ -19,7 +19,7 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrow import Texts, frozen, memory
+from .arrow import Texts, frozen, memory, room_for_hashes
 from .fold import BUFFER, CHUNK, PAD, SEGMENT, fold_text
 from .hashing import (
     CODE_POINT_SHINGLE_1,
@@ -545,7 +545,7 @@ def sets_of(
     flags = np.empty(n, np.uint8)
     _counts(addresses, lengths, scheme, False, places[1:], flags)
     np.cumsum(places, out=places)
-    hashes = np.empty(places[-1], np.uint64)
+    hashes = room_for_hashes(int(places[-1]))
     _sets(addresses, lengths, scheme, places, hashes, indptr[1:], flags)
     np.cumsum(indptr, out=indptr)
     _compact(hashes, places, indptr)

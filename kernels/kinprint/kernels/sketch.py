@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrow import Texts, frozen
+from .arrow import Texts, frozen, room_for_hashes
 from .fold import BUFFER, CHUNK
 from .hashing import MULTIPLIER_1, ROUND_SEED, SLOT_ADDENDS, SLOT_MULTIPLIERS, hash_text
 from .hashing import SEED as SEED
@@ -274,13 +274,10 @@ def _sketch_hashes(hashes: NDArray[np.uint64], indptr: NDArray[np.int64], signat
 
 
 def new_sketches(n: int, shingles: Shingling = "w3c5", *, text_hashes: bool = True) -> Sketches:
-    """Room for the sketches of n texts, for :func:`sketch_texts`.
-
-    Made by NumPy, not in a kernel: NumPy asks the system for large pages, of which half a kilobyte a text needs fewer.
-    """
+    """Room for the sketches of n texts, for :func:`sketch_texts`."""
     return Sketches(
-        np.empty((n, SLOTS), np.uint32),
-        np.empty((n if text_hashes else 0, 2), np.uint64),
+        room_for_hashes(n * SLOTS // 2).view(np.uint32).reshape(n, SLOTS),
+        room_for_hashes(2 * n if text_hashes else 0).reshape(-1, 2),
         np.empty(n, np.int32),
         np.empty(n, np.uint8),
         Scheme(shingles),
@@ -352,7 +349,7 @@ def sketch_hashes(hashes: NDArray[np.uint64], indptr: NDArray[np.int64]) -> NDAr
         If a shape or dtype differs.
     """
     check_sets(hashes, indptr)
-    signatures = np.empty((indptr.size - 1, SLOTS), np.uint32)
+    signatures = room_for_hashes((indptr.size - 1) * SLOTS // 2).view(np.uint32).reshape(-1, SLOTS)
     _sketch_hashes(frozen(hashes), frozen(indptr), signatures)
     return signatures
 
