@@ -543,10 +543,18 @@ def sets_of(
     places = np.zeros(n + 1, np.int64)
     indptr = np.zeros(n + 1, np.int64)
     flags = np.empty(n, np.uint8)
-    _counts(addresses, lengths, scheme, False, places[1:], flags)
+    # A few texts, such as a query, are done sooner than a second thread is woken.
+    few = n <= CHUNK
+    if few:
+        _counts_chunk(addresses, lengths, 0, n, scheme, False, places[1:], flags)
+    else:
+        _counts(addresses, lengths, scheme, False, places[1:], flags)
     np.cumsum(places, out=places)
     hashes = room_for_hashes(int(places[-1]))
-    _sets(addresses, lengths, scheme, places, hashes, indptr[1:], flags)
+    if few:
+        _sets_chunk(addresses, lengths, 0, n, scheme, places, hashes, indptr[1:], flags)
+    else:
+        _sets(addresses, lengths, scheme, places, hashes, indptr[1:], flags)
     np.cumsum(indptr, out=indptr)
     _compact(hashes, places, indptr)
     # A copy only where repeats took up much; otherwise their room stays behind the array.

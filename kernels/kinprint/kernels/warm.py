@@ -20,6 +20,7 @@ def warm() -> None:
     data, offsets = from_texts(_TEXTS)
     texts = Texts.from_offsets(data, offsets)
     fold.fold(data, offsets)
+    shingle.sets_of(Texts.joined([texts] * 20))  # many texts and few go different ways
     hashes, indptr, _ = shingle.sets_of(texts)
     shingle.hashes_of(texts)
     shingle.counts_of(texts)

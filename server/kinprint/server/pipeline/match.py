@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import faiss
 import numpy as np
 from kinprint.kernels import overlap, seeds, shingle, stylometry
+from kinprint.kernels.arrow import Texts
 from kinprint.server.embed import SentencePair, align
 from kinprint.server.pipeline.index import Filter, Part, Place, View
 from kinprint.server.store.columns import encode_texts
@@ -21,11 +22,11 @@ from numpy.typing import NDArray
 
 #: Candidates that are verified where the best are worth little, those with most shared seeds first; more when more
 #: hits are asked for.
-VERIFIED = 256
+VERIFIED = 128
 #: Candidates that are verified at once.
 AT_ONCE = 128
 #: Standard errors that a candidate beyond these is given the benefit of, and the score from which on it matters.
-BENEFIT, WORTH = 3.0, 0.1
+BENEFIT, WORTH = 3.0, 0.2
 #: Rows that pass a filter up to which just those are scanned.
 FEW_ROWS = 20_000
 #: Semantic candidates whose sentences are aligned; more when more hits are asked for.
@@ -162,7 +163,7 @@ def search_copy(query: Query, views: Sequence[View], rows: Filter, top: int, min
     Candidates share a seed with the query, so a row that holds eight words of it in a row is one for certain.  They
     are compared exactly in the order of their shared seeds, until none is left that could, by the seeds that it
     shares, be among the best `top`: `BENEFIT` standard errors more than expected, a mistake in about a thousand.
-    Where not even the best `top` share a tenth of the query, `VERIFIED` are looked at and no more.
+    Where not even the best `top` share a fifth of the query, `VERIFIED` are looked at and no more.
     """
     data, offsets = query.buffers
     with kernels():
@@ -182,13 +183,14 @@ def search_copy(query: Query, views: Sequence[View], rows: Filter, top: int, min
             break
         batch = order[verified : verified + AT_ONCE]
         verified += len(batch)
-        for k in np.unique(source[batch]):
-            candidates = sources[k]
-            some = groups[batch[source[batch] == k]]
-            texts = candidates.chunk.rows[candidates.chunk.representatives[some]]
-            with kernels():
-                shared, sizes = overlap.query_overlap_of(shingles, candidates.part.segment.texts, texts)
-            found.add(candidates, some, shared, sizes)
+        parts = [(sources[k], groups[batch[source[batch] == k]]) for k in np.unique(source[batch])]
+        texts = Texts.joined([c.part.segment.texts.take(c.chunk.rows[c.chunk.representatives[g]]) for c, g in parts])
+        with kernels():
+            shared, sizes = overlap.query_overlap_of(shingles, texts, np.arange(len(texts)))
+        end = 0
+        for candidates, some in parts:
+            begin, end = end, end + len(some)
+            found.add(candidates, some, shared[begin:end], sizes[begin:end])
     chosen = _best(found.rows, top)
     text_hash = None
     if any(found.details[tag][:2] == (len(shingles), len(shingles)) for *_, tag in chosen):
