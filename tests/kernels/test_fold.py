@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import unicodedata2  # type: ignore[import-not-found]
 from copy_texts import PIECES, texts
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from kinprint.kernels import fold
 from kinprint.kernels.arrow import from_texts
@@ -42,6 +42,10 @@ def test_normalised_answer_equals_reference(many: list[str]) -> None:
 @given(texts)
 def test_normalisation_forms_fold_alike(text: str) -> None:
     forms = [unicodedata2.normalize(form, text) for form in ("NFC", "NFD")]
+    # The exception that docs/copy.md names: a composed iota subscript with a mark behind it.
+    behind = zip(forms[0], forms[0][1:], strict=False)
+    iota = [b for a, b in behind if "\u0345" in unicodedata2.normalize("NFD", a)]
+    assume(not any(unicodedata2.combining(b) for b in iota))
     assert len(set(folded(*forms))) == 1
 
 

@@ -217,6 +217,9 @@ def from_rpc_error(error: Any, target: str = "") -> KinprintError:
                 break  # a proxy mangled the details: code and message below still tell what happened
     code = error.code().name if hasattr(error, "code") and error.code() is not None else "UNKNOWN"
     message = (error.details() if hasattr(error, "details") else None) or code
+    if code == "INTERNAL" and message == "Internal error from Core":
+        # How asyncio's gRPC tells that the connection went away in the middle of sending.
+        code = "UNAVAILABLE"
     if code == "UNAVAILABLE" and target:
         message = f"no Kinprint server answers at {target}: {message}"
     elif code == "UNIMPLEMENTED":

@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 #: Candidates that are verified where the best are worth little, those with most shared seeds first; more when more
 #: hits are asked for.
 VERIFIED = 128
+#: Shingles of a query up to which it is a fragment, whose few seeds say little: eight times as many are verified.
+FRAGMENT = 64
 #: Candidates that are verified at once.
 AT_ONCE = 128
 #: Standard errors that a candidate beyond these is given the benefit of, and the score from which on it matters.
@@ -177,8 +179,9 @@ def search_copy(query: Query, views: Sequence[View], rows: Filter, top: int, min
     groups = np.concatenate([c.groups for c in sources]) if sources else np.zeros(0, np.int64)
     order = np.argsort(-counts.astype(np.int64), kind="stable") if len(sources) > 1 else np.arange(len(counts))
     verified = 0
+    budget = max(VERIFIED if len(shingles) > FRAGMENT else 8 * VERIFIED, 8 * top)
     while verified < len(order):
-        enough = verified >= max(VERIFIED, 8 * top)
+        enough = verified >= budget
         if verified and not found.may_improve(int(counts[order[verified]]), enough):
             break
         batch = order[verified : verified + AT_ONCE]
