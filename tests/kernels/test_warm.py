@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from kinprint.kernels import lsh, shingle, sketch, spans
-from kinprint.kernels.arrow import from_texts
+import numpy as np
+from kinprint.kernels import delta, lsh, shingle, sketch, spans
+from kinprint.kernels.arrow import Texts, from_texts, frozen
 from kinprint.kernels.warm import warm
 
 
 def test_nothing_is_left_to_compile() -> None:
     warm()
     kernels = [sketch._sketch, sketch._similarity, shingle._sets, lsh._query, lsh._pairs, spans._spans]
+    kernels += [delta._totals, delta._strips, delta._gathered, delta._merged, delta._slots, delta._rows, delta._add]
+    kernels += [delta._delta, delta._wins]
     before = [len(kernel.signatures) for kernel in kernels]  # type: ignore[attr-defined]
     data, offsets = from_texts(["one two three four", "one two three five"])
     for texts in (data, data.copy()):
@@ -19,5 +22,15 @@ def test_nothing_is_left_to_compile() -> None:
         lsh.query(lsh.build(result.signatures, 32, 4), result.signatures[0])
         list(lsh.candidate_pairs(result.signatures, 32, 4))
         spans.shared_spans(texts, texts)
+        words, _ = delta.most_frequent(Texts.from_offsets(texts, offsets), 3)
+        counts = delta.count_words(Texts.from_offsets(texts, offsets))
+        counts.merge(counts)
+        delta.hashes_of(Texts.from_offsets(texts, offsets))
+        delta.frequencies(Texts.from_offsets(texts, offsets), words, np.zeros(2, np.int64))
+        shares = delta.frequencies(Texts.from_offsets(texts, offsets), words)
+        for values in (shares, frozen(shares)):
+            moments = delta.mean_and_sd(values)
+            delta.delta(values, values, *moments)
+            delta.imposters(values, values, values, *moments)
     assert [len(kernel.signatures) for kernel in kernels] == before  # type: ignore[attr-defined]
     assert all(count == 1 for count in before)

@@ -206,7 +206,7 @@ def _half_octave(x):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _read(data, start, end, limit, cps, classes):  # type: ignore[no-untyped-def]
+def decode_window(data, start, end, limit, cps, classes):  # type: ignore[no-untyped-def]
     """Decode up to ``limit`` code points of ``data[start:end]``; returns (their number, byte after the last).
 
     Leading white space and ignorable code points are left out, a combining mark on a spaceless letter gets a
@@ -654,7 +654,7 @@ def _style_vectors_of(data, offsets, low, high, out):  # type: ignore[no-untyped
         row = out[t]
         start = offsets[t]
         end = _trimmed_end(data, start, offsets[t + 1])
-        size, stop = _read(data, start, end, WINDOW, cps, classes)
+        size, stop = decode_window(data, start, end, WINDOW, cps, classes)
         k = _tokenise(cps, classes, size, kinds, keys, masks, lengths, marks, flags)
         if k == 0:
             continue
@@ -671,7 +671,7 @@ def _style_vectors_of(data, offsets, low, high, out):  # type: ignore[no-untyped
         _histogram(counts, 46, 64, BOUNDS[4], row)
         m = _emit_opening(keys, masks, k, features, 0)
         if stop < end:
-            size, stop = _read(data, _tail_start(data, start, end), end, TAIL, cps, classes)
+            size, stop = decode_window(data, _tail_start(data, start, end), end, TAIL, cps, classes)
             k = _tokenise(cps, classes, size, kinds, keys, masks, lengths, marks, flags)
         m = _emit_closing(kinds, masks, k, features, m)
         _hash_family(features, m, BOUNDS[3], BOUNDS[4], table, tally, used, sums, row)
@@ -1028,7 +1028,7 @@ def _traits_of(data, offsets, low, high, out):  # type: ignore[no-untyped-def]
     seen = np.empty(TTR_WORDS, np.uint64)
     for t in range(low, high):
         end = _trimmed_end(data, offsets[t], offsets[t + 1])
-        size, _ = _read(data, offsets[t], end, WINDOW, cps, classes)
+        size, _ = decode_window(data, offsets[t], end, WINDOW, cps, classes)
         k = _tokenise(cps, classes, size, kinds, keys, masks, lengths, marks, flags)
         if k > 0:
             _text_traits(cps, classes, size, kinds, keys, lengths, marks, flags, k, seen, out[t])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import dedup, fold, jaccard, lsh, overlap, passages, seeds, shingle, sketch, spans
+from . import dedup, delta, fold, jaccard, lsh, overlap, passages, seeds, shingle, sketch, spans
 from .arrow import Texts, from_texts
 
 _TEXTS = ("The quick brown fox jumps over the lazy dog.", "THE QUICK BROWN FOX", "你好世界你好世界", "e\u0301", "")
@@ -40,6 +40,14 @@ def warm() -> None:
     for exact in (False, True):
         dedup.pairs(texts, exact=exact)
         dedup.clusters(texts, exact=exact)
+    words, _ = delta.most_frequent(texts, 8)
+    delta.hashes_of(texts)
+    delta.frequencies(texts, words, rows)
+    shares = delta.frequencies(texts, words)
+    mean, sd = delta.mean_and_sd(shares)
+    delta.delta(shares, shares, mean, sd)
+    delta.imposters(shares, shares, shares, mean, sd, pool_authors=rows, iterations=1)
+    delta.count_words(texts).merge(delta.count_words(texts))
     left, right = (Texts.from_offsets(*from_texts([_PASSAGE + end])) for end in (".", "!"))
     index = passages.Index(Texts.joined([left, right]), 1)
     codes = np.zeros(2, np.int32)

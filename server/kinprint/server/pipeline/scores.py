@@ -1,0 +1,168 @@
+"""Scores of kinship: from answers to the same prompts to a number for every pair of models.
+
+Residual cosines per prompt (`kinprint.kernels.residual`) are averaged over the prompts that two models share,
+normalised by what each of the two scores with a cohort, and averaged over the families of n-grams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from kinprint.kernels import residual
+from kinprint.server.pipeline.answers import Answers, Progress
+from kinprint.server.threads import kernels
+from numpy.typing import NDArray
+
+#: Share of a cohort, from the top, that may be kin of a model and is left out of its mean and deviation.
+TRIM = 0.25
+#: A deviation over few models is drawn towards the one over all pairs, with the weight of so many models.
+PRIOR_MODELS = 5.0
+#: Fewer shared prompts give no score by shared prompts.
+MIN_PROMPTS = 3
+#: Bytes of inner products held at once.
+BLOCK_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """Sums over all prompts: `mean` float64[5, n, n] per shared prompt, `shared` int64[n, n]."""
+
+    mean: NDArray[np.float64]
+    shared: NDArray[np.int64]
+
+
+def blocks(answers: Answers) -> Iterator[tuple[float, residual.Grams]]:
+    """Inner products, block of prompts by block of prompts, with the share of prompts done."""
+    n = len(answers.models)
+    prompts = len(answers.prompts)
+    step = int(max(1, min(64, BLOCK_BYTES // max(1, len(residual.FAMILIES) * n * n * 4))))
+    for begin in range(0, prompts, step):
+        end = min(prompts, begin + step)
+        first, last = answers.starts[begin], answers.starts[end]
+        with kernels():
+            grams = residual.prompt_grams(
+                answers.texts.take(np.arange(first, last)),
+                answers.model[first:last],
+                answers.starts[begin : end + 1] - first,
+                n,
+            )
+        yield end / prompts, grams
+
+
+def compare(
+    answers: Answers,
+    reference: NDArray[np.bool_],
+    step: str = "comparing answers",
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Iterator[Progress | Compared]:
+    """Compare all models; `reference` bool[n] says whose answers make what a prompt has in common."""
+    n = len(answers.models)
+    sums = residual.Sums(np.zeros((len(residual.FAMILIES), n, n)), np.zeros((n, n), np.int64))
+    for share, grams in blocks(answers):
+        if cancelled():
+            return
+        with kernels():
+            sums, _ = residual.accumulate(grams, reference, sums)
+        yield Progress(step, share)
+    yield Compared(sums.mean(), sums.shared)
+
+
+def normalise(
+    mean: NDArray[np.float64],
+    shared: NDArray[np.int64],
+    cohort: NDArray[np.bool_],
+    rows: NDArray[np.bool_] | None = None,
+    *,
+    noise: bool = True,
+) -> NDArray[np.float64]:
+    """Symmetric score normalisation, float64[n, n]: ((s - mu_i) / sd_i + (s - mu_j) / sd_j) / 2, mean over families.
+
+    mu_i and sd_i are over the cohort (bool[n]) without i itself and without the top quarter of i's scores, among whom
+    its kin may be (Reynolds, Quatieri and Dunn 2000 for the normalisation by a cohort; trimmed for contamination).  A
+    pair that shares fewer prompts than the cohort does has a wider deviation, by the variance of a mean: one prompt's
+    contribution has unit variance by construction (`noise=False`: `mean` is of no such sum).  NaN where a pair shares
+    fewer than `MIN_PROMPTS` prompts, or one of the two has no cohort or is not among `rows`.
+    """
+    n = mean.shape[-1]
+    wanted = np.ones(n, np.bool_) if rows is None else rows
+    index = np.flatnonzero(wanted)
+    enough = shared >= MIN_PROMPTS
+    total = np.zeros((n, n))
+    for scores in mean:
+        x = np.where(enough & cohort[None, :], scores, np.nan)
+        np.fill_diagonal(x, np.nan)
+        x = np.sort(x[index], axis=1)  # NaN last
+        count = (~np.isnan(x)).sum(1)
+        keep = np.where(count >= 4, count - np.maximum(1, np.round(TRIM * count)).astype(np.int64), count)
+        inside = np.arange(n)[None, :] < keep[:, None]
+        filled = np.where(inside, x, 0.0)
+        mu = filled.sum(1) / np.maximum(keep, 1)
+        squares = np.where(inside, (x - mu[:, None]) ** 2, 0.0)
+        variance = squares.sum(1) / np.maximum(keep - 1, 1)
+        pooled = squares.sum() / max(1, int(np.maximum(keep - 1, 0).sum()))
+        weight = np.maximum(keep - 1, 0)
+        variance = (weight * variance + PRIOR_MODELS * pooled) / (weight + PRIOR_MODELS)
+        mu_all = np.full(n, np.nan)
+        var_all = np.full(n, np.nan)
+        mu_all[index] = np.where(keep >= 1, mu, np.nan)
+        var_all[index] = variance
+        extra: NDArray[np.float64] | float = 0.0
+        if noise:
+            usual = _usual(shared, cohort)
+            extra = np.maximum(0.0, 1.0 / np.maximum(shared, 1) - 1.0 / np.maximum(usual, 1)[:, None])
+            extra = np.where(shared < 0.9 * usual[:, None], extra, 0.0)
+        sd = np.sqrt(var_all[:, None] + extra)
+        left = (scores - mu_all[:, None]) / np.where(sd > 0, sd, np.inf)
+        total += left
+    total = 0.5 * (total + total.T) / len(mean)
+    total[~enough] = np.nan
+    np.fill_diagonal(total, np.nan)
+    return total
+
+
+def _usual(shared: NDArray[np.int64], cohort: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Prompts that a model usually shares with the cohort: the median, float64[n]."""
+    if not cohort.any():
+        return np.ones(len(shared))
+    x = shared[:, cohort].astype(np.float64)
+    own = np.flatnonzero(cohort)
+    x[own, np.arange(len(own))] = np.nan
+    if x.shape[1] == 1:
+        return np.nan_to_num(x[:, 0], nan=1.0)
+    return np.asarray(np.nanmedian(x, axis=1))
+
+
+def bridge(
+    left: NDArray[np.float64],
+    right: NDArray[np.float64],
+    cohort: NDArray[np.bool_],
+    known_left: NDArray[np.bool_],
+    known_right: NDArray[np.bool_],
+) -> NDArray[np.float64]:
+    """How alike two models resemble the cohort, float64[5, n, m]: for models that answered no common prompts.
+
+    left float64[5, n, c] and right float64[5, m, c] are mean residual cosines with the `c` models of a cohort, on
+    whatever prompts each model shares with it; known_* bool says where there are any.  Columns are standardised over
+    the rows, and the score is the correlation of two rows over the cohort; a model's column is left out of its own row.
+    """
+    out = np.zeros((len(left), left.shape[1], right.shape[1]))
+    for f in range(len(left)):
+        a, ka = _standard(left[f], known_left & cohort[None, :])
+        b, kb = _standard(right[f], known_right & cohort[None, :])
+        count = ka.astype(float) @ kb.T.astype(float)
+        sum_a, sum_b = a @ kb.T.astype(float), ka.astype(float) @ b.T
+        square_a, square_b = (a * a) @ kb.T.astype(float), ka.astype(float) @ (b * b).T
+        covariance = a @ b.T - sum_a * sum_b / np.maximum(count, 1)
+        variance = (square_a - sum_a**2 / np.maximum(count, 1)) * (square_b - sum_b**2 / np.maximum(count, 1))
+        out[f] = np.where((count >= 8) & (variance > 1e-12), covariance / np.sqrt(np.maximum(variance, 1e-12)), 0.0)
+    return out
+
+
+def _standard(x: NDArray[np.float64], known: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Columns to mean 0 and deviation 1 over the known entries; unknown entries 0."""
+    count = np.maximum(known.sum(0), 1)
+    mu = np.where(known, x, 0.0).sum(0) / count
+    sd = np.sqrt(np.where(known, (x - mu) ** 2, 0.0).sum(0) / count)
+    return np.where(known, (x - mu) / np.where(sd > 0, sd, np.inf), 0.0), known
