@@ -17,15 +17,23 @@ The copy channel answers whether a text, or part of it, stands somewhere else. I
     spans      shared spans                      two texts -> the stretches they share, byte for byte
     passages   shared passages                   two sets of texts -> stretches, and how rare each is
 
+The style and kinship channels answer who wrote a text, and which authors are kin::
+
+    stylometry  style vectors                    texts -> 512 x int8; Cosine Delta; measures for people to read
+    delta       Delta and General Imposters      words -> frequencies -> distances, shares of wins
+    residual    prompt-wise residuals            answers to shared prompts -> how alike models are in their own ways
+
 ``hashing`` and ``jit`` serve these. ``reference`` has the same definitions in plain Python, for tests. Kernels trust
 their input; the public functions above them check it. All release the GIL, and no result depends on the number of
-threads. ``warm.warm()`` compiles everything ahead of the first call. The style channel's kernels are in ``stylometry``.
+threads. ``warm.warm()`` compiles the copy channel, ``delta`` and ``residual`` ahead of the first call,
+``stylometry.warm()`` style vectors.
 """
 
 from __future__ import annotations
 
 from . import (
     dedup,
+    delta,
     fold,
     jaccard,
     join,
@@ -33,6 +41,7 @@ from . import (
     lsh_index,
     overlap,
     passages,
+    residual,
     seeds,
     shingle,
     sketch,
@@ -43,6 +52,7 @@ from . import (
 
 __all__ = [
     "dedup",
+    "delta",
     "fold",
     "jaccard",
     "join",
@@ -50,6 +60,7 @@ __all__ = [
     "lsh_index",
     "overlap",
     "passages",
+    "residual",
     "seeds",
     "shingle",
     "sketch",

@@ -14,13 +14,14 @@ turns of phrase, the order of things, marks, examples it likes. For each prompt 
    does not drown the others, bounds each by ``c x / sqrt(c^2 + x^2)`` with ``c`` = :data:`BOUND`, and adds them up.
 
 Families (:data:`FAMILIES`) are character 3- to 5-grams, words (1- and 2-grams), phrases (3- to 5-grams of words),
-punctuation (1- to 4-grams of marks, line ends and numbers with every stretch of words as one symbol) and openings (the
-first one to eight tokens). Words are lower-cased, letters of scripts without spaces are words, and classes come from
-the pinned Unicode tables: no list of any language is needed.
+punctuation (1- to 4-grams of marks, line ends, numbers and capitalised words, which are one symbol each, with every
+stretch of other words as one symbol) and openings (the first one to eight tokens). Words are lower-cased, letters of
+scripts without spaces are words, and classes come from the pinned Unicode tables: no list of any language is needed.
 
-Sums over prompts add up in any grouping (:func:`merge`). With a frozen reference (:class:`Reference`) a model joins later
-without anything about the others being computed again, and gets the same numbers as if it had been there
-(``joined`` in :func:`prompt_grams`).
+Sums over prompts add up in any grouping (:func:`merge`). With a frozen reference (:class:`Reference`) a model joins
+later without anything about the others being computed again: its own vector is what it would be if it had been there,
+while the vectors of the others, their mean and the scale stay as they are (``joined`` in :func:`prompt_grams`). What it
+gets does not depend on who else joins, nor on when.
 
 Scheme ``residual``, :data:`VERSION`: any change of a number is a new version, because calibrations hold for one only.
 """
@@ -68,7 +69,7 @@ class Grams(NamedTuple):
 
     gram: float32[prompts, 5, models, models], symmetric; 1 on the diagonal where there is an n-gram, 0 where a model
         has no answer or its answer has no n-gram of the family. With ``joined`` only the rows and columns of the joined
-        models are filled.
+        models and the diagonal are filled.
     present: bool[prompts, models], who answered.
     """
 
@@ -176,11 +177,17 @@ def accumulate(
         them answered is not centred: there is nothing to take away from.
     sums: to add to; None starts from zero. It is not changed.
     rows: bool[models], rows to compute; the sums of pairs with neither model among them stay what they were.
-    joined: (reference, k) when the grams were made with ``joined=k``: the frozen reference of the other models.
+    joined: (reference, k) when the grams were made with ``joined=k``: the frozen reference of the other models. Where
+        models join one after the other, k counts all that joined, and ``rows`` names the new ones.
 
     Returns
     -------
     The sums, and the reference of these prompts for models that join later.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, or a joined model is of the reference.
     """
     prompts, _, models, _ = grams.gram.shape
     reference = np.ascontiguousarray(reference, np.bool_)
@@ -199,7 +206,8 @@ def accumulate(
     if joined is not None:
         frozen_reference, count = joined
         first_new = models - count
-        if frozen_reference.mean.shape != (prompts, _F, first_new):
+        shapes = [(prompts, _F, first_new), (prompts, _F), (prompts, _F, first_new), (prompts, _F)]
+        if [values.shape for values in frozen_reference] != shapes:
             raise ValueError(f"the reference is of other prompts or not of {first_new} models")
         if reference[first_new:].any():
             raise ValueError("a model that joins later is no part of the reference")
@@ -211,13 +219,14 @@ def accumulate(
         wanted[:first_new] = False
     total = np.zeros((_F, models, models)) if sums is None else sums.total.copy()
     if prompts:
-        gram = frozen(grams.gram)
+        gram = frozen(np.ascontiguousarray(grams.gram, np.float32))
         _moments(gram, frozen(reference), first_new, joined is not None, mean, centre, norm, scale)
         _add(gram, frozen(mean), frozen(centre), frozen(norm), frozen(scale), frozen(wanted), total)
     here = grams.present.astype(np.int64)
-    both = here.T @ here
-    either = wanted[:, None] | wanted[None, :]
-    shared = np.where(either, both, 0) + (0 if sums is None else sums.shared)
+    shared = np.asarray(here.T @ here, np.int64)
+    shared[~(wanted[:, None] | wanted[None, :])] = 0
+    if sums is not None:
+        shared += sums.shared
     return Sums(total, shared), Reference(mean, centre, norm, scale)
 
 
@@ -250,7 +259,7 @@ def _is_line_end(cp):  # type: ignore[no-untyped-def]
 
 @inlined
 def _in_word(c):  # type: ignore[no-untyped-def]
-    return c == WORD or c == UPPER or c == DIGIT or c == MARK
+    return c in (WORD, UPPER, DIGIT, MARK)
 
 
 @kernel
@@ -292,7 +301,7 @@ def _tokens(cps, classes, n, keys, kinds):  # type: ignore[no-untyped-def]
                 i += 1
             kinds[k] = _NUMBER if digits else (_CAPITAL if capital else _LOWER)
             keys[k] = h
-        elif c == PUNCT or c == SYMBOL:
+        elif c in (PUNCT, SYMBOL):
             kinds[k] = _MARK
             keys[k] = _mix(np.uint64(3), cps[i])
             i += 1
@@ -364,11 +373,11 @@ def _ngrams(data, cps, classes, keys, kinds, line, out, bounds):  # type: ignore
                 out[o] = _mix(h, line[i + 4])
                 o += 1
     bounds[3] = o
-    # punctuation: a stretch of words is one symbol, its first word's capital kept
+    # punctuation: a stretch of words is one symbol, and a capitalised word one of its own
     p = 0
     for i in range(tokens):
         kind = kinds[i]
-        if kind == _LOWER or kind == _SPACELESS:
+        if kind in (_LOWER, _SPACELESS):
             symbol = np.uint64(1)
         elif kind == _CAPITAL:
             symbol = np.uint64(2)
@@ -408,7 +417,7 @@ def _grams(addresses, lengths, model, starts, counted, threads, gram):  # type: 
 
 @kernel
 def _grams_of(t, threads, addresses, lengths, model, starts, counted, gram):  # type: ignore[no-untyped-def]
-    """Every ``threads``-th prompt from ``t`` on, with one workspace: touching new memory for each costs more than work."""
+    """Every ``threads``-th prompt from ``t`` on, in one workspace: touching new memory for each would cost more."""
     prompts = starts.size - 1
     most = 0
     for p in range(prompts):

@@ -1,10 +1,10 @@
-"""Compile every kernel of the copy channel before the first request needs it."""
+"""Compile every kernel of the copy channel, and those of authorship and kinship, before the first request needs it."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from . import dedup, delta, fold, jaccard, lsh, overlap, passages, seeds, shingle, sketch, spans
+from . import dedup, delta, fold, jaccard, lsh, overlap, passages, residual, seeds, shingle, sketch, spans
 from .arrow import Texts, from_texts
 
 _TEXTS = ("The quick brown fox jumps over the lazy dog.", "THE QUICK BROWN FOX", "你好世界你好世界", "e\u0301", "")
@@ -48,6 +48,10 @@ def warm() -> None:
     delta.delta(shares, shares, mean, sd)
     delta.imposters(shares, shares, shares, mean, sd, pool_authors=rows, iterations=1)
     delta.count_words(texts).merge(delta.count_words(texts))
+    grams = residual.prompt_grams(texts, rows, np.array([0, len(rows)]), len(rows), joined=1)
+    sums, panel = residual.accumulate(grams, rows < 3)
+    old = panel._replace(mean=panel.mean[..., :-1], norm=panel.norm[..., :-1])
+    residual.accumulate(grams, rows < 3, sums, rows=rows > 0, joined=(old, 1))
     left, right = (Texts.from_offsets(*from_texts([_PASSAGE + end])) for end in (".", "!"))
     index = passages.Index(Texts.joined([left, right]), 1)
     codes = np.zeros(2, np.int32)

@@ -32,6 +32,7 @@ from kinprint.server.pipeline.catalog import Catalog
 from kinprint.server.services.corpora import CorpusService
 from kinprint.server.services.guard import Guard
 from kinprint.server.services.info import InfoService
+from kinprint.server.services.lineage import LineageService
 from kinprint.server.services.matching import MatchService
 from kinprint.server.services.transcripts import TranscriptService
 from kinprint.server.store.lock import DirectoryLock
@@ -40,6 +41,8 @@ from kinprint.v1 import (
     corpus_pb2_grpc,
     info_pb2,
     info_pb2_grpc,
+    lineage_pb2,
+    lineage_pb2_grpc,
     match_pb2,
     match_pb2_grpc,
     transcript_pb2,
@@ -60,6 +63,7 @@ _NAMES = tuple(
         (corpus_pb2, "CorpusService"),
         (transcript_pb2, "TranscriptService"),
         (match_pb2, "MatchService"),
+        (lineage_pb2, "LineageService"),
         (info_pb2, "InfoService"),
     )
 )
@@ -138,6 +142,7 @@ def _build(context: Context) -> tuple[grpc.aio.Server, health.aio.HealthServicer
     corpus_pb2_grpc.add_CorpusServiceServicer_to_server(CorpusService(context), server)
     transcript_pb2_grpc.add_TranscriptServiceServicer_to_server(TranscriptService(context), server)
     match_pb2_grpc.add_MatchServiceServicer_to_server(MatchService(context), server)
+    lineage_pb2_grpc.add_LineageServiceServicer_to_server(LineageService(context), server)
     info_pb2_grpc.add_InfoServiceServicer_to_server(InfoService(context), server)
     health_service = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_service, server)

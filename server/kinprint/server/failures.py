@@ -51,6 +51,12 @@ class TranscriptNotFound(Failure):
     reason = "TRANSCRIPT_NOT_FOUND"
 
 
+class ModelNotFound(Failure):
+    """No row of the corpus has the model."""
+
+    reason = "MODEL_NOT_FOUND"
+
+
 class ChannelNotFilled(Failure):
     """No row of the searched corpora has the channel."""
 

@@ -10,7 +10,7 @@ Frames are in `kinprint.client.polars` (extra `polars`), the command line in `ki
 `cli`).
 """
 
-from kinprint.client.aio import AsyncClient, AsyncDuplicateSearch, aconnect
+from kinprint.client.aio import AsyncClient, AsyncDuplicateSearch, AsyncKinshipSearch, aconnect
 from kinprint.client.errors import (
     AlreadyExistsError,
     CancelledError,
@@ -28,8 +28,26 @@ from kinprint.client.errors import (
     UpsertInterrupted,
 )
 from kinprint.client.identity import derive_id
+from kinprint.client.lineage import (
+    AttributedSet,
+    AttributionModel,
+    AttributionPower,
+    AttributionSummary,
+    Candidate,
+    EvidenceFile,
+    KinshipPairs,
+    KinshipSummary,
+    Lineage,
+    PanelEdge,
+    PanelFile,
+    PanelMember,
+    PanelSize,
+    PanelSummary,
+    PanelSuspect,
+    UnknownText,
+)
 from kinprint.client.ndjson import read_ndjson, write_ndjson
-from kinprint.client.sync import Client, DuplicateSearch, connect
+from kinprint.client.sync import AttributionStream, Client, DuplicateSearch, KinshipSearch, connect
 from kinprint.client.types import (
     CHANNELS,
     ChannelName,
@@ -76,7 +94,14 @@ __all__ = [
     "AlreadyExistsError",
     "AsyncClient",
     "AsyncDuplicateSearch",
+    "AsyncKinshipSearch",
+    "AttributedSet",
+    "AttributionModel",
+    "AttributionPower",
+    "AttributionStream",
+    "AttributionSummary",
     "CancelledError",
+    "Candidate",
     "ChannelName",
     "Client",
     "Comparison",
@@ -92,6 +117,7 @@ __all__ = [
     "DuplicatesSummary",
     "EmbeddedServerError",
     "EmbeddingModel",
+    "EvidenceFile",
     "FailedPreconditionError",
     "FieldViolation",
     "Filter",
@@ -101,12 +127,22 @@ __all__ = [
     "InvalidArgumentError",
     "ItemError",
     "KinprintError",
+    "KinshipPairs",
+    "KinshipSearch",
+    "KinshipSummary",
     "Limits",
+    "Lineage",
     "LoadReport",
     "Matrix",
     "NotFoundError",
     "OverlapSpans",
     "OverlapsSummary",
+    "PanelEdge",
+    "PanelFile",
+    "PanelMember",
+    "PanelSize",
+    "PanelSummary",
+    "PanelSuspect",
     "PurgeProgress",
     "QueryInfo",
     "ResourceExhaustedError",
@@ -124,6 +160,7 @@ __all__ = [
     "Transcript",
     "TranscriptRef",
     "UnavailableError",
+    "UnknownText",
     "UpsertError",
     "UpsertInterrupted",
     "ValueCount",

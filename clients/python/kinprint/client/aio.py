@@ -13,7 +13,7 @@ from typing import Any, Generic, Self, TypeVar
 
 import grpc
 import grpc.aio
-from kinprint.client import convert
+from kinprint.client import convert, convert_lineage
 from kinprint.client.embedded import EmbeddedServer
 from kinprint.client.errors import (
     CancelledError,
@@ -22,6 +22,20 @@ from kinprint.client.errors import (
     UpsertError,
     from_rpc_error,
     from_status,
+)
+from kinprint.client.lineage import (
+    AttributedSet,
+    AttributionSummary,
+    EvidenceFile,
+    KinshipPairs,
+    KinshipSummary,
+    Lineage,
+    PanelEdge,
+    PanelFile,
+    PanelMember,
+    PanelSource,
+    PanelSummary,
+    UnknownText,
 )
 from kinprint.client.rows import SourceRow
 from kinprint.client.transport import Stubs, channel_options, check_size, parse_target
@@ -146,6 +160,10 @@ def _names(corpora: str | Sequence[str]) -> list[str]:
     return [corpora] if isinstance(corpora, str) else [*corpora]
 
 
+def _itself(message: Any) -> Any:
+    return message
+
+
 class AsyncResultStream(Generic[Batch, Summary]):
     """A running search: `async for` over it gives batches of what it finds.
 
@@ -199,6 +217,8 @@ class AsyncResultStream(Generic[Batch, Summary]):
 AsyncDuplicateSearch = AsyncResultStream[DuplicatePairs, DuplicatesSummary]
 AsyncClusterSearch = AsyncResultStream[DuplicateClusters, DuplicatesSummary]
 AsyncOverlapSearch = AsyncResultStream[OverlapSpans, OverlapsSummary]
+AsyncKinshipSearch = AsyncResultStream[KinshipPairs, KinshipSummary]
+AsyncAttributionStream = AsyncResultStream[list[AttributedSet], AttributionSummary]
 
 
 class AsyncClient:
@@ -645,6 +665,139 @@ class AsyncClient:
         stream = self._open("match", "FindOverlaps", request, timeout)
         named = partial(convert.spans_from_proto, corpora=names, against=others)
         return AsyncResultStream(stream, "spans", named, convert.overlaps_summary_from_proto, progress)
+
+    # Lineage
+
+    async def fit_panel(
+        self,
+        corpus: str,
+        members: Iterable[PanelMember],
+        edges: Iterable[PanelEdge] = (),
+        *,
+        filter: Filter | None = None,
+        seed: int = 0,
+        progress: Callable[[DuplicatesProgress], None] | None = None,
+        timeout: float | None = None,
+    ) -> PanelFile:
+        """Fit a panel on models of known families; see `Client.fit_panel`."""
+        request = convert_lineage.fit_panel_request(corpus, members, edges, filter, seed)
+        run = await self._start(
+            "FitPanel", request, timeout, "chunk", bytes, convert_lineage.panel_summary_from_proto, progress
+        )
+        async with run:
+            return PanelFile(b"".join([chunk async for chunk in run]))
+
+    async def inspect_panel(self, panel: PanelSource, *, timeout: float | None = None) -> PanelSummary:
+        """What a panel holds, checked by the server; see `Client.inspect_panel`."""
+        request = convert_lineage.inspect_panel_request(panel)
+        return convert_lineage.panel_summary_from_proto(
+            (await self._unary("lineage", "InspectPanel", request, timeout)).summary
+        )
+
+    async def find_kinship(
+        self,
+        corpus: str,
+        *,
+        panel: PanelSource | None = None,
+        models: Sequence[str] = (),
+        filter: Filter | None = None,
+        progress: Callable[[DuplicatesProgress], None] | None = None,
+        timeout: float | None = None,
+    ) -> AsyncKinshipSearch:
+        """How alike all pairs of models write, streamed in batches; see `Client.find_kinship`."""
+        request = convert_lineage.kinship_request(corpus, panel, models, filter)
+        convert_pairs, convert_summary = convert_lineage.kinship_from_proto, convert_lineage.kinship_summary_from_proto
+        return await self._start("FindKinship", request, timeout, "pairs", convert_pairs, convert_summary, progress)
+
+    async def attribute(
+        self,
+        corpus: str,
+        texts: Iterable[UnknownText | str],
+        *,
+        panel: PanelSource | None = None,
+        models: Sequence[str] = (),
+        filter: Filter | None = None,
+        seed: int = 0,
+        progress: Callable[[DuplicatesProgress], None] | None = None,
+        timeout: float | None = None,
+    ) -> AsyncAttributionStream:
+        """Which model wrote some texts, or none of them; see `Client.attribute`."""
+        start = convert_lineage.attribute_start(corpus, panel, models, filter, seed)
+        check_size(start, self._limits)
+        await self.server_info()
+        stream = self._open("lineage", "Attribute", None, timeout)
+        try:
+            stream.send(start)
+            limits = convert_lineage.started_limits((await self._answer(stream, "started")).started)
+            waiting = 0
+            for batch in convert_lineage.attribute_batches(texts, limits):
+                while waiting >= limits.max_inflight_batches:
+                    await self._answer(stream, "received")
+                    waiting -= 1
+                stream.send(batch)
+                waiting += 1
+            stream.send(convert_lineage.attribute_stop())
+        except BaseException:
+            await stream.close()
+            raise
+        convert_sets, convert_summary = convert_lineage.sets_from_proto, convert_lineage.attribution_summary_from_proto
+        return AsyncResultStream(stream, "sets", convert_sets, convert_summary, progress)
+
+    @staticmethod
+    async def _answer(stream: _Stream, kind: str) -> Any:
+        """The next message, which is to be of one kind."""
+        message = await stream.receive()
+        if message is None or message.WhichOneof("message") != kind:
+            raise UnavailableError("the server ended the stream of texts early")
+        return message
+
+    async def build_evidence(
+        self,
+        corpus: str,
+        subject: str,
+        source: str,
+        *,
+        panel: PanelSource | None = None,
+        also: Sequence[tuple[str, str]] = (),
+        filter: Filter | None = None,
+        progress: Callable[[DuplicatesProgress], None] | None = None,
+        timeout: float | None = None,
+    ) -> EvidenceFile:
+        """The evidence on a pair of models, as a JSON document; see `Client.build_evidence`."""
+        request = convert_lineage.evidence_request(corpus, subject, source, panel, also, filter)
+        async with await self._start("BuildEvidence", request, timeout, "chunk", bytes, _itself, progress) as run:
+            return convert_lineage.evidence_from_proto([chunk async for chunk in run])
+
+    async def find_lineage(
+        self,
+        corpus: str,
+        *,
+        panel: PanelSource | None = None,
+        filter: Filter | None = None,
+        progress: Callable[[DuplicatesProgress], None] | None = None,
+        timeout: float | None = None,
+    ) -> Lineage:
+        """The models of a corpus in a tree by likeness; see `Client.find_lineage`."""
+        request = convert_lineage.lineage_request(corpus, panel, filter)
+        async with await self._start("FindLineage", request, timeout, "scores", _itself, _itself, progress) as run:
+            scores = [rows async for rows in run]
+        return convert_lineage.lineage_from_proto(scores, run.summary)
+
+    async def _start(
+        self,
+        method: str,
+        request: Any,
+        timeout: float | None,
+        kind: str,
+        convert_batch: Callable[[Any], Batch],
+        convert_summary: Callable[[Any], Summary],
+        progress: Callable[[DuplicatesProgress], None] | None,
+    ) -> AsyncResultStream[Batch, Summary]:
+        """A run of the lineage service."""
+        check_size(request, self._limits)
+        await self.server_info()
+        stream = self._open("lineage", method, request, timeout)
+        return AsyncResultStream(stream, kind, convert_batch, convert_summary, progress)
 
 
 async def aconnect(

@@ -1,4 +1,7 @@
-"""Between protobuf messages and the dataclasses of `kinprint.client.types`; the only place that does so."""
+"""Between protobuf messages and the dataclasses of `kinprint.client.types`; the only place that does so.
+
+`kinprint.client.convert_lineage` does it for those of `kinprint.client.lineage`.
+"""
 
 from __future__ import annotations
 
@@ -59,10 +62,12 @@ _DTYPES = {
     types_pb2.DATA_TYPE_UINT32: "uint32",
     types_pb2.DATA_TYPE_INT8: "int8",
     types_pb2.DATA_TYPE_UINT64: "uint64",
+    types_pb2.DATA_TYPE_FLOAT64: "float64",
 }
 
 
-def _invalid(field: str, description: str, reason: str = "FIELD_INVALID") -> InvalidArgumentError:
+def invalid(field: str, description: str, reason: str = "FIELD_INVALID") -> InvalidArgumentError:
+    """The error for a field of a request that is wrong."""
     return InvalidArgumentError(
         f"{field}: {description}", reason=reason, field_violations=[FieldViolation(field, description)]
     )
@@ -75,11 +80,11 @@ def check_text(value: Any, field: str) -> str:
         InvalidArgumentError: not a string (reason FIELD_INVALID), or with a lone surrogate (INVALID_UTF8).
     """
     if not isinstance(value, str):
-        raise _invalid(field, f"must be a string, not {type(value).__name__}")
+        raise invalid(field, f"must be a string, not {type(value).__name__}")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise _invalid(field, _surrogate(error), "INVALID_UTF8") from None
+        raise invalid(field, _surrogate(error), "INVALID_UTF8") from None
     return value
 
 
@@ -102,7 +107,7 @@ def channels_to_proto(channels: Iterable[str], field: str = "channels") -> Any:
     numbers = []
     for name in channels:
         if name not in _TO_CHANNEL:
-            raise _invalid(field, f"unknown channel {name!r}; known: {', '.join(CHANNELS)}")
+            raise invalid(field, f"unknown channel {name!r}; known: {', '.join(CHANNELS)}")
         numbers.append(_TO_CHANNEL[name])
     return numbers
 
@@ -115,7 +120,7 @@ def channels_from_proto(numbers: Iterable[int]) -> tuple[ChannelName, ...]:
 def timestamp_to_proto(value: datetime, field: str) -> Timestamp:
     """A Timestamp; a time without zone is taken as UTC."""
     if not isinstance(value, datetime):
-        raise _invalid(field, f"must be a datetime, not {type(value).__name__}")
+        raise invalid(field, f"must be a datetime, not {type(value).__name__}")
     moment = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
     seconds, micros = divmod((moment - _EPOCH) // _MICROSECOND, 1_000_000)
     return Timestamp(seconds=seconds, nanos=micros * 1000)
@@ -129,7 +134,8 @@ def timestamp_from_proto(message: Any, field: str) -> datetime | None:
     return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
 
 
-def _optional(message: Any, field: str) -> Any:
+def optional(message: Any, field: str) -> Any:
+    """The value of an optional field, None where it is absent."""
     return getattr(message, field) if message.HasField(field) else None
 
 
@@ -172,9 +178,9 @@ def transcript_to_proto(transcript: Transcript) -> Any:
                 message.metadata[key] = value
     except UnicodeEncodeError as error:
         where = field if field != "metadata" else "a metadata key or value"
-        raise _invalid(field, f"{_surrogate(error)} of {where}: not valid Unicode text", "INVALID_UTF8") from None
+        raise invalid(field, f"{_surrogate(error)} of {where}: not valid Unicode text", "INVALID_UTF8") from None
     except (TypeError, ValueError) as error:
-        raise _invalid(field, str(error)) from None
+        raise invalid(field, str(error)) from None
     if transcript.created_at is not None:
         message.created_at.CopyFrom(timestamp_to_proto(transcript.created_at, "created_at"))
     return message
@@ -185,24 +191,25 @@ def transcript_from_proto(message: Any) -> Transcript:
     return Transcript(
         response=message.response,
         id=message.id,
-        model=_optional(message, "model"),
-        prompt_id=_optional(message, "prompt_id"),
-        prompt=_optional(message, "prompt"),
-        language=_optional(message, "language"),
-        account_id=_optional(message, "account_id"),
+        model=optional(message, "model"),
+        prompt_id=optional(message, "prompt_id"),
+        prompt=optional(message, "prompt"),
+        language=optional(message, "language"),
+        account_id=optional(message, "account_id"),
         created_at=timestamp_from_proto(message, "created_at"),
         metadata=dict(message.metadata),
-        system_prompt=_optional(message, "system_prompt"),
-        conversation_id=_optional(message, "conversation_id"),
-        turn=_optional(message, "turn"),
-        reasoning=_optional(message, "reasoning"),
-        prompt_key=_optional(message, "prompt_key"),
+        system_prompt=optional(message, "system_prompt"),
+        conversation_id=optional(message, "conversation_id"),
+        turn=optional(message, "turn"),
+        reasoning=optional(message, "reasoning"),
+        prompt_key=optional(message, "prompt_key"),
         content_hash=bytes(message.content_hash),
         channels=channels_from_proto(message.channels),
     )
 
 
-def _texts(values: Iterable[str], field: str) -> list[str]:
+def strings(values: Iterable[str], field: str) -> list[str]:
+    """Strings that UTF-8 can hold; one alone is taken for a list of it."""
     if isinstance(values, str):
         values = (values,)
     return [check_text(value, field) for value in values]
@@ -213,11 +220,11 @@ def filter_to_proto(value: Filter | None) -> Any | None:
     if value is None:
         return None
     message = types_pb2.Filter(
-        models=_texts(value.models, "filter.models"),
-        exclude_models=_texts(value.exclude_models, "filter.exclude_models"),
-        languages=_texts(value.languages, "filter.languages"),
-        account_ids=_texts(value.account_ids, "filter.account_ids"),
-        prompt_keys=_texts(value.prompt_keys, "filter.prompt_keys"),
+        models=strings(value.models, "filter.models"),
+        exclude_models=strings(value.exclude_models, "filter.exclude_models"),
+        languages=strings(value.languages, "filter.languages"),
+        account_ids=strings(value.account_ids, "filter.account_ids"),
+        prompt_keys=strings(value.prompt_keys, "filter.prompt_keys"),
     )
     if value.created_from is not None:
         message.created_from.CopyFrom(timestamp_to_proto(value.created_from, "filter.created_from"))
@@ -253,8 +260,8 @@ def semantic_from_proto(message: Any) -> SemanticEvidence:
         background_mean=message.background_mean,
         background_sd=message.background_sd,
         z=message.z,
-        query_language=_optional(message, "query_language"),
-        match_language=_optional(message, "match_language"),
+        query_language=optional(message, "query_language"),
+        match_language=optional(message, "match_language"),
         truncated=message.truncated,
         query_sentences=message.query_sentences,
         match_sentences=message.match_sentences,
@@ -308,7 +315,7 @@ def search_result_from_proto(message: Any) -> SearchResult:
         query=QueryInfo(
             code_points=query.code_points,
             shingles=query.shingles,
-            language=_optional(query, "language"),
+            language=optional(query, "language"),
             transcript=TranscriptRef(query.transcript.corpus, query.transcript.id)
             if query.HasField("transcript")
             else None,
@@ -323,12 +330,12 @@ def search_result_from_proto(message: Any) -> SearchResult:
                 rank=hit.rank,
                 corpus=hit.corpus,
                 id=hit.id,
-                model=_optional(hit, "model"),
+                model=optional(hit, "model"),
                 score=hit.score,
-                language=_optional(hit, "language"),
-                account_id=_optional(hit, "account_id"),
+                language=optional(hit, "language"),
+                account_id=optional(hit, "account_id"),
                 created_at=timestamp_from_proto(hit, "created_at"),
-                prompt_key=_optional(hit, "prompt_key"),
+                prompt_key=optional(hit, "prompt_key"),
                 evidence=_evidence_from_proto(hit),
                 snippet=hit.snippet,
             )
@@ -355,7 +362,7 @@ def text_source(text: str | None, ref: TranscriptRef | None, field: str) -> Any:
         InvalidArgumentError: both, or neither.
     """
     if (text is None) == (ref is None):
-        raise _invalid(field, "give either a text or the id of a stored transcript")
+        raise invalid(field, "give either a text or the id of a stored transcript")
     if ref is not None:
         return match_pb2.TextSource(
             transcript=match_pb2.TranscriptRef(
@@ -372,14 +379,14 @@ def search_request(query: SearchQuery) -> Any:
         InvalidArgumentError: neither or both of text and id, an unknown channel, a wrong type, or an id whose
             corpus cannot be told.
     """
-    corpora = _texts(query.corpora, "corpora")
+    corpora = strings(query.corpora, "corpora")
     if not corpora and query.corpus is not None:
         corpora = [check_text(query.corpus, "corpus")]
     ref = None
     if query.id is not None:
         corpus = query.corpus if query.corpus is not None else (corpora[0] if len(corpora) == 1 else None)
         if corpus is None:
-            raise _invalid("corpus", "name the corpus that the id belongs to: several are searched")
+            raise invalid("corpus", "name the corpus that the id belongs to: several are searched")
         ref = TranscriptRef(corpus, query.id)
     message = match_pb2.SearchRequest(
         query=text_source(query.text, ref, "query"),
@@ -398,7 +405,7 @@ def search_request(query: SearchQuery) -> Any:
 
 def _count(value: int, field: str) -> int:
     if not isinstance(value, int) or not 0 <= value < 1 << 32:
-        raise _invalid(field, "must be a whole number, 0 or more")
+        raise invalid(field, "must be a whole number, 0 or more")
     return value
 
 
@@ -420,13 +427,15 @@ def _either(value: str | TranscriptRef, field: str) -> Any:
 
 def fingerprint_request(texts: Iterable[str], channels: Iterable[str]) -> Any:
     """A `FingerprintRequest`."""
-    return match_pb2.FingerprintRequest(texts=_texts(texts, "texts"), channels=channels_to_proto(channels))
+    return match_pb2.FingerprintRequest(texts=strings(texts, "texts"), channels=channels_to_proto(channels))
 
 
 def _matrix(message: Any, field: str) -> Matrix | None:
-    if not message.HasField(field):
-        return None
-    value = getattr(message, field)
+    return matrix_from_proto(getattr(message, field)) if message.HasField(field) else None
+
+
+def matrix_from_proto(value: Any) -> Matrix:
+    """A matrix."""
     return Matrix(bytes(value.data), _DTYPES[value.dtype], value.rows, value.columns)
 
 
@@ -456,11 +465,11 @@ def duplicates_request(
     """A `FindDuplicatesRequest`."""
     output = match_pb2.DUPLICATES_OUTPUT_CLUSTERS if clusters else match_pb2.DUPLICATES_OUTPUT_PAIRS
     return match_pb2.FindDuplicatesRequest(
-        corpora=_texts(corpora, "corpora"),
+        corpora=strings(corpora, "corpora"),
         threshold=threshold,
         expand=expand,
         exact=exact,
-        against=_texts(against, "against"),
+        against=strings(against, "against"),
         output=output,
         filter=filter_to_proto(row_filter),
     )
@@ -480,8 +489,8 @@ def overlaps_request(
 ) -> Any:
     """A `FindOverlapsRequest`."""
     return match_pb2.FindOverlapsRequest(
-        corpora=_texts(corpora, "corpora"),
-        against=_texts(against, "against"),
+        corpora=strings(corpora, "corpora"),
+        against=strings(against, "against"),
         filter=filter_to_proto(row_filter),
         against_filter=filter_to_proto(against_filter),
         min_tokens=min_tokens,
@@ -579,7 +588,7 @@ def overlaps_summary_from_proto(message: Any) -> OverlapsSummary:
 
 
 def _counts(messages: Iterable[Any]) -> tuple[ValueCount, ...]:
-    return tuple(ValueCount(_optional(item, "value"), item.count) for item in messages)
+    return tuple(ValueCount(optional(item, "value"), item.count) for item in messages)
 
 
 def corpus_from_proto(message: Any) -> CorpusInfo:
@@ -677,12 +686,12 @@ def list_transcripts_request(corpus: str, row_filter: Any, page_size: int, page_
 
 def delete_transcripts_request(corpus: str, ids: Iterable[str]) -> Any:
     """A `DeleteTranscriptsRequest`."""
-    return transcript_pb2.DeleteTranscriptsRequest(corpus=check_text(corpus, "corpus"), ids=_texts(ids, "ids"))
+    return transcript_pb2.DeleteTranscriptsRequest(corpus=check_text(corpus, "corpus"), ids=strings(ids, "ids"))
 
 
 def purge_request(corpus: str, ids: Iterable[str]) -> Any:
     """A `PurgeTranscriptsRequest`."""
-    return transcript_pb2.PurgeTranscriptsRequest(corpus=check_text(corpus, "corpus"), ids=_texts(ids, "ids"))
+    return transcript_pb2.PurgeTranscriptsRequest(corpus=check_text(corpus, "corpus"), ids=strings(ids, "ids"))
 
 
 def server_info_request() -> Any:

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import polars as pl
 from kinprint.client.errors import InvalidArgumentError, KinprintError
+from kinprint.client.lineage import Lineage, UnknownText
 from kinprint.client.ndjson import transcript_row
 from kinprint.client.rows import ID_COLUMNS, TEXT_COLUMNS, SourceRow, missing_response_hint
 from kinprint.client.sources import FileReader, SourceError, expand_paths
@@ -135,6 +136,34 @@ SPAN_SCHEMA = pl.Schema(
     }
 )
 """Columns of `scan_overlaps`."""
+
+KINSHIP_SCHEMA = pl.Schema(
+    {
+        "model_a": pl.String(),
+        "model_b": pl.String(),
+        "prompts": pl.Int64(),
+        "score": pl.Float64(),
+        "log10_lr": pl.Float64(),
+        "p_value": pl.Float64(),
+        "p_floor": pl.Float64(),
+        "verdict": pl.String(),
+        "basis": pl.String(),
+    }
+)
+"""Columns of `scan_kinship`; null where there is no such figure."""
+
+ATTRIBUTION_SCHEMA = pl.Schema(
+    {
+        "set_id": pl.String(),
+        "rank": pl.Int64(),
+        "model": pl.String(),
+        "log10_lr": pl.Float64(),
+        "probability": pl.Float64(),
+        "abstained": pl.Boolean(),
+        "reason": pl.String(),
+    }
+)
+"""Columns of `attribute_frame`; a null model is "none of these", a null reason that a model is named."""
 
 
 # In
@@ -517,6 +546,63 @@ def scan_overlaps(
     """Shared passages as a LazyFrame (`SPAN_SCHEMA`); options as in `Client.find_overlaps`."""
     schema = SPAN_SCHEMA
     return _lazy(schema, lambda: _columns(schema, client.find_overlaps(corpora, against, **options)))
+
+
+def scan_kinship(client: Client, corpus: str, **options: Any) -> pl.LazyFrame:
+    """How alike all pairs of models write, as a LazyFrame (`KINSHIP_SCHEMA`); options as in `Client.find_kinship`."""
+    return _lazy(KINSHIP_SCHEMA, lambda: _columns(KINSHIP_SCHEMA, client.find_kinship(corpus, **options)))
+
+
+def attribute_frame(
+    client: Client,
+    frame: pl.LazyFrame | pl.DataFrame,
+    corpus: str,
+    *,
+    text: str = "response",
+    by: str | None = None,
+    id: str | None = None,
+    **options: Any,
+) -> pl.DataFrame:
+    """Which model of a corpus wrote each text of a frame, or each set of texts (`ATTRIBUTION_SCHEMA`).
+
+    Args:
+        client: from `connect`.
+        frame: the texts; a null is no text.
+        corpus: name of the corpus with the answers of the known models.
+        text: column with the texts.
+        by: column whose values make the sets; rows without one are left out. None: each text is a set of its own.
+        id: column with ids of texts that are sets of their own; None: the number of their row from 0.
+        **options: as in `Client.attribute`.
+
+    Raises:
+        InvalidArgumentError: a column is not there.
+    """
+    lazy = frame.lazy()
+    columns = lazy.collect_schema().names()
+    for column in (text, by, id):
+        if column is not None and column not in columns:
+            raise InvalidArgumentError(f"no column {column!r}; found: {', '.join(columns)}")
+    key = by if by is not None else id
+    keys = pl.col(key) if key is not None else pl.int_range(pl.len())
+    chosen = lazy.select(pl.col(text).alias("text"), keys.cast(pl.String).alias("key")).drop_nulls().collect()
+    texts = (
+        UnknownText(value, set_id=None if by is None else name, id="" if by is not None else name)
+        for value, name in chosen.iter_rows()
+    )
+    with client.attribute(corpus, texts, **options) as found:
+        rows = [row for sets in found for one in sets for row in one.rows()]
+    return pl.DataFrame(rows, schema=ATTRIBUTION_SCHEMA, orient="row")
+
+
+def lineage_frame(lineage: Lineage) -> pl.DataFrame:
+    """The scores of `Client.find_lineage`: model_a, model_b and score, null where two cannot be compared."""
+    size = len(lineage.models)
+    names = pl.Series(lineage.models, dtype=pl.String)
+    score = pl.Series(lineage.scores.numpy().reshape(-1), dtype=pl.Float64).fill_nan(None)
+    place = pl.int_range(size * size, eager=True)
+    return pl.DataFrame(
+        {"model_a": names.gather(place // max(size, 1)), "model_b": names.gather(place % max(size, 1)), "score": score}
+    )
 
 
 def scan_transcripts(

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 import grpc
-from kinprint.client import convert
+from kinprint.client import convert, convert_lineage
 from kinprint.client.embedded import EmbeddedServer
 from kinprint.client.errors import (
     CancelledError,
@@ -22,6 +22,20 @@ from kinprint.client.errors import (
     UpsertInterrupted,
     from_rpc_error,
     from_status,
+)
+from kinprint.client.lineage import (
+    AttributedSet,
+    AttributionSummary,
+    EvidenceFile,
+    KinshipPairs,
+    KinshipSummary,
+    Lineage,
+    PanelEdge,
+    PanelFile,
+    PanelMember,
+    PanelSource,
+    PanelSummary,
+    UnknownText,
 )
 from kinprint.client.rows import SourceRow
 from kinprint.client.transport import Stubs, channel_options, check_size, parse_target
@@ -139,6 +153,10 @@ def _names(corpora: str | Sequence[str]) -> list[str]:
     return [corpora] if isinstance(corpora, str) else [*corpora]
 
 
+def _itself(message: Any) -> Any:
+    return message
+
+
 class ResultStream(Generic[Batch, Summary]):
     """A running search: iterate over it for batches of what it finds.
 
@@ -192,14 +210,16 @@ class ResultStream(Generic[Batch, Summary]):
 DuplicateSearch = ResultStream[DuplicatePairs, DuplicatesSummary]
 ClusterSearch = ResultStream[DuplicateClusters, DuplicatesSummary]
 OverlapSearch = ResultStream[OverlapSpans, OverlapsSummary]
+KinshipSearch = ResultStream[KinshipPairs, KinshipSummary]
+AttributionStream = ResultStream[list[AttributedSet], AttributionSummary]
 
 
 class Client:
     """A connection to Kinprint; made by `connect`. Safe to share between threads.
 
     Every call takes `timeout`, seconds, which replaces the client's own; long streams (`upsert`,
-    `find_duplicates`, `purge`, `search_many`) have none unless given, since they show progress, and notice by
-    themselves when the server is gone. Every call may raise the subclasses of `KinprintError`.
+    `find_duplicates`, `find_kinship`, `purge`, `search_many`) have none unless given, since they show progress, and
+    notice by themselves when the server is gone. Every call may raise the subclasses of `KinprintError`.
 
     Args: see `connect`.
     """
@@ -741,6 +761,203 @@ class Client:
         stream = self._open("match", "FindOverlaps", request, timeout)
         named = partial(convert.spans_from_proto, corpora=names, against=others)
         return ResultStream(stream, "spans", named, convert.overlaps_summary_from_proto, progress)
+
+    # Lineage
+
+    def fit_panel(
+        self,
+        corpus: str,
+        members: Iterable[PanelMember],
+        edges: Iterable[PanelEdge] = (),
+        *,
+        filter: Filter | None = None,
+        seed: int = 0,
+        progress: Callable[[DuplicatesProgress], None] | None = None,
+        timeout: float | None = None,
+    ) -> PanelFile:
+        """Fit a panel: what unrelated, kin and derived models of a corpus look like beside one another.
+
+        Args:
+            corpus: name of the corpus.
+            members: the models of the background, with their families.
+            edges: relations known beforehand; none: the closest pair of each family stands for derived pairs.
+            filter: rows to consider.
+            seed: seed of the draws; the same seed on the same rows gives the same panel.
+            progress: called as the fit goes on.
+            timeout: seconds for the whole run, None for no limit.
+
+        Raises:
+            NotFoundError: a member has no rows in the corpus (reason MODEL_NOT_FOUND).
+            FailedPreconditionError: these models allow no background (reason PANEL_UNFIT); the message says why.
+        """
+        request = convert_lineage.fit_panel_request(corpus, members, edges, filter, seed)
+        run = self._start(
+            "FitPanel", request, timeout, "chunk", bytes, convert_lineage.panel_summary_from_proto, progress
+        )
+        with run:
+            return PanelFile(b"".join(run))
+
+    def inspect_panel(self, panel: PanelSource, *, timeout: float | None = None) -> PanelSummary:
+        """What a panel holds, after the server has checked that it can use it.
+
+        Raises:
+            InvalidArgumentError: this is no panel, or was changed (reason PANEL_DAMAGED).
+            FailedPreconditionError: a newer version made it (FORMAT_TOO_NEW), or one with other features
+                (PIPELINE_MISMATCH): fit it again.
+        """
+        request = convert_lineage.inspect_panel_request(panel)
+        return convert_lineage.panel_summary_from_proto(
+            self._unary("lineage", "InspectPanel", request, timeout).summary
+        )
+
+    def find_kinship(
+        self,
+        corpus: str,
+        *,
+        panel: PanelSource | None = None,
+        models: Sequence[str] = (),
+        filter: Filter | None = None,
+        progress: Callable[[DuplicatesProgress], None] | None = None,
+        timeout: float | None = None,
+    ) -> KinshipSearch:
+        """How alike all pairs of models of a corpus write, best first, streamed in batches.
+
+        Args:
+            corpus: name of the corpus.
+            panel: the background: from `fit_panel`, its bytes, or the path of its file. Without one pairs are
+                scored, and nothing is concluded.
+            models: only pairs among these.
+            filter: rows to consider.
+            progress: called as the search goes on.
+            timeout: seconds for the whole run, None for no limit.
+        """
+        request = convert_lineage.kinship_request(corpus, panel, models, filter)
+        convert_pairs, convert_summary = convert_lineage.kinship_from_proto, convert_lineage.kinship_summary_from_proto
+        return self._start("FindKinship", request, timeout, "pairs", convert_pairs, convert_summary, progress)
+
+    def attribute(
+        self,
+        corpus: str,
+        texts: Iterable[UnknownText | str],
+        *,
+        panel: PanelSource | None = None,
+        models: Sequence[str] = (),
+        filter: Filter | None = None,
+        seed: int = 0,
+        progress: Callable[[DuplicatesProgress], None] | None = None,
+        timeout: float | None = None,
+    ) -> AttributionStream:
+        """Which model of a corpus wrote each of some texts or sets of texts, or that none of them did.
+
+        The texts are sent before this returns; the sets come as lists of `AttributedSet`, in the order of their first
+        text. `summary` of the stream says how far to believe them.
+
+        Args:
+            corpus: name of the corpus with the answers of the known models.
+            texts: `UnknownText`s; a plain string is a set of its own, with its place from 0 as id.
+            panel: gives the families of the models.
+            models: name only these; the other models of the corpus show what an unknown author looks like.
+            filter: rows of the corpus to learn from.
+            seed: seed of the draws.
+            progress: called as the run goes on.
+            timeout: seconds for the whole run, None for no limit.
+        """
+        start = convert_lineage.attribute_start(corpus, panel, models, filter, seed)
+        check_size(start, self._limits)
+        self.server_info()
+        stream = self._open("lineage", "Attribute", None, timeout)
+        try:
+            stream.send(start)
+            limits = convert_lineage.started_limits(self._answer(stream, "started").started)
+            waiting = 0
+            for batch in convert_lineage.attribute_batches(texts, limits):
+                while waiting >= limits.max_inflight_batches:
+                    self._answer(stream, "received")
+                    waiting -= 1
+                stream.send(batch)
+                waiting += 1
+            stream.send(convert_lineage.attribute_stop())
+        except BaseException:
+            stream.close()
+            raise
+        convert_sets, convert_summary = convert_lineage.sets_from_proto, convert_lineage.attribution_summary_from_proto
+        return ResultStream(stream, "sets", convert_sets, convert_summary, progress)
+
+    @staticmethod
+    def _answer(stream: _Stream, kind: str) -> Any:
+        """The next message, which is to be of one kind."""
+        message = stream.receive()
+        if message is None or message.WhichOneof("message") != kind:
+            raise UnavailableError("the server ended the stream of texts early")
+        return message
+
+    def build_evidence(
+        self,
+        corpus: str,
+        subject: str,
+        source: str,
+        *,
+        panel: PanelSource | None = None,
+        also: Sequence[tuple[str, str]] = (),
+        filter: Filter | None = None,
+        progress: Callable[[DuplicatesProgress], None] | None = None,
+        timeout: float | None = None,
+    ) -> EvidenceFile:
+        """The evidence for and against one model descending from another, as a JSON document.
+
+        Args:
+            corpus: name of the corpus with answers of both.
+            subject: the model that may have come from the other.
+            source: the model that it may have come from.
+            panel: the background; without one there are scores and examples, and nothing is concluded.
+            also: further pairs (subject, source) that were to be tested from the start; p-values are corrected for
+                them.
+            filter: rows to consider.
+            progress: called as the run goes on.
+            timeout: seconds for the whole run, None for no limit.
+        """
+        request = convert_lineage.evidence_request(corpus, subject, source, panel, also, filter)
+        with self._start("BuildEvidence", request, timeout, "chunk", bytes, _itself, progress) as run:
+            return convert_lineage.evidence_from_proto(list(run))
+
+    def find_lineage(
+        self,
+        corpus: str,
+        *,
+        panel: PanelSource | None = None,
+        filter: Filter | None = None,
+        progress: Callable[[DuplicatesProgress], None] | None = None,
+        timeout: float | None = None,
+    ) -> Lineage:
+        """The models of a corpus in a tree by likeness, which is no evidence that any of them are related.
+
+        Args:
+            corpus: name of the corpus.
+            panel: the background; scores are then those of `find_kinship` with it.
+            filter: rows to consider; may name models.
+            progress: called as the run goes on.
+            timeout: seconds for the whole run, None for no limit.
+        """
+        request = convert_lineage.lineage_request(corpus, panel, filter)
+        with self._start("FindLineage", request, timeout, "scores", _itself, _itself, progress) as run:
+            scores = list(run)
+        return convert_lineage.lineage_from_proto(scores, run.summary)
+
+    def _start(
+        self,
+        method: str,
+        request: Any,
+        timeout: float | None,
+        kind: str,
+        convert_batch: Callable[[Any], Batch],
+        convert_summary: Callable[[Any], Summary],
+        progress: Callable[[DuplicatesProgress], None] | None,
+    ) -> ResultStream[Batch, Summary]:
+        """A run of the lineage service."""
+        check_size(request, self._limits)
+        self.server_info()
+        stream = self._open("lineage", method, request, timeout)
+        return ResultStream(stream, kind, convert_batch, convert_summary, progress)
 
 
 def connect(

@@ -11,7 +11,7 @@ from typing import Any
 
 from kinprint.client.errors import InvalidArgumentError
 from kinprint.client.types import Limits
-from kinprint.v1 import corpus_pb2_grpc, info_pb2_grpc, match_pb2_grpc, transcript_pb2_grpc
+from kinprint.v1 import corpus_pb2_grpc, info_pb2_grpc, lineage_pb2_grpc, match_pb2_grpc, transcript_pb2_grpc
 
 SEND_BYTES = 4 << 20
 # A single transcript may be as large as a message, and a page or a search carries more than one.
@@ -22,6 +22,7 @@ _IDEMPOTENT = {
     "kinprint.v1.CorpusService": ("GetCorpus", "ListCorpora"),
     "kinprint.v1.TranscriptService": ("GetTranscript", "ListTranscripts"),
     "kinprint.v1.MatchService": ("Fingerprint", "Search", "Compare"),
+    "kinprint.v1.LineageService": ("InspectPanel",),
 }
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):\d{1,5}")
 _SCHEMES = ("unix:", "unix-abstract:", "dns:", "ipv4:", "ipv6:", "vsock:", "xds:")
@@ -110,3 +111,4 @@ class Stubs:
         self.corpora: Any = corpus_pb2_grpc.CorpusServiceStub(channel)  # type: ignore[no-untyped-call]
         self.transcripts: Any = transcript_pb2_grpc.TranscriptServiceStub(channel)  # type: ignore[no-untyped-call]
         self.match: Any = match_pb2_grpc.MatchServiceStub(channel)  # type: ignore[no-untyped-call]
+        self.lineage: Any = lineage_pb2_grpc.LineageServiceStub(channel)  # type: ignore[no-untyped-call]

@@ -257,7 +257,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class DuplicatesProgress:
-    """How far a search for duplicates is: the step under way, and the share done (0 to 1)."""
+    """How far a run over whole corpora is: the step under way, and the share done (0 to 1)."""
 
     step: str
     share: float
@@ -450,12 +450,12 @@ class PurgeProgress:
     record_version: int
 
 
-_TYPECODES = {"float32": "f", "uint32": "I", "int8": "b", "uint64": "Q"}
+_TYPECODES = {"float32": "f", "uint32": "I", "int8": "b", "uint64": "Q", "float64": "d"}
 
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """A dense row-major matrix: little-endian bytes, `dtype` float32, uint32, int8 or uint64."""
+    """A dense row-major matrix: little-endian bytes, `dtype` float32, float64, uint32, int8 or uint64."""
 
     data: bytes
     dtype: str

@@ -21,6 +21,7 @@ class DataType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DATA_TYPE_UINT32: _ClassVar[DataType]
     DATA_TYPE_INT8: _ClassVar[DataType]
     DATA_TYPE_UINT64: _ClassVar[DataType]
+    DATA_TYPE_FLOAT64: _ClassVar[DataType]
 CHANNEL_UNSPECIFIED: Channel
 CHANNEL_COPY: Channel
 CHANNEL_SEMANTIC: Channel
@@ -30,6 +31,7 @@ DATA_TYPE_FLOAT32: DataType
 DATA_TYPE_UINT32: DataType
 DATA_TYPE_INT8: DataType
 DATA_TYPE_UINT64: DataType
+DATA_TYPE_FLOAT64: DataType
 
 class Transcript(_message.Message):
     __slots__ = ("id", "model", "prompt_id", "prompt", "response", "language", "account_id", "created_at", "metadata", "system_prompt", "conversation_id", "turn", "reasoning", "prompt_key", "content_hash", "channels")

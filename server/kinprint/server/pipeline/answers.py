@@ -182,11 +182,13 @@ def _boilerplate(texts: Texts, hashes: NDArray[np.uint64], prompt: NDArray[np.in
 
 def gather(
     view: View,
-    rows: Filter = Filter(),
-    cancelled: Callable[[], bool] = lambda: False,  # noqa: B008  (frozen)
+    rows: Filter = Filter(),  # noqa: B008  (frozen)
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> tuple[Answers, list[tuple[int, int]]]:
     """The answers of a corpus, and (part, row) of each row given to `arrange`."""
-    ids, texts, model_codes, prompt_codes, places = [], [], [], [], []
+    ids, texts, places = [], [], []
+    model_codes: list[NDArray[np.int64]] = []
+    prompt_codes: list[NDArray[np.int64]] = []
     models: dict[str, int] = {}
     prompts: dict[str, int] = {}
     for number, part in enumerate(view.parts):

@@ -104,8 +104,8 @@ class Calibration:
     """What a score means at one number of prompts.
 
     null, derived and kin are scores of pairs, ascending, all draws pooled (null thinned when there are many, with
-    `null_count` clean pairs behind it).  `curve` and `kin_curve` are (intercept, slope) of natural log-likelihood ratios
-    on asinh(score / 3): derived against unrelated, and derived against other kin.
+    `null_count` clean pairs behind it).  `curve` and `kin_curve` are (intercept, slope) of natural log-likelihood
+    ratios on asinh(score / 3): derived against unrelated, and derived against other kin.
     """
 
     prompts: int
@@ -170,6 +170,14 @@ class Panel:
         """The one for so many prompts: of the largest size not above it; None below the smallest."""
         fitting = [c for c in self.sizes if c.prompts <= prompts]
         return fitting[-1] if fitting else None
+
+    def folds(self, models: Sequence[str]) -> NDArray[np.int64]:
+        """Fold of each model as in fitting, int64[n]; models that are no members share one of their own, the last."""
+        names = sorted({m.family for m in self.members})
+        family = np.array([names.index(m.family) for m in self.members], np.int64)
+        fold = folds_of(family, int(self.parameters["seed"]), int(self.parameters["folds"]))
+        of_model = {m.model: int(f) for m, f in zip(self.members, fold, strict=True)}
+        return np.array([of_model.get(m, int(fold.max()) + 1) for m in models], np.int64)
 
     @property
     def gives_p(self) -> bool:
@@ -412,16 +420,16 @@ def independent(family: NDArray[np.int64], unrelated: NDArray[np.bool_]) -> int:
 def cross_fitted(
     grams: residual.Grams, fold: NDArray[np.int64], cancelled: Callable[[], bool] = lambda: False
 ) -> NDArray[np.float64]:
-    """Scores of all pairs, each as if neither model's fold were in the panel, float64[n, n]; NaN where there is none."""
+    """Scores of all pairs, each as if neither fold were in the panel, float64[n, n]; NaN where there is none."""
     n = len(fold)
     out = np.full((n, n), np.nan)
-    for a, b, reference, rows in _configurations(fold):
+    for a, b, reference, rows in configurations(fold):
         if cancelled():
             break
         with kernels():
             sums, _ = residual.accumulate(grams, reference, rows=rows)
         z = scores.normalise(sums.mean(), sums.shared, reference, rows, noise=False)
-        _place(out, z, fold, a, b)
+        place(out, z, fold, a, b)
     return out
 
 
@@ -434,42 +442,49 @@ def cross_fitted_bridge(
     """As `cross_fitted`, for pairs that share no prompts: one model seen on `left`, the other on `right`."""
     n = len(fold)
     out = np.full((n, n), np.nan)
-    for a, b, reference, rows in _configurations(fold):
+    for a, b, reference, rows in configurations(fold):
         if cancelled():
             break
         with kernels():
             one, _ = residual.accumulate(left, reference)
             two, _ = residual.accumulate(right, reference)
         both = residual.merge(one, two)
-        z = bridged(one, two, both, reference)
-        _place(out, 0.5 * (z + z.T), fold, a, b)
+        z = bridged(one, two, both, reference, rows)
+        place(out, 0.5 * (z + z.T), fold, a, b)
     return out
 
 
 def bridged(
-    one: residual.Sums, two: residual.Sums, panel: residual.Sums, cohort: NDArray[np.bool_]
+    one: residual.Sums, two: residual.Sums, panel: residual.Sums, cohort: NDArray[np.bool_], rows: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Normalised bridged scores, float64[n, n]: row i as seen in `one`, column j as in `two`, the cohort in `panel`."""
-    means = [s.mean()[:, :, cohort] for s in (one, two, panel)]
-    known = [(s.shared >= scores.MIN_PROMPTS)[:, cohort] for s in (one, two, panel)]
-    for k in known:
-        own = np.flatnonzero(cohort)
-        k[own, np.arange(len(own))] = False
-    full = np.ones(int(cohort.sum()), np.bool_)
-    cross = scores.bridge(means[0], means[1], full, known[0], known[1])
-    to_cohort = [scores.bridge(means[k], means[2][:, cohort], full, known[k], known[2][cohort]) for k in (0, 1)]
-    total = np.zeros(cross.shape[1:])
+    """Normalised bridged scores of the models `rows`, float64[n, n], NaN elsewhere.
+
+    Row i is as seen in `one`, column j as in `two`, the models of the cohort (bool[n]) as in `panel`.
+    """
     own = np.flatnonzero(cohort)
+    index = np.flatnonzero(rows)
+    profiles = []
+    for sums in (one, two, panel):
+        known = (sums.shared >= scores.MIN_PROMPTS)[:, cohort]
+        known[own, np.arange(len(own))] = False
+        profiles.append(scores.profile(sums.mean()[:, :, cohort], known))
+    cross = scores.bridge(profiles[0].take(index), profiles[1].take(index))
+    to_cohort = [scores.bridge(profiles[k].take(index), profiles[2].take(own)) for k in (0, 1)]
+    column = np.full(len(cohort), -1, np.int64)
+    column[own] = np.arange(len(own))
+    total = np.zeros(cross.shape[1:])
     for f in range(len(cross)):
-        mu, sd = zip(*(_trimmed(t[f], own) for t in to_cohort), strict=True)
+        mu, sd = zip(*(_trimmed(t[f], column[index]) for t in to_cohort), strict=True)
         total += 0.5 * ((cross[f] - mu[0][:, None]) / sd[0][:, None] + (cross[f] - mu[1][None, :]) / sd[1][None, :])
-    return np.asarray(total / len(cross))
+    out = np.full((len(cohort), len(cohort)), np.nan)
+    out[np.ix_(index, index)] = total / len(cross)
+    return out
 
 
 def _trimmed(x: NDArray[np.float64], own: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and deviation of each row without its top quarter and without the model's own column."""
+    """Mean and deviation of each row without its top quarter and without the model's own column (-1: it has none)."""
     x = x.copy()
-    x[own, np.arange(len(own))] = np.nan
+    x[own >= 0, own[own >= 0]] = np.nan
     x = np.sort(x, axis=1)
     count = (~np.isnan(x)).sum(1)
     keep = np.maximum(1, count - np.maximum(1, np.round(scores.TRIM * count)).astype(np.int64))
@@ -481,14 +496,16 @@ def _trimmed(x: NDArray[np.float64], own: NDArray[np.int64]) -> tuple[NDArray[np
     return mu, np.where(sd > 0, sd, np.inf)
 
 
-def _configurations(fold: NDArray[np.int64]) -> Iterator[tuple[int, int, NDArray[np.bool_], NDArray[np.bool_]]]:
+def configurations(fold: NDArray[np.int64]) -> Iterator[tuple[int, int, NDArray[np.bool_], NDArray[np.bool_]]]:
+    """(a, b, reference, rows) for every two folds: rows are of a or b, the reference of neither, bool[n] each."""
     for a in range(int(fold.max()) + 1):
         for b in range(a, int(fold.max()) + 1):
             rows = (fold == a) | (fold == b)
             yield a, b, ~rows, rows
 
 
-def _place(out: NDArray[np.float64], z: NDArray[np.float64], fold: NDArray[np.int64], a: int, b: int) -> None:
+def place(out: NDArray[np.float64], z: NDArray[np.float64], fold: NDArray[np.int64], a: int, b: int) -> None:
+    """Copy the scores between folds a and b from `z` to `out`."""
     for x, y in ((a, b), (b, a)):
         cells = np.ix_(fold == x, fold == y)
         out[cells] = z[cells]
@@ -557,7 +574,7 @@ def calibrate(
     derived_mask = labels.derived if labels.derived.any() else closest(z.mean(0), labels)
 
     def pooled(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-        values = z[:, upper & mask].ravel()
+        values: NDArray[np.float64] = z[:, upper & mask].ravel()
         return values[np.isfinite(values)]
 
     null, derived = pooled(labels.unrelated), pooled(derived_mask)
@@ -596,8 +613,8 @@ def calibrate(
         null=np.round(null, 4),
         null_weight=weight,
         null_count=clean,
-        derived=np.round(np.sort(derived), 4),
-        kin=np.round(kin, 4),
+        derived=np.round(np.sort(derived), 4).astype(np.float64),
+        kin=np.round(kin, 4).astype(np.float64),
         cllr=cllr(lr_derived, lr_null),
         cllr_min=cllr_min(derived, pooled(labels.unrelated)),
         tpr={str(a): _tpr(derived, null, weight, a, clean) for a in (0.01, 0.001)},
@@ -798,8 +815,9 @@ def _cautions(
         out.append(f"{thin} members answered fewer than {SIZES[0]} prompts and were left out")
     if suspects:
         pairs = ", ".join(f"{a} and {b}" for a, b, _ in suspects[:3])
+        more = ", ..." if len(suspects) > 3 else ""
         out.append(
-            f"{len(suspects)} pairs listed as unrelated score like kin ({pairs}{', ...' if len(suspects) > 3 else ''}): "
+            f"{len(suspects)} pairs listed as unrelated score like kin ({pairs}{more}): "
             "they may share a base or data that the list does not name. They stay in the null, which makes p-values "
             "and thresholds cautious"
         )

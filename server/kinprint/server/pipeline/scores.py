@@ -134,35 +134,40 @@ def _usual(shared: NDArray[np.int64], cohort: NDArray[np.bool_]) -> NDArray[np.f
     return np.asarray(np.nanmedian(x, axis=1))
 
 
-def bridge(
-    left: NDArray[np.float64],
-    right: NDArray[np.float64],
-    cohort: NDArray[np.bool_],
-    known_left: NDArray[np.bool_],
-    known_right: NDArray[np.bool_],
-) -> NDArray[np.float64]:
-    """How alike two models resemble the cohort, float64[5, n, m]: for models that answered no common prompts.
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """How models resemble those of a cohort: values float64[5, n, c], columns of mean 0 and deviation 1."""
 
-    left float64[5, n, c] and right float64[5, m, c] are mean residual cosines with the `c` models of a cohort, on
-    whatever prompts each model shares with it; known_* bool says where there are any.  Columns are standardised over
-    the rows, and the score is the correlation of two rows over the cohort; a model's column is left out of its own row.
-    """
-    out = np.zeros((len(left), left.shape[1], right.shape[1]))
-    for f in range(len(left)):
-        a, ka = _standard(left[f], known_left & cohort[None, :])
-        b, kb = _standard(right[f], known_right & cohort[None, :])
-        count = ka.astype(float) @ kb.T.astype(float)
-        sum_a, sum_b = a @ kb.T.astype(float), ka.astype(float) @ b.T
-        square_a, square_b = (a * a) @ kb.T.astype(float), ka.astype(float) @ (b * b).T
-        covariance = a @ b.T - sum_a * sum_b / np.maximum(count, 1)
-        variance = (square_a - sum_a**2 / np.maximum(count, 1)) * (square_b - sum_b**2 / np.maximum(count, 1))
-        out[f] = np.where((count >= 8) & (variance > 1e-12), covariance / np.sqrt(np.maximum(variance, 1e-12)), 0.0)
-    return out
+    values: NDArray[np.float64]
+    known: NDArray[np.float64]
+
+    def take(self, rows: NDArray[np.int64]) -> Profile:
+        """The profiles of some models."""
+        return Profile(self.values[:, rows], self.known[rows])
 
 
-def _standard(x: NDArray[np.float64], known: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Columns to mean 0 and deviation 1 over the known entries; unknown entries 0."""
+def profile(mean: NDArray[np.float64], known: NDArray[np.bool_]) -> Profile:
+    """Profiles from mean residual cosines float64[5, n, c] with a cohort, known bool[n, c]."""
     count = np.maximum(known.sum(0), 1)
-    mu = np.where(known, x, 0.0).sum(0) / count
-    sd = np.sqrt(np.where(known, (x - mu) ** 2, 0.0).sum(0) / count)
-    return np.where(known, (x - mu) / np.where(sd > 0, sd, np.inf), 0.0), known
+    mu = np.where(known, mean, 0.0).sum(1, keepdims=True) / count
+    sd = np.sqrt(np.where(known, (mean - mu) ** 2, 0.0).sum(1, keepdims=True) / count)
+    return Profile(np.where(known, (mean - mu) / np.where(sd > 0, sd, np.inf), 0.0), known.astype(np.float64))
+
+
+def bridge(a: Profile, b: Profile) -> NDArray[np.float64]:
+    """Correlation of two profiles over the cohort, float64[5, n, m]: for models that answered no common prompts.
+
+    Two models that resemble the same others in the same measure are alike, whatever prompts that was seen on; the
+    cohort's answers to the prompts of both are the bridge.  Zero where fewer than eight models are known to both.
+    """
+    out = np.zeros((len(a.values), a.values.shape[1], b.values.shape[1]))
+    count = a.known @ b.known.T
+    for f in range(len(out)):
+        x, y = a.values[f], b.values[f]
+        sum_x, sum_y = x @ b.known.T, a.known @ y.T
+        square_x, square_y = (x * x) @ b.known.T, a.known @ (y * y).T
+        covariance = x @ y.T - sum_x * sum_y / np.maximum(count, 1)
+        variance = (square_x - sum_x**2 / np.maximum(count, 1)) * (square_y - sum_y**2 / np.maximum(count, 1))
+        usable = (count >= 8) & (variance > 1e-12)
+        out[f] = np.where(usable, covariance / np.sqrt(np.maximum(variance, 1e-12)), 0.0)
+    return out

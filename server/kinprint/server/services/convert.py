@@ -27,6 +27,7 @@ _DTYPES = {
     "u4": types_pb2.DATA_TYPE_UINT32,
     "i1": types_pb2.DATA_TYPE_INT8,
     "u8": types_pb2.DATA_TYPE_UINT64,
+    "f8": types_pb2.DATA_TYPE_FLOAT64,
 }
 _EPOCH_LIMIT = 253_402_300_800
 

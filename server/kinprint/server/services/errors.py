@@ -11,6 +11,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from kinprint.server import failures
 from kinprint.server.embed import EmbeddingError, QueueFull
+from kinprint.server.pipeline import panel
 from kinprint.server.store.maintenance import MaintenanceFailed
 from kinprint.v1.google_rpc import error_details_pb2, status_pb2
 
@@ -23,11 +24,16 @@ _CODES: dict[type[failures.Failure], grpc.StatusCode] = {
     failures.InvalidField: grpc.StatusCode.INVALID_ARGUMENT,
     failures.CorpusNotFound: grpc.StatusCode.NOT_FOUND,
     failures.TranscriptNotFound: grpc.StatusCode.NOT_FOUND,
+    failures.ModelNotFound: grpc.StatusCode.NOT_FOUND,
     failures.CorpusExists: grpc.StatusCode.ALREADY_EXISTS,
     failures.CorpusBusy: grpc.StatusCode.FAILED_PRECONDITION,
     failures.ChannelNotFilled: grpc.StatusCode.FAILED_PRECONDITION,
     failures.ChannelUnavailable: grpc.StatusCode.FAILED_PRECONDITION,
     failures.ModelMismatch: grpc.StatusCode.FAILED_PRECONDITION,
+    panel.PanelDamaged: grpc.StatusCode.INVALID_ARGUMENT,
+    panel.PanelTooNew: grpc.StatusCode.FAILED_PRECONDITION,
+    panel.PanelOtherPipeline: grpc.StatusCode.FAILED_PRECONDITION,
+    panel.PanelUnfit: grpc.StatusCode.FAILED_PRECONDITION,
     failures.QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     failures.StorageFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     failures.Unavailable: grpc.StatusCode.UNAVAILABLE,

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import typer
+from kinprint.client.cli.attribute import attribute
 from kinprint.client.cli.corpora import corpora, delete, export, get, info, purge
 from kinprint.client.cli.dedup import dedup
+from kinprint.client.cli.evidence import evidence
+from kinprint.client.cli.kinship import kinship
+from kinprint.client.cli.lineage import lineage
 from kinprint.client.cli.load import load
 from kinprint.client.cli.model import model_app, serve
 from kinprint.client.cli.overlap import overlap
+from kinprint.client.cli.panel import panel_app
 from kinprint.client.cli.search import compare, search
 
 app = typer.Typer(
     name="kinprint",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Fingerprint similarity for LLM transcripts: where else does a text occur, and what resembles it.",
+    help="Fingerprint similarity for LLM transcripts: where else does a text occur, and who wrote it.",
 )
-for command in (serve, load, search, compare, dedup, overlap, corpora, get, export, delete, purge, info):
+commands: tuple[Callable[..., None], ...] = (
+    *(serve, load, search, compare, dedup, overlap),
+    *(kinship, attribute, evidence, lineage),
+    *(corpora, get, export, delete, purge, info),
+)
+for command in commands:
     app.command()(command)
+app.add_typer(panel_app, name="panel")
 app.add_typer(model_app, name="model")
 
 

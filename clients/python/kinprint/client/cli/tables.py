@@ -67,6 +67,27 @@ SPANS: Schema = {
     "corpus_a": "string",
     "corpus_b": "string",
 }
+KINSHIP: Schema = {
+    "model_a": "string",
+    "model_b": "string",
+    "prompts": "int64",
+    "score": "float64",
+    "log10_lr": "float64",
+    "p_value": "float64",
+    "p_floor": "float64",
+    "verdict": "string",
+    "basis": "string",
+}
+ATTRIBUTION: Schema = {
+    "transcript_id": "string",
+    "rank": "int64",
+    "model": "string",
+    "log10_lr": "float64",
+    "probability": "float64",
+    "abstained": "bool_",
+    "reason": "string",
+}
+ATTRIBUTION_OF_SETS: Schema = {"set_id": "string", **{k: v for k, v in ATTRIBUTION.items() if k != "transcript_id"}}
 HITS: Schema = {
     "channel": "string",
     "rank": "int64",
@@ -124,11 +145,22 @@ def check_target(path: Path) -> str:
     kind = _KINDS.get(path.suffix.lower())
     if kind is None:
         fail(f"{path}: write to .parquet, .csv, .tsv, .ndjson or .jsonl")
+    check_place(path)
+    return kind
+
+
+def check_place(path: Path) -> None:
+    """Check that a file can be written at `path`.
+
+    Raises:
+        CommandError: it cannot.
+    """
     if path.is_dir():
         fail(f"{path} is a directory")
     if not path.absolute().parent.is_dir():
         fail(f"{path}: there is no directory {path.absolute().parent}")
-    return kind
+    if not os.access(path.absolute().parent, os.W_OK):
+        fail(f"{path}: the directory {path.absolute().parent} cannot be written to")
 
 
 class TableWriter:
