@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from kinprint.kernels import delta, lsh, shingle, sketch, spans
+from kinprint.kernels import delta, lsh, residual, shingle, sketch, spans
 from kinprint.kernels.arrow import Texts, from_texts, frozen
 from kinprint.kernels.warm import warm
 
@@ -12,7 +12,7 @@ def test_nothing_is_left_to_compile() -> None:
     warm()
     kernels = [sketch._sketch, sketch._similarity, shingle._sets, lsh._query, lsh._pairs, spans._spans]
     kernels += [delta._totals, delta._strips, delta._gathered, delta._merged, delta._slots, delta._rows, delta._add]
-    kernels += [delta._delta, delta._wins]
+    kernels += [delta._delta, delta._wins, residual._grams, residual._moments, residual._add]
     before = [len(kernel.signatures) for kernel in kernels]  # type: ignore[attr-defined]
     data, offsets = from_texts(["one two three four", "one two three five"])
     for texts in (data, data.copy()):
@@ -32,5 +32,13 @@ def test_nothing_is_left_to_compile() -> None:
             moments = delta.mean_and_sd(values)
             delta.delta(values, values, *moments)
             delta.imposters(values, values, values, *moments)
+        who = np.arange(2)
+        for some in (who, frozen(who)):
+            grams = residual.prompt_grams(Texts.from_offsets(texts, offsets), some, np.array([0, 2]), 2)
+            sums, panel = residual.accumulate(grams, some < 2)
+            spread = residual.Grams(frozen(np.repeat(grams.gram, 2, axis=0))[::2], grams.present)
+            residual.accumulate(spread, frozen(some < 2), sums, rows=some > 0)
+            old = panel._replace(mean=panel.mean[..., :1], norm=panel.norm[..., :1])
+            residual.accumulate(grams, some < 1, sums, joined=(old, 1))
     assert [len(kernel.signatures) for kernel in kernels] == before  # type: ignore[attr-defined]
     assert all(count == 1 for count in before)

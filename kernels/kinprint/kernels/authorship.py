@@ -209,7 +209,7 @@ def _punctuation(kinds, masks, k, out):  # type: ignore[no-untyped-def]
     m = 0
     s1 = s2 = s3 = s4 = s5 = np.uint64(1)
     run = False
-    begin = np.int64(0)
+    begin = 0
     for i in range(k + 1):
         symbol = np.uint64(2)
         if i == k or kinds[i] >= T_LINE:

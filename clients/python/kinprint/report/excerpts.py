@@ -45,6 +45,17 @@ def middle_out(text: str, limit: int) -> str:
     return f"{text[:head]} [… {tail - head:,} characters left out …] {text[tail:]}"
 
 
+def _without_spaces(char: str) -> bool:
+    """The character is of a script that sets no spaces between words: Han, kana, Thai, Lao, Burmese, Khmer."""
+    point = ord(char)
+    return (
+        unicodedata.east_asian_width(char) in "WF"
+        or 0x0E00 <= point < 0x0F00
+        or 0x1000 <= point < 0x10A0
+        or 0x1780 <= point < 0x1800
+    )
+
+
 def marked(text: str, shared: str, kind: str, limit: int = EXAMPLE) -> Marked:
     """The stretch of `text` around the first occurrence of `shared`, every occurrence in it marked.
 
@@ -52,8 +63,11 @@ def marked(text: str, shared: str, kind: str, limit: int = EXAMPLE) -> Marked:
     marked when `shared` does not occur.
     """
     pattern = r"\s+".join(re.escape(piece) for piece in shared.split()) or re.escape(shared)
-    if kind in ("word", "phrase", "opening"):
-        pattern = rf"(?<!\w){pattern}(?!\w)"
+    if kind in ("word", "phrase", "opening") and shared.strip():
+        whole = shared.strip()
+        before = "" if _without_spaces(whole[0]) else r"(?<!\w)"
+        after = "" if _without_spaces(whole[-1]) else r"(?!\w)"
+        pattern = f"{before}{pattern}{after}"
     found = re.compile(pattern, re.IGNORECASE) if pattern and shared else None
     first = found.search(text) if found else None
     if found is None or first is None:

@@ -80,7 +80,13 @@ def similarity_map(
                 markeredgewidth=0.4 if role == "subject" else 0.9, zorder=4 if role else 3,
             )  # fmt: skip
             text = shortened(f"{model} ({role})" if role else model, 40 if role else 26)
-            where = _free(across, up, columns(text) * _LETTER * (1.12 if role else 1), boxes, width, height)
+            length = columns(text) * _LETTER * (1.12 if role else 1)
+            where = _free(across, up, length, boxes, width, height)
+            if where is None and role:
+                where = _corner(across, up, length, boxes, width, height)
+                left, bottom, right, top = where[1]
+                end = (min(max(across, left), right), bottom if up < bottom else top)
+                axes.plot([across, end[0]], [up, end[1]], color=THIS, linewidth=0.6, zorder=4)
             if where is None:
                 continue
             anchor, box = where
@@ -120,11 +126,29 @@ def _free(
     ):
         box = (left, middle - half, left + length, middle + half)
         inside = box[0] > 0.03 and box[2] < width - 0.03 and box[1] > 0.03 and box[3] < height - 0.03
-        if inside and not any(
-            box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3] for other in boxes
-        ):
+        if inside and not _taken(box, boxes):
             return anchor, box
     return None
+
+
+def _corner(
+    across: float, up: float, length: float, boxes: list[tuple[float, float, float, float]], width: float, height: float
+) -> tuple[str, tuple[float, float, float, float]]:
+    """The corner of the map that is nearest to a point among those where nothing is, for a name of this length."""
+    half, edge = 0.075, 0.08
+    corners = [
+        (left, middle - half, left + length, middle + half)
+        for left in (edge, max(edge, width - edge - length))
+        for middle in (height - edge - half, edge + half)
+    ]
+    corners.sort(
+        key=lambda box: (_taken(box, boxes), math.dist((across, up), ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)))
+    )
+    return "left", corners[0]
+
+
+def _taken(box: tuple[float, float, float, float], boxes: list[tuple[float, float, float, float]]) -> bool:
+    return any(box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3] for other in boxes)
 
 
 def family_tree(models: Sequence[str], tree: Tree, roles: Mapping[str, str]) -> list[Markup]:

@@ -6,7 +6,7 @@ import re
 from functools import cache
 from typing import Any
 
-from jinja2 import ChainableUndefined, Environment, PackageLoader
+from jinja2 import ChainableUndefined, Environment, PackageLoader, Undefined
 from kinprint.report import numbers
 from kinprint.report.excerpts import PROMPT, middle_out, start_of
 from kinprint.report.legible import shortened
@@ -26,6 +26,8 @@ SENTENCE = 3_000
 
 def isolated(text: object) -> Markup:
     """A name or stretch of text in whatever direction it has, which does not change that of its surroundings."""
+    if text is None or isinstance(text, Undefined):
+        return Markup("unnamed")
     return Markup('<bdi dir="auto">{}</bdi>').format(middle_out(str(text), NAME))
 
 
@@ -56,6 +58,7 @@ def environment() -> Environment:
             "whole": numbers.whole,
             "percent": numbers.percent,
             "rate": numbers.rate,
+            "times": numbers.times,
             "p": numbers.p_value,
             "name": isolated,
             "prose": _prose,

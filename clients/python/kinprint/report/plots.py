@@ -201,7 +201,7 @@ def power(data: list[dict[str, Any]], prompts: float | None) -> Markup | None:
     lines = []
     for key, title, marker, dashes, color in (
         ("detected", "above the threshold", "o", "-", KIN),
-        ("tpr_at_1_percent", "found, 1 in 100 unrelated pairs wrongly", "s", "--", DERIVED),
+        ("tpr_at_1_percent", "found, at 1 false alarm in 100 unrelated pairs", "s", "--", DERIVED),
     ):
         points = sorted(
             (at, share)

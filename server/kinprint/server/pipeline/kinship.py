@@ -103,8 +103,9 @@ def reach(answers: Answers, panel: Panel | None) -> Background:
             [],
             [],
             [
-                f"{n} models are no background: no likelihood ratio, no p-value, no verdict. Fit a panel "
-                "(kinprint panel fit) on models of known families that answered the same prompts"
+                (f"{n} models are no background" if n < OWN_COHORT else "no panel was given")
+                + ": no likelihood ratio, no p-value, no verdict. Fit a panel (kinprint panel fit) on models of known "
+                "families that answered the same prompts"
             ],
         )
     members = {m.model for m in panel.members} & set(answers.models)

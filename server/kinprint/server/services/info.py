@@ -27,6 +27,8 @@ _LIBRARIES = (
     "tokenizers",
     "numba",
     "numpy",
+    "scipy",
+    "scikit-learn",
     "pyarrow",
     "grpcio",
     "protobuf",

@@ -17,7 +17,7 @@ from kinprint.kernels.arrow import Texts
 from kinprint.server.context import Context
 from kinprint.server.failures import Failure, InvalidField, ModelNotFound, Unavailable
 from kinprint.server.limits import LIMITS
-from kinprint.server.pipeline import kinship, lineage
+from kinprint.server.pipeline import kinship, lineage, report
 from kinprint.server.pipeline import panel as panels
 from kinprint.server.pipeline.answers import Progress
 from kinprint.server.pipeline.index import Filter, View
@@ -28,7 +28,7 @@ from kinprint.v1 import lineage_pb2, lineage_pb2_grpc
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from kinprint.server.pipeline import attribution, report
+    from kinprint.server.pipeline import attribution
 
 #: Most bytes of a panel.
 _PANEL_BYTES = 2 << 20
@@ -55,8 +55,8 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
     def FitPanel(self, request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:  # noqa: N802
         view = self._context.catalog.get(request.corpus).view
         rows = convert.row_filter(request.filter)
+        # A list of families may name more models than answered here; the panel says which were missing.
         _check_members(request.members)
-        _check_models(view, ((f"members[{i}].model", m.model) for i, m in enumerate(request.members)))
 
         def start(cancelled: Callable[[], bool]) -> Iterator[Any]:
             members = [panels.Member(m.model, m.family, tuple(m.shares_with)) for m in request.members]
@@ -107,8 +107,6 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
                 raise InvalidField(f"{path}source", "source is the same model as subject", "FIELD_INVALID")
 
         def start(cancelled: Callable[[], bool]) -> Iterator[Any]:
-            from kinprint.server.pipeline import report
-
             also = [(pair.subject, pair.source) for pair in request.also]
             return report.build(
                 view, request.subject, request.source, _panel_of(request), rows, also=also, cancelled=cancelled

@@ -107,9 +107,10 @@ def read_edges(path: Path, corpus: str) -> list[PanelEdge]:
     table = read_table(path, ("model", "related_to", "relation"))
     edges: dict[PanelEdge, None] = {}
     for line, row in table.of_corpus(corpus):
-        for column in ("model", "related_to", "relation"):
+        for column in ("model", "relation"):
             if not row[column]:
                 fail(f"{path}, line {line}: no {column}")
+        # A row without a related model says that there is none.
         edges.update({PanelEdge(row["model"], other, row["relation"]): None for other in _several(row["related_to"])})
     return list(edges)
 

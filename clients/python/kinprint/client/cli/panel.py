@@ -69,12 +69,15 @@ def fit(
     kept = [edge for edge in edges if {edge.model, edge.related_to} <= names]
     with open_client(server, data) as client:
         known = models_of(client, corpus)
-        check_models(names, known, corpus, f"{families}: ")
+        if not names & set(known):
+            check_models(names, known, corpus, f"{families}: ")
         with progress_bar("fitting the panel", quiet=quiet) as report:
             panel = client.fit_panel(corpus, members, kept, seed=seed, progress=report)
     panel.save(output)
     if len(kept) < len(edges):
         warn(f"{len(edges) - len(kept)} of {len(edges)} relations are of models that are not in {families}: left out")
+    if missing := len(names - set(known)):
+        warn(f"{missing} of {len(names)} models in {families} have no answers in corpus {corpus!r}: passed over")
     if others := len(set(known) - names):
         warn(f"{others} of {len(known)} models of corpus {corpus!r} are not in {families}: left out")
     if json_output:
