@@ -221,6 +221,30 @@ def duplicates(client: Client, corpus: str, threshold: float) -> None:
         )
 
 
+def kinship(client: Client, corpus: str) -> None:
+    """Which models resemble each other, and what may be said about it."""
+    models = client.get_corpus(corpus).models
+    if sum(model.value is not None for model in models) < 2:
+        return
+    console.rule("Which models resemble each other?")
+    with client.find_kinship(corpus) as search:
+        pairs = [
+            pair
+            for batch in search
+            for pair in zip(batch.model_a, batch.model_b, batch.prompts, batch.score, strict=True)
+        ]
+    table = Table(
+        "model", "model", "prompts", "score", caption="the nearest five; the score is relative to this corpus"
+    )
+    for a, b, prompts, score in pairs[:5]:
+        table.add_row(a, b, str(prompts), "none" if score is None else f"{score:.2f}")
+    console.print(table)
+    if search.summary is not None:
+        for caution in search.summary.cautions:
+            console.print(caution, markup=False, highlight=False)
+    console.print()
+
+
 def main() -> int:
     """Run the demo."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -241,6 +265,7 @@ def main() -> int:
             info = client.server_info()
             console.print(f"server {info.version}, process {info.pid}, {client.address}\n", markup=False, style="dim")
             corpus = sample(client) if arguments.data is None else any_file(client, arguments.data)
+            kinship(client, corpus)
             with console.status("stopping the server"):
                 client.close()
     except KinprintError as error:
@@ -257,6 +282,7 @@ def main() -> int:
         f'{kinprint} search --data {data} --corpus {corpus} --channel all --text "{question}"',
         f"{kinprint} dedup --data {data} --corpus {corpus} --threshold 0.6 --out pairs.parquet",
         f"{kinprint} overlap --data {data} --corpus {corpus} --against {corpus} --out spans.parquet",
+        f"{kinprint} lineage --data {data} --corpus {corpus} --out tree.html",
         f"{kinprint} serve --data {data} --listen 127.0.0.1:50051     # for other programs; Ctrl-C stops it",
         f"{kinprint} --help",
         "make demo DATA=your-transcripts.parquet      # needs only a column named response",

@@ -12,6 +12,7 @@ from kinprint.v1 import (
     corpus_pb2,
     corpus_pb2_grpc,
     info_pb2_grpc,
+    lineage_pb2_grpc,
     match_pb2,
     match_pb2_grpc,
     transcript_pb2,
@@ -28,13 +29,14 @@ DEADLINE = 60.0
 
 
 class Stubs:
-    """The four services over one channel with gRPC's own default options."""
+    """The five services over one channel with gRPC's own default options."""
 
     def __init__(self, address: str) -> None:
         self.channel = grpc.insecure_channel(address, options=(("grpc.use_local_subchannel_pool", 1),))
         self.corpora = corpus_pb2_grpc.CorpusServiceStub(self.channel)
         self.transcripts = transcript_pb2_grpc.TranscriptServiceStub(self.channel)
         self.match = match_pb2_grpc.MatchServiceStub(self.channel)
+        self.lineage = lineage_pb2_grpc.LineageServiceStub(self.channel)
         self.info = info_pb2_grpc.InfoServiceStub(self.channel)
 
     def close(self) -> None:

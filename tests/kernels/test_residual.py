@@ -549,6 +549,15 @@ def test_equal_answers(models: int, panel: int) -> None:
         assert_sums(*one_off.sums(), reference.sums([answers], models + 1, one_off.panel))
 
 
+def test_short_residuals_are_kept() -> None:
+    """One answer among many that are equal moves the mean a little; what that leaves of the others counts."""
+    corpus = Corpus([{**dict.fromkeys(range(20), "It is Paris, of course."), 20: "Lyon!"}], 21, list(range(21)))
+    sums, kept = corpus.sums()
+    assert (kept.norm[0, :, 0] > 10).all()  # a squared length below a hundredth
+    assert (sums.total[:, 0, 1] > 0.9).all()
+    assert_sums(sums, kept, reference.sums(corpus.prompts, 21, corpus.panel))
+
+
 def test_small_references() -> None:
     corpus = prose_corpus(4, 6, 7)
     for panel in ([], [1], [1, 4], [0, 2, 5]):

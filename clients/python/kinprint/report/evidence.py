@@ -48,7 +48,7 @@ def render(report: dict[str, Any]) -> bytes:
     subject, source = str(data.get("subject") or "unnamed subject"), str(data.get("source") or "unnamed source")
     background = part(data, "background")
     distribution = part(data, "distribution")
-    questions = hypotheses(rows(data, "hypotheses"), bool(background))
+    questions = hypotheses(rows(data, "hypotheses"), background)
     derived = next((question for question in questions if question.id == "derived"), None)
     controls = _controls(data, subject, source, number(distribution.get("score")))
     prompts = number(part(data, "data").get("prompts_shared"))
@@ -69,8 +69,8 @@ def render(report: dict[str, Any]) -> bytes:
         left_out=_counted(part(part(data, "data"), "left_out")),
         questions=questions,
         distribution=distribution,
-        distribution_groups=plots.groups(distribution),
-        distribution_plot=plots.distribution(distribution),
+        distribution_groups=plots.groups(distribution, background),
+        distribution_plot=plots.distribution(distribution, background),
         controls=controls,
         controls_place=_place(controls, source),
         controls_plot=plots.controls(controls, source, number(distribution.get("threshold"))),
@@ -163,10 +163,11 @@ def _feature(row: dict[str, Any]) -> dict[str, Any]:
     rates = [number(row.get(key)) for key in ("subject_rate", "source_rate", "background_rate")]
     highest = max((rate for rate in rates if rate is not None), default=0.0)
     examples = rows(row, "examples")
+    line = kind == "punctuation" and text.startswith("line: ")
     return {
-        "kind": _KINDS.get(kind, kind.replace("_", " ").capitalize() or "Feature"),
-        "text": shortened(text, 160),
-        "code_points": code_points(text) if kind in ("punctuation", "character") and text else "",
+        "kind": "Lines that start as" if line else _KINDS.get(kind, kind.replace("_", " ").capitalize() or "Feature"),
+        "text": shortened(text.removeprefix("line: ") if line else text, 160),
+        "code_points": code_points(text) if kind in ("punctuation", "character") and text and not line else "",
         "plain": row.get("plain"),
         "log10_ratio": row.get("log10_ratio"),
         "rates": [

@@ -56,19 +56,37 @@ def _without_spaces(char: str) -> bool:
     )
 
 
-def marked(text: str, shared: str, kind: str, limit: int = EXAMPLE) -> Marked:
-    """The stretch of `text` around the first occurrence of `shared`, every occurrence in it marked.
+def _pattern(shared: str, kind: str) -> str:
+    """A regular expression that finds a feature where it stands; "" for one that cannot be found.
 
-    Upper and lower case are alike, and so is white space of any length; a word or phrase is matched whole. Nothing is
-    marked when `shared` does not occur.
+    Words, phrases and openings are known without the marks between their words. A punctuation feature `line: ...`
+    stands for what a line begins with.
     """
-    pattern = r"\s+".join(re.escape(piece) for piece in shared.split()) or re.escape(shared)
-    if kind in ("word", "phrase", "opening") and shared.strip():
-        whole = shared.strip()
-        before = "" if _without_spaces(whole[0]) else r"(?<!\w)"
-        after = "" if _without_spaces(whole[-1]) else r"(?!\w)"
-        pattern = f"{before}{pattern}{after}"
-    found = re.compile(pattern, re.IGNORECASE) if pattern and shared else None
+    if kind == "punctuation" and shared.startswith("line: "):
+        example = re.search(r"\((\S+)\)$", shared)
+        return rf"^[ \t]*{re.escape(example[1])}" if example else r"^[ \t]*\d{1,3}[.)]"
+    pieces = shared.split()
+    if kind not in ("word", "phrase", "opening") or not pieces:
+        return r"\s+".join(map(re.escape, pieces)) if pieces else re.escape(shared)
+    pattern = "" if _without_spaces(pieces[0][0]) else r"(?<!\w)"
+    before = ""
+    for piece in pieces:
+        for char in piece if any(map(_without_spaces, piece)) else [piece]:
+            if before:
+                pattern += r"[\W_]*" if _without_spaces(before) or _without_spaces(char[0]) else r"[\W_]+"
+            pattern += re.escape(char).replace("'", "['’]")
+            before = char[-1]
+    return pattern + ("" if _without_spaces(before) else r"(?!\w)")
+
+
+def marked(text: str, shared: str, kind: str, limit: int = EXAMPLE) -> Marked:
+    """The stretch of `text` around the first occurrence of a feature, every occurrence in it marked.
+
+    Upper and lower case are alike, and so is white space of any length; a word or phrase is matched whole, whatever
+    marks stand between its words, and an opening once. Nothing is marked when the feature is not found.
+    """
+    pattern = _pattern(shared, kind)
+    found = re.compile(pattern, re.IGNORECASE | re.MULTILINE) if pattern else None
     first = found.search(text) if found else None
     if found is None or first is None:
         return [(start_of(text, limit), False)]
@@ -80,7 +98,7 @@ def marked(text: str, shared: str, kind: str, limit: int = EXAMPLE) -> Marked:
     pieces: Marked = []
     last = 0
     for match in found.finditer(stretch):
-        if match.end() == match.start():
+        if match.end() == match.start() or (pieces and kind == "opening"):
             continue
         if match.start() > last:
             pieces.append((stretch[last : match.start()], False))

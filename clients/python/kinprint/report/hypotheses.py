@@ -23,6 +23,9 @@ _VERDICTS = {
     "kin": "Points to kinship, not to derivation in particular",
     "unresolved": "Unresolved",
     "no_background": "Not assessed: no background",
+    "unlikely": "Unlikely to explain the likeness",
+    "not_excluded": "Not excluded: may explain the likeness",
+    "not_assessed": "Not assessed",
     "abstained": "No statement",
     "experimental": "Experimental",
 }
@@ -56,12 +59,12 @@ class Hypothesis:
     facts: list[Fact]
 
 
-def hypotheses(rows: list[dict[str, Any]], background: bool) -> list[Hypothesis]:
-    """The hypotheses in the order of the report."""
+def hypotheses(rows: list[dict[str, Any]], background: dict[str, Any]) -> list[Hypothesis]:
+    """The hypotheses in the order of the report, with the report's background (empty: there is none)."""
     return [_hypothesis(row, background) for row in rows]
 
 
-def _hypothesis(row: dict[str, Any], background: bool) -> Hypothesis:
+def _hypothesis(row: dict[str, Any], background: dict[str, Any]) -> Hypothesis:
     experimental, abstained = bool(row.get("experimental")), bool(row.get("abstained"))
     why = (
         "the method abstained"
@@ -83,7 +86,7 @@ def _hypothesis(row: dict[str, Any], background: bool) -> Hypothesis:
         id=key,
         title=str(row.get("title") or key.replace("_", " ").capitalize() or "Unnamed hypothesis"),
         question=str(row.get("question") or ""),
-        verdict=_VERDICTS.get(verdict, verdict.replace("_", " ").capitalize()) or "No verdict",
+        verdict=_VERDICTS.get(verdict.replace(" ", "_"), verdict.replace("_", " ").capitalize()) or "No verdict",
         experimental=experimental,
         abstained=abstained,
         text=str(row.get("text") or ""),
@@ -92,7 +95,7 @@ def _hypothesis(row: dict[str, Any], background: bool) -> Hypothesis:
         log10_lr=log10,
         p_value=number(row.get("p_value")),
         prompts=number(row.get("prompts")),
-        facts=_facts(row, found, validated, why),
+        facts=_facts(row, found, validated, why, number(background.get("independent_families"))),
     )
 
 
@@ -103,7 +106,13 @@ def _range(value: object) -> tuple[float, float] | None:
     return (low, high) if low is not None and high is not None and low <= high else None
 
 
-def _facts(row: dict[str, Any], found: Support | None, validated: tuple[float, float] | None, why: str) -> list[Fact]:
+def _facts(
+    row: dict[str, Any],
+    found: Support | None,
+    validated: tuple[float, float] | None,
+    why: str,
+    independent: float | None,
+) -> list[Fact]:
     p, floor, holm = number(row.get("p_value")), number(row.get("p_floor")), number(row.get("p_holm"))
     families, prompts = number(row.get("families")), number(row.get("prompts"))
     facts = [
@@ -111,14 +120,14 @@ def _facts(row: dict[str, Any], found: Support | None, validated: tuple[float, f
         Fact(
             "Likelihood ratio, log10",
             decimal(found.log10) if found else MISSING,
-            why if not found else found.words + (", at the edge of the validated range" if found.at_edge else ""),
+            why if not found else _lr_remark(found, bool(row.get("abstained"))),
         ),
         Fact(
             "Validated range of log10",
             f"{decimal(validated[0])} to {decimal(validated[1])}" if validated else MISSING,
             "nothing is claimed outside it" if validated else why,
         ),
-        Fact("p-value", p_value(p), _p_remark(p, floor, families, why)),
+        Fact("p-value", p_value(p), _p_remark(p, floor, families, independent, why)),
         Fact(
             "p-value, Holm-adjusted",
             p_value(holm),
@@ -135,20 +144,33 @@ def _facts(row: dict[str, Any], found: Support | None, validated: tuple[float, f
     return facts
 
 
-def _p_remark(p: float | None, floor: float | None, families: float | None, why: str) -> str:
+def _lr_remark(found: Support, abstained: bool) -> str:
+    if abstained:
+        return "for completeness only: no statement is made, so no level of the verbal scale is given"
+    edge = "at the edge of the validated range" if found.at_edge else ""
+    return ", ".join(filter(None, (found.words, edge)))
+
+
+def _p_remark(p: float | None, floor: float | None, families: float | None, independent: float | None, why: str) -> str:
     if p is None:
         return why
-    remarks = []
-    if floor is not None:
-        at = p <= floor * (1 + 1e-9)
-        remarks.append(
-            f"{'the smallest' if at else 'smallest'} that this background can give{'' if at else f': {p_value(floor)}'}"
-        )
+    if floor is None:
+        remarks = ["the smallest possible value is not stated"]
+    elif p <= floor * (1 + 1e-9):
+        remarks = ["the smallest that this background can give"]
     else:
-        remarks.append("the smallest possible value is not stated")
-    remarks.append(
-        f"{whole(families)} independent {'family' if families == 1 else 'families'}"
-        if families is not None
-        else "number of independent families not stated"
-    )
+        remarks = [f"smallest that this background can give: {p_value(floor)}"]
+    if families is None and independent is None:
+        remarks.append("number of independent families not stated")
+    elif families is None or families == independent:
+        remarks.append(f"{whole(independent)} independent {_families(independent)}")
+    else:
+        how_many = (
+            "number of independent ones not stated" if independent is None else f"{whole(independent)} independent"
+        )
+        remarks.append(f"{whole(families)} {_families(families)}, {how_many}")
     return "; ".join(remarks)
+
+
+def _families(count: float | None) -> str:
+    return "family" if count == 1 else "families"

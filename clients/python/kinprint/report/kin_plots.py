@@ -12,11 +12,11 @@ from kinprint.report.legible import columns, shortened
 from kinprint.report.numbers import decimal
 from kinprint.report.tree import Tree
 from markupsafe import Markup
-from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.colors import LinearSegmentedColormap, Normalize, PowerNorm
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-LEAVES = 44
+LEAVES = 42
 """Leaves in one part of a tree, so that a part fits a page of A4 or Letter."""
 NAMED = 40
 """Models whose names fit beside a matrix; more are numbered."""
@@ -83,9 +83,9 @@ def similarity_map(
             length = columns(text) * _LETTER * (1.12 if role else 1)
             where = _free(across, up, length, boxes, width, height)
             if where is None and role:
-                where = _corner(across, up, length, boxes, width, height)
+                where = _far(across, up, length, boxes, width, height)
                 left, bottom, right, top = where[1]
-                end = (min(max(across, left), right), bottom if up < bottom else top)
+                end = (min(max(across, left), right), min(max(up, bottom), top))
                 axes.plot([across, end[0]], [up, end[1]], color=THIS, linewidth=0.6, zorder=4)
             if where is None:
                 continue
@@ -131,20 +131,24 @@ def _free(
     return None
 
 
-def _corner(
+def _far(
     across: float, up: float, length: float, boxes: list[tuple[float, float, float, float]], width: float, height: float
 ) -> tuple[str, tuple[float, float, float, float]]:
-    """The corner of the map that is nearest to a point among those where nothing is, for a name of this length."""
+    """The free place nearest to a point, on a grid, for a name that a line then joins to the point."""
     half, edge = 0.075, 0.08
-    corners = [
-        (left, middle - half, left + length, middle + half)
-        for left in (edge, max(edge, width - edge - length))
-        for middle in (height - edge - half, edge + half)
+    places = [
+        (left, bottom, left + length, bottom + 2 * half)
+        for left in np.arange(edge, max(edge, width - edge - length) + 0.01, 0.1).tolist()
+        for bottom in np.arange(edge, height - edge - 2 * half, 0.1).tolist()
     ]
-    corners.sort(
-        key=lambda box: (_taken(box, boxes), math.dist((across, up), ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)))
+    places.sort(
+        key=lambda box: (
+            _taken(box, boxes),
+            math.dist((across, up), (min(max(across, box[0]), box[2]), min(max(up, box[1]), box[3]))),
+            box,
+        )
     )
-    return "left", corners[0]
+    return "left", places[0]
 
 
 def _taken(box: tuple[float, float, float, float], boxes: list[tuple[float, float, float, float]]) -> bool:
@@ -166,7 +170,7 @@ def family_tree(models: Sequence[str], tree: Tree, roles: Mapping[str, str]) -> 
     with plotting():
         for at in range(parts):
             first, last = at * size, min((at + 1) * size, len(models)) - 1
-            row, bottom, above = 0.185, 0.5, 0.08
+            row, bottom, above = 0.185 if size <= 30 else 0.168, 0.5, 0.08
             plot = Plot(f"tree-{at + 1}", bottom + above + row * (last - first + 1))
             height = plot.figure.get_size_inches()[1]
             axes = plot.figure.add_axes((0.02, bottom / height, 0.56, 1 - (bottom + above) / height))
@@ -223,6 +227,9 @@ def matrix(models: Sequence[str], scores: NDArray[np.float64]) -> Markup:
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     if low == high:
         low, high = low - 0.5, high + 0.5
+    # A few near copies score far above all others; a square root then keeps the others apart.
+    skewed = finite.size and (float(np.median(finite)) - low) / (high - low) < 0.25
+    norm = PowerNorm(0.5, low, high) if skewed else Normalize(low, high)
     names = count <= NAMED
     left = min(2.3, max(0.4, 0.3 + _LETTER * max(columns(shortened(model, 28)) for model in models))) if names else 0.45
     side = min(WIDTH - left - 0.95, 0.62 * count)
@@ -234,9 +241,7 @@ def matrix(models: Sequence[str], scores: NDArray[np.float64]) -> Markup:
         axes.add_patch(
             Rectangle((-0.5, -0.5), count, count, facecolor="white", edgecolor=QUIET, hatch="//////", linewidth=0)
         )
-        image = axes.imshow(
-            np.ma.masked_invalid(shown), cmap=_SCALE, norm=Normalize(low, high), interpolation="none", zorder=2
-        )
+        image = axes.imshow(np.ma.masked_invalid(shown), cmap=_SCALE, norm=norm, interpolation="none", zorder=2)
         for at in range(count):
             axes.add_patch(Rectangle((at - 0.5, at - 0.5), 1, 1, facecolor="#e4e5e7", edgecolor="none", zorder=3))
         axes.xaxis.tick_top()
@@ -262,7 +267,7 @@ def matrix(models: Sequence[str], scores: NDArray[np.float64]) -> Markup:
         if count <= VALUED:
             for at, across in np.argwhere(np.isfinite(shown)):
                 value = float(shown[at, across])
-                dark = (value - low) / (high - low) > 0.55
+                dark = float(norm(value)) > 0.55
                 axes.text(
                     across, at, decimal(value, 1 if max(abs(low), abs(high)) >= 10 else 2), ha="center", va="center",
                     fontsize=8 if count <= 9 else 7, color="white" if dark else INK, zorder=4,

@@ -13,11 +13,11 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 
 _GROUPS = (
-    ("null", "Unrelated models", UNRELATED, ""),
-    ("kin", "Related models", KIN, "////"),
-    ("derived", "Derived models", DERIVED, "\\\\\\\\"),
+    ("null", "unrelated_pairs", "Unrelated models", UNRELATED, ""),
+    ("kin", "kin_pairs", "Related models", KIN, "////"),
+    ("derived", "derived_pairs", "Derived models", DERIVED, "\\\\\\\\"),
 )
-"""Key, what the row is called, its colour and its hatching."""
+"""Key, key of the number of pairs in the background, what the row is called, its colour and its hatching."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,9 @@ class Group:
     hatch: str
     edges: list[float]
     counts: list[float]
-
-    @property
-    def pairs(self) -> float:
-        return sum(self.counts)
+    """Pairs in each bin, or their share of all."""
+    pairs: float | None
+    shares: bool
 
     @property
     def reach(self) -> tuple[float, float]:
@@ -41,17 +40,26 @@ class Group:
         return self.edges[filled[0]], self.edges[filled[-1] + 1]
 
 
-def groups(distribution: dict[str, Any]) -> list[Group]:
-    """The histograms that hold pairs, unrelated first."""
+def groups(distribution: dict[str, Any], background: dict[str, Any]) -> list[Group]:
+    """The histograms that hold pairs, unrelated first.
+
+    Counts that sum to one are shares, since pairs may have weights; the background then says how many pairs there are.
+    """
     found = []
-    for key, title, color, hatch in _GROUPS:
+    for key, number_key, title, color, hatch in _GROUPS:
         histogram = part(distribution, key)
         edges = [edge for edge in figures(histogram, "edges") if edge is not None]
         counts = [count or 0.0 for count in figures(histogram, "counts")]
         rising = all(low < high for low, high in pairwise(edges))
         if counts and len(edges) == len(counts) + 1 and rising and sum(counts) > 0:
-            found.append(Group(title, color, hatch, edges, counts))
+            shares = abs(sum(counts) - 1.0) < 1e-3 and any(count % 1 for count in counts)
+            pairs = number(background.get(number_key)) if shares else sum(counts)
+            found.append(Group(title, color, hatch, edges, counts, pairs, shares))
     return found
+
+
+def _pairs(group: Group) -> str:
+    return "number of pairs not stated" if group.pairs is None else f"{whole(group.pairs)} pairs"
 
 
 def _axes(plot: Plot, left: float, bottom: float, right: float, top: float) -> Axes:
@@ -67,9 +75,9 @@ def _pad(low: float, high: float, share: float = 0.05) -> tuple[float, float]:
     return low - room, high + room
 
 
-def distribution(data: dict[str, Any]) -> Markup | None:
+def distribution(data: dict[str, Any], background: dict[str, Any]) -> Markup | None:
     """Three histograms under one another on one scale, with this pair and the threshold as lines; None without any."""
-    found = groups(data)
+    found = groups(data, background)
     score, threshold = number(data.get("score")), number(data.get("threshold"))
     if not found:
         return None
@@ -95,7 +103,7 @@ def distribution(data: dict[str, Any]) -> Markup | None:
             axes.stairs(group.counts, group.edges, color=group.color, linewidth=0.9)
             tallest = max(group.counts)
             axes.set(xlim=(low, high), ylim=(0, tallest * 1.06), yticks=[0, tallest])
-            axes.set_yticklabels(["0", whole(tallest)])
+            axes.set_yticklabels(["0", percent(tallest) if group.shares else whole(tallest)])
             axes.yaxis.tick_right()
             axes.spines["left"].set_visible(False)
             axes.tick_params(axis="y", length=2)
@@ -107,7 +115,7 @@ def distribution(data: dict[str, Any]) -> Markup | None:
                         line.set_dashes(dashes)
             label: dict[str, Any] = {"ha": "right", "va": "center", "transform": axes.transAxes}
             axes.text(-0.03, 0.6, group.title, weight="bold", **label)
-            axes.text(-0.03, 0.36, f"{whole(group.pairs)} pairs", color=QUIET, **label)
+            axes.text(-0.03, 0.36, _pairs(group), color=QUIET, **label)
             if at < len(found) - 1:
                 axes.set_xticklabels([])
             else:
@@ -130,8 +138,7 @@ def distribution(data: dict[str, Any]) -> Markup | None:
                         ha="right" if leftward else "left", va="center", transform=axes.get_xaxis_transform(),
                     )  # fmt: skip
         reach = "; ".join(
-            f"{whole(group.pairs)} pairs of {group.title.lower()} score between {decimal(group.reach[0])} and "
-            f"{decimal(group.reach[1])}"
+            f"{group.title}, {_pairs(group)}: scores between {decimal(group.reach[0])} and {decimal(group.reach[1])}"
             for group in found
         )
         return plot.svg(

@@ -33,14 +33,14 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "The share of unrelated pairs at least as alike as this one, counting this one. It cannot be smaller than one "
         "in the number of pairs plus one, which is its floor.",
     ),
-    ("Prompt", "What a model was asked. Only answers to the same prompts are compared, so that topic plays no part."),
+    ("Prompt", "What a model was asked. Answers to the same prompts are compared, so that topic plays little part."),
     (
         "Score",
         "How alike two models' answers are, on a scale of its own. Only comparison with other pairs gives meaning.",
     ),
     ("Source", "The model from which the subject may come."),
     ("Subject", "The model whose origin is in question."),
-    ("Threshold", "The score above which a pair is called derived, chosen on the background."),
+    ("Threshold", "The score from which a verdict is given; it lies above every unrelated pair of the background."),
     (
         "Validated range",
         "The likelihood ratios that the background is large enough to support. None is given beyond it.",
@@ -50,16 +50,15 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
 REFERENCES: tuple[str, ...] = (
     "Brümmer, N. and du Preez, J. (2006). Application-independent evaluation of speaker detection. Computer Speech & "
     "Language 20(2–3), 230–275.",
-    "Burrows, J. (2002). ‘Delta’: a measure of stylistic difference and a guide to likely authorship. Literary and "
-    "Linguistic Computing 17(3), 267–287.",
     "European Network of Forensic Science Institutes (2015). ENFSI Guideline for Evaluative Reporting in Forensic "
     "Science. Approved version 3.0.",
     "Holm, S. (1979). A simple sequentially rejective multiple test procedure. Scandinavian Journal of Statistics "
     "6(2), 65–70.",
-    "Koppel, M. and Winter, Y. (2014). Determining if two documents are written by the same author. Journal of the "
-    "Association for Information Science and Technology 65(1), 178–187.",
     "Morrison, G. S. et al. (2021). Consensus on validation of forensic voice comparison. Science & Justice 61(3), "
     "299–309.",
     "Phipson, B. and Smyth, G. K. (2010). Permutation p-values should never be zero. Statistical Applications in "
     "Genetics and Molecular Biology 9(1), article 39.",
+    "Torgerson, W. S. (1952). Multidimensional scaling: I. Theory and method. Psychometrika 17(4), 401–419.",
+    "Vergeer, P. et al. (2016). Numerical likelihood ratios outputted by LR systems are often based on extrapolation: "
+    "when to stop extrapolating? Science & Justice 56(6), 482–491.",
 )

@@ -64,6 +64,7 @@ _FOLDS = 3
 _GROUPS = 5
 _SETS = 100
 _BINS = 10
+_AT_ONCE = 2048
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -807,6 +808,21 @@ def attribute(attributor: Attributor, texts: Texts, sets: NDArray[np.int64]) -> 
     """
     if sets.shape != (len(texts),):
         raise InvalidField("sets", f"sets must give one code a text: {len(texts)}, not {sets.size}")
+    rankings: list[Ranking] = []
+    order = np.argsort(sets, kind="stable").astype(np.int64)
+    codes, starts = np.unique(sets[order], return_index=True)
+    ends = np.append(starts[1:], len(order))
+    first = 0
+    while first < len(codes):  # features of many texts are large: so many sets at once as have `_AT_ONCE` texts
+        last = max(first + 1, int(np.searchsorted(ends, starts[first] + _AT_ONCE, "right")))
+        rows = order[starts[first] : ends[last - 1]]
+        rankings += _rankings(attributor, texts.take(rows), codes[first:last], starts[first:last] - starts[first])
+        first = last
+    return rankings
+
+
+def _rankings(attributor: Attributor, texts: Texts, codes: Ints, starts: Ints) -> list[Ranking]:
+    """Rankings of sets whose texts stand one set after the other, each from its start on."""
     counts = _features(texts)
     usable = _usable(counts)
     weighted = _weighted(counts, attributor._rarity)
@@ -815,9 +831,7 @@ def attribute(attributor: Attributor, texts: Texts, sets: NDArray[np.int64]) -> 
     posterior = attributor._stack.log_posteriors(margins)
     rankings = []
     largest = attributor._sizes[-1].size
-    order = np.argsort(sets, kind="stable")
-    codes, starts = np.unique(sets[order], return_index=True)
-    for code, given in zip(codes, np.split(order, starts[1:]), strict=True):
+    for code, given in zip(codes, np.split(np.arange(len(texts)), starts[1:]), strict=True):
         rows = given[usable[given]].astype(np.int64)
         kept = rows[_distinct(texts.take(rows), np.zeros(len(rows), np.int32))].astype(np.int64)
         kept, beyond = _apart(weighted, kept, largest)

@@ -463,15 +463,21 @@ def bridged(
     """
     own = np.flatnonzero(cohort)
     index = np.flatnonzero(rows)
-    profiles = []
-    for sums in (one, two, panel):
-        known = (sums.shared >= scores.MIN_PROMPTS)[:, cohort]
-        known[own, np.arange(len(own))] = False
-        profiles.append(scores.profile(sums.mean()[:, :, cohort], known))
-    cross = scores.bridge(profiles[0].take(index), profiles[1].take(index))
-    to_cohort = [scores.bridge(profiles[k].take(index), profiles[2].take(own)) for k in (0, 1)]
     column = np.full(len(cohort), -1, np.int64)
     column[own] = np.arange(len(own))
+
+    def profile(sums: residual.Sums, of: NDArray[np.int64]) -> scores.Profile:
+        known = (sums.shared >= scores.MIN_PROMPTS)[np.ix_(of, own)]
+        inside = np.flatnonzero(column[of] >= 0)
+        known[inside, column[of][inside]] = False
+        return scores.profile(sums.mean()[:, of][:, :, own], known)
+
+    # Columns are standardised over all models, those of the cohort over the cohort.
+    everyone = np.arange(len(cohort))
+    sides = [profile(sums, everyone).take(index) for sums in (one, two)]
+    others = profile(panel, own)
+    cross = scores.bridge(sides[0], sides[1])
+    to_cohort = [scores.bridge(side, others) for side in sides]
     total = np.zeros(cross.shape[1:])
     for f in range(len(cross)):
         mu, sd = zip(*(_trimmed(t[f], column[index]) for t in to_cohort), strict=True)

@@ -255,10 +255,11 @@ def _derived_text(case: _Case, calibration: panels.Calibration | None, verdict: 
         )
     bar = float(case.judged.threshold[0])
     pairs = calibration.null_count
+    size = f"10^{abs(lr):.2f}"
     ratio = (
-        f"The likelihood ratio is 10^{lr:.2f}: a score like this is that much more often seen with derived "
-        "pairs of the "
-        "background than with unrelated ones."
+        f"The likelihood ratio is 10^{lr:.2f}: a score like this is {size} times "
+        + ("more" if lr >= 0 else "less")
+        + " often seen with derived pairs of the background than with unrelated ones."
     )
     if verdict == DERIVED:
         return (
@@ -581,19 +582,21 @@ def _features(case: _Case) -> list[dict[str, Any]]:
 
 
 def _spans(case: _Case, cancelled: Callable[[], bool]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    def of(model: str) -> Filter:
-        return Filter(**{**_fields(case.rows), "models": frozenset([model])})
-
-    ids = {case.view.parts[p].segment.array("id")[r].as_py(): k for k, (p, r) in self_rows(case)}
+    # All other models are on the other side, so that rarity is counted among them; listed are passages of the source.
+    fields = _fields(case.rows)
+    own = Filter(**{**fields, "models": frozenset([case.subject])})
+    others = Filter(**{**fields, "exclude_models": case.rows.exclude_models | {case.subject}})
+    ids = {case.view.parts[p].segment.array("id")[r].as_py(): k for k, (p, r) in _rows_of_pair(case)}
+    theirs = {case.value(int(k), "id") for k in case.of(case.j)}
     found: list[tuple[float, str, str, int, int, int, int, int, int, int]] = []
     total_bits = 0.0
     longest = count = 0
     for made in passages.find_overlaps(
-        [case.view], [case.view], passages.Options(unmarked=True), of(case.subject), of(case.source), cancelled
+        [case.view], [case.view], passages.Options(unmarked=True, every=True), own, others, cancelled
     ):
         if isinstance(made, passages.Spans):
             for k in range(len(made.id_a)):
-                if made.bits[k] <= 0:
+                if made.bits[k] <= 0 or made.id_b[k] not in theirs:
                     continue
                 count += 1
                 total_bits += float(made.bits[k])
@@ -654,7 +657,7 @@ def _spans(case: _Case, cancelled: Callable[[], bool]) -> tuple[list[dict[str, A
     }
 
 
-def self_rows(case: _Case) -> Iterator[tuple[int, tuple[int, int]]]:
+def _rows_of_pair(case: _Case) -> Iterator[tuple[int, tuple[int, int]]]:
     """(answer, (part, row)) of the subject's and the source's answers."""
     for k in np.concatenate((case.of(case.i), case.of(case.j))):
         yield int(k), case.row(int(k))

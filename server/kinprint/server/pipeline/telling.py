@@ -20,8 +20,8 @@ import numpy as np
 READ, PROMPTS, OTHERS = 2_000, 300, 8
 #: Features that are shown, of each kind and in all.
 PER_KIND, SHOWN = 5, 16
-#: A feature must be in so many answers of each model.
-LEAST = 3
+#: A feature must be in so many answers of each model, and in this share of them.
+LEAST, LEAST_SHARE = 3, 0.02
 
 _SPACELESS = "぀-ヿㇰ-ㇿ㐀-䶿一-鿿豈-﫿฀-๿຀-໿ក-៿က-႟"
 _WORD = re.compile(rf"[{_SPACELESS}]|[^\W_{_SPACELESS}]+(?:['’][^\W_]+)*")
@@ -84,7 +84,7 @@ def find(answered: Sequence[Answered]) -> list[Telling]:
     scored = []
     for feature, count in counts["subject"].items():
         back = counts["source"][feature]
-        if min(count, back) < LEAST:
+        if min(count, back) < max(LEAST, LEAST_SHARE * n):
             continue
         rate = (counts["others"][feature] + 0.5) / (others + 1.0)
         strength = min(_z(count / n, rate, n), _z(back / n, rate, n))
@@ -165,7 +165,9 @@ def _join(words: Sequence[str]) -> str:
 
 
 def _overlap(a: str, b: str) -> bool:
-    return a in b or b in a
+    """Whether one says what the other said already: a part of it, or two words in common."""
+    one, other = set(a.split()), set(b.split())
+    return one <= other or other <= one or len(one & other) >= 2
 
 
 def _line_kind(start: str) -> str:

@@ -104,7 +104,7 @@ def show(
 
 def _describe(panel: PanelSummary) -> None:
     table = Table()
-    for column in ("prompts", "null", "log10 LR", "Cllr", "verdict", "derived", "kin"):
+    for column in ("prompts", "null", "LR to", "Cllr", "verdict", "derived", "kin"):
         table.add_column(column, justify="right")
     rates = sorted({rate for size in panel.sizes for rate in size.rates}, reverse=True)
     for rate in rates:
@@ -115,8 +115,9 @@ def _describe(panel: PanelSummary) -> None:
         table.add_row("bridged", *_cells(panel.bridged, rates))
     out.print(table)
     say(
-        "null: unrelated pairs; verdict: the score from which one is given, and the shares of derived and kin "
-        "pairs that reach it; at 1%: share of derived pairs found beside 1% of the unrelated"
+        "null: unrelated pairs; LR to: largest log10 likelihood ratio; verdict: the score from which one is given, and "
+        "the shares of derived and kin pairs that reach it; at 1%: share of derived pairs found beside 1% of the "
+        "unrelated"
     )
     origin = "known relations" if panel.derived_from == "lineage" else "the closest pair of each family"
     say(
@@ -132,7 +133,7 @@ def _describe(panel: PanelSummary) -> None:
 def _cells(size: PanelSize, rates: list[float]) -> list[str]:
     return [
         f"{size.null_pairs:,}",
-        f"{size.log10_lr_min:.1f}..{size.log10_lr_max:.1f}",
+        f"{size.log10_lr_max:.1f}",
         f"{size.cllr:.3f}",
         f"{size.threshold:.2f}",
         f"{size.power_derived:.0%}",
