@@ -1,7 +1,7 @@
 """Kinship: a score for every pair of models, and what a background panel lets one say about it.
 
 Without a panel there are scores and nothing else.  With a panel whose members answered the same prompts here, members
-are scored as in fitting (their own folds left out) and other models against all members: likelihood ratios, p-values
+are normalised as in fitting (without the folds of both) and other models by all members: likelihood ratios, p-values
 and verdicts hold.  Where the members are not here, the models of the corpus itself can be the cohort if they are many:
 the panel's curve carries over, its null does not.  Fewer models are no background, and nothing is claimed.
 """
@@ -19,7 +19,6 @@ from kinprint.server.pipeline import scores
 from kinprint.server.pipeline.answers import Answers, Progress, gather
 from kinprint.server.pipeline.index import Filter, View
 from kinprint.server.pipeline.panel import Panel
-from kinprint.server.threads import kernels
 from numpy.typing import NDArray
 
 DERIVED, KIN, UNRESOLVED, NO_BACKGROUND = "derived", "kin", "unresolved", "no_background"
@@ -116,6 +115,12 @@ def reach(answers: Answers, panel: Panel | None) -> Background:
         "prompts are in this corpus"
     )
     cautions = list(panel.cautions)
+    others = n - len(members)
+    if others > len(members):
+        cautions.append(
+            f"{others} models here are no members, more than the {len(members)} that are: if many are kin, what "
+            "they have in common is taken for what everybody says"
+        )
     if share_members >= MEMBERS_SHARE and share_prompts >= PROMPTS_SHARE:
         carries = [counted, "reference, cohort, likelihood ratios and verdicts carry over"]
         if panel.gives_p:
@@ -157,39 +162,33 @@ def score_models(
     background = reach(answers, panel)
     everyone = np.ones(n, np.bool_)
     here = panel is not None and background.kind == "here"
-    fold = panel.folds(answers.models) if here and panel is not None else np.zeros(n, np.int64)
-    plan = list(panels.configurations(fold)) if here else []
-    families = len(residual.FAMILIES)
-    everything = residual.Sums(np.zeros((families, n, n)), np.zeros((n, n), np.int64))
-    sums = [everything for _ in plan]
-    for share, grams in scores.blocks(answers):
-        if cancelled():
-            return
-        with kernels():
-            everything, _ = residual.accumulate(grams, everyone, everything)
-            for k, (_, _, reference, rows) in enumerate(plan):
-                # Bridging needs the cohort's own profile; scores by shared prompts need the rows alone.
-                sums[k], _ = residual.accumulate(grams, reference, sums[k], rows=rows)
-        yield Progress("comparing answers", share)
-    mean = everything.mean()
-    across = np.zeros((n, n), np.bool_)
-    if not here:
-        score = scores.normalise(mean, everything.shared, everyone) if n >= 2 else np.full((n, n), np.nan)
-        yield Scored(answers, score, everything.shared, across, mean, background)
+    compared: scores.Compared | None = None
+    for made in scores.compare(answers, everyone, cancelled=cancelled):
+        if isinstance(made, Progress):
+            yield made
+        else:
+            compared = made
+    if compared is None:
         return
-    score = np.full((n, n), np.nan)
-    shared = everything.shared
-    for (a, b, reference, rows), found in zip(plan, sums, strict=True):
-        panels.place(score, scores.normalise(found.mean(), shared, reference, rows), fold, a, b)
-    assert panel is not None
+    mean, shared = compared.mean, compared.shared
+    across = np.zeros((n, n), np.bool_)
+    if panel is None or not here:
+        score = scores.normalise(mean, shared, everyone) if n >= 2 else np.full((n, n), np.nan)
+        yield Scored(answers, score, shared, across, mean, background)
+        return
+    fold = panel.folds(answers.models)
+    members = np.isin(answers.models, [m.model for m in panel.members])
+    score = panels.without_folds(mean, shared, fold, members, cancelled)
     few = (shared < LEAST_PROMPTS) & ~np.eye(n, dtype=np.bool_)
     if few.any() and panel.bridged is not None:
-        reference = fold < int(fold.max()) if (fold == panel.parameters["folds"]).any() else everyone
-        enough = np.median(shared[:, reference], axis=1) >= LEAST_PROMPTS
-        # A model's relatives in the panel would be a bridge of their own; the trimmed mean leaves the nearest out.
-        z = panels.bridged(everything, everything, everything, reference, everyone)
+        enough = np.median(shared[:, members], axis=1) >= LEAST_PROMPTS
+        sums = residual.Sums(mean * np.maximum(shared, 1), shared)
         across = few & enough[:, None] & enough[None, :]
-        score[across] = (0.5 * (z + z.T))[across]
+        for a, b, cohort, rows in panels.configurations(fold):
+            between = ((fold == a)[:, None] & (fold == b)[None, :]) | ((fold == b)[:, None] & (fold == a)[None, :])
+            if (across & between).any():
+                z = panels.bridged(sums, sums, sums, cohort & members, rows)
+                score[across & between] = (0.5 * (z + z.T))[across & between]
     yield Scored(answers, score, shared, across, mean, background)
 
 

@@ -1,8 +1,8 @@
 """Panels: a background population of models, and what their scores say about the score of a pair.
 
 A panel is data: models of known families that answered the prompts of a corpus.  `fit` scores every pair of its members
-as if both were unknown: the families are split into folds, and a pair of two folds is scored with reference and cohort
-from the other folds alone (cross-fitting).  Pairs of families that share nothing give the null, pairs of one family the
+as if both were unknown: the families are split into folds, and a pair of two folds is normalised by members of the
+other folds alone (cross-fitting).  Pairs of families that share nothing give the null, pairs of one family the
 positives.  Done for random subsets of the prompts, this gives for each number of prompts
 
 - the null distribution of the score, hence empirical p-values, never below 1 / (K + 1) over K clean pairs;
@@ -420,16 +420,32 @@ def independent(family: NDArray[np.int64], unrelated: NDArray[np.bool_]) -> int:
 def cross_fitted(
     grams: residual.Grams, fold: NDArray[np.int64], cancelled: Callable[[], bool] = lambda: False
 ) -> NDArray[np.float64]:
-    """Scores of all pairs, each as if neither fold were in the panel, float64[n, n]; NaN where there is none."""
+    """Scores of all pairs, each with a cohort without either model's fold, float64[n, n]; NaN where there is none.
+
+    All models take part in what a prompt's answers have in common, as every model of a corpus does when it is scored:
+    that needs no labels, and members are treated as others are.
+    """
     n = len(fold)
-    out = np.full((n, n), np.nan)
-    for a, b, reference, rows in configurations(fold):
+    with kernels():
+        sums, _ = residual.accumulate(grams, np.ones(n, np.bool_))
+    return without_folds(sums.mean(), sums.shared, fold, np.ones(n, np.bool_), cancelled, noise=False)
+
+
+def without_folds(
+    mean: NDArray[np.float64],
+    shared: NDArray[np.int64],
+    fold: NDArray[np.int64],
+    members: NDArray[np.bool_],
+    cancelled: Callable[[], bool] = lambda: False,
+    *,
+    noise: bool = True,
+) -> NDArray[np.float64]:
+    """Scores of all pairs, normalised by the members (bool[n]) that are in neither model's fold, float64[n, n]."""
+    out = np.full((len(fold), len(fold)), np.nan)
+    for a, b, cohort, rows in configurations(fold):
         if cancelled():
             break
-        with kernels():
-            sums, _ = residual.accumulate(grams, reference, rows=rows)
-        z = scores.normalise(sums.mean(), sums.shared, reference, rows, noise=False)
-        place(out, z, fold, a, b)
+        place(out, scores.normalise(mean, shared, cohort & members, rows, noise=noise), fold, a, b)
     return out
 
 
@@ -441,15 +457,16 @@ def cross_fitted_bridge(
 ) -> NDArray[np.float64]:
     """As `cross_fitted`, for pairs that share no prompts: one model seen on `left`, the other on `right`."""
     n = len(fold)
+    everyone = np.ones(n, np.bool_)
+    with kernels():
+        one, _ = residual.accumulate(left, everyone)
+        two, _ = residual.accumulate(right, everyone)
+    both = residual.merge(one, two)
     out = np.full((n, n), np.nan)
-    for a, b, reference, rows in configurations(fold):
+    for a, b, cohort, rows in configurations(fold):
         if cancelled():
             break
-        with kernels():
-            one, _ = residual.accumulate(left, reference)
-            two, _ = residual.accumulate(right, reference)
-        both = residual.merge(one, two)
-        z = bridged(one, two, both, reference, rows)
+        z = bridged(one, two, both, cohort, rows)
         place(out, 0.5 * (z + z.T), fold, a, b)
     return out
 
@@ -503,7 +520,7 @@ def _trimmed(x: NDArray[np.float64], own: NDArray[np.int64]) -> tuple[NDArray[np
 
 
 def configurations(fold: NDArray[np.int64]) -> Iterator[tuple[int, int, NDArray[np.bool_], NDArray[np.bool_]]]:
-    """(a, b, reference, rows) for every two folds: rows are of a or b, the reference of neither, bool[n] each."""
+    """(a, b, cohort, rows) for every two folds: rows are of a or b, the cohort of neither, bool[n] each."""
     for a in range(int(fold.max()) + 1):
         for b in range(a, int(fold.max()) + 1):
             rows = (fold == a) | (fold == b)

@@ -617,7 +617,7 @@ def _spans(case: _Case, cancelled: Callable[[], bool]) -> tuple[list[dict[str, A
                 )
             found = sorted(found, key=lambda f: (-f[0], f[1:]))[: 4 * SPANS]
     shown = []
-    for bits, id_a, id_b, start_a, end_a, start_b, end_b, tokens, having, others in found[:SPANS]:
+    for bits, id_a, id_b, start_a, end_a, start_b, end_b, tokens, having, answers in found[:SPANS]:
         sides = []
         for name, start, end in ((id_a, start_a, end_a), (id_b, start_b, end_b)):
             answer = _response(case, name, ids)
@@ -641,7 +641,7 @@ def _spans(case: _Case, cancelled: Callable[[], bool]) -> tuple[list[dict[str, A
                 "subject_context": sides[0],
                 "source_context": sides[1],
                 "models_with": having,
-                "models": others,
+                "models": answers,
             }
         )
     return shown, {
