@@ -3,9 +3,9 @@
 For each prompt, character 3- to 5-grams, words (1- and 2-grams) and the grammar of punctuation (1- to 4-grams of marks,
 with every stretch of lower-case words as one symbol) of the first 600 code points of each answer are hashed with a sign
 into 4,096 buckets (Weinberger et al. 2009), weighted by ``log(1 + tf) log((1 + n) / (1 + df))`` with ``df`` among the
-``n`` answers to the prompt, and scaled to unit length.  The mean of a reference panel is taken away, residuals are
-scaled again, and their cosines averaged over the prompts that two models share.  The score of a pair is the mean over
-the three families of the symmetric normalisation by a cohort, of which the top quarter is left out.
+``n`` answers to the prompt, and scaled to unit length.  The mean of all answers is taken away, residuals are scaled
+again, and their cosines averaged over the prompts that two models share.  The score of a pair is the mean over the three
+families of the symmetric normalisation by a cohort, of which the top quarter is left out.
 """
 
 from __future__ import annotations
@@ -211,8 +211,8 @@ def _vectors(points, starts, classes, lower, out):  # type: ignore[no-untyped-de
 
 
 @njit(parallel=True, cache=True)
-def _moments(gram, reference, mean, centre, norm):  # type: ignore[no-untyped-def]
-    """What double centring needs of each prompt: inner products with the reference's mean, and residuals' lengths."""
+def _moments(gram, mean, centre, norm):  # type: ignore[no-untyped-def]
+    """What double centring needs of each prompt: inner products with the mean vector, and residuals' lengths."""
     prompts, families, models, _ = gram.shape
     for pf in prange(prompts * families):
         p = pf // families
@@ -220,17 +220,15 @@ def _moments(gram, reference, mean, centre, norm):  # type: ignore[no-untyped-de
         g = gram[p, f]
         members = 0
         for j in range(models):
-            members += reference[j] and g[j, j] > 0.0
+            members += g[j, j] > 0.0
         share = 1.0 / max(1, members)
         middle = 0.0
         for i in range(models):
             x = 0.0
             for j in range(models):
-                if reference[j]:
-                    x += g[i, j]
+                x += g[i, j]
             mean[p, f, i] = x * share
-            if reference[i]:
-                middle += x * share * share
+            middle += x * share * share
         centre[p, f] = middle
         for i in range(models):
             left = g[i, i] - 2.0 * mean[p, f, i] + middle
@@ -238,12 +236,10 @@ def _moments(gram, reference, mean, centre, norm):  # type: ignore[no-untyped-de
 
 
 @njit(parallel=True, cache=True)
-def _add(gram, rows, mean, centre, norm, total):  # type: ignore[no-untyped-def]
-    """Add the cosines of residuals of the wanted rows to ``total`` float64[3, models, models]."""
+def _add(gram, mean, centre, norm, total):  # type: ignore[no-untyped-def]
+    """Add the cosines of residuals to ``total`` float64[3, models, models]."""
     prompts, families, models, _ = gram.shape
     for i in prange(models):
-        if not rows[i]:
-            continue
         for f in range(families):
             for p in range(prompts):
                 own, middle, length = mean[p, f, i], centre[p, f], norm[p, f, i]
@@ -257,7 +253,7 @@ class Products:
     """Inner products of unit vectors per prompt, and sums of residual vectors.
 
     gram float32[prompts, 3, n, n]; present bool[prompts, n]; profiles float32[2, 3, n, 4096] are sums of the residual
-    vectors over the first and over the second half of the prompts, with every model as reference.
+    vectors over the first and over the second half of the prompts.
     """
 
     gram: NDArray[np.float32]
@@ -315,31 +311,31 @@ Configurations = Iterator[tuple[int, int, NDArray[np.bool_], NDArray[np.bool_]]]
 
 
 def cross_fitted(found: Products, configurations: Configurations, place: Any) -> NDArray[np.float64]:
-    """Scores float64[n, n]; `configurations` says for which rows which models are reference and cohort.
+    """Scores float64[n, n]; `configurations` says for which rows which models are the cohort.
 
-    `place(out, scores, a, b)` copies what holds for the configuration (a, b).
+    `place(out, scores, a, b)` copies what holds for the configuration (a, b).  All models make the mean of a prompt.
     """
-    n = found.gram.shape[-1]
-    out = np.full((n, n), np.nan)
-    for a, b, reference, rows in configurations:
-        place(out, normalised(_similarity(found, reference, rows), reference, rows), a, b)
+    similarity = _similarity(found)
+    out = np.full(similarity.shape[1:], np.nan)
+    for a, b, cohort, rows in configurations:
+        place(out, normalised(similarity, cohort, rows), a, b)
     return out
 
 
 def plain(found: Products) -> NDArray[np.float64]:
-    """Scores float64[n, n] with all models as reference and cohort."""
+    """Scores float64[n, n] with all models as the cohort."""
     everyone = np.ones(found.gram.shape[-1], np.bool_)
-    return normalised(_similarity(found, everyone, everyone), everyone, everyone)
+    return normalised(_similarity(found), everyone, everyone)
 
 
-def _similarity(found: Products, reference: NDArray[np.bool_], rows: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _similarity(found: Products) -> NDArray[np.float64]:
     """Mean cosines of residuals over shared prompts, float64[3, n, n]."""
     prompts, families, n, _ = found.gram.shape
     mean, norm = (np.zeros((prompts, families, n), np.float32) for _ in range(2))
     centre = np.zeros((prompts, families), np.float32)
     total = np.zeros((families, n, n))
-    _moments(found.gram, reference, mean, centre, norm)
-    _add(found.gram, rows, mean, centre, norm, total)
+    _moments(found.gram, mean, centre, norm)
+    _add(found.gram, mean, centre, norm, total)
     here = found.present.astype(np.float32)
     return np.asarray(total / np.maximum(here.T @ here, 1))
 
@@ -354,8 +350,8 @@ def cross_fitted_profiles(found: Products, configurations: Configurations, place
     cosines = np.einsum("fid,fjd->fij", unit[0], unit[1], optimize=True).astype(np.float64)
     cosines = 0.5 * (cosines + cosines.transpose(0, 2, 1))
     out = np.full((n, n), np.nan)
-    for a, b, reference, rows in configurations:
-        place(out, normalised(cosines, reference, rows), a, b)
+    for a, b, cohort, rows in configurations:
+        place(out, normalised(cosines, cohort, rows), a, b)
     return out
 
 

@@ -8,9 +8,9 @@ Transcripts need the columns `corpus`, `model`, `prompt_id`, `response`, `langua
 the lineage one with `corpus,model,related_to,relation`.  Of the second set every language is measured by itself.
 
 Beside Kinprint run the hashed baseline (`hashed_baseline.py`), cross-fitted in the same way, and the methods of
-`kinship_peers.py`, which do not match prompts.  Families are put into folds by a fixed seed.  The score of a pair comes
-from a reference and a cohort without both models' folds; what is said of a score (likelihood ratio, p-value, verdict)
-was fitted on pairs that touch neither fold.  Intervals are by resampling of families.
+`kinship_peers.py`, which do not match prompts.  Families are put into folds by a fixed seed.  The score of a pair is
+normalised by a cohort without both models' folds; what is said of a score (likelihood ratio, p-value, verdict) was
+fitted on pairs that touch neither fold.  Intervals are by resampling of families.
 """
 
 from __future__ import annotations
@@ -241,11 +241,9 @@ class Bootstrap:
     def cllr(self, log10_lr: Z, positive: Mask, negative: Mask) -> Figure:
         """Cost of likelihood ratios in bits (Brummer and du Preez 2006)."""
         raw = log10_lr * math.log(10)
-        halves = [
-            self._mean(np.logaddexp(0, sign * raw) / math.log(2), mask)
-            for sign, mask in ((-1, positive), (1, negative))
-        ]
-        return Figure.of(0.5 * (halves[0] + halves[1]))
+        with np.errstate(invalid="ignore"):
+            hit, null = np.logaddexp(0, -raw) / math.log(2), np.logaddexp(0, raw) / math.log(2)
+        return Figure.of(0.5 * (self._mean(hit, positive) + self._mean(null, negative)))
 
 
 def _ratio(values: NDArray[Any], weight: NDArray[Any]) -> Z:
@@ -268,8 +266,8 @@ def count(values: Z, mask: Mask) -> Figure:
 class Scored:
     """Cross-fitted scores float64[draws, n, n] for each number of prompts.
 
-    `across` are of disjoint halves of the prompts; `plain` of all prompts with all models as reference and cohort, as
-    the server scores models without a panel that knows them.
+    `across` are of disjoint halves of the prompts; `plain` of all prompts with all models as the cohort, as the server
+    scores models that no panel knows.
     """
 
     sizes: dict[int, Z]
@@ -338,6 +336,17 @@ def score_baseline(corpus: Corpus, answers: Answers, strings: Sequence[str], who
             say(f"hashed baseline, {size} prompts")
     across = hashed_baseline.cross_fitted_profiles(found, panels.configurations(corpus.fold), place)
     return Scored(sizes, hashed_baseline.plain(found)[None], across[None], seconds)
+
+
+def swap(grams: residual.Grams) -> residual.Grams:
+    """The same with the models of each prompt's answers swapped at random."""
+    rng = np.random.default_rng(SPLIT)
+    gram, present = grams.gram.copy(), grams.present.copy()
+    for p in range(len(gram)):
+        order = rng.permutation(gram.shape[-1])
+        gram[p] = gram[p][:, order][:, :, order]
+        present[p] = present[p][order]
+    return residual.Grams(gram, present)
 
 
 @dataclass(frozen=True, eq=False)
@@ -625,7 +634,7 @@ class Bench:
         everything = len(corpus.answers.prompts)
         clean = ~(corpus.ensemble[:, None] | corpus.ensemble[None, :])
         apart = (labels.family[:, None] != labels.family[None, :]) & ~labels.kin & ~corpus.named & clean
-        method = "share over the threshold"
+        method = OURS
         rows = [("unrelated", labels.unrelated)]
         for low, high in ((1, 1), (2, 2), (3, 99)):
             mask = apart & (corpus.common >= low) & (corpus.common <= high)
@@ -636,28 +645,33 @@ class Bench:
         for what, mask in rows:
             if np.triu(mask, 1).any():
                 figure = boot.mean(judged[everything].over, mask)
-                self.report.add(ROBUST, Row(f"{what}, all prompts", pairs_of(mask), {method: figure}))
+                self.report.add(ROBUST, Row(f"{what}, all prompts: over", pairs_of(mask), {method: figure}))
         size = max(s for s in judged if s <= min(200, everything))
-        rng = np.random.default_rng(SPLIT)
-        gram, present = grams.gram[:size].copy(), grams.present[:size].copy()
-        for p in range(size):
-            order = rng.permutation(gram.shape[-1])
-            gram[p] = gram[p][:, order][:, :, order]
-            present[p] = present[p][order]
-        swapped = panels.cross_fitted(residual.Grams(gram, present), corpus.fold)[None]
+        swapped = panels.cross_fitted(swap(cut(grams, slice(size))), corpus.fold)[None]
         calibration = panel.calibration(size)
         assert calibration is not None
         over = np.where(np.isfinite(swapped), swapped >= calibration.threshold, np.nan)
         everyone = labels.kin | labels.unrelated | apart
         text = f"labels swapped at random among the answers to each of {size} prompts"
-        self.report.add(ROBUST, Row(f"{text}: all pairs", pairs_of(everyone), {method: count(over, everyone)}))
+        self.report.add(ROBUST, Row(f"{text}: all pairs, over", pairs_of(everyone), {method: count(over, everyone)}))
         figure = boot.tpr(swapped, labels.kin, labels.unrelated, 0.01)
-        self.report.add(ROBUST, Row(f"{text}: kin found at 1 %", pairs_of(labels.kin), {method: figure}))
+        self.report.add(ROBUST, Row(f"{text}: kin found at 1 %", pairs_of(labels.kin), {method: figure}, ".01"))
+        self.swapped(swapped, corpus, text)
         least = min(judged)
         figure = count(judged[least].over, labels.unrelated)
-        self.report.add(ROBUST, Row(f"unrelated, {least} prompts only", pairs_of(labels.unrelated), {method: figure}))
+        self.report.add(
+            ROBUST, Row(f"unrelated, {least} prompts only: over", pairs_of(labels.unrelated), {method: figure})
+        )
         figure = boot.mean(judged[least].over, labels.derived)
-        self.report.add(ROBUST, Row(f"derived, {least} prompts only", pairs_of(labels.derived), {method: figure}))
+        self.report.add(ROBUST, Row(f"derived, {least} prompts only: over", pairs_of(labels.derived), {method: figure}))
+
+    def swapped(self, z: Z, corpus: Corpus, text: str) -> None:
+        """Mean score of pairs whose labels were swapped: nothing should set the pairs of one fold apart."""
+        boot = Bootstrap(corpus.labels.family, self.resamples)
+        same = corpus.fold[:, None] == corpus.fold[None, :]
+        for what, mask in (("of one fold", same), ("of two folds", ~same)):
+            row = Row(f"{text}: mean score of pairs {what}", pairs_of(mask), {OURS: boot.mean(z, mask)}, "0", 2)
+            self.report.add(ROBUST, row)
 
     def peers(self, corpora: list[tuple[str, Corpus, dict[str, Scored]]]) -> None:
         """Similarities of models over all their answers."""
@@ -741,10 +755,9 @@ PROSE = {
         "Share of related pairs that score above all but 1 % (.1 %) of the unrelated ones, with its 95 % interval.",
         "*Derived*: fine-tuned, given another instruction, best of n, or rewritten by the other model. *Kin* adds all",
         "pairs of one family. Draws of prompts are disjoint. Without a prompt in common, one model is seen on one half",
-        "of the prompts and the other on the other half; there the baseline centres with all models. The second set",
-        "has few families: cross-fitting takes a quarter or more of its models away from reference and cohort, so it",
-        "is also scored *plain*, with all its models as both, as the server scores a set that no panel knows. That",
-        "uses no labels.",
+        "of the prompts and the other on the other half. The second set has few families, and without those of two",
+        "models a cohort can be small; so it is also scored *plain*, with all its models as the cohort, as the server",
+        "scores a set that no panel knows. That uses no labels.",
     ],
     SAID: [
         "Every statement about a pair comes from calibrations that touch neither model's fold. *Accused*: an unrelated",
@@ -757,7 +770,9 @@ PROSE = {
         "under a panel from elsewhere.",
     ],
     ROBUST: [
-        "Tags name what models of different families may share: a base, a developer, the data of a teacher.",
+        "Share or number of pairs over the threshold of verdicts. Tags name what models of different families may",
+        "share: a base, a developer, the data of a teacher. With the labels of the answers to each prompt swapped at",
+        "random there is nothing to find.",
     ],
     PEER: [
         "Each model's answers as one text; the peers read the same first code points of each answer as Kinprint does.",
@@ -848,6 +863,9 @@ def main() -> int:
     for name, other in second:
         bench.elsewhere(panel, other, name)
     bench.robust(first, grams, judged, panel)
+    for name, other in second:
+        z = panels.cross_fitted(swap(joined(other.answers)), other.fold)[None]
+        bench.swapped(z, other, f"second set, {name}, labels swapped")
     say("robustness")
     del grams
     bench.peers(corpora)
@@ -864,9 +882,9 @@ def main() -> int:
         f"First set: {described(first)}.",
         *(f"Second set, {name}: {described(other)}." for name, other in second),
         "",
-        f"Features {residual.SCHEME} {residual.VERSION}. Families are in {panels.FOLDS} folds; a pair is scored with",
-        "reference and cohort from the folds of neither model. In brackets 95 % intervals, by resampling families",
-        f"{bench.resamples} times.",
+        f"Features {residual.SCHEME} {residual.VERSION}. Families are in {panels.FOLDS} folds. All models make what the",
+        "answers to a prompt have in common, which uses no labels; a pair is normalised by a cohort from the folds of",
+        f"neither model. In brackets 95 % intervals, by resampling families {bench.resamples} times.",
         "The hashed baseline is the first prototype of the method, run here on the same answers and folds.",
     ]
     text = bench.report.markdown(head)

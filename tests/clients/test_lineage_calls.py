@@ -227,6 +227,12 @@ def test_a_panel_from_the_command_line(server: Any, files: Path, panel: PanelFil
     assert shown["digest"] == panel.summary.digest
     assert len(shown["members"]) == len(MODELS)
     assert "24 models of 8 families" in ok(server, "panel", "show", path)
+    typo = files / "typo.csv"
+    typo.write_text((files / "models.csv").read_text().replace("family0-model0", "family0-modle0"))
+    done = run(server, "panel", "fit", "--families", typo, "--out", path)
+    assert done.exit_code == 0, done.stderr
+    assert "'family0-modle0' (did you mean 'family0-model0'?)" in done.stderr
+    assert "1 of 24 models of corpus" in done.stderr
 
 
 def test_panels_that_fail_before_any_work(server: Any, files: Path, tmp_path: Path) -> None:
@@ -238,7 +244,8 @@ def test_panels_that_fail_before_any_work(server: Any, files: Path, tmp_path: Pa
         return refused(server, "panel", "fit", "--families", path, "--out", out, *more)
 
     assert "no column 'family'" in fit(models.replace("family,", "famille,", 1))
-    assert "did you mean 'family0-model0'" in fit(models.replace("family0-model0", "family0-modle0"))
+    strangers = "model,family\nfamily0-modle0,f\nfamily1-modle0,g\n"
+    assert "did you mean 'family0-model0'" in fit(strangers)
     assert "has the family" in fit(models + f"{CORPUS},{NAMES[0]},another,\n")
     assert "no directory" in fit(models, tmp_path / "missing" / "p")
     assert "is a directory" in fit(models, tmp_path)

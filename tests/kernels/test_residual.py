@@ -551,7 +551,7 @@ def test_equal_answers(models: int, panel: int) -> None:
 
 def test_short_residuals_are_kept() -> None:
     """One answer among many that are equal moves the mean a little; what that leaves of the others counts."""
-    corpus = Corpus([{**dict.fromkeys(range(20), "It is Paris, of course."), 20: "Lyon: where else?"}], 21, list(range(21)))
+    corpus = Corpus([{**dict.fromkeys(range(20), "It is Paris, sure."), 20: "Lyon, I say!"}], 21, list(range(21)))
     sums, kept = corpus.sums()
     assert (kept.norm[0, :, 0] > 10).all()  # a squared length below a hundredth
     assert (sums.total[:, 0, 1] > 0.9).all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import dedup, delta, fold, jaccard, lsh, overlap, passages, residual, seeds, shingle, sketch, spans
+from . import authorship, dedup, delta, fold, jaccard, lsh, overlap, passages, residual, seeds, shingle, sketch, spans
 from .arrow import Texts, from_texts
 
 _TEXTS = ("The quick brown fox jumps over the lazy dog.", "THE QUICK BROWN FOX", "你好世界你好世界", "e\u0301", "")
@@ -52,6 +52,7 @@ def warm() -> None:
     sums, panel = residual.accumulate(grams, rows < 3)
     old = panel._replace(mean=panel.mean[..., :-1], norm=panel.norm[..., :-1])
     residual.accumulate(grams, rows < 3, sums, rows=rows > 0, joined=(old, 1))
+    authorship.warm()
     left, right = (Texts.from_offsets(*from_texts([_PASSAGE + end])) for end in (".", "!"))
     index = passages.Index(Texts.joined([left, right]), 1)
     codes = np.zeros(2, np.int32)

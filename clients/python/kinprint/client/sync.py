@@ -779,15 +779,15 @@ class Client:
 
         Args:
             corpus: name of the corpus.
-            members: the models of the background, with their families.
-            edges: relations known beforehand; none: the closest pair of each family stands for derived pairs.
+            members: the models of the background, with their families; those without answers here are passed over,
+                and the panel's cautions say so.
+            edges: relations known beforehand; none: the closer half of each family's pairs stands for derived pairs.
             filter: rows to consider.
             seed: seed of the draws; the same seed on the same rows gives the same panel.
             progress: called as the fit goes on.
             timeout: seconds for the whole run, None for no limit.
 
         Raises:
-            NotFoundError: a member has no rows in the corpus (reason MODEL_NOT_FOUND).
             FailedPreconditionError: these models allow no background (reason PANEL_UNFIT); the message says why.
         """
         request = convert_lineage.fit_panel_request(corpus, members, edges, filter, seed)

@@ -306,6 +306,7 @@ def train(
     seed: int = 0,
     per_model: int = 600,
     per_background: int = 150,
+    most_texts: int = 20_000,
     prior_unknown: float = 0.5,
     progress: Callable[[Progress], None] = lambda _: None,
     cancelled: Callable[[], bool] = lambda: False,
@@ -322,6 +323,9 @@ def train(
         Every choice at random depends on it alone.
     per_model, per_background
         Most answers used of each known and each background model, chosen at random; what was used is in the result.
+    most_texts
+        Most answers used in all of the known, and half as many of the background.  Where the two limits above would
+        take more, they are lowered, though never below `MIN_TEXTS`; features of 20,000 answers take about a gigabyte.
     prior_unknown
         Prior probability that the author is none of the known models.
 
@@ -336,6 +340,9 @@ def train(
     if per_model < MIN_TEXTS or per_background < 1:
         raise InvalidField("per_model", f"at least {MIN_TEXTS} answers a model, and one a background model")
     rng = np.random.default_rng(seed)
+    per_model = min(per_model, max(MIN_TEXTS, most_texts // max(len(known.names), 1)))
+    if background is not None:
+        per_background = min(per_background, max(MIN_TEXTS, most_texts // 2 // max(len(background.names), 1)))
     progress(Progress("reading texts", 0.0))
     corpus, names, left_out, given, notes = _gather(known, background, rng, per_model, per_background)
     used = np.bincount(corpus.model, minlength=len(names))[: len(names)].astype(np.int64)
@@ -399,7 +406,8 @@ def train(
 def _gather(
     known: Known, background: Known | None, rng: np.random.Generator, per_model: int, per_background: int
 ) -> tuple[_Corpus, tuple[str, ...], tuple[tuple[str, str], ...], Ints, list[str]]:
-    chosen = _choose(known, len(known.texts), rng)
+    # Some more than are used, because some may be too short.
+    chosen = _choose(known, per_model + per_model // 2, rng)
     counts = _features(known.texts.take(chosen))
     usable = np.flatnonzero(_usable(counts))
     counts, chosen = counts.take(usable), chosen[usable]
@@ -421,7 +429,8 @@ def _gather(
     place = np.full(len(known.names), -1, np.int32)
     place[kept] = np.arange(len(kept))
     capped = [np.sort(rng.permutation(np.flatnonzero(model == c))[:per_model]) for c in kept]
-    if any(tally[c] > per_model for c in kept):
+    given = np.bincount(known.model, minlength=len(known.names))
+    if any(given[c] > per_model for c in kept):
         notes.append(f"at most {per_model} answers of a model were used, chosen at random")
     some = np.concatenate(capped).astype(np.int64)
     counts, chosen, model = counts.take(some), chosen[some], place[model[some]]
@@ -455,8 +464,7 @@ def _gather(
         family.astype(np.int64),
         len(kept),
     )
-    given = np.bincount(known.model, minlength=len(known.names))[kept].astype(np.int64)
-    return corpus, tuple(known.names[c] for c in kept), left_out, given, notes
+    return corpus, tuple(known.names[c] for c in kept), left_out, given[kept].astype(np.int64), notes
 
 
 def _stacked(a: Features, b: Features) -> Features:
@@ -544,8 +552,10 @@ def _figures(mean: Floats, total: Floats, profiles: _Profiles) -> Floats:
     rest = mean.copy()
     rest[np.arange(len(mean)), top] = -np.inf
     lead = own - rest.max(axis=1) if mean.shape[1] > 1 else np.zeros(len(mean))
-    away = mean[:, None, :] - profiles.mean[None]
-    distance = np.einsum("scd,cde,sce->sc", away, profiles.precision, away, optimize=True).min(axis=1)
+    distance = np.full(len(mean), np.inf)
+    for centre, precision in zip(profiles.mean, profiles.precision, strict=True):
+        away = mean - centre
+        np.minimum(distance, ((away @ precision) * away).sum(axis=1), out=distance)
     return np.stack([own, lead, -np.log(np.maximum(distance, 1e-9))], axis=1)
 
 
@@ -554,6 +564,11 @@ def _feasible(corpus: _Corpus) -> tuple[int, ...]:
     own = np.bincount(corpus.model[corpus.model < corpus.models], minlength=corpus.models)
     room = float(np.median(own)) / (2 * _FOLDS)
     return tuple(size for size in SIZES if size <= room * 0.8) or SIZES[:1]
+
+
+def _sets_a_model(models: int) -> int:
+    """Sets to simulate of each model and size: fewer where there are many models."""
+    return max(8, min(_SETS, 20 * _SETS // models))
 
 
 def _draws(rows: Ints, size: int, count: int, rng: np.random.Generator) -> Ints:
@@ -588,7 +603,7 @@ def _known_sets(corpus: _Corpus, held: Floats, rows: Ints, size: int, rng: np.ra
         posterior[test] = _stack(held[learn], corpus.model[learn], m).log_posteriors(held[test])
     total, truth = [], []
     for c in range(m):
-        sets = _draws(rows[corpus.model[rows] == c], size, 4 * _SETS if size == 1 else _SETS, rng)
+        sets = _draws(rows[corpus.model[rows] == c], size, (4 if size == 1 else 1) * _sets_a_model(m), rng)
         total.append(posterior[sets].sum(axis=1))
         truth.append(np.full(len(sets), c, np.int64))
     return _Sets(np.zeros((0, 3)), np.concatenate(total), np.concatenate(truth), 0)
@@ -610,6 +625,7 @@ def _left_out(
     place = np.full(len(corpus.family), -1, np.int64)
     place[classes] = np.arange(len(classes))
     truth, half = place[corpus.model[test]], corpus.half[test]
+    most = _sets_a_model(len(classes))
     found: dict[int, _Sets] = {}
     parts: dict[int, list[_Sets]] = {size: [] for size in sizes}
     for side in (False, True):
@@ -623,10 +639,10 @@ def _left_out(
         for size in sizes:
             sets, labels, texts = [], [], 0
             for c in range(len(classes)):
-                drawn = _draws(np.flatnonzero((half == side) & (truth == c)), size, _SETS, rng)
+                drawn = _draws(np.flatnonzero((half == side) & (truth == c)), size, most, rng)
                 sets.append(drawn)
                 labels.append(np.full(len(drawn), c, np.int64))
-            each = max(_SETS // 4, _SETS * len(classes) // (2 * max(len(strangers), 1)))
+            each = max(_SETS // 4, most * len(classes) // (2 * max(len(strangers), 1)))
             for code in strangers:
                 own = np.flatnonzero(corpus.model[test] == code)
                 drawn = _draws(own, size, each, rng)

@@ -134,15 +134,19 @@ def check_models(wanted: Iterable[str], known: Sequence[str], corpus: str, where
         CommandError: some are not; near names are suggested.
     """
     missing = [name for name in dict.fromkeys(wanted) if name not in set(known)]
-    if not missing:
-        return
+    if missing:
+        one = "model" if len(missing) == 1 else "models"
+        fail(f"{where}corpus {corpus!r} has no answers of {one} {near_names(missing, known)}")
+
+
+def near_names(missing: Sequence[str], known: Sequence[str]) -> str:
+    """Names that are not known, the first few, each with those that may have been meant."""
     told = []
     for name in missing[:_LISTED]:
         near = get_close_matches(name, known, n=2)
         told.append(f"{name!r}" + (f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""))
     more = f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
-    one = "model" if len(missing) == 1 else "models"
-    fail(f"{where}corpus {corpus!r} has no answers of {one} {', '.join(told)}{more}")
+    return ", ".join(told) + more
 
 
 def load_panel(path: Path | None) -> PanelFile | None:

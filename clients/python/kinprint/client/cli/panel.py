@@ -11,6 +11,7 @@ from kinprint.client.cli.models import (
     listed,
     load_panel,
     models_of,
+    near_names,
     progress_bar,
     read_edges,
     read_members,
@@ -76,8 +77,9 @@ def fit(
     panel.save(output)
     if len(kept) < len(edges):
         warn(f"{len(edges) - len(kept)} of {len(edges)} relations are of models that are not in {families}: left out")
-    if missing := len(names - set(known)):
-        warn(f"{missing} of {len(names)} models in {families} have no answers in corpus {corpus!r}: passed over")
+    if missing := sorted(names - set(known)):
+        told = near_names(missing, sorted(set(known) - names))
+        warn(f"{len(missing)} of {len(names)} models in {families} have no answers here and are passed over: {told}")
     if others := len(set(known) - names):
         warn(f"{others} of {len(known)} models of corpus {corpus!r} are not in {families}: left out")
     if json_output:
@@ -119,7 +121,7 @@ def _describe(panel: PanelSummary) -> None:
         "the shares of derived and kin pairs that reach it; at 1%: share of derived pairs found beside 1% of the "
         "unrelated"
     )
-    origin = "known relations" if panel.derived_from == "lineage" else "the closest pair of each family"
+    origin = "known relations" if panel.derived_from == "lineage" else "the closer half of each family's pairs"
     say(
         f"{len(panel.members):,} models of {panel.families:,} families ({panel.independent_families:,} independent) on "
         f"{panel.prompts:,} prompts of corpus {panel.corpus}; {panel.scheme}, Kinprint {panel.kinprint}",
