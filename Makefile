@@ -6,10 +6,10 @@ STUBS := .venv-proto
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types proto proto-check format bench bench-copy clean
+.PHONY: help setup demo test check lint types proto proto-check format bench bench-copy bench-kinship bench-attribution bench-teacher clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 20
 
 setup: $(VENV)/.done ## Create .venv with everything in it, and .venv/bin/kinprint
 
@@ -60,6 +60,22 @@ bench-copy: setup ## Measure the copy channel beside its peers on DATA=file, and
 	@test -n "$(DATA)" || (echo "name the transcripts: make bench-copy DATA=file.parquet" >&2; exit 1)
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python benchmarks/copy_channel.py "$(DATA)" --out docs/benchmarks-copy.md
+
+FAMILIES ?=
+LINEAGE ?=
+SECOND ?=
+
+bench-kinship: setup ## Measure how well kinship is found: DATA=file FAMILIES=csv LINEAGE=csv [SECOND=file]
+	@test -n "$(DATA)" -a -n "$(FAMILIES)" -a -n "$(LINEAGE)" || (echo "name the files: make bench-kinship DATA=answers.parquet FAMILIES=models.csv LINEAGE=lineage.csv" >&2; exit 1)
+	$(BIN)/python benchmarks/kinship.py "$(DATA)" --families "$(FAMILIES)" --lineage "$(LINEAGE)" $(if $(SECOND),--second "$(SECOND)") --out docs/benchmarks-kinship.md
+
+bench-attribution: setup ## Measure how well authors are found: DATA=file FAMILIES=csv
+	@test -n "$(DATA)" -a -n "$(FAMILIES)" || (echo "name the files: make bench-attribution DATA=answers.parquet FAMILIES=models.csv" >&2; exit 1)
+	$(BIN)/python benchmarks/attribution.py "$(DATA)" --families "$(FAMILIES)" --out docs/benchmarks-attribution.md
+
+bench-teacher: setup ## Measure how well teachers are found: DATA=file FAMILIES=csv LINEAGE=csv
+	@test -n "$(DATA)" -a -n "$(FAMILIES)" -a -n "$(LINEAGE)" || (echo "name the files: make bench-teacher DATA=answers.parquet FAMILIES=models.csv LINEAGE=lineage.csv" >&2; exit 1)
+	$(BIN)/python benchmarks/teacher.py "$(DATA)" --families "$(FAMILIES)" --lineage "$(LINEAGE)" --out docs/benchmarks-teacher.md
 
 clean: ## Remove environments, caches and the demo's data
 	rm -rf $(VENV) $(STUBS) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -4,8 +4,8 @@ For each prompt, character 3- to 5-grams, words (1- and 2-grams) and the grammar
 with every stretch of lower-case words as one symbol) of the first 600 code points of each answer are hashed with a sign
 into 4,096 buckets (Weinberger et al. 2009), weighted by ``log(1 + tf) log((1 + n) / (1 + df))`` with ``df`` among the
 ``n`` answers to the prompt, and scaled to unit length.  The mean of all answers is taken away, residuals are scaled
-again, and their cosines averaged over the prompts that two models share.  The score of a pair is the mean over the three
-families of the symmetric normalisation by a cohort, of which the top quarter is left out.
+again, and their cosines averaged over the prompts that two models share.  The score of a pair is the mean over the
+three families of the symmetric normalisation by a cohort, of which the top quarter is left out.
 """
 
 from __future__ import annotations
