@@ -739,6 +739,13 @@ class Bench:
         least, middle = np.min(ours, axis=0), np.median(ours, axis=0)
         their_least, their_middle = np.min(theirs, axis=0), np.median(theirs, axis=0)
         pairs = f"{n * (n - 1) // 2:,}"
+        used = max(run[4] / run[3] for run in ours)
+        self.report.prose[COST] = [
+            *PROSE[COST],
+            f"Kinprint had {used:.1f} of {CORES} cores at most; where that is fewer than all, other programs may have "
+            "had",
+            "the others, wall times are too long for all three, and CPU seconds compare them.",
+        ]
 
         def row(what: str, wall: tuple[float, float], cpu: tuple[float, float] | None = None, target: str = "") -> None:
             figures = {"wall s, least": Figure(wall[0]), "median": Figure(wall[1])}
@@ -836,7 +843,7 @@ def main() -> int:
         resamples=100 if arguments.quick else 500,
         rounds=1 if arguments.quick else 3,
         peer_prompts=60 if arguments.quick else 10**6,
-        report=Report(prose=PROSE),
+        report=Report(prose=dict(PROSE)),
     )
     if os.getloadavg()[0] > 0.5:
         say("others are at work on this machine: times will be theirs as well")
@@ -888,8 +895,8 @@ def main() -> int:
         *(f"Second set, {name}: {described(other)}." for name, other in second),
         "",
         f"Features {residual.SCHEME} {residual.VERSION}. Families are in {panels.FOLDS} folds. All models make what",
-        "the answers to a prompt have in common, which uses no labels; a pair is normalised by a cohort from the folds of",
-        f"neither model. In brackets 95 % intervals, by resampling families {bench.resamples} times.",
+        "the answers to a prompt have in common, which uses no labels; a pair is normalised by a cohort from the folds",
+        f"of neither model. In brackets 95 % intervals, by resampling families {bench.resamples} times.",
         "The hashed baseline is the first prototype of the method, run here on the same answers and folds.",
     ]
     text = bench.report.markdown(head)

@@ -128,9 +128,8 @@ def test_the_same_words_to_several_prompts_are_boilerplate() -> None:
 def test_the_same_words_to_few_prompts_are_not() -> None:
     text = "Both of these are about the river and the stone."
     rows: list[Given] = [("a", f"p{k}", text) for k in range(BOILERPLATE_PROMPTS - 1)]
-    rows += [(name, "p0", text) for name in "bcdef"], ("a", "p0", text), ("a", "p0", text)
-    flat: list[Given] = [row for one in rows for row in (one if isinstance(one, list) else [one])]  # type: ignore[list-item]
-    answers = given(flat)
+    rows += [(name, "p0", text) for name in "bcdefaa"]
+    answers = given(rows)
     assert answers.left_out == {**NOTHING, "repeated": 2}, "many models and repeats are one prompt all the same"
     assert len(answers.models) == 6
 

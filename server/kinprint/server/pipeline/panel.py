@@ -46,7 +46,7 @@ P_FAMILIES = 20
 LEAST_FAMILIES = 4
 LEAST_MODELS = 8
 #: A verdict needs a score so many times the largest of the clean pairs.
-MARGIN = 1.25
+MARGIN = 1.3
 #: Relations of a lineage that make a pair derived.
 DERIVED = ("fine_tune", "prompt_variant", "best_of_n", "rewriter")
 #: A member with this tag mixes models and makes no clean pair.
