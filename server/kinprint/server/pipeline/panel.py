@@ -49,6 +49,8 @@ LEAST_MODELS = 8
 MARGIN = 1.3
 #: Relations of a lineage that make a pair derived.
 DERIVED = ("fine_tune", "prompt_variant", "best_of_n", "rewriter")
+#: Relation of a lineage that makes a pair kin without making it derived.
+KIN_RELATION = "kin"
 #: A member with this tag mixes models and makes no clean pair.
 ENSEMBLE = "ensemble"
 #: Values of a null that are stored; more are thinned to quantiles below the largest `NULL_TAIL`.
@@ -363,8 +365,9 @@ class Labels:
 def label(models: Sequence[str], members: Sequence[Member], edges: Sequence[Edge] = ()) -> Labels:
     """Label the pairs of `models`, all of which are members.
 
-    Unrelated: of two families, without a common tag, neither an ensemble.  Kin: of one family, or joined by an edge.
-    Derived: joined by an edge of one of the relations in `DERIVED`.
+    Unrelated: of two families, without a common tag, neither an ensemble, and not joined by an edge of any relation.
+    Kin: of one family, or joined by an edge of the relation `kin` or of one of `DERIVED`.  Derived: joined by one of
+    `DERIVED`.
     """
     by_name = {m.model: m for m in members}
     chosen = [by_name[m] for m in models]
@@ -380,15 +383,18 @@ def label(models: Sequence[str], members: Sequence[Member], edges: Sequence[Edge
     kin = family[:, None] == family[None, :]
     np.fill_diagonal(kin, False)
     derived = np.zeros((n, n), np.bool_)
+    related = np.zeros((n, n), np.bool_)
     position = {m: i for i, m in enumerate(models)}
     for edge in edges:
         for other in edge.related_to.split(";"):
-            if edge.relation in DERIVED and edge.model in position and other.strip() in position:
+            if edge.model in position and other.strip() in position and edge.model != other.strip():
                 i, j = position[edge.model], position[other.strip()]
-                if i != j:
+                related[i, j] = related[j, i] = True
+                if edge.relation in DERIVED:
                     derived[i, j] = derived[j, i] = True
-    kin |= derived
-    return Labels(unrelated & ~kin, kin, derived, family)
+                if edge.relation in (*DERIVED, KIN_RELATION):
+                    kin[i, j] = kin[j, i] = True
+    return Labels(unrelated & ~kin & ~related, kin, derived, family)
 
 
 def folds_of(family: NDArray[np.int64], seed: int, folds: int = FOLDS) -> NDArray[np.int64]:
@@ -559,7 +565,9 @@ def draw(
         yield Progress("comparing answers", 0.3 * share)
     everything = residual.Grams(np.concatenate(grams), np.concatenate(present))
     prompts = len(chosen.prompts)
-    plan = [(s, k) for s in (*[s for s in SIZES if s < prompts], prompts) for k in range(min(DRAWS, prompts // s))]
+    plan = [
+        (s, k) for s in (*[s for s in SIZES if 1.25 * s <= prompts], prompts) for k in range(min(DRAWS, prompts // s))
+    ]
     work = sum(s for s, _ in plan) + 2 * prompts
     done = 0
     sizes: dict[int, list[NDArray[np.float64]]] = {}
