@@ -136,7 +136,8 @@ class Calibration:
         """Share of clean pairs that score at least as high, counting this one: never below 1 / (K + 1)."""
         tail = np.concatenate((np.cumsum(self.null_weight[::-1])[::-1], [0.0]))
         above = tail[np.searchsorted(self.null, score, "left")]
-        return np.where(np.isnan(score), np.nan, (1.0 + self.null_count * above) / (1.0 + self.null_count))
+        p = (1.0 + self.null_count * np.minimum(above, 1.0)) / (1.0 + self.null_count)
+        return np.where(np.isnan(score), np.nan, p)
 
     @property
     def p_floor(self) -> float:
@@ -233,7 +234,7 @@ class Panel:
             )
         except Failure:
             raise
-        except (ValueError, KeyError, TypeError, UnicodeDecodeError, RecursionError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             raise PanelDamaged(f"this is no panel that can be read: {error}; fit it again") from error
 
     def summary(self) -> dict[str, Any]:
