@@ -254,11 +254,12 @@ def spoken(language: str, families: int, prompts: int, seed: int = 0) -> Iterato
         habits = [[chance.gammavariate(0.3, 1.0) + 1e-6 for _ in slot] for slot in slots]
         for twin in "ab":
             for prompt in range(prompts):
-                about = random.Random(f"{language}/{prompt}").sample(topics, 8)
+                words = random.Random(f"{language}/{prompt}")
+                about = ["".join(words.sample(topics, 2)).capitalize() for _ in range(12)]
                 draw = random.Random(f"{language}/{family}/{twin}/{prompt}")
                 said = [draw.choices(slot, weights)[0] for slot, weights in zip(slots, habits, strict=True)]
                 parts = [said[0]]
-                for k in range(4):
+                for k in range(6):
                     said = [draw.choices(slot, weights)[0] for slot, weights in zip(slots, habits, strict=True)]
                     parts.append(f"{said[3]} {about[2 * k]} {said[2]} {said[1]} {about[2 * k + 1]}{mark}")
                 yield {

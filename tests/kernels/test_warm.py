@@ -14,7 +14,7 @@ def test_nothing_is_left_to_compile() -> None:
     kernels += [delta._totals, delta._strips, delta._gathered, delta._merged, delta._slots, delta._rows, delta._add]
     kernels += [delta._delta, delta._wins, residual._grams, residual._moments, residual._add]
     kernels += [authorship._block, authorship._packed, authorship._take, authorship._document_frequencies]
-    kernels += [authorship._weigh, authorship._separate, authorship._margins, authorship._projected]
+    kernels += [authorship._weigh, authorship._separate, authorship._margins, authorship._shares]
     before = [len(kernel.signatures) for kernel in kernels]  # type: ignore[attr-defined]
     data, offsets = from_texts(["one two three four", "one two three five"])
     for texts in (data, data.copy()):
@@ -38,8 +38,9 @@ def test_nothing_is_left_to_compile() -> None:
         authorship.document_frequencies(features)
         weights, scale = np.ones(authorship.DIM, np.float32), np.ones(len(authorship.FAMILIES), np.float32)
         rows = authorship.weigh(features, weights, scale).take(np.arange(2))
-        authorship.projected(rows, 4)
-        authorship.margins(rows, authorship.separate(rows, np.zeros(2, np.int32), 1, 1.0, np.array([[1, 0]])), 1)
+        classifiers = authorship.separate(rows, np.zeros(2, np.int32), 1, 1.0, np.array([[1, 0]]))
+        authorship.margins(rows, classifiers, 1)
+        authorship.shares(rows, classifiers, 1)
         who = np.arange(2)
         for some in (who, frozen(who)):
             grams = residual.prompt_grams(Texts.from_offsets(texts, offsets), some, np.array([0, 2]), 2)

@@ -642,37 +642,45 @@ def separate(
     return weights
 
 
-def margins(features: Features, weights: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    """Signed margins of n rows for the classifiers of :func:`separate`, float32[n, count]."""
+def _check_classifiers(weights: NDArray[np.float32], count: int) -> None:
     if weights.dtype != np.float32 or weights.ndim != 3 or weights.shape[1:] != (DIM + 1, _TOGETHER):
         raise ValueError(f"weights must be float32[blocks, {DIM + 1}, {_TOGETHER}]")
     if not 0 < count <= weights.shape[0] * _TOGETHER:
         raise ValueError(f"weights hold {weights.shape[0] * _TOGETHER} classes, not {count}")
+
+
+def margins(features: Features, weights: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """Signed margins of n rows for the classifiers of :func:`separate`, float32[n, count]."""
+    _check_classifiers(weights, count)
     rows = (frozen(features.indptr), frozen(features.indices), frozen(features.data))
     found: NDArray[np.float32] = _margins(*rows, frozen(weights), count)
     return found
 
 
 @parallel_kernel
-def _projected(indptr, indices, data, width):  # type: ignore[no-untyped-def]
-    out = np.zeros((indptr.size - 1, width), np.float32)
-    for t in prange(indptr.size - 1):
-        for q in range(indptr[t], indptr[t + 1]):
-            h = _finish(np.uint64(indices[q]) + np.uint64(1))
-            bucket = np.int64(((h >> np.uint64(32)) * np.uint64(width)) >> np.uint64(32))
-            if (h >> np.uint64(29)) & np.uint64(1):
-                out[t, bucket] -= data[q]
-            else:
-                out[t, bucket] += data[q]
+def _shares(indptr, indices, data, weights, count):  # type: ignore[no-untyped-def]
+    n = indptr.size - 1
+    out = np.zeros((n, _BOUNDS.size - 1, count), np.float32)
+    for t in prange(n):
+        for block in range(weights.shape[0]):
+            w = weights[block]
+            first = block * _TOGETHER
+            wide = min(_TOGETHER, count - first)
+            q = indptr[t]
+            for f in range(_BOUNDS.size - 1):
+                row = out[t, f]
+                while q < indptr[t + 1] and indices[q] < _BOUNDS[f + 1]:
+                    for c in range(wide):
+                        row[first + c] += data[q] * w[indices[q], c]
+                    q += 1
     return out
 
 
-def projected(features: Features, width: int) -> NDArray[np.float32]:
-    """Rows in ``width`` dense dimensions, float32[n, width]: columns are added up with signs (a count sketch)."""
-    if width < 1:
-        raise ValueError("width must be positive")
+def shares(features: Features, weights: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """Share of each family in :func:`margins`, float32[n, len(FAMILIES), count]; with the intercept they sum to it."""
+    _check_classifiers(weights, count)
     rows = (frozen(features.indptr), frozen(features.indices), frozen(features.data))
-    found: NDArray[np.float32] = _projected(*rows, width)
+    found: NDArray[np.float32] = _shares(*rows, frozen(weights), count)
     return found
 
 
@@ -684,5 +692,6 @@ def warm() -> None:
     document_frequencies(features)
     weighed = weigh(features, np.ones(DIM, np.float32), np.ones(len(FAMILIES), np.float32))
     weighed.take(np.zeros(1, np.int64))
-    projected(weighed, 8)
-    margins(weighed, separate(weighed, np.zeros(1, np.int32), 1, 1.0, np.zeros((1, 1), np.int64)), 1)
+    classifiers = separate(weighed, np.zeros(1, np.int32), 1, 1.0, np.zeros((1, 1), np.int64))
+    margins(weighed, classifiers, 1)
+    shares(weighed, classifiers, 1)

@@ -65,6 +65,7 @@ _GROUPS = 5
 _SETS = 100
 _BINS = 10
 _AT_ONCE = 2048
+_MOST_SHARED = 16
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -131,8 +132,10 @@ class _Size:
     """Least likelihood ratio of "known", natural log, at which a set gets named."""
     least_posterior: float
     """Least posterior among the known models at which a set gets named."""
+    known_limit: float
+    """Largest natural-log likelihood ratio of "known" that the validation supports."""
     limit: float
-    """Largest natural-log likelihood ratio that the validation supports."""
+    """Largest natural-log likelihood ratio of any answer that the validation supports."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -140,9 +143,9 @@ class _Profiles:
     """How the margins of texts of each model are distributed."""
 
     mean: Floats
-    """float64[m, m]."""
+    """float64[m, w], of w margins a text."""
     precision: Floats
-    """float64[m, m, m]."""
+    """float64[m, w, w]."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -166,7 +169,7 @@ class Attributor:
     """What a reader of the results should know."""
     scheme: str
     """Features and their version."""
-    _weights: NDArray[np.float32]
+    _weights: tuple[NDArray[np.float32], ...]
     _rarity: NDArray[np.float32]
     _stack: _Stack
     _profiles: _Profiles
@@ -211,14 +214,14 @@ class Ranking:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Stack:
-    """Multinomial logistic regression from margins to log-posteriors."""
+    """Multinomial logistic regression from margins, by family of features, to log-posteriors."""
 
     weights: Floats
     intercept: Floats
 
     def log_posteriors(self, margins: Floats) -> Floats:
-        """float64[..., m] of margins float64[..., m]."""
-        return _log_softmax(margins @ self.weights.T + self.intercept)
+        """float64[..., m] of margins float64[..., w]."""
+        return _log_softmax(_told(margins, len(self.weights)) @ self.weights.T + self.intercept)
 
 
 def _log_softmax(x: Floats) -> Floats:
@@ -243,6 +246,11 @@ class _Corpus:
     family: NDArray[np.int64]
     """int64[classes]."""
     models: int
+
+    @property
+    def backed(self) -> bool:
+        """Whether there is a background."""
+        return bool((self.model >= self.models).any())
 
     def rows(self, mask: NDArray[np.bool_]) -> Ints:
         return np.flatnonzero(mask).astype(np.int64)
@@ -351,7 +359,7 @@ def train(
     steps = _FOLDS + len(groups) + 2
     m = corpus.models
 
-    held = np.zeros((len(corpus.model), m))
+    held = np.zeros((len(corpus.model), _width(m, corpus.backed)))
     everything = np.arange(m)
     for fold in range(_FOLDS):
         if cancelled():
@@ -379,7 +387,8 @@ def train(
         return None
     progress(Progress("learning from all texts", (steps - 1) / steps))
     rarity = _rarity(corpus.counts, corpus.rows(np.ones(len(corpus.model), np.bool_)))
-    weights = _fit(_weighted(corpus.counts, rarity), np.where(corpus.model < m, corpus.model, -1), m, rng)
+    target = np.where(corpus.model < m, corpus.model, -1).astype(np.int32)
+    weights = _learn(_weighted(corpus.counts, rarity), target, m, corpus.backed, rng)
     if not groups:
         notes.append("all models are of one family and there is no background: nothing can be named")
     elif not background_groups and len(groups) < 3:
@@ -507,21 +516,59 @@ def _fit(weighted: Features, target: NDArray[Any], count: int, rng: np.random.Ge
 
 
 def _fit_and_apply(corpus: _Corpus, learn: Ints, classes: Ints, test: Ints, rng: np.random.Generator) -> Floats:
-    """Margins of the texts `test` for `classes`, learnt from the texts `learn`."""
+    """Margins of the texts `test` for `classes`, learnt from the texts `learn`, as `_learn` orders them."""
     place = np.full(len(corpus.family), -1, np.int32)
     place[classes] = np.arange(len(classes))
-    learned = corpus.counts.take(learn)
     rarity = _rarity(corpus.counts, learn)
-    weights = _fit(_weighted(learned, rarity), place[corpus.model[learn]], len(classes), rng)
-    weighted = _weighted(corpus.counts.take(test), rarity)
+    weights = _learn(
+        _weighted(corpus.counts.take(learn), rarity), place[corpus.model[learn]], len(classes), corpus.backed, rng
+    )
+    return _apply(_weighted(corpus.counts.take(test), rarity), weights, len(classes))
+
+
+def _learn(
+    weighted: Features, target: NDArray[np.int32], count: int, backed: bool, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], ...]:
+    """Classifiers of the models against each other, and, if they are `backed`, against the background (-1) as well.
+
+    A background model may be much like a known one.  That must weigh in what is known, but not in which model it is.
+    """
+    own = np.flatnonzero(target >= 0).astype(np.int64)
+    among = _fit(weighted.take(own) if backed else weighted, target[own], count, rng)
+    return (among, _fit(weighted, target, count, rng)) if backed else (among,)
+
+
+def _apply(weighted: Features, weights: tuple[NDArray[np.float32], ...], count: int) -> Floats:
+    """Margins, float64[n, w]: `m` among the models; with a background `m` more against it; shares of families last.
+
+    Shares are those of the margins among the models, and are left out where there are many models.
+    """
     with kernels():
-        return authorship.margins(weighted, weights, len(classes)).astype(np.float64)
+        parts = [authorship.margins(weighted, w, count) for w in weights]
+        if count <= _MOST_SHARED:
+            parts.append(authorship.shares(weighted, weights[0], count).reshape(len(parts[0]), -1))
+    return np.concatenate(parts, axis=1).astype(np.float64)
+
+
+def _width(count: int, backed: bool) -> int:
+    """Columns of margins (see `_apply`)."""
+    return count * (1 + backed + (len(authorship.FAMILIES) if count <= _MOST_SHARED else 0))
+
+
+def _told(margins: Floats, count: int) -> Floats:
+    """The columns from which posteriors are made: shares of families, or margins where there are none."""
+    return margins[..., -len(authorship.FAMILIES) * count :] if count <= _MOST_SHARED else margins[..., :count]
+
+
+def _whole(margins: Floats, count: int) -> Floats:
+    """The columns that are margins and no shares."""
+    return margins[..., : -len(authorship.FAMILIES) * count] if count <= _MOST_SHARED else margins
 
 
 def _stack(margins: Floats, model: NDArray[Any], count: int) -> _Stack:
     if count == 1:
-        return _Stack(np.zeros((1, 1)), np.zeros(1))
-    fitted = LogisticRegression(C=1.0, max_iter=500).fit(margins, model)
+        return _Stack(np.zeros((1, _told(margins, 1).shape[1])), np.zeros(1))
+    fitted = LogisticRegression(C=1.0, max_iter=500).fit(_told(margins, count), model)
     weights, intercept = np.asarray(fitted.coef_, np.float64), np.asarray(fitted.intercept_, np.float64)
     if count == 2:
         weights, intercept = np.concatenate([-weights, weights]) / 2, np.concatenate([-intercept, intercept]) / 2
@@ -530,28 +577,31 @@ def _stack(margins: Floats, model: NDArray[Any], count: int) -> _Stack:
 
 def _profiles(margins: Floats, model: NDArray[Any], count: int) -> _Profiles:
     """Mean and inverse covariance of the margins of each model's texts, shrunk to the diagonal."""
-    mean, precision = np.zeros((count, count)), np.zeros((count, count, count))
+    margins = _whole(margins, count)
+    width = margins.shape[1]
+    mean, precision = np.zeros((count, width)), np.zeros((count, width, width))
     for c in range(count):
         own = margins[model == c]
         mean[c] = own.mean(axis=0)
         spread = (own - mean[c]).T @ (own - mean[c]) / max(len(own) - 1, 1)
-        shrink = max(0.05, count / (count + len(own)))
+        shrink = max(0.05, width / (width + len(own)))
         spread = (1.0 - shrink) * spread + np.diag(shrink * np.diag(spread) + 1e-4)
         precision[c] = np.linalg.inv(spread)
     return _Profiles(mean, precision)
 
 
 def _figures(mean: Floats, total: Floats, profiles: _Profiles) -> Floats:
-    """Three figures of sets, float64[s, 3], of mean margins float64[s, m] and summed log-posteriors float64[s, m].
+    """Three figures of sets, float64[s, 3], of mean margins float64[s, w] and summed log-posteriors float64[s, m].
 
     The margin of the most probable model, its lead over the next, and how far the margins are from what they are for
     the model that they are nearest to (log of the Mahalanobis distance).
     """
     top = total.argmax(axis=1)
-    own = mean[np.arange(len(mean)), top]
-    rest = mean.copy()
+    mean = _whole(mean, total.shape[1])
+    rest = mean[:, -total.shape[1] :].copy()  # those against the background, if there is one
+    own = rest[np.arange(len(mean)), top]
     rest[np.arange(len(mean)), top] = -np.inf
-    lead = own - rest.max(axis=1) if mean.shape[1] > 1 else np.zeros(len(mean))
+    lead = own - rest.max(axis=1) if total.shape[1] > 1 else np.zeros(len(mean))
     distance = np.full(len(mean), np.inf)
     for centre, precision in zip(profiles.mean, profiles.precision, strict=True):
         away = mean - centre
@@ -590,14 +640,14 @@ class _Sets:
     """float64[s, classes]: summed log-posteriors."""
     truth: Ints
     """int64[s]: class, -1 for a family left out."""
-    texts: int
-    """Texts by families left out that the sets were drawn from."""
+    strangers: int
+    """Models of families left out that the sets are by."""
 
 
 def _known_sets(corpus: _Corpus, held: Floats, rows: Ints, size: int, rng: np.random.Generator) -> _Sets:
     """Sets of known models; the log-posteriors of a text never come from a fit on its own prompt."""
     m = corpus.models
-    posterior = np.zeros_like(held)
+    posterior = np.zeros((len(held), m))
     for fold in range(_FOLDS):
         learn, test = rows[corpus.fold[rows] != fold], rows[corpus.fold[rows] == fold]
         posterior[test] = _stack(held[learn], corpus.model[learn], m).log_posteriors(held[test])
@@ -637,7 +687,7 @@ def _left_out(
         posterior = stack.log_posteriors(margins)
         strangers = np.unique(corpus.model[test[truth < 0]])
         for size in sizes:
-            sets, labels, texts = [], [], 0
+            sets, labels, strange = [], [], 0
             for c in range(len(classes)):
                 drawn = _draws(np.flatnonzero((half == side) & (truth == c)), size, most, rng)
                 sets.append(drawn)
@@ -646,21 +696,21 @@ def _left_out(
             for code in strangers:
                 own = np.flatnonzero(corpus.model[test] == code)
                 drawn = _draws(own, size, each, rng)
-                texts += len(own) if len(drawn) else 0
+                strange += len(drawn) > 0
                 sets.append(drawn)
                 labels.append(np.full(len(drawn), -1, np.int64))
             drawn = np.concatenate(sets)
             if len(drawn) == 0:
                 continue
             mean, total = margins[drawn].mean(axis=1), posterior[drawn].sum(axis=1)
-            parts[size].append(_Sets(_figures(mean, total, profiles), total, np.concatenate(labels), texts))
+            parts[size].append(_Sets(_figures(mean, total, profiles), total, np.concatenate(labels), strange))
     for size, some in parts.items():
         if some:
             found[size] = _Sets(
                 np.concatenate([s.figures for s in some]),
                 np.concatenate([s.total for s in some]),
                 np.concatenate([s.truth for s in some]),
-                sum(s.texts for s in some),
+                max(s.strangers for s in some),
             )
     return found
 
@@ -736,28 +786,29 @@ def _calibrate(
 ) -> tuple[_Size, Power]:
     """Calibration for sets of one size, and what it achieves where the families were left out of it too.
 
-    Likelihood ratios are supported up to one more than the number of unknown sets that share no text, or up to
-    `limit`, that of smaller sets, if it is larger.
+    The ratio of "known" is supported up to one more than the number of models that were left out: their sets are not
+    independent of each other.  Other ratios are supported up to one more than the number of sets that share no text, or
+    up to `limit`, that of smaller sets, if it is larger.
     """
     temperature = _temperature(closed.total, closed.truth)
     posterior = np.exp(_log_softmax(closed.total * temperature))
     right = posterior.argmax(axis=1) == closed.truth
     accuracy = float(right.mean())
     # Chance, plus three deviations of the mean over sets that share no text.
-    independent = max(len(closed.truth) / max(size, 1), m)
+    independent = max(len(closed.truth) / size, m)
     powerless = accuracy <= 1.0 / m + 3.0 * math.sqrt((1.0 / m) * (1.0 - 1.0 / m) / independent)
     least_posterior = math.inf if powerless else _least(posterior.max(axis=1), right)
 
     detector = _detector(groups) if groups else np.zeros(4)
     ratios, probabilities, truths, costs, errors = [], [], [], [], []
-    texts = sum(s.texts for s in groups)
-    limit = max(limit, math.log(1.0 + max(texts / size, 1.0))) if groups else 0.0
+    known_limit = math.log(1.0 + sum(s.strangers for s in groups))
+    limit = max(limit, math.log(1.0 + independent))
     for g, sets in enumerate(groups):
         others = [s for k, s in enumerate(groups) if k != g]
         fitted = _detector(others) if others else np.zeros(4)
         ratio = sets.figures @ fitted[:3] + fitted[3]
         within = np.exp(_log_softmax(sets.total * temperature))
-        probability = _probabilities(within, np.clip(ratio, -limit, limit), prior_unknown)
+        probability = _probabilities(within, np.clip(ratio, -known_limit, known_limit), prior_unknown)
         weight = np.where(sets.truth < 0, prior_unknown, 1.0 - prior_unknown)
         for side in (True, False):
             weight[(sets.truth < 0) == side] /= max(int(((sets.truth < 0) == side).sum()), 1)
@@ -792,7 +843,7 @@ def _calibrate(
         cllr=float(np.mean(costs)) if costs else math.nan,
         calibration_error=float(np.mean(errors)) if errors else math.nan,
     )
-    return _Size(size, temperature, detector, least_known, least_posterior, limit), power
+    return _Size(size, temperature, detector, least_known, least_posterior, known_limit, limit), power
 
 
 def _least(sure: Floats, right: NDArray[np.bool_]) -> float:
@@ -842,8 +893,7 @@ def _rankings(attributor: Attributor, texts: Texts, codes: Ints, starts: Ints) -
     counts = _features(texts)
     usable = _usable(counts)
     weighted = _weighted(counts, attributor._rarity)
-    with kernels():
-        margins = authorship.margins(weighted, attributor._weights, len(attributor.names)).astype(np.float64)
+    margins = _apply(weighted, attributor._weights, len(attributor.names))
     posterior = attributor._stack.log_posteriors(margins)
     rankings = []
     largest = attributor._sizes[-1].size
@@ -897,6 +947,7 @@ def _between(sizes: tuple[_Size, ...], n: int) -> _Size:
         (1 - w) * low.detector + w * high.detector,
         max(low.least_known, high.least_known),
         max(low.least_posterior, high.least_posterior),
+        min(low.known_limit, high.known_limit),
         min(low.limit, high.limit),
     )
 
@@ -917,7 +968,7 @@ def _ranking(
         figures = _figures(margins.mean(axis=0)[None], total, attributor._profiles)
         known = figures @ size.detector[:3] + size.detector[3]
         within = np.exp(_log_softmax(total * size.temperature))
-        probabilities = _probabilities(within, np.clip(known, -size.limit, size.limit), prior)[0]
+        probabilities = _probabilities(within, np.clip(known, -size.known_limit, size.known_limit), prior)[0]
         ratios = np.clip(_log_ratios(probabilities[None], prior)[0], -size.limit, size.limit) / math.log(10.0)
         if math.isinf(size.least_known) or math.isinf(size.least_posterior):
             reason = NO_POWER

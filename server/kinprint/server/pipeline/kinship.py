@@ -267,6 +267,8 @@ def find_kinship(
     """
     yield Progress("gathering answers", 0.0)
     answers, _ = gather(view, rows, cancelled)
+    if cancelled():
+        return
     for name in models:
         if name not in answers.models:
             raise ModelNotFound(

@@ -40,6 +40,8 @@ def find_lineage(
     """Tree and matrix of the models of a corpus; the `Lineage` comes last."""
     yield Progress("gathering answers", 0.0)
     answers, _ = gather(view, rows, cancelled)
+    if cancelled():
+        return
     for made in score_models(answers, panel, cancelled):
         if isinstance(made, Progress):
             yield made

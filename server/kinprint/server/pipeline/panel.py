@@ -718,6 +718,8 @@ def fit(
     """Fit a panel on the answers of a corpus; the `Panel` comes last.  Raises PanelUnfit."""
     yield Progress("gathering answers", 0.0)
     answers, _ = gather(view, rows, cancelled)
+    if cancelled():
+        return
     yield from fit_answers(answers, members, edges, view.corpus, seed, cancelled)
 
 

@@ -119,6 +119,8 @@ def build(
     """
     yield Progress("gathering answers", 0.0)
     answers, places = gather(view, rows, cancelled)
+    if cancelled():
+        return
     for name in {subject, source, *(m for pair in also for m in pair)}:
         if name not in answers.models:
             raise ModelNotFound(

@@ -9,6 +9,7 @@ thousand features the most striking are shown.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,8 +25,11 @@ PER_KIND, SHOWN = 5, 16
 LEAST, LEAST_SHARE = 3, 0.02
 
 _SPACELESS = "぀-ヿㇰ-ㇿ㐀-䶿一-鿿豈-﫿฀-๿຀-໿ក-៿က-႟"
-_WORD = re.compile(rf"[{_SPACELESS}]|[^\W_{_SPACELESS}]+(?:['’][^\W_]+)*")
-_MARKS = re.compile(r"\*\*|```|[^\w\s]")
+#: Vowel signs and accents, which are parts of words though Python's \w leaves them out.
+_SIGNS = "".join(c for c in map(chr, range(0x300, 0x20000)) if unicodedata.category(c) in ("Mn", "Mc"))
+_LETTERS = rf"[^\W_{_SPACELESS}]+(?:[{_SIGNS}]+[^\W_{_SPACELESS}]*)*"
+_WORD = re.compile(rf"[{_SPACELESS}]|{_LETTERS}(?:['’]{_LETTERS})*")
+_MARKS = re.compile(rf"\*\*|```|[^\w\s{_SIGNS}]")
 _LINE = re.compile(r"^[ \t]*(#{1,6} |[-*+•] |\d{1,3}[.)] |> |\|)", re.MULTILINE)
 _KINDS = ("opening", "phrase", "word", "punctuation")
 _PLAIN_MARKS = {
@@ -79,7 +83,7 @@ def find(answered: Sequence[Answered]) -> list[Telling]:
             counts["others"].update(features(other))
             others += 1
     n = len(answered)
-    if n == 0:
+    if n == 0 or others == 0:  # without other models nothing tells
         return []
     scored = []
     for feature, count in counts["subject"].items():
@@ -90,7 +94,7 @@ def find(answered: Sequence[Answered]) -> list[Telling]:
         strength = min(_z(count / n, rate, n), _z(back / n, rate, n))
         if strength > 2.0 and min(count, back) / n > 1.5 * rate:
             scored.append((strength, feature, rate))
-    scored.sort(key=lambda s: (-s[0], s[1]))
+    scored.sort(key=lambda s: (-s[0], -len(s[1][1]), s[1]))  # of parts that stand as often, the whole
     chosen: list[tuple[str, str]] = []
     out: list[Telling] = []
     for _, (kind, text), rate in scored:
@@ -108,7 +112,7 @@ def find(answered: Sequence[Answered]) -> list[Telling]:
                 text,
                 a / n,
                 b / n,
-                rate if others else 0.0,
+                counts["others"][kind, text] / others,
                 a,
                 b,
                 float(np.log10(min(a, b) / n / rate)),
@@ -166,7 +170,7 @@ def _join(words: Sequence[str]) -> str:
 
 def _overlap(a: str, b: str) -> bool:
     """Whether one says what the other said already: a part of it, or two words in common."""
-    one, other = set(a.split()), set(b.split())
+    one, other = (set(_WORD.findall(text)) or {text} for text in (a, b))
     return one <= other or other <= one or len(one & other) >= 2
 
 
@@ -193,7 +197,7 @@ def _excerpt(answer: str, kind: str, text: str) -> str:
         place = found.start() if found else 0
     else:
         pattern = (
-            r"\W*".join(re.escape(part) for part in re.findall(r"\S", text))
+            r"[\W_]*".join("['’]" if part == "'" else re.escape(part) for part in re.findall(r"\S", text))
             if kind != "punctuation"
             else re.escape(text)
         )
