@@ -26,7 +26,7 @@ LEAST, LEAST_SHARE = 3, 0.02
 
 _SPACELESS = "぀-ヿㇰ-ㇿ㐀-䶿一-鿿豈-﫿฀-๿຀-໿ក-៿က-႟"
 #: Vowel signs and accents, which are parts of words though Python's \w leaves them out.
-_SIGNS = "".join(c for c in map(chr, range(0x300, 0x20000)) if unicodedata.category(c) in ("Mn", "Mc"))
+_SIGNS = "".join(c for c in map(chr, range(0x300, 0x10000)) if unicodedata.category(c) in ("Mn", "Mc"))
 _LETTERS = rf"[^\W_{_SPACELESS}]+(?:[{_SIGNS}]+[^\W_{_SPACELESS}]*)*"
 _WORD = re.compile(rf"[{_SPACELESS}]|{_LETTERS}(?:['’]{_LETTERS})*")
 _MARKS = re.compile(rf"\*\*|```|[^\w\s{_SIGNS}]")
