@@ -113,6 +113,12 @@ def related(models: Iterable[Model]) -> set[Pair]:
     return {(a, b) for k, (a, f) in enumerate(names) for b, g in names[k + 1 :] if f == g}
 
 
+def derived_pairs(models: Iterable[Model]) -> set[Pair]:
+    """Pairs of a model and the one that it was derived from, names in alphabetical order."""
+    pairs = [sorted((m.name, m.parent)) for m in models if m.parent]
+    return {(a, b) for a, b in pairs}
+
+
 def accused(judgements: Mapping[Pair, Judgement]) -> set[Pair]:
     """Pairs that are said to be related."""
     return {pair for pair, j in judgements.items() if j.verdict in (kinship.DERIVED, kinship.KIN)}

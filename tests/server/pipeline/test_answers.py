@@ -142,7 +142,7 @@ def test_refusals_by_several_models_are_boilerplate_together() -> None:
 
 
 def test_short_refusals_with_small_variations_are_boilerplate() -> None:
-    topics = "rivers bridges letters gardens engines candles kettles".split()
+    topics = ("rivers", "bridges", "letters", "gardens", "engines", "candles", "kettles")
     refusals: list[Given] = [
         ("refuser", f"p{k}", f"I'm sorry, but I can't help with questions about {topic} at this time.")
         for k, topic in enumerate(topics)
@@ -224,7 +224,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     write(corpus, [*rows[:20], later])
     corpus.publish()
     earlier = submission("An earlier id counts, though written later.", id="a", model="family0-model1", prompt_id="p1")
-    write(corpus, [*rows[20:], earlier, submission("No model.", id="m"), submission("", id="b", model="family0-model0")])
+    write(
+        corpus, [*rows[20:], earlier, submission("No model.", id="m"), submission("", id="b", model="family0-model0")]
+    )
     corpus.delete(["family2-model1/4"])
     replaced = submission(
         "Replaced by something new.", id="family2-model0/0", model="family2-model0", prompt_id="p0", language="en"

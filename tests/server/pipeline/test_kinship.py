@@ -17,6 +17,7 @@ from kin_answers import (
     Row,
     accused,
     arranged,
+    derived_pairs,
     edges_of,
     fitted,
     judged,
@@ -73,10 +74,6 @@ def whole() -> dict[Pair, Judgement]:
 def elsewhere() -> dict[Pair, Judgement]:
     """Other models on other prompts."""
     return judged(arranged(make_rows(OTHERS, PROMPTS, first=FIRST_OTHER)), background())
-
-
-def derived_pairs(models: Sequence[Model]) -> set[Pair]:
-    return {tuple(sorted((m.name, m.parent))) for m in models if m.parent}  # type: ignore[misc]
 
 
 def check(judgements: dict[Pair, Judgement]) -> None:
@@ -421,9 +418,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
         response = row["response"]
         if row["model"] in (MODELS[0].name, MODELS[5].name):
             response = f"<think>The same thoughts about {row['prompt_id']}, at some length.</think>\n\n{response}"
-        rows.append(
-            submission(response, id=row["transcript_id"], model=row["model"], prompt_id=row["prompt_id"])
-        )
+        rows.append(submission(response, id=row["transcript_id"], model=row["model"], prompt_id=row["prompt_id"]))
     refusals = [submission("No.", id=f"r{k}", model="refuser", prompt_id=f"p{k}") for k in range(200)]
     write(made, rows[:200], [])
     made.publish()

@@ -217,11 +217,11 @@ def test_damaged_bytes_are_refused() -> None:
         changed = bytearray(data)
         changed[place] ^= 1 << chance.randrange(7)
         try:
-            read = Panel.from_bytes(bytes(changed))
+            read = Panel.from_bytes(bytes(changed)).digest
         except Failure as failure:
-            assert failure.reason in ("PANEL_DAMAGED", "FORMAT_TOO_NEW")
-        else:  # white space, or a digit beyond what a float holds
-            assert read.digest == few().digest
+            read = failure.reason
+        # White space, or a digit beyond what a float holds, may leave the panel as it was.
+        assert read in ("PANEL_DAMAGED", "FORMAT_TOO_NEW", few().digest)
     for cut in (1, 2, 100, len(data) // 2, len(data) - 2):
         assert refused(data[:cut]).reason == "PANEL_DAMAGED"
 
@@ -526,9 +526,7 @@ def test_members_with_few_answers_are_left_out_and_told() -> None:
 
 
 def test_ensembles_and_boilerplate_are_told() -> None:
-    refusals = [
-        {"model": FEW[0].name, "prompt_id": f"x{k}", "response": "I can't help with that."} for k in range(4)
-    ]
+    refusals = [{"model": FEW[0].name, "prompt_id": f"x{k}", "response": "I can't help with that."} for k in range(4)]
     answers = arranged([*make_rows(FEW, 12), *refusals])
     made = fitted(answers, FEW, members=members_of(FEW, {FEW[5].name: (panel.ENSEMBLE,)}))
     assert any("1 members mix several models" in c for c in made.cautions)

@@ -123,9 +123,7 @@ def test_too_few_shared_prompts_give_no_score() -> None:
     st.booleans(),
 )
 @settings(max_examples=150, deadline=None)
-def test_few_models_have_finite_scores_or_none(
-    drawn: tuple[list[float], list[int], list[bool]], noise: bool
-) -> None:
+def test_few_models_have_finite_scores_or_none(drawn: tuple[list[float], list[int], list[bool]], noise: bool) -> None:
     values, prompts, cohort = drawn
     n = len(cohort)
     mean = symmetric(np.array(values).reshape(5, n, n))

@@ -136,7 +136,9 @@ def build(
     if scored is None:
         return
     position = {m: k for k, m in enumerate(answers.models)}
-    named = list(dict.fromkeys((position[a], position[b]) for a, b in ((subject, source), *also)))
+    # A pair has no order: named the other way round it is no further test.
+    pairs = [sorted((position[a], position[b])) for a, b in ((subject, source), *also)]
+    named = list(dict.fromkeys((a, b) for a, b in pairs))
     a, b = (np.array([pair[k] for pair in named]) for k in (0, 1))
     judged = kinship.judge(scored.score[a, b], scored.shared[a, b], scored.across[a, b], background, scored.background)
     case = _Case(
@@ -243,6 +245,8 @@ def _derived(case: _Case) -> dict[str, Any]:
 
 def _derived_text(case: _Case, calibration: panels.Calibration | None, verdict: str, lr: float) -> str:
     if np.isnan(case.score):
+        if case.prompts >= scores.MIN_PROMPTS:
+            return f"The two models answered {case.prompts} common prompts, but too few of those of other models."
         return f"The two models answered {case.prompts} common prompts, too few for a score."
     if verdict == NO_BACKGROUND:
         return (
@@ -253,7 +257,7 @@ def _derived_text(case: _Case, calibration: panels.Calibration | None, verdict: 
     if calibration is None:
         return (
             f"The two models share {case.prompts} prompts; no calibration holds below "
-            f"{kinship.LEAST_PROMPTS}, so nothing is claimed."
+            f"{case.panel.sizes[0].prompts if case.panel else kinship.LEAST_PROMPTS}, so nothing is claimed."
         )
     bar = float(case.judged.threshold[0])
     pairs = calibration.null_count
@@ -283,6 +287,13 @@ def _derived_text(case: _Case, calibration: panels.Calibration | None, verdict: 
 
 def _trained_on(case: _Case) -> dict[str, Any]:
     rank, n = _rank(case)
+    described = "There is no score to rank the two models by."
+    if np.isfinite(case.score):
+        described = (
+            f"As a description only: of the {n} other models compared, {case.source} is number {rank} in resemblance "
+            f"to {case.subject}. Models resemble popular models whether or not they were trained on their outputs, so "
+            "that a high rank is no evidence of training."
+        )
     return {
         "id": "trained_on",
         "title": "Trained on the other's outputs",
@@ -302,16 +313,16 @@ def _trained_on(case: _Case) -> dict[str, Any]:
         "no power can be stated.",
         "experimental": True,
         "abstained": True,
-        "text": f"No claim is made. As a description only: of the {n} other models compared, {case.source} is number "
-        f"{rank} in resemblance to {case.subject}. Models resemble popular models whether or not they were trained on "
-        "their outputs, so that a high rank is no evidence of training.",
+        "text": "No claim is made. " + described,
     }
 
 
 def _convergence(case: _Case) -> dict[str, Any]:
     calibration = case.calibration()
-    if calibration is None:
+    if calibration is None or np.isnan(case.score):
         text = "Without a background it cannot be said how alike unrelated models are on these prompts."
+        if calibration is not None:
+            text = "Without a score it cannot be said whether unrelated models are as alike."
         share = None
     else:
         share = float(calibration.p_value(np.array([case.score]))[0])
@@ -477,7 +488,7 @@ def _background(case: _Case) -> dict[str, Any] | None:
 
 def _distribution(case: _Case) -> dict[str, Any] | None:
     c = case.calibration()
-    if c is None:
+    if c is None or np.isnan(case.score):
         return None
     everything = np.concatenate((c.null, c.derived, c.kin, [case.score]))
     edges = np.linspace(np.floor(everything.min()), np.ceil(everything.max()), 61)
