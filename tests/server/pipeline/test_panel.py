@@ -585,6 +585,10 @@ def test_nothing_to_compare_is_refused() -> None:
     assert "no family has two members" in unfit(singles, arranged(make_rows(singles, 10)))
 
 
+def test_a_single_derived_pair_is_refused() -> None:
+    assert "a single pair is named as derived" in unfit(edges=edges_of(FEW[:2]))
+
+
 def test_refusals_only_cannot_carry_a_panel() -> None:
     rows = [{**row, "response": "I'm sorry, I can't help with that."} for row in make_rows(FEW, 12)]
     assert "0 members" in unfit(answers=arranged(rows))

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 #: The same text given to so many prompts is boilerplate.
 BOILERPLATE_PROMPTS = 3
 #: A short answer is boilerplate, too, when at least this share of its shingles stands in answers to
-#: `COMMON_PROMPTS` other prompts.
+#: `COMMON_PROMPTS` other prompts, or to `COMMON_SHARE` of all prompts if that is more.
 BOILERPLATE_SHARE = 0.6
-COMMON_PROMPTS = 5
+COMMON_PROMPTS, COMMON_SHARE = 5, 0.01
 #: Bytes up to which an answer is read for that: refusals and greetings are short, and long answers quote.
 SHORT_BYTES = 700
 
@@ -175,7 +175,8 @@ def _boilerplate(texts: Texts, hashes: NDArray[np.uint64], prompt: NDArray[np.in
     # Every (shingle, prompt) once: how many prompts a shingle stands under.
     under = np.unique(key * np.int64(prompt.max() + 1) + prompt[short][owner])
     prompts_of_key = np.bincount(under // np.int64(prompt.max() + 1), minlength=len(distinct))
-    common = np.bincount(owner, weights=prompts_of_key[key] > COMMON_PROMPTS, minlength=len(short))
+    bar = max(COMMON_PROMPTS, COMMON_SHARE * len(np.unique(prompt)))
+    common = np.bincount(owner, weights=prompts_of_key[key] > bar, minlength=len(short))
     found[short[common >= BOILERPLATE_SHARE * np.maximum(sizes, 1)]] = True
     return np.asarray(found)
 

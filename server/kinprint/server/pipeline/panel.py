@@ -45,6 +45,8 @@ FOLDS = 10
 P_FAMILIES = 20
 LEAST_FAMILIES = 4
 LEAST_MODELS = 8
+#: Fewer derived pairs than this are pointed out.
+FEW_DERIVED = 10
 #: A verdict needs a score so many times the largest of the clean pairs.
 MARGIN = 1.3
 #: Relations of a lineage that make a pair derived.
@@ -566,9 +568,9 @@ def draw(
         yield Progress("comparing answers", 0.3 * share)
     everything = residual.Grams(np.concatenate(grams), np.concatenate(present))
     prompts = len(chosen.prompts)
-    plan = [
-        (s, k) for s in (*[s for s in SIZES if 1.25 * s <= prompts], prompts) for k in range(min(DRAWS, prompts // s))
-    ]
+    # A size close to all prompts would be fitted on nearly the same scores twice.
+    smaller = [s for s in SIZES if s < prompts and (s == SIZES[0] or 1.25 * s <= prompts)]
+    plan = [(s, k) for s in (*smaller, prompts) for k in range(min(DRAWS, prompts // s))]
     work = sum(s for s, _ in plan) + 2 * prompts
     done = 0
     sizes: dict[int, list[NDArray[np.float64]]] = {}
@@ -771,7 +773,10 @@ def fit_answers(
         return
     fitted = tuple(c for s, z in draws.sizes.items() if (c := calibrate(z, labels, s)) is not None)
     if not fitted:
-        raise PanelUnfit("too few pairs have scores: the members answered too few prompts in common")
+        raise PanelUnfit(
+            "too few pairs have scores: the members answered too few prompts in common, or a single pair is named as "
+            "derived"
+        )
     across = None if draws.bridged is None else calibrate(draws.bridged[None], labels, len(own.prompts) // 2)
     named = bool(labels.derived.any())
     final = draws.sizes[max(draws.sizes)].mean(0)
@@ -842,6 +847,11 @@ def _cautions(
         out.append(
             "no derived pairs were named: the closer half of each family's pairs stands in for them, so a likelihood "
             "ratio weighs closest family members, not proven derivation, against unrelated models"
+        )
+    count = int(np.triu(labels.derived, 1).sum())
+    if named and count < FEW_DERIVED:
+        out.append(
+            f"only {count} derived pairs were named: likelihood ratios rest on so few, and some sizes may be missing"
         )
     if missing:
         out.append(f"{len(missing)} members have no answers here: {_some(missing)}")

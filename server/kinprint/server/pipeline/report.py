@@ -324,16 +324,18 @@ def _convergence(case: _Case) -> dict[str, Any]:
         if calibration is not None:
             text = "Without a score it cannot be said whether unrelated models are as alike."
         share = None
+    elif not np.isfinite(case.judged.p_value[0]):
+        text = (
+            "Not assessed: the background has too few families, or was measured on other prompts, so that no share of "
+            "unrelated pairs is given."
+        )
+        share = None
     else:
         share = float(calibration.p_value(np.array([case.score]))[0])
         text = (
             f"{100 * share:.2g} % of unrelated pairs of the background score at least as high (never less than "
             f"{100 * calibration.p_floor:.2g} % can be said). Convergence of unrelated models "
-            + (
-                "does not explain a score this high in this background."
-                if share <= 0.01
-                else "explains it well enough."
-            )
+            + ("seldom goes so far in this background." if share <= 0.01 else "explains it well enough.")
         )
     return {
         "id": "convergence",
