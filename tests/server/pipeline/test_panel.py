@@ -512,7 +512,7 @@ def test_members_without_answers_are_named() -> None:
     missing = [Member(f"missing{k}", "elsewhere") for k in range(7)]
     made = fitted(answers_of_few(), FEW, members=[*members_of(FEW), *missing])
     (caution,) = [c for c in made.cautions if "no answers here" in c]
-    assert caution.startswith("7 members")
+    assert caution.startswith("7 of the models")
     assert "missing0, missing1" in caution
     assert caution.endswith(", ...")
     assert (made.families, len(made.members)) == (6, 12)

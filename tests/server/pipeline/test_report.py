@@ -328,7 +328,6 @@ def test_a_copied_sentence_is_shown_with_its_bits(full: dict[str, Any]) -> None:
     summary = full["spans_summary"]
     assert summary["pairs_compared"] == PROMPTS**2
     assert summary["spans"] >= 1
-    assert summary["bits_total"] >= span["bits"]
     assert any("word for word" in line for line in full["statement"]["may_say"])
 
 

@@ -31,6 +31,10 @@ MEMBERS_SHARE, PROMPTS_SHARE = 0.8, 0.5
 OWN_COHORT = 20
 #: Under such a panel the score must be so many times higher for a verdict, and ratios reach half as far.
 ELSEWHERE_MARGIN, ELSEWHERE_RANGE = 1.25, 0.5
+#: What is not checked when a panel's members are here.
+TRUST = (
+    "only names of models and prompts are compared: that these are the answers that the panel was fitted on is trusted"
+)
 #: Pairs of a batch.
 BATCH = 50_000
 
@@ -125,8 +129,8 @@ def reach(answers: Answers, panel: Panel | None) -> Background:
         carries = [counted, "reference, cohort, likelihood ratios and verdicts carry over"]
         if panel.gives_p:
             carries.append("the null carries over: p-values hold")
-            return Background("here", carries, [], cautions)
-        return Background("here", carries, [f"no p-values: {panel.families} families are too few"], cautions)
+            return Background("here", carries, [TRUST], cautions)
+        return Background("here", carries, [TRUST, f"no p-values: {panel.families} families are too few"], cautions)
     if n >= OWN_COHORT:
         return Background(
             "elsewhere",

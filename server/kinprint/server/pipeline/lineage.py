@@ -90,4 +90,4 @@ def newick(models: list[str], merges: NDArray[np.float64]) -> str:
 
 
 def _quoted(name: str) -> str:
-    return "'" + name.replace("'", "''") + "'"
+    return "'" + " ".join(name.split()).replace("'", "''") + "'"

@@ -49,6 +49,8 @@ LEAST_MODELS = 8
 FEW_DERIVED = 10
 #: A verdict needs a score so many times the largest of the clean pairs.
 MARGIN = 1.3
+#: log10 of the likelihood ratio, derived against other kin, from which a verdict says `derived` rather than `kin`.
+DERIVED_LR = 0.5
 #: Relations of a lineage that make a pair derived.
 DERIVED = ("fine_tune", "prompt_variant", "best_of_n", "rewriter")
 #: Relation of a lineage that makes a pair kin without making it derived.
@@ -147,10 +149,10 @@ class Calibration:
         return 1.0 / (1.0 + self.null_count)
 
     def is_derived(self, score: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Whether a pair over the threshold is nearer to derived pairs than to other kin."""
+        """Whether a score is `DERIVED_LR` orders of magnitude more likely of derived pairs than of other kin."""
         if self.kin_curve is None:
             return np.ones_like(score, np.bool_)
-        return np.asarray(self.kin_curve[0] + self.kin_curve[1] * transform(score) >= 0)
+        return np.asarray(self.kin_curve[0] + self.kin_curve[1] * transform(score) >= DERIVED_LR * math.log(10))
 
 
 @dataclass(frozen=True, eq=False)
@@ -854,7 +856,7 @@ def _cautions(
             f"only {count} derived pairs were named: likelihood ratios rest on so few, and some sizes may be missing"
         )
     if missing:
-        out.append(f"{len(missing)} members have no answers here: {_some(missing)}")
+        out.append(f"{len(missing)} of the models in the list of families have no answers here: {_some(missing)}")
     if thin:
         out.append(f"{thin} members answered fewer than {SIZES[0]} prompts and were left out")
     if suspects:

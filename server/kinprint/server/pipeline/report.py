@@ -269,14 +269,15 @@ def _derived_text(case: _Case, calibration: panels.Calibration | None, verdict: 
     )
     if verdict == DERIVED:
         return (
-            f"The score {case.score:.2f} is above {bar:.2f}, which no pair of unrelated models of the background came "
-            f"near ({pairs:,} pairs), and it is in the range of derived pairs rather than of other relatives. {ratio}"
+            f"The score {case.score:.2f} is above {bar:.2f}, {panels.MARGIN:g} times the "
+            f"largest score among {pairs:,} pairs of unrelated models of the background, and it is at least "
+            f"{10**panels.DERIVED_LR:.1f} times more likely of derived pairs than of other relatives. {ratio}"
         )
     if verdict == KIN:
         return (
-            f"The score {case.score:.2f} is above {bar:.2f}, which no pair of unrelated models of the background came "
-            f"near ({pairs:,} pairs), but it is in the range of relatives in general rather than of derived "
-            f"pairs. {ratio}"
+            f"The score {case.score:.2f} is above {bar:.2f}, {panels.MARGIN:g} times the "
+            f"largest score among {pairs:,} pairs of unrelated models of the background, but it does not tell derived "
+            f"pairs from other relatives. {ratio}"
         )
     return (
         f"The score {case.score:.2f} is below {bar:.2f}, from which a verdict is given. This neither shows nor "
@@ -319,6 +320,8 @@ def _trained_on(case: _Case) -> dict[str, Any]:
 
 def _convergence(case: _Case) -> dict[str, Any]:
     calibration = case.calibration()
+    # Convergence is called unlikely only where a verdict says what else it is.
+    supported = case.judged.verdict[0] in (DERIVED, KIN)
     if calibration is None or np.isnan(case.score):
         text = "Without a background it cannot be said how alike unrelated models are on these prompts."
         if calibration is not None:
@@ -335,7 +338,7 @@ def _convergence(case: _Case) -> dict[str, Any]:
         text = (
             f"{100 * share:.2g} % of unrelated pairs of the background score at least as high (never less than "
             f"{100 * calibration.p_floor:.2g} % can be said). Convergence of unrelated models "
-            + ("seldom goes so far in this background." if share <= 0.01 else "explains it well enough.")
+            + ("seldom goes so far in this background." if supported else "is not excluded: no verdict is given above.")
         )
     return {
         "id": "convergence",
@@ -349,7 +352,7 @@ def _convergence(case: _Case) -> dict[str, Any]:
         "p_holm": None,
         "families": None,
         "prompts": case.prompts,
-        "verdict": "not assessed" if share is None else ("unlikely" if share <= 0.01 else "not excluded"),
+        "verdict": "not assessed" if share is None else ("unlikely" if supported else "not excluded"),
         "power": None,
         "power_text": "",
         "experimental": False,
@@ -430,7 +433,7 @@ def _statement(case: _Case, spans: dict[str, Any]) -> dict[str, Any]:
         may.append("That the data at hand neither show nor rule out a relation.")
         may_not.append("That the two are unrelated: the power below says how many derived pairs stay undetected.")
     if spans["spans"]:
-        may.append(f"{spans['spans']} stretches of text stand word for word in answers of both; they are listed.")
+        may.append(f"{spans['spans']} stretches of text stand word for word in answers of both; the rarest are listed.")
     if verdict in (DERIVED, KIN) and _elsewhere(case):
         may_not.append("A p-value: the background was measured on other prompts.")
     return {"headline": headline, "may_say": may, "may_not_say": may_not}
@@ -604,7 +607,6 @@ def _spans(case: _Case, cancelled: Callable[[], bool]) -> tuple[list[dict[str, A
     ids = {case.view.parts[p].segment.array("id")[r].as_py(): k for k, (p, r) in _rows_of_pair(case)}
     theirs = {case.value(int(k), "id") for k in case.of(case.j)}
     found: list[tuple[float, str, str, int, int, int, int, int, int, int]] = []
-    total_bits = 0.0
     longest = count = 0
     for made in passages.find_overlaps(
         [case.view], [case.view], passages.Options(unmarked=True, every=True), own, others, cancelled
@@ -614,7 +616,6 @@ def _spans(case: _Case, cancelled: Callable[[], bool]) -> tuple[list[dict[str, A
                 if made.bits[k] <= 0 or made.id_b[k] not in theirs:
                     continue
                 count += 1
-                total_bits += float(made.bits[k])
                 longest = max(longest, int(made.tokens[k]))
                 found.append(
                     (
@@ -662,7 +663,6 @@ def _spans(case: _Case, cancelled: Callable[[], bool]) -> tuple[list[dict[str, A
     return shown, {
         "pairs_compared": len(case.of(case.i)) * len(case.of(case.j)),
         "spans": count,
-        "bits_total": total_bits,
         "longest_tokens": longest,
         "expected_note": "Stretches of twelve words or more, byte for byte; those that quote the prompt, code "
         "or licences "
@@ -812,14 +812,16 @@ def _confounders(case: _Case) -> list[dict[str, Any]]:
     members = {m.model for m in case.panel.members} if case.panel is not None else set()
     named = case.subject in members and case.source in members
     rows = [
-        ("Length of answers", "only the first 600 characters of an answer are compared", True),
+        ("Length of answers", "reduced: only the first 600 characters of an answer are compared", False),
         (
             "Topic",
-            "answers are compared with other models' answers to the same prompt",
-            not case.scored.across[case.i, case.j],
+            "reduced: answers are compared with other models' answers to the same prompt"
+            if not case.scored.across[case.i, case.j]
+            else "the two answered different prompts and are compared through other models",
+            False,
         ),
-        ("Reasoning blocks", "reasoning is split off before comparison", True),
-        ("Standard refusals", "answers that give the same words to several prompts are left out", True),
+        ("Reasoning blocks", "reduced: marked reasoning is split off before comparison", False),
+        ("Standard refusals", "reduced: answers that give the same words to several prompts are left out", False),
         (
             "Common base model",
             "models fine-tuned apart from one base resemble each other; the score cannot tell",
@@ -843,6 +845,27 @@ def _confounders(case: _Case) -> list[dict[str, Any]]:
     ]
     if here == "elsewhere":
         rows.append(("Other prompts than the background's", "the background was measured on other prompts", False))
+    if case.panel is not None and named and here == "here":
+        rows.append(
+            (
+                "The pair is part of the background",
+                "both models are members of the panel: the pair itself is among those that its figures come from",
+                False,
+            )
+        )
+    mixed = [
+        m.model
+        for m in (case.panel.members if case.panel is not None else ())
+        if m.model in (case.subject, case.source) and panels.ENSEMBLE in m.shares_with
+    ]
+    if mixed:
+        rows.append(
+            (
+                "Mixed models",
+                f"{' and '.join(mixed)} is listed as a mixture of several models, which may resemble any of them",
+                False,
+            )
+        )
     if case.panel is not None and not named and here == "here":
         rows.append(
             ("Kind of models", "the pair may differ from the background's models in age, size or purpose", False)
