@@ -259,7 +259,7 @@ def main() -> int:
         built = subprocess.run([sys.executable, "-m", "kinprint.server", "model", "build"], check=False)
         if built.returncode != 0:
             return built.returncode
-        with console.status("starting the server (the first start compiles the kernels, about a minute)"):
+        with console.status("starting the server (the first start compiles the kernels, one to three minutes)"):
             client = connect(DATA_DIR)
         with client:
             info = client.server_info()

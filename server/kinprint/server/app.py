@@ -169,7 +169,7 @@ async def _start(context: Context) -> None:
 
 def _compile_kernels() -> None:
     started = time.monotonic()
-    logger.info("loading kernels (compiled on the first start, about a minute)")
+    logger.info("loading kernels (compiled on the first start, one to three minutes)")
     with threads.kernels():
         warm()
         stylometry.warm()

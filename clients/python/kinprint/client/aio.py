@@ -805,7 +805,7 @@ async def aconnect(
     *,
     timeout: float = 30.0,
     model: str | Path = "default",
-    start_timeout: float = 300.0,
+    start_timeout: float = 600.0,
     retry_deadline: float = 120.0,
     create: bool = True,
     credentials: grpc.ChannelCredentials | None = None,

@@ -85,7 +85,7 @@ class EmbeddedServer:
         directory: Path,
         *,
         model: str = "default",
-        start_timeout: float = 300.0,
+        start_timeout: float = 600.0,
         create: bool = True,
         on_start: Callable[[float], None] | None = None,
     ) -> None:

@@ -28,7 +28,7 @@ R = TypeVar("R")
 INTERRUPTED = 130
 _WAITING = (
     (2.0, "starting a server for the data directory"),
-    (15.0, "still starting (the first start compiles kernels, about a minute)"),
+    (15.0, "still starting (the first start compiles kernels, one to three minutes)"),
 )
 
 
