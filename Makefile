@@ -24,7 +24,7 @@ demo: setup ## Load the sample corpus, or DATA=file, and ask the questions a new
 	@$(BIN)/python examples/demo.py $(if $(DATA),--data "$(DATA)")
 
 test: setup proto-check lint types ## Everything that CI runs: stubs, lint, types, tests
-	@echo "compiling kernels"; $(BIN)/python -c "from kinprint.kernels import stylometry, warm; warm.warm(); stylometry.warm()"
+	@echo "compiling kernels"; $(BIN)/python -c "from kinprint.kernels.warm import warm; warm()"
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: lint types proto-check ## Lint, types and stubs without the tests

@@ -97,7 +97,7 @@ def test_both_sides_of_the_window_equal_the_reference(text: str, before: int, af
 
 
 def test_half_octave_classes() -> None:
-    half_octave: Callable[[int], int] = stylometry._half_octave.py_func  # type: ignore[attr-defined]
+    half_octave: Callable[[int], int] = stylometry.half_octave.py_func  # type: ignore[attr-defined]
     got = [int(half_octave(x)) for x in range(1, 3000)]
     assert got == [reference.half_octave(x) for x in range(1, 3000)]
 

@@ -40,22 +40,22 @@ from numpy.typing import NDArray
 from .arrow import Texts, frozen, memory
 from .jit import kernel, parallel_kernel, prange
 from .stylometry import (
+    ATTACHED,
     T_LINE,
     T_NUMBER,
     T_ODD_SPACE,
     T_SPACELESS,
     T_SYMBOL,
-    _finish,
-    _half_octave,
-    _is_line_end,
-    _mix,
-    _rhythm,
-    _tail_start,
-    _tokenise,
-    _trimmed_end,
+    count_lengths,
     decode_window,
+    finish,
+    half_octave,
+    mix,
+    tail_start,
+    tokenise,
+    trimmed_end,
 )
-from .unicode import DIGIT, SPACE, SPACELESS
+from .unicode import DIGIT, SPACE, SPACELESS, is_line_end
 
 SCHEME: Final = "authorship"
 VERSION: Final = 1
@@ -78,7 +78,6 @@ OPENING: Final = 8
 CLOSING: Final = 6
 
 _SEED_LENGTHS = 64  # columns of the rhythm histograms; those of whole-text measures follow
-_ATTACHED = 9
 _TOGETHER = 8
 _TOLERANCE = 1e-3
 _CHUNK = 16
@@ -124,22 +123,22 @@ def _characters(cps, classes, n, out):  # type: ignore[no-untyped-def]
             c = classes[i]
             if c == SPACE:
                 while i + 1 < n and classes[i + 1] == SPACE:
-                    if _is_line_end(cps[i]):
+                    if is_line_end(cps[i]):
                         cp = np.int64(0x0A)
                     i += 1
-                if _is_line_end(cps[i]):
+                if is_line_end(cps[i]):
                     cp = np.int64(0x0A)
-            elif c in (SPACELESS, _ATTACHED):
+            elif c in (SPACELESS, ATTACHED):
                 since = np.int64(0)
             elif c == DIGIT:
                 cp = np.int64(0x30)
         i += 1
         places += 1
-        h5 = _mix(h4, cp)
-        h4 = _mix(h3, cp)
-        h3 = _mix(h2, cp)
-        h2 = _mix(h1, cp)
-        h1 = _mix(np.uint64(11), cp)
+        h5 = mix(h4, cp)
+        h4 = mix(h3, cp)
+        h3 = mix(h2, cp)
+        h2 = mix(h1, cp)
+        h1 = mix(np.uint64(11), cp)
         if since < 3:
             if since == 0:
                 out[m] = h1
@@ -169,10 +168,10 @@ def _words(kinds, keys, k, out):  # type: ignore[no-untyped-def]
             continue
         x = keys[i]
         if kinds[i] <= T_NUMBER:
-            out[m] = _mix(np.uint64(21), x)
+            out[m] = mix(np.uint64(21), x)
             m += 1
-        out[m] = _mix(_mix(np.uint64(22), b), x)
-        out[m + 1] = _mix(_mix(_mix(np.uint64(23), a), b), x)
+        out[m] = mix(mix(np.uint64(22), b), x)
+        out[m + 1] = mix(mix(mix(np.uint64(23), a), b), x)
         m += 2
         a = b
         b = x
@@ -188,11 +187,11 @@ def _masked(kinds, masks, k, out):  # type: ignore[no-untyped-def]
         if kinds[i] == T_ODD_SPACE:
             continue
         x = masks[i]
-        h = _mix(_mix(np.uint64(31), x), c)
+        h = mix(mix(np.uint64(31), x), c)
         out[m] = h
-        h = _mix(h, b)
+        h = mix(h, b)
         out[m + 1] = h
-        out[m + 2] = _mix(h, a)
+        out[m + 2] = mix(h, a)
         m += 3
         a = b
         b = c
@@ -214,9 +213,9 @@ def _punctuation(kinds, masks, k, out):  # type: ignore[no-untyped-def]
         symbol = np.uint64(2)
         if i == k or kinds[i] >= T_LINE:
             if i > begin:
-                out[m] = _mix(np.uint64(36), masks[begin])
-                out[m + 1] = _mix(np.uint64(37), masks[i - 1])
-                out[m + 2] = _mix(_mix(np.uint64(38), masks[begin]), masks[i - 1])
+                out[m] = mix(np.uint64(36), masks[begin])
+                out[m + 1] = mix(np.uint64(37), masks[i - 1])
+                out[m + 2] = mix(mix(np.uint64(38), masks[begin]), masks[i - 1])
                 m += 3
             begin = i + 1
         if i < k:
@@ -230,20 +229,20 @@ def _punctuation(kinds, masks, k, out):  # type: ignore[no-untyped-def]
                 run = False
                 symbol = masks[i]
                 if kind == T_SYMBOL:
-                    out[m] = _mix(np.uint64(35), symbol)
+                    out[m] = mix(np.uint64(35), symbol)
                     m += 1
                     symbol = np.uint64(41)
-        h = _mix(np.uint64(34), symbol)
+        h = mix(np.uint64(34), symbol)
         out[m] = h
-        h = _mix(h, s1)
+        h = mix(h, s1)
         out[m + 1] = h
-        h = _mix(h, s2)
+        h = mix(h, s2)
         out[m + 2] = h
-        h = _mix(h, s3)
+        h = mix(h, s3)
         out[m + 3] = h
-        h = _mix(h, s4)
+        h = mix(h, s4)
         out[m + 4] = h
-        out[m + 5] = _mix(h, s5)
+        out[m + 5] = mix(h, s5)
         m += 6
         s5 = s4
         s4 = s3
@@ -260,11 +259,11 @@ def _opening(keys, masks, k, out):  # type: ignore[no-untyped-def]
     h = np.uint64(61)
     g = np.uint64(62)
     for i in range(min(OPENING, k)):
-        h = _mix(h, keys[i])
-        g = _mix(g, masks[i])
+        h = mix(h, keys[i])
+        g = mix(g, masks[i])
         out[m] = h
         out[m + 1] = g
-        out[m + 2] = _mix(np.uint64(63), keys[i])
+        out[m + 2] = mix(np.uint64(63), keys[i])
         m += 3
     return m
 
@@ -275,11 +274,11 @@ def _closing(kinds, keys, masks, k, out, m):  # type: ignore[no-untyped-def]
     h = np.uint64(64)
     g = np.uint64(65)
     for i in range(min(CLOSING, k)):
-        h = _mix(h, keys[k - 1 - i])
-        g = _mix(g, masks[k - 1 - i])
+        h = mix(h, keys[k - 1 - i])
+        g = mix(g, masks[k - 1 - i])
         out[m] = h
         out[m + 1] = g
-        out[m + 2] = _mix(np.uint64(66), keys[k - 1 - i])
+        out[m + 2] = mix(np.uint64(66), keys[k - 1 - i])
         m += 3
     if k == 0:
         return m
@@ -288,7 +287,7 @@ def _closing(kinds, keys, masks, k, out, m):  # type: ignore[no-untyped-def]
         i -= 1
     h = np.uint64(67)
     for q in range(i, min(i + 3, k)):
-        h = _mix(h, keys[q])
+        h = mix(h, keys[q])
         out[m] = h
         m += 1
     return m
@@ -317,7 +316,7 @@ def _measures(kinds, k, length, out):  # type: ignore[no-untyped-def]
     place = np.int64(_SEED_LENGTHS)
     for value, classes in ((length, 40), (words, 32), (spaceless, 32), (lines, 20), (paragraphs, 20)):
         if value > 0:
-            for q in range(min(_half_octave(value), classes - 1) + 1):
+            for q in range(min(half_octave(value), classes - 1) + 1):
                 out[m] = place + q
                 m += 1
         place += classes
@@ -331,7 +330,7 @@ def _count(features, m, family, tally, indices, data, o):  # type: ignore[no-unt
     low = _BOUNDS[family]
     start = o
     for q in range(m):
-        bucket = np.int64(_finish(features[q]) >> shift)
+        bucket = np.int64(finish(features[q]) >> shift)
         if tally[bucket] == 0:
             indices[o] = bucket
             o += 1
@@ -349,9 +348,9 @@ def _text(address, length, scratch, indices, data, o):  # type: ignore[no-untype
     """Entries of one text from ``o`` on; returns the place after them."""
     cps, classes, kinds, keys, masks, lengths, marks, flags, features, tally, counts = scratch
     text = memory(address, length)
-    end = _trimmed_end(text, 0, length)
+    end = trimmed_end(text, 0, length)
     size, stop = decode_window(text, 0, end, WINDOW, cps, classes)
-    k = _tokenise(cps, classes, size, kinds, keys, masks, lengths, marks, flags)
+    k = tokenise(cps, classes, size, kinds, keys, masks, lengths, marks, flags)
     if k == 0:
         return o
     m = _characters(cps, classes, size, features)
@@ -362,7 +361,7 @@ def _text(address, length, scratch, indices, data, o):  # type: ignore[no-untype
     o = _count(features, m, 2, tally, indices, data, o)
     m = _punctuation(kinds, masks, k, features)
     o = _count(features, m, 3, tally, indices, data, o)
-    _rhythm(kinds, lengths, marks, flags, k, counts)
+    count_lengths(kinds, lengths, marks, flags, k, counts)
     measures = _measures(kinds, k, np.int64(end), lengths)
     m = _opening(keys, masks, k, features)
     rhythm = measures
@@ -370,8 +369,8 @@ def _text(address, length, scratch, indices, data, o):  # type: ignore[no-untype
     columns = np.empty(rhythm, np.int32)
     columns[:] = lengths[:rhythm]
     if stop < end:
-        size, stop = decode_window(text, _tail_start(text, 0, end), end, TAIL, cps, classes)
-        k = _tokenise(cps, classes, size, kinds, keys, masks, lengths, marks, flags)
+        size, stop = decode_window(text, tail_start(text, 0, end), end, TAIL, cps, classes)
+        k = tokenise(cps, classes, size, kinds, keys, masks, lengths, marks, flags)
     m = _closing(kinds, keys, masks, k, features, m)
     o = _count(features, m, 4, tally, indices, data, o)
     low = _BOUNDS[5]

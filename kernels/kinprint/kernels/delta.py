@@ -39,7 +39,7 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrow import Texts, frozen, room_for_hashes
+from .arrow import Texts, from_texts, frozen, room_for_hashes
 from .fold import BUFFER, CHUNK
 from .jit import kernel, parallel_kernel, prange
 from .shingle import Workspace, find_words, folded_text, hash_words, larger_size, workspace
@@ -949,3 +949,17 @@ def imposters(
         wins = _wins(some, table, number, *numbers, takes, drawn, iterations, np.uint64(seed))
         out[start : start + step] = wins.sum(axis=1) / iterations
     return out
+
+
+def warm() -> None:
+    """Compile every kernel here; writable and read-only arrays share the one compilation."""
+    texts = Texts.from_offsets(*from_texts(("The quick brown fox", "THE QUICK BROWN FOX", "你好世界", "e\u0301", "")))
+    rows = np.arange(len(texts), dtype=np.int64)
+    words, _ = most_frequent(texts, 8)
+    hashes_of(texts)
+    frequencies(texts, words, rows)
+    shares = frequencies(texts, words)
+    mean, sd = mean_and_sd(shares)
+    delta(shares, shares, mean, sd)
+    imposters(shares, shares, shares, mean, sd, pool_authors=rows, iterations=1)
+    count_words(texts).merge(count_words(texts))

@@ -35,9 +35,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrow import Texts, frozen, memory
-from .jit import inlined, kernel, parallel_kernel, prange
-from .stylometry import decode_window
-from .unicode import DIGIT, FOLD_SEQUENCES, MARK, PUNCT, SPACE, SYMBOL, UPPER, WORD, fold_entry
+from .jit import kernel, parallel_kernel, prange
+from .stylometry import ATTACHED, decode_window, mix
+from .unicode import (
+    DIGIT,
+    FOLD_SEQUENCES,
+    MARK,
+    PUNCT,
+    SPACE,
+    SYMBOL,
+    UPPER,
+    WORD,
+    fold_entry,
+    is_line_end,
+    is_word_class,
+)
 
 SCHEME: Final = "residual"
 VERSION: Final = 1
@@ -53,7 +65,6 @@ BOUND: Final = 4.0
 _F: Final = len(FAMILIES)
 # Kinds of token; up to NUMBER and SPACELESS are words.
 _LOWER, _CAPITAL, _NUMBER, _MARK, _LINE, _BLANK_LINE, _SPACELESS = 1, 2, 3, 4, 5, 6, 7
-_ATTACHED: Final = 9
 # Most keys of one text, per code point: 3 characters, 2 words, 3 phrases, 4 punctuation.
 _KEYS: Final = 12 * WINDOW + OPENING
 _DENSE: Final = 8
@@ -233,33 +244,17 @@ def accumulate(
 # ---- n-grams ----
 
 
-@inlined
-def _mix(h, x):  # type: ignore[no-untyped-def]
-    h = (np.uint64(h) ^ np.uint64(x)) * np.uint64(0x9E3779B97F4A7C15)
-    return h ^ (h >> np.uint64(29))
-
-
 @kernel
 def _lowered(h, cp):  # type: ignore[no-untyped-def]
     """Mix an upper-case code point into ``h`` as its case folding, which may be several code points."""
     if cp < 0x80:
-        return _mix(h, cp + 32)
+        return mix(h, cp + 32)
     start, length = fold_entry(cp)
     if length == 0:
-        return _mix(h, cp)
+        return mix(h, cp)
     for k in range(start, start + length):
-        h = _mix(h, FOLD_SEQUENCES[k])
+        h = mix(h, FOLD_SEQUENCES[k])
     return h
-
-
-@inlined
-def _is_line_end(cp):  # type: ignore[no-untyped-def]
-    return cp == 0x0A or cp == 0x0D or cp == 0x85 or cp == 0x2028 or cp == 0x2029
-
-
-@inlined
-def _in_word(c):  # type: ignore[no-untyped-def]
-    return c in (WORD, UPPER, DIGIT, MARK)
 
 
 @kernel
@@ -272,14 +267,14 @@ def _tokens(cps, classes, n, keys, kinds):  # type: ignore[no-untyped-def]
         if c == SPACE:
             ends = 0
             while i < n and classes[i] == SPACE:
-                ends += _is_line_end(cps[i])
+                ends += is_line_end(cps[i])
                 i += 1
             if ends > 0 and i < n:
                 kinds[k] = _LINE if ends == 1 else _BLANK_LINE
                 keys[k] = 900 + kinds[k]
                 k += 1
             continue
-        if _in_word(c):
+        if is_word_class(c):
             h = np.uint64(7)
             digits = c == DIGIT
             capital = c == UPPER
@@ -288,14 +283,14 @@ def _tokens(cps, classes, n, keys, kinds):  # type: ignore[no-untyped-def]
                 cp = cps[i]
                 if c == UPPER:
                     h = _lowered(h, cp)
-                elif _in_word(c):
-                    h = _mix(h, cp)
+                elif is_word_class(c):
+                    h = mix(h, cp)
                 elif (
                     (cp == 0x27 or cp == 0x2019)
                     and i + 1 < n
                     and (classes[i + 1] == WORD or classes[i + 1] == UPPER or classes[i + 1] == MARK)
                 ):
-                    h = _mix(h, 0x27)
+                    h = mix(h, 0x27)
                 else:
                     break
                 i += 1
@@ -303,14 +298,14 @@ def _tokens(cps, classes, n, keys, kinds):  # type: ignore[no-untyped-def]
             keys[k] = h
         elif c in (PUNCT, SYMBOL):
             kinds[k] = _MARK
-            keys[k] = _mix(np.uint64(3), cps[i])
+            keys[k] = mix(np.uint64(3), cps[i])
             i += 1
         else:
             kinds[k] = _SPACELESS
-            h = _mix(np.uint64(5), cps[i])
+            h = mix(np.uint64(5), cps[i])
             i += 1
-            while i < n and (classes[i] == _ATTACHED or classes[i] == MARK):
-                h = _mix(h, cps[i])
+            while i < n and (classes[i] == ATTACHED or classes[i] == MARK):
+                h = mix(h, cps[i])
                 i += 1
             keys[k] = h
         k += 1
@@ -334,15 +329,15 @@ def _ngrams(data, cps, classes, keys, kinds, line, out, bounds):  # type: ignore
         line[m] = np.uint64(0x20) if space else np.uint64(cps[i])
         m += 1
     for i in range(m - 2):
-        h = _mix(_mix(_mix(np.uint64(11), line[i]), line[i + 1]), line[i + 2])
+        h = mix(mix(mix(np.uint64(11), line[i]), line[i + 1]), line[i + 2])
         out[o] = h
         o += 1
         if i + 3 < m:
-            h = _mix(h, line[i + 3])
+            h = mix(h, line[i + 3])
             out[o] = h
             o += 1
             if i + 4 < m:
-                out[o] = _mix(h, line[i + 4])
+                out[o] = mix(h, line[i + 4])
                 o += 1
     bounds[1] = o
     tokens = _tokens(cps, classes, n, keys, kinds)
@@ -353,24 +348,24 @@ def _ngrams(data, cps, classes, keys, kinds, line, out, bounds):  # type: ignore
             line[w] = keys[i]
             w += 1
     for i in range(w):
-        h = _mix(np.uint64(21), line[i])
+        h = mix(np.uint64(21), line[i])
         out[o] = h
         o += 1
         if i + 1 < w:
-            out[o] = _mix(h, line[i + 1])
+            out[o] = mix(h, line[i + 1])
             o += 1
     bounds[2] = o
     # phrases
     for i in range(w - 2):
-        h = _mix(_mix(_mix(np.uint64(51), line[i]), line[i + 1]), line[i + 2])
+        h = mix(mix(mix(np.uint64(51), line[i]), line[i + 1]), line[i + 2])
         out[o] = h
         o += 1
         if i + 3 < w:
-            h = _mix(h, line[i + 3])
+            h = mix(h, line[i + 3])
             out[o] = h
             o += 1
             if i + 4 < w:
-                out[o] = _mix(h, line[i + 4])
+                out[o] = mix(h, line[i + 4])
                 o += 1
     bounds[3] = o
     # punctuation: a stretch of words is one symbol, and a capitalised word one of its own
@@ -392,14 +387,14 @@ def _ngrams(data, cps, classes, keys, kinds, line, out, bounds):  # type: ignore
     for i in range(p):
         h = np.uint64(41)
         for q in range(i, min(i + 4, p)):
-            h = _mix(h, line[q])
+            h = mix(h, line[q])
             out[o] = h
             o += 1
     bounds[4] = o
     # openings
     h = np.uint64(61)
     for i in range(min(OPENING, tokens)):
-        h = _mix(h, keys[i])
+        h = mix(h, keys[i])
         out[o] = h
         o += 1
     bounds[5] = o

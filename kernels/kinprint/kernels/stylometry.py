@@ -53,6 +53,8 @@ from kinprint.kernels.unicode import (
     WORD,
     code_class,
     decode,
+    is_line_end,
+    is_word_class,
 )
 from numba import njit, prange
 from numpy.typing import NDArray
@@ -128,9 +130,8 @@ _ASCII_CLASSES = (PROPS_BLOCKS[PROPS_INDEX[0]] & 15).astype(np.uint8)
 _CHUNK = 64
 _KEYS = 4 * WINDOW + 64
 _TABLE = 1 << 16
-_WORD_CLASSES = (1 << WORD) | (1 << UPPER) | (1 << DIGIT) | (1 << MARK)
-_ATTACHED = 9
-"""Class, within this module, of a combining mark on a spaceless letter."""
+ATTACHED: Final = 9
+"""Class, in what :func:`decode_window` returns, of a combining mark on a spaceless letter."""
 
 
 class Stats(NamedTuple):
@@ -147,27 +148,18 @@ class Stats(NamedTuple):
 
 
 @njit(inline="always")
-def _mix(h, x):  # type: ignore[no-untyped-def]
+def mix(h, x):  # type: ignore[no-untyped-def]
+    """One step of a running 64-bit hash: ``h`` with ``x`` mixed in."""
     h = (h ^ np.uint64(x)) * _M1
     return h ^ (h >> _S29)
 
 
 @njit(inline="always")
-def _finish(h):  # type: ignore[no-untyped-def]
+def finish(h):  # type: ignore[no-untyped-def]
     """Finaliser of SplitMix64 (Steele, Lea and Flood 2014): every input bit reaches bucket and sign."""
     h = (h ^ (h >> np.uint64(30))) * _M2
     h = (h ^ (h >> np.uint64(27))) * _M3
     return h ^ (h >> np.uint64(31))
-
-
-@njit(inline="always")
-def _is_line_end(cp):  # type: ignore[no-untyped-def]
-    return cp == 0x0A or cp == 0x0D or cp == 0x85 or cp == 0x2028 or cp == 0x2029
-
-
-@njit(inline="always")
-def _is_word_class(c):  # type: ignore[no-untyped-def]
-    return (_WORD_CLASSES >> c) & 1 != 0
 
 
 @njit(inline="always")
@@ -195,7 +187,7 @@ def _is_sentence_end(cp):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _half_octave(x):  # type: ignore[no-untyped-def]
+def half_octave(x):  # type: ignore[no-untyped-def]
     """Logarithmic class of x >= 1, two classes an octave: 1, 2, 3, 4-5, 6-7, 8-11, ..."""
     k = 0
     y = x
@@ -232,8 +224,8 @@ def decode_window(data, start, end, limit, cps, classes):  # type: ignore[no-unt
         c = code_class(cp)
         if c == IGNORABLE or (c == SPACE and n == 0):
             continue
-        if c == MARK and previous in (SPACELESS, _ATTACHED):
-            c = np.uint8(_ATTACHED)
+        if c == MARK and previous in (SPACELESS, ATTACHED):
+            c = np.uint8(ATTACHED)
         cps[n] = cp
         classes[n] = c
         previous = c
@@ -242,7 +234,7 @@ def decode_window(data, start, end, limit, cps, classes):  # type: ignore[no-unt
 
 
 @njit(nogil=True, cache=True)
-def _tokenise(cps, classes, n, kinds, keys, masks, lengths, marks, flags):  # type: ignore[no-untyped-def]
+def tokenise(cps, classes, n, kinds, keys, masks, lengths, marks, flags):  # type: ignore[no-untyped-def]
     """Tokens of ``n`` code points; returns their number (at most ``n``).
 
     Per token: kind, hash of the token as written, hash of its mask, length in code points (line ends for
@@ -261,7 +253,7 @@ def _tokenise(cps, classes, n, kinds, keys, masks, lengths, marks, flags):  # ty
             lines = 0
             indent = 0
             while j < n and classes[j] == SPACE:
-                if _is_line_end(cps[j]):
+                if is_line_end(cps[j]):
                     lines += 1
                     indent = 0
                 else:
@@ -269,7 +261,7 @@ def _tokenise(cps, classes, n, kinds, keys, masks, lengths, marks, flags):  # ty
                 j += 1
             if lines > 0:
                 kinds[k] = T_LINE if lines == 1 else T_PARAGRAPH
-                key = _mix(_mix(np.uint64(500), min(lines, 3)), min(3, (indent + 1) >> 1))
+                key = mix(mix(np.uint64(500), min(lines, 3)), min(3, (indent + 1) >> 1))
                 keys[k] = key
                 masks[k] = key
                 lengths[k] = lines
@@ -279,7 +271,7 @@ def _tokenise(cps, classes, n, kinds, keys, masks, lengths, marks, flags):  # ty
             else:
                 for q in range(i, j):
                     if cps[q] != 0x20:
-                        key = _mix(np.uint64(700), cps[q])
+                        key = mix(np.uint64(700), cps[q])
                         kinds[k] = T_ODD_SPACE
                         keys[k] = key
                         masks[k] = key
@@ -293,14 +285,14 @@ def _tokenise(cps, classes, n, kinds, keys, masks, lengths, marks, flags):  # ty
         flag = space
         space = 0
         if c == SPACELESS:
-            key = _mix(np.uint64(200), cp)
+            key = mix(np.uint64(200), cp)
             kinds[k] = T_SPACELESS
             j = i + 1
-            while j < n and classes[j] == _ATTACHED:
-                key = _mix(key, cps[j])
+            while j < n and classes[j] == ATTACHED:
+                key = mix(key, cps[j])
                 j += 1
             length = j - i
-        elif _is_word_class(c):
+        elif is_word_class(c):
             j = i
             key = np.uint64(100)
             length = 0
@@ -310,7 +302,7 @@ def _tokenise(cps, classes, n, kinds, keys, masks, lengths, marks, flags):  # ty
             before_last = np.int64(0)
             while j < n:
                 d = classes[j]
-                if _is_word_class(d):
+                if is_word_class(d):
                     upper += d == UPPER
                     digits += d == DIGIT
                 elif not (
@@ -320,7 +312,7 @@ def _tokenise(cps, classes, n, kinds, keys, masks, lengths, marks, flags):  # ty
                     and (classes[j + 1] == WORD or classes[j + 1] == UPPER)
                 ):
                     break
-                key = _mix(key, cps[j])
+                key = mix(key, cps[j])
                 before_last = last
                 last = np.int64(cps[j])
                 length += 1
@@ -329,7 +321,7 @@ def _tokenise(cps, classes, n, kinds, keys, masks, lengths, marks, flags):  # ty
             kinds[k] = T_WORD
             if digits == length:
                 kinds[k] = T_NUMBER
-                mask = _mix(np.uint64(300), min(length, 5))
+                mask = mix(np.uint64(300), min(length, 5))
             elif length > SHORT_WORD:
                 if upper == 0:
                     shape = 0
@@ -347,7 +339,7 @@ def _tokenise(cps, classes, n, kinds, keys, masks, lengths, marks, flags):  # ty
                     size = 2
                 else:
                     size = 3
-                mask = _mix(_mix(_mix(np.uint64(400), size * 4 + shape), before_last), last)
+                mask = mix(mix(mix(np.uint64(400), size * 4 + shape), before_last), last)
             masks[k] = mask
         else:
             kinds[k] = T_MARK if c == PUNCT else T_SYMBOL
@@ -355,16 +347,16 @@ def _tokenise(cps, classes, n, kinds, keys, masks, lengths, marks, flags):  # ty
             while j < n and cps[j] == cp:
                 j += 1
             length = j - i
-            key = _mix(_mix(np.uint64(600), cp), min(length, 4))
+            key = mix(mix(np.uint64(600), cp), min(length, 4))
         if j >= n or classes[j] == SPACE:
             flag |= F_AFTER
-        elif _is_word_class(classes[j]):
+        elif is_word_class(classes[j]):
             flag |= F_TIGHT
         keys[k] = key
         if kinds[k] == T_SPACELESS:
             masks[k] = key
         elif kinds[k] == T_MARK or kinds[k] == T_SYMBOL:
-            masks[k] = _mix(key, 1 + (flag & (F_BEFORE | F_AFTER)))
+            masks[k] = mix(key, 1 + (flag & (F_BEFORE | F_AFTER)))
         lengths[k] = length
         marks[k] = cp
         flags[k] = flag
@@ -396,20 +388,20 @@ def _emit_characters(cps, classes, n, out):  # type: ignore[no-untyped-def]
             c = classes[i]
             if c == SPACE:
                 while i + 1 < n and classes[i + 1] == SPACE:
-                    if _is_line_end(cps[i]):
+                    if is_line_end(cps[i]):
                         cp = np.int64(0x0A)
                     i += 1
-                if _is_line_end(cps[i]):
+                if is_line_end(cps[i]):
                     cp = np.int64(0x0A)
-            elif c in (SPACELESS, _ATTACHED):
+            elif c in (SPACELESS, ATTACHED):
                 kind = 2
-            elif _is_word_class(c):
+            elif is_word_class(c):
                 kind = 1
                 if c == DIGIT:
                     cp = np.int64(0x30)
         i += 1
         if kind_a < 2 and kind_b < 2 and kind < 2 and kind_a + kind_b + kind < 3:
-            out[m] = _finish(_mix(_mix(_mix(np.uint64(11), a), b), cp))
+            out[m] = finish(mix(mix(mix(np.uint64(11), a), b), cp))
             m += 1
         a = b
         kind_a = kind_b
@@ -426,24 +418,24 @@ def _emit_words(kinds, masks, flags, k, out):  # type: ignore[no-untyped-def]
     for i in range(k):
         kind = kinds[i]
         if kind in (T_WORD, T_NUMBER):
-            out[m] = _finish(_mix(np.uint64(21), masks[i]))
-            out[m + 1] = _finish(_mix(_mix(np.uint64(22), previous), masks[i]))
+            out[m] = finish(mix(np.uint64(21), masks[i]))
+            out[m + 1] = finish(mix(mix(np.uint64(22), previous), masks[i]))
             m += 2
             previous = masks[i]
         elif kind == T_SPACELESS:
             first = i == 0 or kinds[i - 1] != T_SPACELESS or flags[i] & F_BEFORE
             last = i + 1 == k or kinds[i + 1] != T_SPACELESS or flags[i] & F_AFTER
             if first:
-                out[m] = _finish(_mix(np.uint64(23), masks[i]))
+                out[m] = finish(mix(np.uint64(23), masks[i]))
                 m += 1
                 if not last:
-                    out[m] = _finish(_mix(_mix(np.uint64(24), masks[i]), masks[i + 1]))
+                    out[m] = finish(mix(mix(np.uint64(24), masks[i]), masks[i + 1]))
                     m += 1
             if last:
-                out[m] = _finish(_mix(np.uint64(25), masks[i]))
+                out[m] = finish(mix(np.uint64(25), masks[i]))
                 m += 1
                 if not first:
-                    out[m] = _finish(_mix(_mix(np.uint64(26), masks[i - 1]), masks[i]))
+                    out[m] = finish(mix(mix(np.uint64(26), masks[i - 1]), masks[i]))
                     m += 1
             previous = np.uint64(1)
         elif kind != T_ODD_SPACE:
@@ -475,12 +467,12 @@ def _emit_punctuation(kinds, masks, k, out):  # type: ignore[no-untyped-def]
                 run = False
                 symbol = masks[i]
                 if kind == T_SYMBOL:
-                    out[m] = _finish(_mix(np.uint64(35), symbol))
+                    out[m] = finish(mix(np.uint64(35), symbol))
                     m += 1
                     symbol = np.uint64(41)
-        out[m] = _finish(_mix(_mix(np.uint64(32), s1), symbol))
-        out[m + 1] = _finish(_mix(_mix(_mix(np.uint64(33), s2), s1), symbol))
-        out[m + 2] = _finish(_mix(_mix(_mix(_mix(np.uint64(34), s3), s2), s1), symbol))
+        out[m] = finish(mix(mix(np.uint64(32), s1), symbol))
+        out[m + 1] = finish(mix(mix(mix(np.uint64(33), s2), s1), symbol))
+        out[m + 2] = finish(mix(mix(mix(mix(np.uint64(34), s3), s2), s1), symbol))
         m += 3
         s3 = s2
         s2 = s1
@@ -492,9 +484,9 @@ def _emit_punctuation(kinds, masks, k, out):  # type: ignore[no-untyped-def]
 def _emit_opening(keys, masks, k, out, m):  # type: ignore[no-untyped-def]
     h = np.uint64(61)
     for i in range(min(OPENING, k)):
-        h = _mix(h, keys[i])
-        out[m] = _finish(h)
-        out[m + 1] = _finish(_mix(np.uint64(63), masks[i]))
+        h = mix(h, keys[i])
+        out[m] = finish(h)
+        out[m + 1] = finish(mix(np.uint64(63), masks[i]))
         m += 2
     return m
 
@@ -504,20 +496,20 @@ def _emit_closing(kinds, masks, k, out, m):  # type: ignore[no-untyped-def]
     if k == 0:
         return m
     last = masks[k - 1]
-    out[m] = _finish(_mix(np.uint64(64), last))
+    out[m] = finish(mix(np.uint64(64), last))
     m += 1
     if k > 1:
-        out[m] = _finish(_mix(_mix(np.uint64(65), masks[k - 2]), last))
+        out[m] = finish(mix(mix(np.uint64(65), masks[k - 2]), last))
         m += 1
     i = k - 1
     while i > 0 and kinds[i - 1] < T_LINE:
         i -= 1
-    out[m] = _finish(_mix(np.uint64(66), masks[i]))
+    out[m] = finish(mix(np.uint64(66), masks[i]))
     return m + 1
 
 
 @njit(nogil=True, cache=True)
-def _rhythm(kinds, lengths, marks, flags, k, counts):  # type: ignore[no-untyped-def]
+def count_lengths(kinds, lengths, marks, flags, k, counts):  # type: ignore[no-untyped-def]
     """Histograms into ``counts`` int64[64]: words 16, clauses 14, sentences 16, lines 18."""
     counts[:] = 0
     clause = 0
@@ -535,16 +527,16 @@ def _rhythm(kinds, lengths, marks, flags, k, counts):  # type: ignore[no-untyped
         if kind == T_ODD_SPACE:
             continue
         if clause > 0:
-            counts[16 + min(_half_octave(clause), 13)] += 1
+            counts[16 + min(half_octave(clause), 13)] += 1
             clause = 0
         ends = kind >= T_LINE
         if kind == T_MARK and _is_sentence_end(marks[i]) and not flags[i] & F_TIGHT:
             ends = True
         if ends and sentence > 0:
-            counts[30 + min(_half_octave(sentence), 15)] += 1
+            counts[30 + min(half_octave(sentence), 15)] += 1
             sentence = 0
         if kind >= T_LINE and line > 0:
-            counts[46 + min(_half_octave(line), 17)] += 1
+            counts[46 + min(half_octave(line), 17)] += 1
             line = 0
 
 
@@ -607,7 +599,7 @@ def _histogram(counts, start, end, low, out):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _trimmed_end(data, start, end):  # type: ignore[no-untyped-def]
+def trimmed_end(data, start, end):  # type: ignore[no-untyped-def]
     """``end`` moved back before white space and ignorable code points."""
     while end > start:
         i = end - 1
@@ -622,7 +614,7 @@ def _trimmed_end(data, start, end):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _tail_start(data, start, end):  # type: ignore[no-untyped-def]
+def tail_start(data, start, end):  # type: ignore[no-untyped-def]
     """Byte at which the last TAIL code points of ``data[start:end]`` begin."""
     i = end
     seen = 0
@@ -653,9 +645,9 @@ def _style_vectors_of(data, offsets, low, high, out):  # type: ignore[no-untyped
     for t in range(low, high):
         row = out[t]
         start = offsets[t]
-        end = _trimmed_end(data, start, offsets[t + 1])
+        end = trimmed_end(data, start, offsets[t + 1])
         size, stop = decode_window(data, start, end, WINDOW, cps, classes)
-        k = _tokenise(cps, classes, size, kinds, keys, masks, lengths, marks, flags)
+        k = tokenise(cps, classes, size, kinds, keys, masks, lengths, marks, flags)
         if k == 0:
             continue
         m = _emit_characters(cps, classes, size, features)
@@ -664,15 +656,15 @@ def _style_vectors_of(data, offsets, low, high, out):  # type: ignore[no-untyped
         _hash_family(features, m, BOUNDS[1], BOUNDS[2], table, tally, used, sums, row)
         m = _emit_punctuation(kinds, masks, k, features)
         _hash_family(features, m, BOUNDS[2], BOUNDS[3], table, tally, used, sums, row)
-        _rhythm(kinds, lengths, marks, flags, k, counts)
+        count_lengths(kinds, lengths, marks, flags, k, counts)
         _histogram(counts, 0, 16, BOUNDS[4], row)
         _histogram(counts, 16, 30, BOUNDS[4], row)
         _histogram(counts, 30, 46, BOUNDS[4], row)
         _histogram(counts, 46, 64, BOUNDS[4], row)
         m = _emit_opening(keys, masks, k, features, 0)
         if stop < end:
-            size, stop = decode_window(data, _tail_start(data, start, end), end, TAIL, cps, classes)
-            k = _tokenise(cps, classes, size, kinds, keys, masks, lengths, marks, flags)
+            size, stop = decode_window(data, tail_start(data, start, end), end, TAIL, cps, classes)
+            k = tokenise(cps, classes, size, kinds, keys, masks, lengths, marks, flags)
         m = _emit_closing(kinds, masks, k, features, m)
         _hash_family(features, m, BOUNDS[3], BOUNDS[4], table, tally, used, sums, row)
 
@@ -1027,9 +1019,9 @@ def _traits_of(data, offsets, low, high, out):  # type: ignore[no-untyped-def]
     flags = np.empty(WINDOW, np.uint8)
     seen = np.empty(TTR_WORDS, np.uint64)
     for t in range(low, high):
-        end = _trimmed_end(data, offsets[t], offsets[t + 1])
+        end = trimmed_end(data, offsets[t], offsets[t + 1])
         size, _ = decode_window(data, offsets[t], end, WINDOW, cps, classes)
-        k = _tokenise(cps, classes, size, kinds, keys, masks, lengths, marks, flags)
+        k = tokenise(cps, classes, size, kinds, keys, masks, lengths, marks, flags)
         if k > 0:
             _text_traits(cps, classes, size, kinds, keys, lengths, marks, flags, k, seen, out[t])
 

@@ -41,6 +41,8 @@ DIGIT: Final = 7
 UPPER: Final = 8
 """General_Category Lu or Lt; treated as word."""
 
+_WORD_CLASSES: Final = (1 << WORD) | (1 << UPPER) | (1 << DIGIT) | (1 << MARK)
+
 FOLDS: Final = 1 << 4
 """Property bit: NFKC_Casefold changes this code point."""
 NOT_BOUNDARY: Final = 1 << 5
@@ -89,6 +91,18 @@ def properties(cp: int) -> int:
 def code_class(cp: int) -> np.uint8:
     """Class of a code point, one of :data:`SPACE` ... :data:`UPPER`, as uint8; ``cp`` in [0, 0x10FFFF]."""
     return np.uint8(PROPS_BLOCKS[PROPS_INDEX[cp >> 7], cp & 127] & 15)
+
+
+@inlined
+def is_line_end(cp: int) -> bool:
+    """Whether a code point ends a line: LF, CR, NEL, LINE SEPARATOR or PARAGRAPH SEPARATOR."""
+    return cp == 0x0A or cp == 0x0D or cp == 0x85 or cp == 0x2028 or cp == 0x2029
+
+
+@inlined
+def is_word_class(c: np.uint8) -> bool:
+    """Whether a class (:func:`code_class`) is of words written with spaces: WORD, UPPER, DIGIT or MARK."""
+    return (_WORD_CLASSES >> int(c)) & 1 != 0
 
 
 @kernel

@@ -1,10 +1,25 @@
-"""Compile every kernel of the copy channel, and those of authorship and kinship, before the first request needs it."""
+"""Compile kernels before the first request needs them."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from . import authorship, dedup, delta, fold, jaccard, lsh, overlap, passages, residual, seeds, shingle, sketch, spans
+from . import (
+    authorship,
+    dedup,
+    delta,
+    fold,
+    jaccard,
+    lsh,
+    overlap,
+    passages,
+    residual,
+    seeds,
+    shingle,
+    sketch,
+    spans,
+    stylometry,
+)
 from .arrow import Texts, from_texts
 
 _TEXTS = ("The quick brown fox jumps over the lazy dog.", "THE QUICK BROWN FOX", "你好世界你好世界", "e\u0301", "")
@@ -12,9 +27,15 @@ _PASSAGE = "one two three four five six seven eight nine ten eleven twelve thirt
 
 
 def warm() -> None:
-    """Run every public function once on a few words, so that its machine code is compiled, or loaded from the cache.
+    """Compile every kernel, or load it from the cache: what a server runs, and what only programs call."""
+    warm_served()
+    delta.warm()
 
-    A first run compiles for about a minute of CPU time; later processes load the result in about a second. Public
+
+def warm_served() -> None:
+    """Run every public function that a server calls once on a few words, so that its machine code is there.
+
+    A first run compiles for one to three minutes of CPU time; later processes load the result in about a second. Public
     functions hand read-only views to their kernels, so that one version serves writable arrays and memory maps alike.
     """
     data, offsets = from_texts(_TEXTS)
@@ -40,19 +61,12 @@ def warm() -> None:
     for exact in (False, True):
         dedup.pairs(texts, exact=exact)
         dedup.clusters(texts, exact=exact)
-    words, _ = delta.most_frequent(texts, 8)
-    delta.hashes_of(texts)
-    delta.frequencies(texts, words, rows)
-    shares = delta.frequencies(texts, words)
-    mean, sd = delta.mean_and_sd(shares)
-    delta.delta(shares, shares, mean, sd)
-    delta.imposters(shares, shares, shares, mean, sd, pool_authors=rows, iterations=1)
-    delta.count_words(texts).merge(delta.count_words(texts))
     grams = residual.prompt_grams(texts, rows, np.array([0, len(rows)]), len(rows), joined=1)
     sums, panel = residual.accumulate(grams, rows < 3)
     old = panel._replace(mean=panel.mean[..., :-1], norm=panel.norm[..., :-1])
     residual.accumulate(grams, rows < 3, sums, rows=rows > 0, joined=(old, 1))
     authorship.warm()
+    stylometry.warm()
     left, right = (Texts.from_offsets(*from_texts([_PASSAGE + end])) for end in (".", "!"))
     index = passages.Index(Texts.joined([left, right]), 1)
     codes = np.zeros(2, np.int32)

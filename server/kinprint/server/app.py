@@ -22,8 +22,7 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from kinprint.kernels import stylometry
-from kinprint.kernels.warm import warm
+from kinprint.kernels.warm import warm_served
 from kinprint.server import threads
 from kinprint.server.config import ServerConfig
 from kinprint.server.context import Context, ModelHolder
@@ -171,8 +170,7 @@ def _compile_kernels() -> None:
     started = time.monotonic()
     logger.info("loading kernels (compiled on the first start, one to three minutes)")
     with threads.kernels():
-        warm()
-        stylometry.warm()
+        warm_served()
     logger.info("kernels are ready after %.1f s", time.monotonic() - started)
 
 
