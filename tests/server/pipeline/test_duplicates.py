@@ -15,9 +15,10 @@ from kinprint.kernels.reference import lsh as lsh_reference
 from kinprint.kernels.reference import sketch as sketch_reference
 from kinprint.server.pipeline import duplicates
 from kinprint.server.pipeline.corpus import Corpus
-from kinprint.server.pipeline.duplicates import Clusters, Pairs, Progress, Totals, find_clusters, find_duplicates
+from kinprint.server.pipeline.duplicates import Clusters, Pairs, Totals, find_clusters, find_duplicates
 from kinprint.server.pipeline.index import Filter
 from kinprint.server.pipeline.normalise import Submission
+from kinprint.server.pipeline.progress import Progress
 
 Key = tuple[int, str]
 Pair = tuple[Key, Key]

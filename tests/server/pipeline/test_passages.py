@@ -16,7 +16,8 @@ from kinprint.server.pipeline import passages
 from kinprint.server.pipeline.corpus import Corpus
 from kinprint.server.pipeline.index import Filter
 from kinprint.server.pipeline.normalise import Submission, prompt_keys
-from kinprint.server.pipeline.passages import MARKS, Options, Progress, Spans, Totals, find_overlaps
+from kinprint.server.pipeline.passages import MARKS, Options, Spans, Totals, find_overlaps
+from kinprint.server.pipeline.progress import Progress
 
 PHRASE = "it was a bright cold day in april and the clocks were striking thirteen, so they said"
 OTHER = "nobody who has seen the sea by night forgets how still the harbour lay below the town"

@@ -31,14 +31,6 @@ COMMON_PROMPTS, COMMON_SHARE = 5, 0.01
 SHORT_BYTES = 700
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is."""
-
-    step: str
-    share: float
-
-
 @dataclass(frozen=True, eq=False)
 class Answers:
     """Answers ordered by prompt, then model; at most one for each.

@@ -26,6 +26,7 @@ from kinprint.kernels import authorship
 from kinprint.kernels.arrow import Texts
 from kinprint.kernels.authorship import Features
 from kinprint.server.failures import InvalidField
+from kinprint.server.pipeline.progress import Progress
 from kinprint.server.threads import kernels
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
@@ -85,14 +86,6 @@ class Known:
     """int64[n]: code of the prompt of each; -1 where it is not known, and the answer then counts as one of its own."""
     family: NDArray[np.int32] | None = None
     """int32[len(names)]: code of the family of each model; None: each model is a family of its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far the training is."""
-
-    step: str
-    share: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import pyarrow.compute
 from kinprint.kernels import dedup
 from kinprint.kernels.arrow import Texts
 from kinprint.server.pipeline.index import Filter, View
+from kinprint.server.pipeline.progress import Progress
 from kinprint.server.threads import kernels
 from numpy.typing import NDArray
 
@@ -57,14 +58,6 @@ class Totals:
     expected_recall: float
     blank: int
     clusters: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is."""
-
-    step: str
-    share: float
 
 
 @dataclass(frozen=True, eq=False)

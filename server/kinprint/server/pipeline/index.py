@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -112,6 +113,17 @@ class View:
             for chunk in part.segment.style:
                 total = stylometry.merge(total, chunk.stats)
         return total
+
+    def counts(self, column: str) -> Counter[str | None]:
+        """Living transcripts by the value of a text column; values without any are not there."""
+        counts: Counter[str | None] = Counter()
+        for part in self.parts:
+            codes, values = part.segment.codes(column)
+            found = np.bincount(codes[part.alive] + 1, minlength=len(values) + 1)
+            for value, code in values.items():
+                counts[value] += int(found[code + 1])
+            counts[None] += int(found[0])
+        return +counts
 
     def locate(self, ids: Sequence[str]) -> list[Place | None]:
         """Where each id lives; None where it does not."""

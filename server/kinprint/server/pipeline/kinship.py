@@ -16,9 +16,10 @@ from kinprint.kernels import residual
 from kinprint.server.failures import ModelNotFound
 from kinprint.server.pipeline import panel as panels
 from kinprint.server.pipeline import scores
-from kinprint.server.pipeline.answers import Answers, Progress, gather
+from kinprint.server.pipeline.answers import Answers, gather
 from kinprint.server.pipeline.index import Filter, View
 from kinprint.server.pipeline.panel import Panel
+from kinprint.server.pipeline.progress import Progress, result_of
 from numpy.typing import NDArray
 
 DERIVED, KIN, UNRESOLVED, NO_BACKGROUND = "derived", "kin", "unresolved", "no_background"
@@ -166,12 +167,7 @@ def score_models(
     background = reach(answers, panel)
     everyone = np.ones(n, np.bool_)
     here = panel is not None and background.kind == "here"
-    compared: scores.Compared | None = None
-    for made in scores.compare(answers, everyone, cancelled=cancelled):
-        if isinstance(made, Progress):
-            yield made
-        else:
-            compared = made
+    compared = yield from result_of(scores.compare(answers, everyone, cancelled=cancelled))
     if compared is None:
         return
     mean, shared = compared.mean, compared.shared
@@ -225,12 +221,9 @@ def judge(
     elsewhere = background.kind == "elsewhere"
     for calibration, chosen in _calibrations(score, shared, across, panel):
         z = score[chosen]
-        ratio = calibration.log10_lr(z)
+        ratio = np.clip(calibration.log10_lr(z), *limits(calibration, background))
         bar = calibration.threshold
         if elsewhere:
-            ratio = np.clip(
-                ratio, calibration.log10_lr_min * ELSEWHERE_RANGE, calibration.log10_lr_max * ELSEWHERE_RANGE
-            )
             bar *= ELSEWHERE_MARGIN
         elif panel.gives_p:
             p[chosen] = calibration.p_value(z)
@@ -242,6 +235,12 @@ def judge(
     return Judged(lr, p, floor, threshold, verdict.tolist(), basis.tolist())
 
 
+def limits(calibration: panels.Calibration, background: Background) -> tuple[float, float]:
+    """Least and largest log10 likelihood ratio that is given."""
+    share = ELSEWHERE_RANGE if background.kind == "elsewhere" else 1.0
+    return calibration.log10_lr_min * share, calibration.log10_lr_max * share
+
+
 def _calibrations(
     score: NDArray[np.float64], shared: NDArray[np.int64], across: NDArray[np.bool_], panel: Panel
 ) -> Iterator[tuple[panels.Calibration, NDArray[np.int64]]]:
@@ -249,8 +248,7 @@ def _calibrations(
     known = ~np.isnan(score)
     if panel.bridged is not None and (across & known).any():
         yield panel.bridged, np.flatnonzero(across & known)
-    sizes = [c.prompts for c in panel.sizes]
-    which = np.searchsorted(sizes, shared, "right") - 1
+    which = panel.size_for(shared)
     for k, calibration in enumerate(panel.sizes):
         chosen = np.flatnonzero(known & ~across & (which == k))
         if len(chosen):
@@ -279,12 +277,7 @@ def find_kinship(
                 f"no answers of model {name!r} that can be compared in corpus {view.corpus!r}; `kinprint corpora "
                 f"--corpus {view.corpus}` lists its models"
             )
-    scored: Scored | None = None
-    for made in score_models(answers, panel, cancelled):
-        if isinstance(made, Progress):
-            yield made
-        else:
-            scored = made
+    scored = yield from result_of(score_models(answers, panel, cancelled))
     if scored is None:
         return
     names = answers.models

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from kinprint.server.pipeline.answers import Progress, gather
+from kinprint.server.pipeline.answers import gather
 from kinprint.server.pipeline.index import Filter, View
 from kinprint.server.pipeline.kinship import Scored, score_models
 from kinprint.server.pipeline.panel import Panel
+from kinprint.server.pipeline.progress import Progress, result_of
 from numpy.typing import NDArray
 
 CAUTION = "the tree shows resemblance, not descent: who came from whom, and whether anybody did, it cannot say"
@@ -42,11 +43,9 @@ def find_lineage(
     answers, _ = gather(view, rows, cancelled)
     if cancelled():
         return
-    for made in score_models(answers, panel, cancelled):
-        if isinstance(made, Progress):
-            yield made
-        else:
-            yield lineage_of(made)
+    scored = yield from result_of(score_models(answers, panel, cancelled))
+    if scored is not None:
+        yield lineage_of(scored)
 
 
 def lineage_of(scored: Scored) -> Lineage:

@@ -29,8 +29,9 @@ import numpy as np
 from kinprint.kernels import residual
 from kinprint.server.failures import Failure
 from kinprint.server.pipeline import scores
-from kinprint.server.pipeline.answers import Answers, Progress, gather
+from kinprint.server.pipeline.answers import Answers, gather
 from kinprint.server.pipeline.index import Filter, View
+from kinprint.server.pipeline.progress import Progress, result_of
 from kinprint.server.threads import kernels
 from numpy.typing import NDArray
 
@@ -173,10 +174,14 @@ class Panel:
     parameters: dict[str, Any] = field(default_factory=dict)
     kinprint: str = ""
 
+    def size_for(self, prompts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Place in `sizes` for so many prompts: of the largest size not above it; -1 below the smallest."""
+        return np.searchsorted([c.prompts for c in self.sizes], prompts, "right") - 1
+
     def calibration(self, prompts: int) -> Calibration | None:
-        """The one for so many prompts: of the largest size not above it; None below the smallest."""
-        fitting = [c for c in self.sizes if c.prompts <= prompts]
-        return fitting[-1] if fitting else None
+        """The one for so many prompts, as `size_for`; None below the smallest."""
+        place = int(self.size_for(np.array(prompts)))
+        return self.sizes[place] if place >= 0 else None
 
     def folds(self, models: Sequence[str]) -> NDArray[np.int64]:
         """Fold of each model as in fitting, int64[n]; models that are no members share one of their own, the last."""
@@ -487,7 +492,8 @@ def bridged(
 ) -> NDArray[np.float64]:
     """Normalised bridged scores of the models `rows`, float64[n, n], NaN elsewhere.
 
-    Row i is as seen in `one`, column j as in `two`, the models of the cohort (bool[n]) as in `panel`.
+    Row i is as seen in `one`, column j as in `two`, the models of the cohort (bool[n], none of them among `rows`) as in
+    `panel`.
     """
     own = np.flatnonzero(cohort)
     index = np.flatnonzero(rows)
@@ -508,26 +514,12 @@ def bridged(
     to_cohort = [scores.bridge(side, others) for side in sides]
     total = np.zeros(cross.shape[1:])
     for f in range(len(cross)):
-        mu, sd = zip(*(_trimmed(t[f], column[index]) for t in to_cohort), strict=True)
-        total += 0.5 * ((cross[f] - mu[0][:, None]) / sd[0][:, None] + (cross[f] - mu[1][None, :]) / sd[1][None, :])
+        for axis, side in enumerate(to_cohort):
+            mu, variance = (np.expand_dims(v, 1 - axis) for v in scores.trimmed(side[f]))
+            total += 0.5 * (cross[f] - mu) / np.sqrt(np.where(variance > 0, variance, np.inf))
     out = np.full((len(cohort), len(cohort)), np.nan)
     out[np.ix_(index, index)] = total / len(cross)
     return out
-
-
-def _trimmed(x: NDArray[np.float64], own: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and deviation of each row without its top quarter and without the model's own column (-1: it has none)."""
-    x = x.copy()
-    x[own >= 0, own[own >= 0]] = np.nan
-    x = np.sort(x, axis=1)
-    count = (~np.isnan(x)).sum(1)
-    keep = np.maximum(1, count - np.maximum(1, np.round(scores.TRIM * count)).astype(np.int64))
-    inside = np.arange(x.shape[1])[None, :] < keep[:, None]
-    mu = np.where(inside, x, 0.0).sum(1) / keep
-    squares = np.where(inside, (x - mu[:, None]) ** 2, 0.0).sum(1)
-    pooled = squares.sum() / max(1.0, float((keep - 1).sum()))
-    sd = np.sqrt((squares + scores.PRIOR_MODELS * pooled) / (np.maximum(keep - 1, 0) + scores.PRIOR_MODELS))
-    return mu, np.where(sd > 0, sd, np.inf)
 
 
 def configurations(fold: NDArray[np.int64]) -> Iterator[tuple[int, int, NDArray[np.bool_], NDArray[np.bool_]]]:
@@ -624,6 +616,10 @@ def calibrate(
     high = math.log10(clean + 1)
     low = -math.log10(positives + 1)
     threshold = MARGIN * max(float(null.max()), 1.0)
+    lr_derived, lr_null = (
+        np.clip(curve[0] + curve[1] * transform(v), low * math.log(10), high * math.log(10)) for v in (derived, null)
+    )
+    least_cost = cllr_min(derived, null)
     null = np.sort(null)
     weight = np.full(len(null), 1 / len(null))
     if len(null) > NULL_VALUES:
@@ -633,11 +629,6 @@ def calibrate(
         ends = np.ceil(np.arange(1, groups + 1) * len(low_part) / groups).astype(np.int64)
         weight = np.concatenate((np.diff(np.concatenate(([0], ends))), np.ones(NULL_TAIL))) / len(null)
         null = np.concatenate((low_part[ends - 1], tail))
-    kin = np.sort(others)
-    lr_derived, lr_null = (
-        np.clip(curve[0] + curve[1] * transform(v), low * math.log(10), high * math.log(10))
-        for v in (derived, pooled(labels.unrelated))
-    )
     return Calibration(
         prompts=prompts,
         draws=len(z),
@@ -650,9 +641,9 @@ def calibrate(
         null_weight=weight,
         null_count=clean,
         derived=np.round(np.sort(derived), 4).astype(np.float64),
-        kin=np.round(kin, 4).astype(np.float64),
+        kin=np.round(np.sort(others), 4).astype(np.float64),
         cllr=cllr(lr_derived, lr_null),
-        cllr_min=cllr_min(derived, pooled(labels.unrelated)),
+        cllr_min=least_cost,
         tpr={str(a): _tpr(derived, null, weight, a, clean) for a in (0.01, 0.001)},
         power={
             "derived": float((derived >= threshold).mean()),
@@ -765,12 +756,7 @@ def fit_answers(
     if not labels.unrelated.any() or not labels.kin.any():
         what = "no two members are unrelated" if labels.kin.any() else "no family has two members"
         raise PanelUnfit(f"{what}: there is nothing to fit; check the columns family and shares_with")
-    draws: Draws | None = None
-    for made in draw(own, fold, seed, cancelled):
-        if isinstance(made, Progress):
-            yield made
-        else:
-            draws = made
+    draws = yield from result_of(draw(own, fold, seed, cancelled))
     if draws is None:
         return
     fitted = tuple(c for s, z in draws.sizes.items() if (c := calibrate(z, labels, s)) is not None)
@@ -782,7 +768,7 @@ def fit_answers(
     across = None if draws.bridged is None else calibrate(draws.bridged[None], labels, len(own.prompts) // 2)
     named = bool(labels.derived.any())
     final = draws.sizes[max(draws.sizes)].mean(0)
-    suspects = _suspects(own.models, final, labels, named)
+    suspects = _suspects(own.models, final, labels)
     yield Panel(
         corpus=corpus,
         members=tuple(different[m] for m in own.models),
@@ -811,9 +797,7 @@ def fit_answers(
     )
 
 
-def _suspects(
-    models: Sequence[str], z: NDArray[np.float64], labels: Labels, named: bool
-) -> tuple[tuple[str, str, float], ...]:
+def _suspects(models: Sequence[str], z: NDArray[np.float64], labels: Labels) -> tuple[tuple[str, str, float], ...]:
     """Clean pairs that score like the middle of the kin pairs: the list of families may miss what they share."""
     upper = np.triu(np.ones(z.shape, np.bool_), 1)
     kin = z[upper & labels.kin & np.isfinite(z)]

@@ -16,6 +16,7 @@ import pyarrow as pa
 from kinprint.kernels import passages, spans
 from kinprint.kernels.arrow import Texts, from_texts
 from kinprint.server.pipeline.index import Filter, View
+from kinprint.server.pipeline.progress import Progress
 from kinprint.server.threads import kernels
 from numpy.typing import NDArray
 
@@ -59,14 +60,6 @@ class Totals:
     texts_with_spans: int
     against: int
     common_seeds: int
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is."""
-
-    step: str
-    share: float
 
 
 @dataclass(frozen=True, slots=True)

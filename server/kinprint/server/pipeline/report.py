@@ -21,11 +21,12 @@ import numpy as np
 from kinprint.server.failures import ModelNotFound
 from kinprint.server.pipeline import kinship, passages, scores, telling
 from kinprint.server.pipeline import panel as panels
-from kinprint.server.pipeline.answers import Answers, Progress, gather
+from kinprint.server.pipeline.answers import Answers, gather
 from kinprint.server.pipeline.index import Filter, View
 from kinprint.server.pipeline.kinship import DERIVED, KIN, NO_BACKGROUND, Judged, Scored
 from kinprint.server.pipeline.lineage import tree_of
 from kinprint.server.pipeline.panel import Panel, scheme
+from kinprint.server.pipeline.progress import Progress, result_of
 from numpy.typing import NDArray
 
 FORMAT, VERSION = "kinprint-evidence", 1
@@ -36,6 +37,8 @@ CONTEXT, SPAN_TEXT = 80, 600
 #: Seed of the sample of prompts and other models whose features are counted.
 SEED = 0
 
+#: What only the first hypothesis has.
+_UNWEIGHED = dict.fromkeys(("log10_lr", "log10_lr_range", "p_value", "p_floor", "p_holm", "families"))
 _FEATURE_FAMILIES = {
     "characters": "strings of three to five characters",
     "words": "words and pairs of words",
@@ -127,12 +130,7 @@ def build(
                 f"model {name!r} has no answers in corpus {view.corpus!r} that can be compared: they need a model, a "
                 "prompt and text that is not the same for many prompts"
             )
-    scored: Scored | None = None
-    for made in kinship.score_models(answers, background, cancelled):
-        if isinstance(made, Progress):
-            yield Progress(made.step, 0.6 * made.share)
-        else:
-            scored = made
+    scored = yield from result_of(kinship.score_models(answers, background, cancelled), 0.6)
     if scored is None:
         return
     position = {m: k for k, m in enumerate(answers.models)}
@@ -216,19 +214,15 @@ def _derived(case: _Case) -> dict[str, Any]:
     holm = _holm(p)[0] if np.isfinite(p[0]) else float("nan")
     verdict = judged.verdict[0]
     lr = float(judged.log10_lr[0])
-    limits = None if calibration is None else [calibration.log10_lr_min, calibration.log10_lr_max]
-    if limits is not None and case.scored.background.kind == "elsewhere":
-        limits = [x * kinship.ELSEWHERE_RANGE for x in limits]
     power = None if calibration is None else calibration.power["derived"]
     return {
         "id": "derived",
         "title": "Same or derived model",
-        "question": f"Is {case.subject} the same model as {case.source}, a fine-tune or variant of it, or do "
-        "its answers "
-        "copy it?",
+        "question": f"Is {case.subject} the same model as {case.source}, a fine-tune or variant of it, or do its "
+        "answers copy it?",
         "score": case.score,
         "log10_lr": lr,
-        "log10_lr_range": limits,
+        "log10_lr_range": None if calibration is None else kinship.limits(calibration, case.scored.background),
         "p_value": float(p[0]),
         "p_floor": float(judged.p_floor[0]),
         "p_holm": holm,
@@ -250,9 +244,8 @@ def _derived_text(case: _Case, calibration: panels.Calibration | None, verdict: 
         return f"The two models answered {case.prompts} common prompts, too few for a score."
     if verdict == NO_BACKGROUND:
         return (
-            f"The score is {case.score:.2f}. There is no background population that it could be held against, "
-            "so nothing "
-            "is claimed: a score alone says who resembles whom within this corpus, not how unusual that is."
+            f"The score is {case.score:.2f}. There is no background population that it could be held against, so "
+            "nothing is claimed: a score alone says who resembles whom within this corpus, not how unusual that is."
         )
     if calibration is None:
         return (
@@ -280,9 +273,8 @@ def _derived_text(case: _Case, calibration: panels.Calibration | None, verdict: 
             f"pairs from other relatives. {ratio}"
         )
     return (
-        f"The score {case.score:.2f} is below {bar:.2f}, from which a verdict is given. This neither shows nor "
-        "rules out "
-        f"a relation. {ratio}"
+        f"The score {case.score:.2f} is below {bar:.2f}, from which a verdict is given. This neither shows nor rules "
+        f"out a relation. {ratio}"
     )
 
 
@@ -300,18 +292,12 @@ def _trained_on(case: _Case) -> dict[str, Any]:
         "title": "Trained on the other's outputs",
         "question": f"Was {case.subject} trained on outputs of {case.source}?",
         "score": case.score,
-        "log10_lr": None,
-        "log10_lr_range": None,
-        "p_value": None,
-        "p_floor": None,
-        "p_holm": None,
-        "families": None,
+        **_UNWEIGHED,
         "prompts": case.prompts,
         "verdict": "abstained",
         "power": None,
-        "power_text": "No method tried has found teachers without false accusations on families not used in "
-        "fitting, so "
-        "no power can be stated.",
+        "power_text": "No method tried has found teachers without false accusations on families not used in fitting, "
+        "so no power can be stated.",
         "experimental": True,
         "abstained": True,
         "text": "No claim is made. " + described,
@@ -345,12 +331,7 @@ def _convergence(case: _Case) -> dict[str, Any]:
         "title": "Generic convergence",
         "question": "Are the two alike only as all capable models are alike, by common data, tuning and subject?",
         "score": case.score,
-        "log10_lr": None,
-        "log10_lr_range": None,
-        "p_value": None,
-        "p_floor": None,
-        "p_holm": None,
-        "families": None,
+        **_UNWEIGHED,
         "prompts": case.prompts,
         "verdict": "not assessed" if share is None else ("unlikely" if supported else "not excluded"),
         "power": None,
@@ -664,11 +645,9 @@ def _spans(case: _Case, cancelled: Callable[[], bool]) -> tuple[list[dict[str, A
         "pairs_compared": len(case.of(case.i)) * len(case.of(case.j)),
         "spans": count,
         "longest_tokens": longest,
-        "expected_note": "Stretches of twelve words or more, byte for byte; those that quote the prompt, code "
-        "or licences "
-        "are left out. Bits say how rare a stretch is among other models' answers; they do not add up to a "
-        "proof, since "
-        "models trained on the same texts quote the same texts.",
+        "expected_note": "Stretches of twelve words or more, byte for byte; those that quote the prompt, code or "
+        "licences are left out. Bits say how rare a stretch is among other models' answers; they do not add up to a "
+        "proof, since models trained on the same texts quote the same texts.",
     }
 
 
@@ -729,11 +708,10 @@ def _semantic(case: _Case) -> dict[str, Any]:
         "background_sd": sd,
         "z": (mean - back) / (sd / np.sqrt(len(pair))) if sd > 0 else None,
         "pairs": len(pair),
-        "text": f"On {len(pair)} prompts the two answers mean the same to a cosine of {mean:.3f} on average; "
-        "the subject's "
-        f"and other models' answers to these prompts to {back:.3f}. Agreement in content is expected of models "
-        "that are "
-        "right, and is no sign of kinship by itself; z treats prompts as independent and is a description.",
+        "text": f"On {len(pair)} prompts the two answers mean the same to a cosine of {mean:.3f} on average; the "
+        f"subject's and other models' answers to these prompts to {back:.3f}. Agreement in content is expected of "
+        "models that are right, and is no sign of kinship by itself; z treats prompts as independent and is a "
+        "description.",
     }
 
 
@@ -808,69 +786,39 @@ def _power_curve(case: _Case) -> list[dict[str, Any]]:
 
 
 def _confounders(case: _Case) -> list[dict[str, Any]]:
-    here = case.scored.background.kind
-    members = {m.model for m in case.panel.members} if case.panel is not None else set()
-    named = case.subject in members and case.source in members
-    rows = [
-        ("Length of answers", "reduced: only the first 600 characters of an answer are compared", False),
-        (
-            "Topic",
-            "reduced: answers are compared with other models' answers to the same prompt"
-            if not case.scored.across[case.i, case.j]
-            else "the two answered different prompts and are compared through other models",
-            False,
-        ),
-        ("Reasoning blocks", "reduced: marked reasoning is split off before comparison", False),
-        ("Standard refusals", "reduced: answers that give the same words to several prompts are left out", False),
-        (
-            "Common base model",
-            "models fine-tuned apart from one base resemble each other; the score cannot tell",
-            False,
-        ),
-        ("Common training data", "models trained on the same published sets resemble each other", False),
-        ("A common teacher", "two models trained on the outputs of a third resemble each other and it", False),
-        (
-            "System prompt and settings",
-            "instructions and sampling change style; they may make or hide resemblance",
-            False,
-        ),
-        ("Copied or cached answers", "answers served by one model under another's name look like derivation", False),
-        ("Mislabelled models", "the names in the corpus are taken as given", False),
-        (
-            "Contaminated background",
-            "unlisted relations among the background's models widen the null and hide weaker relations",
-            False,
-        ),
-        ("Choice of the pair", "p-values hold for pairs named before looking; others are triage only", False),
-    ]
-    if here == "elsewhere":
-        rows.append(("Other prompts than the background's", "the background was measured on other prompts", False))
-    if case.panel is not None and named and here == "here":
-        rows.append(
-            (
-                "The pair is part of the background",
-                "both models are members of the panel: the pair itself is among those that its figures come from",
-                False,
-            )
+    """What else could make two models alike, or hide it; none of it can be excluded, some is reduced."""
+    topic = "reduced: answers are compared with other models' answers to the same prompt"
+    if case.scored.across[case.i, case.j]:
+        topic = "the two answered different prompts and are compared through other models"
+    found = {
+        "Length of answers": "reduced: only the first 600 characters of an answer are compared",
+        "Topic": topic,
+        "Reasoning blocks": "reduced: marked reasoning is split off before comparison",
+        "Standard refusals": "reduced: answers that give the same words to several prompts are left out",
+        "Common base model": "models fine-tuned apart from one base resemble each other; the score cannot tell",
+        "Common training data": "models trained on the same published sets resemble each other",
+        "A common teacher": "two models trained on the outputs of a third resemble each other and it",
+        "System prompt and settings": "instructions and sampling change style; they may make or hide resemblance",
+        "Copied or cached answers": "answers served by one model under another's name look like derivation",
+        "Mislabelled models": "the names in the corpus are taken as given",
+        "Contaminated background": "unlisted relations among the background's models widen the null and hide weaker "
+        "relations",
+        "Choice of the pair": "p-values hold for pairs named before looking; others are triage only",
+    }
+    if case.scored.background.kind == "elsewhere":
+        found["Other prompts than the background's"] = "the background was measured on other prompts"
+    members = {m.model: m for m in case.panel.members} if case.panel is not None else {}
+    pair = [members[m] for m in (case.subject, case.source) if m in members]
+    if case.scored.background.kind == "here" and len(pair) == 2:
+        found["The pair is part of the background"] = (
+            "both models are members of the panel: the pair itself is among those that its figures come from"
         )
-    mixed = [
-        m.model
-        for m in (case.panel.members if case.panel is not None else ())
-        if m.model in (case.subject, case.source) and panels.ENSEMBLE in m.shares_with
-    ]
+    mixed = " and ".join(m.model for m in pair if panels.ENSEMBLE in m.shares_with)
     if mixed:
-        rows.append(
-            (
-                "Mixed models",
-                f"{' and '.join(mixed)} is listed as a mixture of several models, which may resemble any of them",
-                False,
-            )
-        )
-    if case.panel is not None and not named and here == "here":
-        rows.append(
-            ("Kind of models", "the pair may differ from the background's models in age, size or purpose", False)
-        )
-    return [{"name": name, "text": text, "excluded": bool(excluded)} for name, text, excluded in rows]
+        found["Mixed models"] = f"{mixed} is listed as a mixture of several models, which may resemble any of them"
+    if case.scored.background.kind == "here" and len(pair) < 2:
+        found["Kind of models"] = "the pair may differ from the background's models in age, size or purpose"
+    return [{"name": name, "text": text, "excluded": False} for name, text in found.items()]
 
 
 def _parameters(case: _Case, also: Sequence[tuple[str, str]]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from kinprint.kernels import residual
-from kinprint.server.pipeline.answers import Answers, Progress
+from kinprint.server.pipeline.answers import Answers
+from kinprint.server.pipeline.progress import Progress
 from kinprint.server.threads import kernels
 from numpy.typing import NDArray
 
@@ -93,21 +94,9 @@ def normalise(
     for scores in mean:
         x = np.where(enough & cohort[None, :], scores, np.nan)
         np.fill_diagonal(x, np.nan)
-        x = np.sort(x[index], axis=1)  # NaN last
-        count = (~np.isnan(x)).sum(1)
-        keep = np.where(count >= 4, count - np.maximum(1, np.round(TRIM * count)).astype(np.int64), count)
-        inside = np.arange(n)[None, :] < keep[:, None]
-        filled = np.where(inside, x, 0.0)
-        mu = filled.sum(1) / np.maximum(keep, 1)
-        squares = np.where(inside, (x - mu[:, None]) ** 2, 0.0)
-        variance = squares.sum(1) / np.maximum(keep - 1, 1)
-        pooled = squares.sum() / max(1, int(np.maximum(keep - 1, 0).sum()))
-        weight = np.maximum(keep - 1, 0)
-        variance = (weight * variance + PRIOR_MODELS * pooled) / (weight + PRIOR_MODELS)
         mu_all = np.full(n, np.nan)
         var_all = np.full(n, np.nan)
-        mu_all[index] = np.where(keep >= 1, mu, np.nan)
-        var_all[index] = variance
+        mu_all[index], var_all[index] = trimmed(x[index])
         extra: NDArray[np.float64] | float = 0.0
         if noise:
             usual = _usual(shared, cohort)
@@ -120,6 +109,24 @@ def normalise(
     total[~enough] = np.nan
     np.fill_diagonal(total, np.nan)
     return total
+
+
+def trimmed(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and variance of each row of float64[r, c] without NaN and without its top quarter, if it has four values.
+
+    The variances are drawn towards the one pooled over all rows.  The mean of a row without a value is NaN.
+    """
+    x = np.sort(x, axis=1)  # NaN last
+    count = (~np.isnan(x)).sum(1)
+    keep = np.where(count >= 4, count - np.maximum(1, np.round(TRIM * count)).astype(np.int64), count)
+    inside = np.arange(x.shape[1])[None, :] < keep[:, None]
+    mu = np.where(inside, x, 0.0).sum(1) / np.maximum(keep, 1)
+    squares = np.where(inside, (x - mu[:, None]) ** 2, 0.0)
+    freedom = np.maximum(keep - 1, 0)
+    pooled = squares.sum() / max(1, int(freedom.sum()))
+    variance = squares.sum(1) / np.maximum(freedom, 1)
+    variance = (freedom * variance + PRIOR_MODELS * pooled) / (freedom + PRIOR_MODELS)
+    return np.where(keep >= 1, mu, np.nan), variance
 
 
 def _usual(shared: NDArray[np.int64], cohort: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -31,7 +31,6 @@ _LETTERS = rf"[^\W_{_SPACELESS}]+(?:[{_SIGNS}]+[^\W_{_SPACELESS}]*)*"
 _WORD = re.compile(rf"[{_SPACELESS}]|{_LETTERS}(?:['’]{_LETTERS})*")
 _MARKS = re.compile(rf"\*\*|```|[^\w\s{_SIGNS}]")
 _LINE = re.compile(r"^[ \t]*(#{1,6} |[-*+•] |\d{1,3}[.)] |> |\|)", re.MULTILINE)
-_KINDS = ("opening", "phrase", "word", "punctuation")
 _PLAIN_MARKS = {
     "**": "bold text in Markdown (**)",
     "```": "fenced code (```)",

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import grpc
-import numpy as np
 from kinprint.server.context import Context
 from kinprint.server.pipeline.corpus import Corpus
 from kinprint.server.pipeline.index import CHANNELS, View
@@ -35,15 +33,8 @@ def describe(corpus: Corpus, detailed: bool) -> corpus_pb2.Corpus:
 
 
 def _counts(view: View, column: str) -> list[corpus_pb2.ValueCount]:
-    counts: Counter[str | None] = Counter()
-    for part in view.parts:
-        codes, values = part.segment.codes(column)
-        found = np.bincount(codes[part.alive] + 1, minlength=len(values) + 1)
-        for value, code in values.items():
-            counts[value] += int(found[code + 1])
-        counts[None] += int(found[0])
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0] or ""))
-    return [corpus_pb2.ValueCount(value=value, count=count) for value, count in ordered if count]
+    ordered = sorted(view.counts(column).items(), key=lambda item: (-item[1], item[0] or ""))
+    return [corpus_pb2.ValueCount(value=value, count=count) for value, count in ordered]
 
 
 class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):

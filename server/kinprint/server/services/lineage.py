@@ -19,10 +19,10 @@ from kinprint.server.failures import Failure, InvalidField, ModelNotFound, Unava
 from kinprint.server.limits import LIMITS
 from kinprint.server.pipeline import kinship, lineage, report
 from kinprint.server.pipeline import panel as panels
-from kinprint.server.pipeline.answers import Progress
 from kinprint.server.pipeline.index import Filter, View
 from kinprint.server.pipeline.normalise import split_reasoning
 from kinprint.server.pipeline.panel import Calibration, Panel
+from kinprint.server.pipeline.progress import Progress
 from kinprint.server.services import convert
 from kinprint.v1 import lineage_pb2, lineage_pb2_grpc
 from numpy.typing import NDArray
@@ -197,10 +197,10 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
     ) -> AsyncGenerator[Any, None]:
         """Messages of progress, then the Attributor."""
         loop = asyncio.get_running_loop()
-        told: asyncio.Queue[attribution.Progress | None] = asyncio.Queue()
+        told: asyncio.Queue[Progress | None] = asyncio.Queue()
         cancelled = False
 
-        def tell(step: attribution.Progress) -> None:
+        def tell(step: Progress) -> None:
             loop.call_soon_threadsafe(told.put_nowait, step)
 
         def learn() -> attribution.Attributor | None:
@@ -249,21 +249,11 @@ def _check_models(view: View, named: Iterable[tuple[str, str]]) -> None:
     for field, name in named:
         if not name:
             raise InvalidField(field, f"{field} names no model", "FIELD_MISSING")
-        known = _models(view) if known is None else known
+        known = {model for model in view.counts("model") if model is not None} if known is None else known
         if name not in known:
             near = get_close_matches(name, sorted(known), n=3)
             hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
             raise ModelNotFound(f"no transcript of corpus {view.corpus!r} is by model {name!r}{hint}", field=field)
-
-
-def _models(view: View) -> set[str]:
-    """Models with living rows."""
-    names: set[str] = set()
-    for part in view.parts:
-        codes, values = part.segment.codes("model")
-        alive = np.bincount(codes[part.alive] + 1, minlength=len(values) + 1)
-        names |= {value for value, code in values.items() if value is not None and alive[code + 1]}
-    return names
 
 
 def _panel(data: bytes, field: str = "panel") -> Panel:

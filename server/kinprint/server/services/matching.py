@@ -22,6 +22,7 @@ from kinprint.server.pipeline.fingerprint import DEFAULT_CHANNELS, SKETCH_SCHEME
 from kinprint.server.pipeline.index import Filter, View
 from kinprint.server.pipeline.language import detect_languages
 from kinprint.server.pipeline.normalise import is_blank, language_tag, split_reasoning
+from kinprint.server.pipeline.progress import Progress
 from kinprint.server.services import convert
 from kinprint.server.services.errors import status_of
 from kinprint.server.services.transcripts import find
@@ -470,10 +471,10 @@ _MESSAGE_ROWS = 2500
 
 
 def _messages(
-    made: duplicates.Progress | duplicates.Pairs | duplicates.Clusters | duplicates.Totals,
+    made: Progress | duplicates.Pairs | duplicates.Clusters | duplicates.Totals,
     positions: NDArray[np.int64],
 ) -> list[Any]:
-    if isinstance(made, duplicates.Progress):
+    if isinstance(made, Progress):
         return [match_pb2.FindDuplicatesResponse(progress=_progress(made))]
     if isinstance(made, duplicates.Totals):
         finished = match_pb2.DuplicatesFinished(
@@ -514,14 +515,14 @@ def _messages(
     return messages
 
 
-def _progress(made: duplicates.Progress | passages.Progress) -> Any:
+def _progress(made: Progress) -> Any:
     return match_pb2.DuplicatesProgress(step=made.step, share=made.share)
 
 
 def _overlap_messages(
-    made: passages.Progress | passages.Spans | passages.Totals, positions: Sequence[NDArray[np.int64]], first: int
+    made: Progress | passages.Spans | passages.Totals, positions: Sequence[NDArray[np.int64]], first: int
 ) -> list[Any]:
-    if isinstance(made, passages.Progress):
+    if isinstance(made, Progress):
         return [match_pb2.FindOverlapsResponse(progress=_progress(made))]
     if isinstance(made, passages.Totals):
         finished = match_pb2.OverlapsFinished(
