@@ -352,7 +352,6 @@ def test_evidence_from_the_command_line(server: Any, panel: PanelFile, client: C
     assert json.loads(ok(server, *pair, "--panel", tmp_path / "p.panel", "--json"))["subject"] == NAMES[4]
     without = ok(server, *pair)
     assert "no background" in without
-    pytest.importorskip("matplotlib")
     page = tmp_path / "report.html"
     ok(server, *pair, "--panel", tmp_path / "p.panel", "--out", page)
     html = page.read_text(encoding="utf-8")
@@ -374,7 +373,6 @@ def test_lineage_from_the_command_line(server: Any, tmp_path: Path) -> None:
     told = json.loads(ok(server, "lineage", "--model", NAMES[0], "--model", NAMES[1], "--model", NAMES[3], "--json"))
     assert len(told["merges"]) == 2
     assert len(told["scores"]) == 3
-    pytest.importorskip("matplotlib")
     ok(server, "lineage", "--out", tmp_path / "tree.html")
     assert NAMES[0] in (tmp_path / "tree.html").read_text(encoding="utf-8")
 

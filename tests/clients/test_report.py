@@ -15,12 +15,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from page_checks import checked
-from report_samples import HOSTILE, evidence, hostile, lineage, replaced
-
-pytest.importorskip("matplotlib")
-pytest.importorskip("jinja2")
-
 from kinprint.report import NotAReport, render, render_lineage
 from kinprint.report.excerpts import end_of, marked, middle_out, start_of
 from kinprint.report.legible import cleaned, code_points, columns, legible, shortened
@@ -28,6 +22,8 @@ from kinprint.report.numbers import MISSING, decimal, flat, p_value, percent, ti
 from kinprint.report.pages import css_string
 from kinprint.report.tree import grow
 from kinprint.report.verbal import EVEN, SCALE, support, table
+from page_checks import checked
+from report_samples import HOSTILE, evidence, hostile, lineage, replaced
 
 TESTS = Path(__file__).parents[1]
 SMALL = evidence(5)

@@ -9,13 +9,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from kinprint.report import render, render_lineage
 from page_checks import Reader
 from report_samples import evidence, hostile, lineage
-
-pytest.importorskip("matplotlib")
-pytest.importorskip("jinja2")
-
-from kinprint.report import render, render_lineage
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = next((found for name in NAMES if (found := shutil.which(name))), None)

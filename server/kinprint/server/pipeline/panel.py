@@ -60,6 +60,8 @@ KIN_RELATION = "kin"
 ENSEMBLE = "ensemble"
 #: Values of a null that are stored; more are thinned to quantiles below the largest `NULL_TAIL`.
 NULL_VALUES, NULL_TAIL = 4_000, 2_000
+#: Suspect pairs that a panel lists.
+SUSPECTS = 50
 #: Bytes of inner products that a fit holds.
 FIT_BYTES = 3 << 29
 
@@ -545,14 +547,18 @@ class Draws:
     bridged: NDArray[np.float64] | None
 
 
+def fitted_prompts(models: int) -> int:
+    """Most prompts that a fit on so many models uses; of more, some are drawn."""
+    return max(1, FIT_BYTES // (len(residual.FAMILIES) * models * models * 4))
+
+
 def draw(
     answers: Answers, fold: NDArray[np.int64], seed: int, cancelled: Callable[[], bool] = lambda: False
 ) -> Iterator[Progress | Draws]:
     """Score all pairs of the members on random subsets of the prompts."""
     n, prompts = len(answers.models), len(answers.prompts)
     order = np.random.default_rng(seed).permutation(prompts)
-    most = max(1, FIT_BYTES // (len(residual.FAMILIES) * n * n * 4))
-    chosen = answers.subset(order[:most])
+    chosen = answers.subset(order[: fitted_prompts(n)])
     grams, present = [], []
     for share, block in scores.blocks(chosen):
         if cancelled():
@@ -782,8 +788,10 @@ def fit_answers(
         derived_from="lineage" if named else "closest_same_family",
         sizes=fitted,
         bridged=across,
-        suspects=suspects,
-        cautions=_cautions(different, missing, thin, labels, own.models, len(families), named, suspects, answers),
+        suspects=suspects[:SUSPECTS],
+        cautions=_cautions(
+            different, missing, thin, labels, own.models, len(families), named, suspects, answers, len(own.prompts)
+        ),
         parameters={
             "seed": seed,
             "folds": int(fold.max()) + 1,
@@ -807,7 +815,7 @@ def _suspects(models: Sequence[str], z: NDArray[np.float64], labels: Labels) -> 
     found = [
         (models[i], models[j], round(float(z[i, j]), 4)) for i, j in np.argwhere(upper & labels.unrelated & (z > bar))
     ]
-    return tuple(sorted(found, key=lambda s: (-s[2], s[0], s[1]))[:50])
+    return tuple(sorted(found, key=lambda s: (-s[2], s[0], s[1])))
 
 
 def _cautions(
@@ -820,6 +828,7 @@ def _cautions(
     named: bool,
     suspects: Sequence[tuple[str, str, float]],
     answers: Answers,
+    prompts: int,
 ) -> tuple[str, ...]:
     out = []
     if families < P_FAMILIES:
@@ -851,6 +860,8 @@ def _cautions(
             "they may share a base or data that the list does not name. They stay in the null, which makes p-values "
             "and thresholds cautious"
         )
+    if prompts > fitted_prompts(len(models)):
+        out.append(f"the fit used {fitted_prompts(len(models)):,} of {prompts:,} prompts, drawn at random")
     mixed = [m for m in models if ENSEMBLE in named_members[m].shares_with]
     if mixed:
         out.append(f"{len(mixed)} members mix several models and make no clean pairs")

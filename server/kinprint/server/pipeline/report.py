@@ -253,6 +253,8 @@ def _derived_text(case: _Case, calibration: panels.Calibration | None, verdict: 
             f"{case.panel.sizes[0].prompts if case.panel else kinship.LEAST_PROMPTS}, so nothing is claimed."
         )
     bar = float(case.judged.threshold[0])
+    assert case.panel is not None
+    times = float(case.panel.parameters["margin"]) * (kinship.ELSEWHERE_MARGIN if _elsewhere(case) else 1.0)
     pairs = calibration.null_count
     size = f"10^{abs(lr):.2f}"
     ratio = (
@@ -262,13 +264,13 @@ def _derived_text(case: _Case, calibration: panels.Calibration | None, verdict: 
     )
     if verdict == DERIVED:
         return (
-            f"The score {case.score:.2f} is above {bar:.2f}, {panels.MARGIN:g} times the "
+            f"The score {case.score:.2f} is above {bar:.2f}, {times:g} times the "
             f"largest score among {pairs:,} pairs of unrelated models of the background, and it is at least "
             f"{10**panels.DERIVED_LR:.1f} times more likely of derived pairs than of other relatives. {ratio}"
         )
     if verdict == KIN:
         return (
-            f"The score {case.score:.2f} is above {bar:.2f}, {panels.MARGIN:g} times the "
+            f"The score {case.score:.2f} is above {bar:.2f}, {times:g} times the "
             f"largest score among {pairs:,} pairs of unrelated models of the background, but it does not tell derived "
             f"pairs from other relatives. {ratio}"
         )
@@ -646,8 +648,10 @@ def _spans(case: _Case, cancelled: Callable[[], bool]) -> tuple[list[dict[str, A
         "spans": count,
         "longest_tokens": longest,
         "expected_note": "Stretches of twelve words or more, byte for byte; those that quote the prompt, code or "
-        "licences are left out. Bits say how rare a stretch is among other models' answers; they do not add up to a "
-        "proof, since models trained on the same texts quote the same texts.",
+        "licences, or stand in more than "
+        f"{passages.Options().max_texts:,} answers, are left out. Bits say how rare a stretch is among other models' "
+        "answers, no rarer than so many answers can show; they must not be added up, since models trained on the same "
+        "texts quote the same texts.",
     }
 
 
@@ -827,7 +831,7 @@ def _parameters(case: _Case, also: Sequence[tuple[str, str]]) -> dict[str, Any]:
         "trim": scores.TRIM,
         "prior_models": scores.PRIOR_MODELS,
         "least_prompts": kinship.LEAST_PROMPTS,
-        "margin": panels.MARGIN,
+        "margin": None if case.panel is None else case.panel.parameters["margin"],
         "elsewhere_margin": kinship.ELSEWHERE_MARGIN,
         "elsewhere_range": kinship.ELSEWHERE_RANGE,
         "feature_sample": {
