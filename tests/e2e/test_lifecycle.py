@@ -37,7 +37,7 @@ from contract.wire import (
     upsert,
 )
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from kinprint.client import connect
+from kinprint.client import KinprintError, connect
 from kinprint.client.embedded import read_lock
 from kinprint.v1 import info_pb2, match_pb2, types_pb2
 from tiny_model import write_tiny_model
@@ -266,28 +266,116 @@ def damaged_corpus(data: Path) -> None:
     path.write_text('{"format": 1, "na')
 
 
+def test_a_newer_data_directory_is_refused_and_left_alone(
+    launch: Callable[..., Server], written: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(written, data)
+    newer_directory(data)
+    before = _bytes_of(data)
+    assert "format 99" in failing(launch(data))
+    assert _bytes_of(data) == before
+
+
+def _bytes_of(folder: Path) -> dict[Path, bytes]:
+    own = {"server.log", "LOCK"}
+    files = (p for p in folder.rglob("*") if p.is_file() and p.name not in own)
+    return {p.relative_to(folder): p.read_bytes() for p in files}
+
+
+def lost_description(data: Path) -> None:
+    (path,) = data.glob("corpora/*/corpus.json")
+    path.unlink()
+
+
+def dangling_link(data: Path) -> None:
+    (folder,) = data.glob("corpora/*")
+    folder.rename(data / "elsewhere")
+    folder.symlink_to(data / "not-mounted")
+
+
+def lost_record(data: Path) -> None:
+    (path,) = data.glob("corpora/*/record")
+    path.rename(data / "elsewhere")
+
+
 CHANGES = {
-    "newer directory": (newer_directory, "format 99"),
     "newer corpus": (newer_corpus, "format 99"),
     "newer record": (newer_record, "99"),
     "damaged corpus": (damaged_corpus, "corpus.json"),
+    "lost description": (lost_description, "restore"),
+    "dangling link": (dangling_link, "not-mounted"),
+    "lost record": (lost_record, "record"),
 }
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_what_cannot_be_read_is_refused_and_left_alone(
+def test_what_cannot_be_read_is_listed_and_left_alone_and_the_rest_is_served(
     launch: Callable[..., Server], written: Path, tmp_path: Path, name: str
 ) -> None:
     change, told = CHANGES[name]
     data = tmp_path / "data"
     shutil.copytree(written, data)
     change(data)
-    logs = {"server.log", "LOCK"}
-    before = {p.relative_to(data): p.read_bytes() for p in data.rglob("*") if p.is_file() and p.name not in logs}
-    message = failing(launch(data))
-    assert told in message
-    after = {p.relative_to(data): p.read_bytes() for p in data.rglob("*") if p.is_file() and p.name not in logs}
-    assert after == before
+    for other in ("backup", "lost+found", ".snapshot"):
+        (data / "corpora" / other).mkdir()
+        (data / "corpora" / other / "notes.txt").write_text("an operator's")
+    (data / "corpora" / "README").write_text("an operator's")
+    before = _bytes_of(data)
+    server = launch(data)
+    stubs = server.ready()
+    upsert(stubs, "other", [row("a", OWL)])
+    with connect(data) as client:
+        corpora = {corpus.name: corpus for corpus in client.list_corpora()}
+        assert set(corpora) == {"c", "other"}
+        assert told in corpora["c"].unavailable
+        assert corpora["other"].unavailable == ""
+        assert corpora["other"].transcripts == 1
+        for use in (
+            lambda: client.get_corpus("c"),
+            lambda: client.search(OWL, corpora=["c"]),
+            lambda: client.upsert("c", [{"id": "a", "response": OWL}]),
+            lambda: client.create_corpus("c"),
+            lambda: client.delete_corpus("c"),
+        ):
+            with pytest.raises(KinprintError, match="unavailable") as refused:
+                use()
+            assert refused.value.reason == "CORPUS_UNAVAILABLE"
+            assert told in str(refused.value)
+    assert server.stop() == 0
+    after = _bytes_of(data)
+    assert {path: after.get(path) for path in before} == before
+
+
+def test_of_two_folders_with_one_corpus_the_named_one_is_served(
+    launch: Callable[..., Server], written: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(written, data)
+    (folder,) = data.glob("corpora/*")
+    shutil.copytree(folder, data / "corpora" / "a-copy-of-it")
+    server = launch(data)
+    server.ready()
+    with connect(data) as client:
+        corpora = {corpus.name: corpus for corpus in client.list_corpora()}
+        assert corpora["c"].transcripts == 2
+        assert folder.name in corpora["a-copy-of-it"].unavailable
+    assert server.stop() == 0
+    assert (data / "corpora" / "a-copy-of-it" / "corpus.json").exists()
+
+
+def test_only_what_was_named_for_removal_is_removed(
+    launch: Callable[..., Server], written: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(written, data)
+    (folder,) = data.glob("corpora/*")
+    for name in (".new-c-0123abcd", ".deleted-c-0123abcd", ".deleted-mine", ".trash"):
+        shutil.copytree(folder, data / "corpora" / name)
+    server = launch(data)
+    server.ready()
+    assert server.stop() == 0
+    assert {p.name for p in (data / "corpora").iterdir()} == {folder.name, ".deleted-mine", ".trash"}
 
 
 # ---- directories ----

@@ -45,6 +45,12 @@ class CorpusBusy(Failure):
     reason = "CORPUS_BUSY"
 
 
+class CorpusUnavailable(Failure):
+    """The corpus is there and could not be opened; the others were."""
+
+    reason = "CORPUS_UNAVAILABLE"
+
+
 class TranscriptNotFound(Failure):
     """No transcript of that id."""
 

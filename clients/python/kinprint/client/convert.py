@@ -604,6 +604,7 @@ def corpus_from_proto(message: Any) -> CorpusInfo:
         languages=_counts(message.languages),
         record_version=message.record_version,
         disk_bytes=message.disk_bytes,
+        unavailable=message.unavailable,
     )
 
 

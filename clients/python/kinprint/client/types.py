@@ -377,7 +377,10 @@ class ValueCount:
 
 @dataclass(frozen=True, slots=True)
 class CorpusInfo:
-    """A corpus. `models`, `languages` and `disk_bytes` are filled by `get_corpus` only."""
+    """A corpus. `models`, `languages` and `disk_bytes` are filled by `get_corpus` only.
+
+    `unavailable` says why the server could not open it, and what to do; "" for one that is open.
+    """
 
     name: str
     description: str
@@ -389,6 +392,7 @@ class CorpusInfo:
     languages: tuple[ValueCount, ...]
     record_version: int
     disk_bytes: int
+    unavailable: str = ""
 
 
 @dataclass(frozen=True, slots=True)

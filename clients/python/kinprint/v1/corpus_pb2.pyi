@@ -16,7 +16,7 @@ class ValueCount(_message.Message):
     def __init__(self, value: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
 
 class Corpus(_message.Message):
-    __slots__ = ("name", "description", "created_at", "transcripts", "blank", "coverage", "models", "languages", "record_version", "disk_bytes")
+    __slots__ = ("name", "description", "created_at", "transcripts", "blank", "coverage", "models", "languages", "record_version", "disk_bytes", "unavailable")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -27,6 +27,7 @@ class Corpus(_message.Message):
     LANGUAGES_FIELD_NUMBER: _ClassVar[int]
     RECORD_VERSION_FIELD_NUMBER: _ClassVar[int]
     DISK_BYTES_FIELD_NUMBER: _ClassVar[int]
+    UNAVAILABLE_FIELD_NUMBER: _ClassVar[int]
     name: str
     description: str
     created_at: _timestamp_pb2.Timestamp
@@ -37,7 +38,8 @@ class Corpus(_message.Message):
     languages: _containers.RepeatedCompositeFieldContainer[ValueCount]
     record_version: int
     disk_bytes: int
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., transcripts: _Optional[int] = ..., blank: _Optional[int] = ..., coverage: _Optional[_Iterable[_Union[_types_pb2.Coverage, _Mapping]]] = ..., models: _Optional[_Iterable[_Union[ValueCount, _Mapping]]] = ..., languages: _Optional[_Iterable[_Union[ValueCount, _Mapping]]] = ..., record_version: _Optional[int] = ..., disk_bytes: _Optional[int] = ...) -> None: ...
+    unavailable: str
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., transcripts: _Optional[int] = ..., blank: _Optional[int] = ..., coverage: _Optional[_Iterable[_Union[_types_pb2.Coverage, _Mapping]]] = ..., models: _Optional[_Iterable[_Union[ValueCount, _Mapping]]] = ..., languages: _Optional[_Iterable[_Union[ValueCount, _Mapping]]] = ..., record_version: _Optional[int] = ..., disk_bytes: _Optional[int] = ..., unavailable: _Optional[str] = ...) -> None: ...
 
 class CreateCorpusRequest(_message.Message):
     __slots__ = ("name", "description")

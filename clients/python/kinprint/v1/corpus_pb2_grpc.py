@@ -77,14 +77,15 @@ class CorpusServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetCorpus(self, request, context):
-        """Describes one corpus. NOT_FOUND reason CORPUS_NOT_FOUND.
+        """Describes one corpus. NOT_FOUND reason CORPUS_NOT_FOUND; FAILED_PRECONDITION reason CORPUS_UNAVAILABLE when it
+        is there and could not be opened.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListCorpora(self, request, context):
-        """Lists corpora by name. INVALID_ARGUMENT reason PAGE_TOKEN_INVALID for a foreign token.
+        """Lists corpora by name, those that could not be opened among them. INVALID_ARGUMENT reason PAGE_TOKEN_INVALID for a foreign token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 
 _CLOSERS = "\"'\u2019\u201c\u201d\u00bb\u203a)\\]\u300d\u300f\uff09"
-_SPACED_END = re.compile(rf"[.!?\u2026\u061f\u06d4\u0964]+[{_CLOSERS}*_]*(?=\s)")
-_ANY_END = re.compile(rf"[\u3002\uff01\uff1f\uff61]+[{_CLOSERS}]*|\n+|{_SPACED_END.pattern}")
+_TERMINATORS = r".!?\u2026\u061f\u06d4\u0964"
+# Possessive, and never begun within a run of terminators: a run is looked at once, whatever follows it.
+_SPACED_END = rf"(?<![{_TERMINATORS}])[{_TERMINATORS}]++[{_CLOSERS}*_]*+(?=\s)"
+_ANY_END = re.compile(rf"[\u3002\uff01\uff1f\uff61]++[{_CLOSERS}]*+|\n++|{_SPACED_END}")
 _MINIMUM = 5
 
 
@@ -21,31 +23,35 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
     Pieces of fewer than 5 code points (list numbers, interjections) join the sentence after them, the last
     one the sentence before it. A text without visible characters has none.
     """
-    edges = [0]
+    ends = []
     for match in _ANY_END.finditer(text):
         following = text[match.end() : match.end() + 2].lstrip()
         if not following[:1].islower() or "\n" in match.group():
-            edges.append(match.end())
-    edges.append(len(text))
+            ends.append(match.end())
+    ends.append(len(text))
     spans: list[tuple[int, int]] = []
-    begin = 0
-    for end in edges[1:]:
-        start, stop = _strip(text, begin, end)
-        if stop - start < _MINIMUM and end != len(text):
+    begin = start = stop = looked = 0
+    for end in ends:
+        # `start`, `stop`: text[begin:end] without surrounding white space. Both only move on, so that each character
+        # is looked at a bounded number of times, however many ends it takes to make a sentence.
+        while start < end and text[start].isspace():
+            start += 1
+        last = end
+        while last > looked and text[last - 1].isspace():
+            last -= 1
+        if last > looked:
+            stop = last
+        looked = end
+        visible = stop - start if start < end else 0
+        if visible < _MINIMUM and end != len(text):
             continue
         begin = end
-        if start == stop:
+        if not visible:
+            start = begin
             continue
-        if stop - start < _MINIMUM and spans:
+        if visible < _MINIMUM and spans:
             spans[-1] = (spans[-1][0], stop)
         else:
             spans.append((start, stop))
+        start = begin
     return spans
-
-
-def _strip(text: str, start: int, stop: int) -> tuple[int, int]:
-    while start < stop and text[start].isspace():
-        start += 1
-    while stop > start and text[stop - 1].isspace():
-        stop -= 1
-    return start, stop

@@ -94,21 +94,29 @@ class Corpus:
 
     @classmethod
     def create(cls, folder: Path, name: str, description: str) -> Corpus:
-        """Make an empty corpus in `folder`, which must not exist."""
+        """Make an empty corpus in `folder`, which must not exist.
+
+        It is made beside it under a name that says so, `.new-...`, and renamed when it is whole, so that what stands
+        under the name of a corpus is never half of one.
+        """
         if folder.exists():
             raise CorpusExists(f"{folder} exists already")
+        scratch = folder.with_name(f".new-{folder.name}")
         try:
-            folder.mkdir(parents=True)
-            record = Record.create(folder / "record")
+            scratch.mkdir(parents=True)
+            Record.create(scratch / "record")
             meta = {
                 "format": FORMAT,
                 "name": name,
                 "description": description,
                 "created_at": datetime.now(UTC).isoformat(),
             }
-            _write_json(folder / "corpus.json", meta)
+            _write_json(scratch / "corpus.json", meta)
+            scratch.rename(folder)
+            durability.fsync_directory(folder.parent)
+            record = Record.open(folder / "record")
         except (OSError, RecordWriteError) as error:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(scratch, ignore_errors=True)
             raise StorageFull(f"cannot create the corpus: {error}; free space, then retry") from error
         return cls(folder, meta, record)
 

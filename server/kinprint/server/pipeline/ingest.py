@@ -76,7 +76,7 @@ class Writer:
             service, space = await embedder()
             self.corpus.check_space(space)
             frame = batch.rows.frame[outcome.to_embed]
-            texts = [sentences_of(text) for text in frame["response"]]
+            texts = await loop.run_in_executor(None, lambda: [sentences_of(text) for text in frame["response"]])
             starts = sentence_starts(texts)
             embedded = await service.embed_passages([sentence for text in texts for sentence in text])
             truncated = int(np.logical_or.reduceat(embedded.cut, starts[:-1]).sum())

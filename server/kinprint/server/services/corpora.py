@@ -46,7 +46,7 @@ class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
     async def CreateCorpus(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
         catalog = self._context.catalog
         corpus = await self._context.change(lambda: catalog.create(request.name, request.description))
-        return corpus_pb2.CreateCorpusResponse(corpus=describe(corpus, detailed=True))
+        return corpus_pb2.CreateCorpusResponse(corpus=await self._context.read(lambda: describe(corpus, detailed=True)))
 
     async def GetCorpus(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
         corpus = self._context.catalog.get(request.name, "name")
@@ -55,11 +55,22 @@ class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
     async def ListCorpora(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
         size = min(request.page_size or 100, 1000)
         after = read_token(request.page_token, "corpora")
-        names = [name for name in self._context.catalog.names() if after is None or name > after]
-        corpora = [self._context.catalog.get(name) for name in names[:size]]
-        messages = await self._context.read(lambda: [describe(corpus, detailed=False) for corpus in corpora])
-        token = write_token(names[size - 1], "corpora") if len(names) > size else ""
-        return corpus_pb2.ListCorporaResponse(corpora=messages, next_page_token=token)
+        catalog = self._context.catalog
+
+        def read() -> Any:
+            problems = catalog.unavailable
+            known = sorted({*catalog.names(), *problems})
+            names = [name for name in known if after is None or name > after]
+            corpora = [
+                corpus_pb2.Corpus(name=name, unavailable=problems[name])
+                if name in problems
+                else describe(catalog.get(name), detailed=False)
+                for name in names[:size]
+            ]
+            token = write_token(names[size - 1], "corpora") if len(names) > size else ""
+            return corpus_pb2.ListCorporaResponse(corpora=corpora, next_page_token=token)
+
+        return await self._context.read(read)
 
     async def DeleteCorpus(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
         corpus = self._context.catalog.get(request.name, "name")

@@ -26,6 +26,7 @@ _CODES: dict[type[failures.Failure], grpc.StatusCode] = {
     failures.TranscriptNotFound: grpc.StatusCode.NOT_FOUND,
     failures.ModelNotFound: grpc.StatusCode.NOT_FOUND,
     failures.CorpusExists: grpc.StatusCode.ALREADY_EXISTS,
+    failures.CorpusUnavailable: grpc.StatusCode.FAILED_PRECONDITION,
     failures.CorpusBusy: grpc.StatusCode.FAILED_PRECONDITION,
     failures.ChannelNotFilled: grpc.StatusCode.FAILED_PRECONDITION,
     failures.ChannelUnavailable: grpc.StatusCode.FAILED_PRECONDITION,

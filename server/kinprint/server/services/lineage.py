@@ -7,7 +7,6 @@ import hashlib
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -54,11 +53,11 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
 
     def FitPanel(self, request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:  # noqa: N802
         view = self._context.catalog.get(request.corpus).view
-        rows = convert.row_filter(request.filter)
-        # A list of families may name more models than answered here; the panel says which were missing.
-        _check_members(request.members)
 
         def start(cancelled: Callable[[], bool]) -> Iterator[Any]:
+            rows = convert.row_filter(request.filter)
+            # A list of families may name more models than answered here; the panel says which were missing.
+            _check_members(request.members)
             members = [panels.Member(m.model, m.family, tuple(m.shares_with)) for m in request.members]
             edges = [panels.Edge(e.model, e.related_to, e.relation) for e in request.edges]
             return panels.fit(view, members, edges, rows, seed=request.seed, cancelled=cancelled)
@@ -78,10 +77,10 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
 
     def FindKinship(self, request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:  # noqa: N802
         view = self._context.catalog.get(request.corpus).view
-        rows = convert.row_filter(request.filter)
-        _check_models(view, ((f"models[{i}]", name) for i, name in enumerate(request.models)))
 
         def start(cancelled: Callable[[], bool]) -> Iterator[Any]:
+            rows = convert.row_filter(request.filter)
+            _check_models(view, ((f"models[{i}]", name) for i, name in enumerate(request.models)))
             models = tuple(dict.fromkeys(request.models))
             return kinship.find_kinship(view, _panel_of(request), rows, models, cancelled)
 
@@ -89,24 +88,24 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
 
     def FindLineage(self, request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:  # noqa: N802
         view = self._context.catalog.get(request.corpus).view
-        rows = convert.row_filter(request.filter)
-        _check_models(view, ((f"filter.models[{i}]", name) for i, name in enumerate(request.filter.models)))
 
         def start(cancelled: Callable[[], bool]) -> Iterator[Any]:
+            rows = convert.row_filter(request.filter)
+            _check_models(view, ((f"filter.models[{i}]", name) for i, name in enumerate(request.filter.models)))
             return lineage.find_lineage(view, _panel_of(request), rows, cancelled)
 
         return self._run(start, _lineage_messages)
 
     def BuildEvidence(self, request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:  # noqa: N802
         view = self._context.catalog.get(request.corpus).view
-        rows = convert.row_filter(request.filter)
-        pairs = {"": request, **{f"also[{i}].": pair for i, pair in enumerate(request.also)}}
-        for path, pair in pairs.items():
-            _check_models(view, ((f"{path}subject", pair.subject), (f"{path}source", pair.source)))
-            if pair.subject == pair.source:
-                raise InvalidField(f"{path}source", "source is the same model as subject", "FIELD_INVALID")
 
         def start(cancelled: Callable[[], bool]) -> Iterator[Any]:
+            rows = convert.row_filter(request.filter)
+            pairs = {"": request, **{f"also[{i}].": pair for i, pair in enumerate(request.also)}}
+            for path, pair in pairs.items():
+                _check_models(view, ((f"{path}subject", pair.subject), (f"{path}source", pair.source)))
+                if pair.subject == pair.source:
+                    raise InvalidField(f"{path}source", "source is the same model as subject", "FIELD_INVALID")
             also = [(pair.subject, pair.source) for pair in request.also]
             return report.build(
                 view, request.subject, request.source, _panel_of(request), rows, also=also, cancelled=cancelled
@@ -135,8 +134,12 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
         async with aclosing(self._requests(requests)) as received:
             start = _expect(await anext(received), "start")
             view = self._context.catalog.get(start.corpus, "start.corpus").view
-            rows = convert.row_filter(start.filter, "start.filter")
-            _check_models(view, ((f"start.models[{i}]", name) for i, name in enumerate(start.models)))
+
+            def check() -> Filter:
+                _check_models(view, ((f"start.models[{i}]", name) for i, name in enumerate(start.models)))
+                return convert.row_filter(start.filter, "start.filter")
+
+            rows = await self._context.read(check)
             panel = await self._context.read(lambda: _panel_of(start, "start.panel"))
             yield lineage_pb2.AttributeResponse(started=lineage_pb2.AttributeStarted(limits=convert.limits()))
             sets = _Sets()
@@ -251,9 +254,18 @@ def _check_models(view: View, named: Iterable[tuple[str, str]]) -> None:
             raise InvalidField(field, f"{field} names no model", "FIELD_MISSING")
         known = {model for model in view.counts("model") if model is not None} if known is None else known
         if name not in known:
-            near = get_close_matches(name, sorted(known), n=3)
+            near = _alike(name, sorted(known))
             hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
             raise ModelNotFound(f"no transcript of corpus {view.corpus!r} is by model {name!r}{hint}", field=field)
+
+
+def _alike(name: str, known: Sequence[str]) -> list[str]:
+    """The three names that are most like `name`, of those that are at least 60 % alike."""
+    from rapidfuzz import fuzz, process  # difflib takes seconds for some thousand long names
+
+    return [
+        found for found, _score, _place in process.extract(name, known, scorer=fuzz.ratio, limit=3, score_cutoff=60)
+    ]
 
 
 def _panel(data: bytes, field: str = "panel") -> Panel:

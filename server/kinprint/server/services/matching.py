@@ -77,7 +77,9 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         if "semantic" in channels:
             service, space = await self._context.model.require()
             blank = set(await self._context.read(lambda: _blank(texts)))
-            sentences = [[] if i in blank else sentences_of(text) for i, text in enumerate(texts)]
+            sentences = await self._context.read(
+                lambda: [[] if i in blank else sentences_of(text) for i, text in enumerate(texts)]
+            )
             embedded = await service.embed_passages([s for found in sentences for s in found])
             vectors = np.zeros((len(texts), space.dim), np.float32)
             filled = [i for i, found in enumerate(sentences) if found]
@@ -254,7 +256,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         service, space = await self._context.model.require()
         for corpus in spaces:
             corpus.check_space(space)
-        vectors, cut, timings = await service.embed_search(sentences_of(query.text))
+        vectors, cut, timings = await service.embed_search(await self._context.read(lambda: sentences_of(query.text)))
         return space.neutral(vectors), cut, (timings.queue_s, timings.tokenise_s + timings.infer_s)
 
     def _hit(self, found: match.Match, channel: str, rank: int) -> match_pb2.Hit:

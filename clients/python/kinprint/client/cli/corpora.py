@@ -75,6 +75,9 @@ def corpora(
         table.add_column(column, justify="right")
     table.add_column("created")
     for corpus in found:
+        if corpus.unavailable:
+            table.add_row(escape(corpus.name), "[red]unavailable[/red]", *["-"] * (len(CHANNELS) + 2))
+            continue
         shares = _shares(corpus)
         created = f"{corpus.created_at:%Y-%m-%d %H:%M}" if corpus.created_at else "-"
         table.add_row(
@@ -85,6 +88,9 @@ def corpora(
             created,
         )
     out.print(table)
+    for corpus in found:
+        if corpus.unavailable:
+            warn(f"{corpus.name} is unavailable: {corpus.unavailable}")
 
 
 def _show_corpus(corpus: CorpusInfo) -> None:

@@ -110,6 +110,7 @@ CORPORA: Schema = {
     "copy": "float64",
     "semantic": "float64",
     "style": "float64",
+    "unavailable": "string",
 }
 
 _KINDS = {
