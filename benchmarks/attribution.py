@@ -28,10 +28,10 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from kinprint.kernels import authorship
 from kinprint.kernels.arrow import Texts
-from kinprint.server.pipeline import attribution
-from kinprint.server.pipeline.attribution import Known
+from kinprint.kernels.style import authorship
+from kinprint.server.authorship import train as attribution
+from kinprint.server.authorship.train import Known
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC

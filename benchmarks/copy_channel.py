@@ -426,28 +426,32 @@ def check_truth(frame: pl.DataFrame, definition: str) -> int:
 
 def ours_words(texts: pl.Series) -> Timed:
     """The text as it is; the column is read in place, and that is timed too."""
-    from kinprint.kernels import arrow, sketch
+    from kinprint.kernels import arrow
+    from kinprint.kernels.copy import sketch
 
     return lambda: sketch.sketch_texts(arrow.Texts.from_arrow(texts), text_hashes=False)
 
 
 def ours_normalised(texts: pl.Series) -> Timed:
     """The text is normalised already."""
-    from kinprint.kernels import arrow, sketch
+    from kinprint.kernels import arrow
+    from kinprint.kernels.copy import sketch
 
     return lambda: sketch.sketch_texts(arrow.Texts.from_arrow(texts), normalised=True, text_hashes=False)
 
 
 def ours_chars(texts: pl.Series) -> Timed:
     """Code-point 5-shingles."""
-    from kinprint.kernels import arrow, sketch
+    from kinprint.kernels import arrow
+    from kinprint.kernels.copy import sketch
 
     return lambda: sketch.sketch_texts(arrow.Texts.from_arrow(texts), shingles="c5", normalised=True, text_hashes=False)
 
 
 def ours_pairs(texts: pl.Series) -> Timed:
     """Sketches, bands, exact counts."""
-    from kinprint.kernels import arrow, dedup
+    from kinprint.kernels import arrow
+    from kinprint.kernels.copy import dedup
 
     def run() -> NDArray[np.uint64]:
         pairs = dedup.pairs(arrow.Texts.from_arrow(texts), threshold=THRESHOLD)
@@ -458,7 +462,8 @@ def ours_pairs(texts: pl.Series) -> Timed:
 
 def ours_exact(texts: pl.Series) -> Timed:
     """Nothing is estimated."""
-    from kinprint.kernels import arrow, dedup
+    from kinprint.kernels import arrow
+    from kinprint.kernels.copy import dedup
 
     def run() -> NDArray[np.uint64]:
         pairs = dedup.pairs(arrow.Texts.from_arrow(texts), threshold=THRESHOLD, exact=True)
@@ -626,7 +631,7 @@ def listed_pairs(found: Sequence[Sequence[int]]) -> NDArray[np.uint64]:
 
 def ours_hashes(hashes: NDArray[np.uint64], starts: NDArray[np.int64]) -> Timed:
     """The kernel alone."""
-    from kinprint.kernels import sketch
+    from kinprint.kernels.copy import sketch
 
     return lambda: sketch.sketch_hashes(hashes, starts)
 
@@ -654,7 +659,8 @@ def rensa_slots(made: Any) -> NDArray[np.uint32]:
 
 def ours_spans(texts: pl.Series) -> tuple[Timed, Callable[[Any, NDArray[np.uint64]], float]]:
     """(build the index of seeds of all texts, (that index, planted pairs) -> share of the pairs found)."""
-    from kinprint.kernels import arrow, passages
+    from kinprint.kernels import arrow
+    from kinprint.kernels.copy import passages
 
     def build() -> Any:
         return passages.Index(arrow.Texts.from_arrow(texts))

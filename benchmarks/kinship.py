@@ -42,12 +42,13 @@ import joblib
 import kinship_peers as peers
 import numpy as np
 import polars as pl
-from kinprint.kernels import residual
 from kinprint.kernels.arrow import Texts
-from kinprint.server.pipeline import answers as gathering
-from kinprint.server.pipeline import kinship, scores
-from kinprint.server.pipeline import panel as panels
-from kinprint.server.pipeline.answers import Answers
+from kinprint.kernels.style import residual
+from kinprint.server.kinship import answers as gathering
+from kinprint.server.kinship import judge as kinship
+from kinprint.server.kinship import panel as panels
+from kinprint.server.kinship import scores
+from kinprint.server.kinship.answers import Answers
 from numpy.typing import NDArray
 
 CORES = len(os.sched_getaffinity(0))

@@ -12,8 +12,8 @@ from itertools import pairwise
 
 import numpy as np
 import polars as pl
-from kinprint.kernels import delta
 from kinprint.kernels.arrow import Texts, from_texts
+from kinprint.kernels.style import burrows as delta
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 

@@ -332,10 +332,10 @@ def mapped_bytes(folder: Path) -> float:
 
 def load(work: Path) -> dict[str, Any]:
     """Part 3: a corpus as the server makes it, and its indexes on disk."""
-    from kinprint.server.pipeline import match
-    from kinprint.server.pipeline.corpus import Batch, Corpus
-    from kinprint.server.pipeline.index import Filter
-    from kinprint.server.pipeline.normalise import Submission, normalise
+    from kinprint.server.corpus.corpus import Batch, Corpus
+    from kinprint.server.corpus.index import Filter
+    from kinprint.server.corpus.normalise import Submission, normalise
+    from kinprint.server.search import match
 
     folder = work / "corpus"
     shutil.rmtree(folder, ignore_errors=True)
@@ -367,10 +367,10 @@ def load(work: Path) -> dict[str, Any]:
 
 def search(work: Path) -> dict[str, Any]:
     """Part 3: search the corpus, mapped anew."""
-    from kinprint.server.pipeline import match
-    from kinprint.server.pipeline.corpus import Corpus
-    from kinprint.server.pipeline.index import Filter
-    from kinprint.server.pipeline.match import Query
+    from kinprint.server.corpus.corpus import Corpus
+    from kinprint.server.corpus.index import Filter
+    from kinprint.server.search import match
+    from kinprint.server.search.match import Query
 
     asked = pl.read_parquet(work / "queries.parquet")
     figures: dict[str, Any] = {"kinds": {}}

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from kinprint.kernels import stylometry
 from kinprint.kernels.arrow import from_texts
+from kinprint.kernels.style import stylometry
 from numpy.typing import NDArray
 
 

@@ -40,9 +40,10 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import polars as pl
-from kinprint.kernels import delta, residual
 from kinprint.kernels.arrow import Texts
-from kinprint.server.pipeline import answers, scores
+from kinprint.kernels.style import burrows as delta
+from kinprint.kernels.style import residual
+from kinprint.server.kinship import answers, scores
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.optimize import nnls

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from kinprint.server.corpus.corpus import Batch, BatchOutcome, Corpus
+from kinprint.server.corpus.normalise import Submission, normalise
 from kinprint.server.embed import EmbeddingSpace
-from kinprint.server.pipeline.corpus import Batch, BatchOutcome, Corpus
-from kinprint.server.pipeline.normalise import Submission, normalise
 from numpy.typing import NDArray
 
 DIM = 8

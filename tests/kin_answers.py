@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 from kinprint.kernels.arrow import Texts, from_texts
-from kinprint.server.pipeline import kinship, panel
-from kinprint.server.pipeline.answers import Answers, arrange
-from kinprint.server.pipeline.kinship import Scored
-from kinprint.server.pipeline.panel import Edge, Member, Panel
-from kinprint.server.pipeline.progress import Progress
+from kinprint.server.kinship import judge as kinship
+from kinprint.server.kinship import panel
+from kinprint.server.kinship.answers import Answers, arrange
+from kinprint.server.kinship.judge import Scored
+from kinprint.server.kinship.panel import Edge, Member, Panel
+from kinprint.server.progress import Progress
 from lineage_corpus import Model
 
 Row = Mapping[str, str]

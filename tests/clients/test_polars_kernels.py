@@ -22,9 +22,9 @@ import kinprint.polars as kp
 import numpy as np
 import polars as pl
 import pytest
-from kinprint.kernels import shingle
-from kinprint.kernels import sketch as sketching
 from kinprint.kernels.arrow import Texts, from_texts
+from kinprint.kernels.copy import shingle
+from kinprint.kernels.copy import sketch as sketching
 from kinprint.kernels.reference import shingle as reference
 from polars.io.plugins import register_io_source
 from polars.testing import assert_frame_equal, assert_series_equal
@@ -79,7 +79,7 @@ def test_the_scheme_goes_along() -> None:
 
 
 def test_hashes_are_those_that_a_server_stores() -> None:
-    from kinprint.server.pipeline.normalise import Submission, normalise
+    from kinprint.server.corpus.normalise import Submission, normalise
 
     rows = [Submission(text) for text in TEXTS if text is not None]
     stored = normalise("c", rows, Counter()).frame["text_hash"]

@@ -12,7 +12,7 @@ import pytest
 from conftest import RunningServer, start_server, stop_server
 from kinprint.client import Client, Hit, connect, read_ndjson
 from kinprint.server.embed import default_model_directory
-from kinprint.server.embed.build import is_built
+from kinprint.server.embed.default_model.build import is_built
 
 SAMPLE = Path(__file__).parents[2] / "sample"
 FILES = sorted((SAMPLE / "transcripts").glob("*.ndjson"))

@@ -14,8 +14,8 @@ import pytest
 from copy_texts import texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kinprint.kernels import shingle
 from kinprint.kernels.arrow import Texts, check_texts, from_texts, frozen, memory
+from kinprint.kernels.copy import shingle
 
 ARROW_TYPES = [pa.string(), pa.large_string(), pa.string_view()]
 SAMPLE = [

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from kinprint.kernels import authorship, delta, lsh, residual, shingle, sketch, spans
 from kinprint.kernels.arrow import Texts, from_texts, frozen
+from kinprint.kernels.copy import lsh, shingle, sketch, spans
+from kinprint.kernels.style import authorship, residual
+from kinprint.kernels.style import burrows as delta
 from kinprint.kernels.warm import warm
 
 

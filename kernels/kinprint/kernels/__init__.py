@@ -31,24 +31,10 @@ threads. ``warm.warm()`` compiles the copy channel, ``delta`` and ``residual`` a
 
 from __future__ import annotations
 
-from . import (
-    dedup,
-    delta,
-    fold,
-    jaccard,
-    join,
-    lsh,
-    lsh_index,
-    overlap,
-    passages,
-    residual,
-    seeds,
-    shingle,
-    sketch,
-    spans,
-    unicode,
-    warm,
-)
+from kinprint.kernels import fold, unicode, warm
+from kinprint.kernels.copy import dedup, jaccard, join, lsh, lsh_index, overlap, passages, seeds, shingle, sketch, spans
+from kinprint.kernels.style import burrows as delta
+from kinprint.kernels.style import residual
 
 __all__ = [
     "dedup",

@@ -14,10 +14,9 @@ from typing import Any, TypeVar
 
 import numba
 import numpy as np
+from kinprint.kernels.jit import kernel
 from numba import extending, types
 from numpy.typing import NDArray
-
-from .jit import kernel
 
 T = TypeVar("T", bound=np.generic)
 

@@ -12,12 +12,18 @@ nearly all text in NFC never does. So the cost of normalisation falls on text th
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
-
-from .arrow import Texts, frozen, memory
-from .hashing import high_mask, load64, lower_block, lower_spaced_block, space_mask, store64, trailing_zeros
-from .jit import kernel, parallel_kernel, prange
-from .unicode import (
+from kinprint.kernels.arrow import Texts, frozen, memory
+from kinprint.kernels.hashing import (
+    high_mask,
+    load64,
+    lower_block,
+    lower_spaced_block,
+    space_mask,
+    store64,
+    trailing_zeros,
+)
+from kinprint.kernels.jit import kernel, parallel_kernel, prange
+from kinprint.kernels.unicode import (
     DECOMPOSITION_SEQUENCES,
     FOLD_SEQUENCES,
     FOLDS,
@@ -32,6 +38,7 @@ from .unicode import (
     fold_entry,
     properties,
 )
+from numpy.typing import NDArray
 
 PAD = 80
 """Bytes that stay free behind a folded text, so that kernels may read blocks of 64 that begin anywhere in it."""

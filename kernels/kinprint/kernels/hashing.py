@@ -11,12 +11,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
+from kinprint.kernels.jit import kernel
 from llvmlite import ir
 from numba import extending, types
 from numba.core import cgutils
 from numpy.typing import NDArray
-
-from .jit import kernel
 
 SEED: Final = 0x6B696E7072696E74
 """Seed of every hash of the copy channel ("kinprint" in ASCII)."""

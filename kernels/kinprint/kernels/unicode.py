@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from kinprint.kernels.jit import inlined, kernel
 from numpy.typing import NDArray
-
-from .jit import inlined, kernel
 
 UNICODE_VERSION: Final = "18.0.0"
 """Version of the Unicode Character Database behind every table."""

@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-
-from . import (
-    authorship,
-    dedup,
-    delta,
-    fold,
-    jaccard,
-    lsh,
-    overlap,
-    passages,
-    residual,
-    seeds,
-    shingle,
-    sketch,
-    spans,
-    stylometry,
-)
-from .arrow import Texts, from_texts
+from kinprint.kernels import fold
+from kinprint.kernels.arrow import Texts, from_texts
+from kinprint.kernels.copy import dedup, jaccard, lsh, overlap, passages, seeds, shingle, sketch, spans
+from kinprint.kernels.style import authorship, residual, stylometry
+from kinprint.kernels.style import burrows as delta
 
 _TEXTS = ("The quick brown fox jumps over the lazy dog.", "THE QUICK BROWN FOX", "你好世界你好世界", "e\u0301", "")
 _PASSAGE = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen 世界"

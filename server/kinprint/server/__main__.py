@@ -96,7 +96,7 @@ def _serve_locked(arguments: argparse.Namespace, lock: DirectoryLock) -> int:
 
 def _model(arguments: argparse.Namespace) -> int:
     from kinprint.server.embed import WeightsError, build_default_model, default_model_directory
-    from kinprint.server.embed.build import is_built
+    from kinprint.server.embed.default_model.build import is_built
 
     if arguments.action == "path":
         directory = default_model_directory()

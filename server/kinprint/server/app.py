@@ -25,15 +25,15 @@ from grpc_reflection.v1alpha import reflection
 from kinprint.kernels.warm import warm_served
 from kinprint.server import threads
 from kinprint.server.config import ServerConfig
-from kinprint.server.context import Context, ModelHolder
+from kinprint.server.corpus.catalog import Catalog
+from kinprint.server.edge.guard import Guard
 from kinprint.server.limits import LIMITS
-from kinprint.server.pipeline.catalog import Catalog
 from kinprint.server.services.corpora import CorpusService
-from kinprint.server.services.guard import Guard
 from kinprint.server.services.info import InfoService
 from kinprint.server.services.lineage import LineageService
-from kinprint.server.services.matching import MatchService
+from kinprint.server.services.match import MatchService
 from kinprint.server.services.transcripts import TranscriptService
+from kinprint.server.state import Context, ModelHolder
 from kinprint.server.store.lock import DirectoryLock
 from kinprint.v1 import (
     corpus_pb2,

@@ -23,7 +23,7 @@ from kinprint.server.embed import (
     sentences_of,
 )
 from kinprint.server.embed.background import background_passages, language_directions, remove_directions
-from kinprint.server.embed.build import is_built
+from kinprint.server.embed.default_model.build import is_built
 from kinprint.server.embed.sentences import sentence_spans
 from tiny_model import write_tiny_model
 

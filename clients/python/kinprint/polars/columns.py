@@ -13,11 +13,11 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from kinprint.kernels import shingle
-from kinprint.kernels import sketch as sketching
 from kinprint.kernels.arrow import Texts
-from kinprint.kernels.shingle import Shingling, scheme_number
-from kinprint.kernels.sketch import PACKED_BITS, SLOTS, Packed, Scheme
+from kinprint.kernels.copy import shingle
+from kinprint.kernels.copy import sketch as sketching
+from kinprint.kernels.copy.shingle import Shingling, scheme_number
+from kinprint.kernels.copy.sketch import PACKED_BITS, SLOTS, Packed, Scheme
 from kinprint.polars.threads import TURN
 from numpy.typing import NDArray
 
@@ -32,7 +32,7 @@ _BITS_OF_BYTES: Final = {SLOTS * bits // 8: bits for bits in SKETCH_BITS}
 def scheme(bits: int = 32, shingles: Shingling = "w3c5") -> str:
     """Label of what sketches are made with, to be stored beside them: they compare only where it is equal.
 
-    ``kinprint.kernels.sketch.Scheme.parse`` reads it.
+    ``kinprint.kernels.copy.sketch.Scheme.parse`` reads it.
 
     Raises:
         ValueError: ``bits`` or ``shingles`` is not on offer.

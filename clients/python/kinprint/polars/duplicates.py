@@ -1,7 +1,7 @@
 """Near-duplicates of a frame, without a server and with the same results.
 
-The steps and their meaning are those of :mod:`kinprint.kernels.dedup`: here rows are put in the order of their ids,
-text that is not in memory is spooled to a file and mapped, and results are turned into frames.
+The steps and their meaning are those of :mod:`kinprint.kernels.copy.dedup`: here rows are put in the order of their
+ids, text that is not in memory is spooled to a file and mapped, and results are turned into frames.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Final, Literal, TypeVar
 import numpy as np
 import polars as pl
 import polars.selectors as cs
-from kinprint.kernels import dedup as kernels
 from kinprint.kernels.arrow import Texts
-from kinprint.kernels.dedup import Pairs, Rows
-from kinprint.kernels.dedup import Run as Run
-from kinprint.kernels.shingle import Shingling, hashes_of, scheme_number
-from kinprint.kernels.sketch import SLOTS, sketch_texts
+from kinprint.kernels.copy import dedup as kernels
+from kinprint.kernels.copy.dedup import Pairs, Rows
+from kinprint.kernels.copy.dedup import Run as Run
+from kinprint.kernels.copy.shingle import Shingling, hashes_of, scheme_number
+from kinprint.kernels.copy.sketch import SLOTS, sketch_texts
 from kinprint.polars.columns import PIECE, is_blank
 from kinprint.polars.spool import detached, spooled
 from kinprint.polars.threads import TURN

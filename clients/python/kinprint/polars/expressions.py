@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 import polars as pl
-from kinprint.kernels.shingle import Shingling, scheme_number
+from kinprint.kernels.copy.shingle import Shingling, scheme_number
 from kinprint.polars.columns import (
     check_scheme,
     check_sketch,
@@ -34,7 +34,7 @@ def sketch(text: Column, *, bits: int = 32, shingles: Shingling = "w3c5") -> pl.
     Args:
         text: column of text.
         bits: bits kept of a slot. 32: 512 bytes a text, uint32[128] little-endian, as `Client.fingerprint` gives them.
-            16, 8, 4, 2 or 1: 16 bytes a bit, packed as `kinprint.kernels.sketch.pack` does.
+            16, 8, 4, 2 or 1: 16 bytes a bit, packed as `kinprint.kernels.copy.sketch.pack` does.
         shingles: "w3c5" (word 3-shingles, code-point 5-shingles where a script has no spaces) or "c5" (code-point
             5-shingles throughout).
 

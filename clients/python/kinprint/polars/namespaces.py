@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import polars as pl
-from kinprint.kernels.shingle import Shingling
+from kinprint.kernels.copy.shingle import Shingling
 from kinprint.polars import columns, duplicates, expressions
 from kinprint.polars.duplicates import Output, Progress
 

@@ -1,6 +1,6 @@
 """Plain-Python features of authorship, for tests: obvious, slow, and equal to the kernels count by count.
 
-See :mod:`kinprint.kernels.authorship` for what is computed and why.
+See :mod:`kinprint.kernels.style.authorship` for what is computed and why.
 """
 
 from __future__ import annotations
@@ -9,10 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from kinprint.kernels.unicode import DIGIT, SPACE, SPACELESS
-from numpy.typing import NDArray
-
-from .stylometry import (
+from kinprint.kernels.reference.stylometry import (
     ATTACHED,
     LINE_ENDS,
     LINES,
@@ -27,6 +24,8 @@ from .stylometry import (
     tokenise,
     trim,
 )
+from kinprint.kernels.unicode import DIGIT, SPACE, SPACELESS
+from numpy.typing import NDArray
 
 BITS = (17, 17, 16, 15, 14, 8)
 WINDOW = 16_384

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 
-from kinprint.kernels.shingle import Shingling
-
-from .fold import normalised_answer
-from .shingle import code_point_shingles, shingles
+from kinprint.kernels.copy.shingle import Shingling
+from kinprint.kernels.reference.fold import normalised_answer
+from kinprint.kernels.reference.shingle import code_point_shingles, shingles
 
 Counts = tuple[int, int, int]
 """|A and B|, |A|, |B| in distinct shingles."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
-from .sketch import EMPTY
+from kinprint.kernels.reference.sketch import EMPTY
 
 
 def shares_a_band(a: list[int], b: list[int], bands: int, rows: int) -> bool:

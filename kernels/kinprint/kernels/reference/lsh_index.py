@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from .lsh import agreements, shares_a_band
+from kinprint.kernels.reference.lsh import agreements, shares_a_band
 
 
 class LshIndex:

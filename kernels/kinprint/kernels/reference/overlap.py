@@ -1,10 +1,10 @@
-"""Plain-Python counterpart of :mod:`kinprint.kernels.overlap`: sets, made by the reference shingling."""
+"""Plain-Python counterpart of :mod:`kinprint.kernels.copy.overlap`: sets, made by the reference shingling."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .shingle import shingles
+from kinprint.kernels.reference.shingle import shingles
 
 
 def query_overlap(query: str, texts: Sequence[str], rows: Sequence[int]) -> list[tuple[int, int]]:

@@ -7,11 +7,19 @@ from math import log2
 from typing import NamedTuple
 
 from kinprint.kernels import hashing, unicode
-from kinprint.kernels.passages import GRAM, REPEATS, WINDOW
-
-from .seeds import winnowed
-from .shingle import _U64, _WORD_CLASSES, _rotated, code_class, finalise, multiply_fold, shingle_set, word_hash
-from .spans import _trim
+from kinprint.kernels.copy.passages import GRAM, REPEATS, WINDOW
+from kinprint.kernels.reference.seeds import winnowed
+from kinprint.kernels.reference.shingle import (
+    _U64,
+    _WORD_CLASSES,
+    _rotated,
+    code_class,
+    finalise,
+    multiply_fold,
+    shingle_set,
+    word_hash,
+)
+from kinprint.kernels.reference.spans import _trim
 
 
 class Token(NamedTuple):

@@ -10,11 +10,10 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from kinprint.kernels.residual import BOUND, FAMILIES, OPENING, WINDOW
+from kinprint.kernels.reference.fold import fold
+from kinprint.kernels.reference.stylometry import ATTACHED, LINE_ENDS, mix, read
+from kinprint.kernels.style.residual import BOUND, FAMILIES, OPENING, WINDOW
 from kinprint.kernels.unicode import DIGIT, MARK, PUNCT, SPACE, SYMBOL, UPPER, WORD
-
-from .fold import fold
-from .stylometry import ATTACHED, LINE_ENDS, mix, read
 
 Item = tuple[int, ...]
 """What n-grams are made of: a code point, a token or a symbol. Its hash is its first number, mixed with the others."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kinprint.kernels.seeds import WINDOW
-
-from .fold import normalised_answer
-from .shingle import point_shingles, shingle_set, shingles, word_shingles
+from kinprint.kernels.copy.seeds import WINDOW
+from kinprint.kernels.reference.fold import normalised_answer
+from kinprint.kernels.reference.shingle import point_shingles, shingle_set, shingles, word_shingles
 
 
 def winnowed(hashes: Sequence[int], window: int) -> list[int]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from kinprint.kernels import hashing, unicode
-from kinprint.kernels.shingle import BLANK, WHOLE_TEXT
-
-from .fold import normalised_answer
+from kinprint.kernels.copy.shingle import BLANK, WHOLE_TEXT
+from kinprint.kernels.reference.fold import normalised_answer
 
 _U64 = (1 << 64) - 1
 _WORD_CLASSES = (unicode.WORD, unicode.DIGIT, unicode.UPPER)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from kinprint.kernels import unicode
-
-from .shingle import _WORD_CLASSES, code_class
+from kinprint.kernels.reference.shingle import _WORD_CLASSES, code_class
 
 
 def _maximal(text: bytes, other: bytes) -> list[tuple[int, int, int]]:

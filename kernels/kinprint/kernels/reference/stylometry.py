@@ -1,6 +1,6 @@
 """Plain-Python style vectors, for tests: obvious, slow, and equal to the kernels bit by bit in integers.
 
-See :mod:`kinprint.kernels.stylometry` for what is computed and why.
+See :mod:`kinprint.kernels.style.stylometry` for what is computed and why.
 """
 
 from __future__ import annotations

@@ -15,8 +15,9 @@ from kinprint.server.embed.batcher import (
     ServiceClosed,
     Timings,
 )
-from kinprint.server.embed.build import build_default_model, default_model_directory
-from kinprint.server.embed.model import EmbeddingError, ModelDirectoryError, OnnxEmbedder
+from kinprint.server.embed.default_model.build import build_default_model, default_model_directory
+from kinprint.server.embed.default_model.weights import WeightsError
+from kinprint.server.embed.onnx import EmbeddingError, ModelDirectoryError, OnnxEmbedder
 from kinprint.server.embed.protocol import Embedder, TokenPlan
 from kinprint.server.embed.space import (
     EmbeddingSpace,
@@ -25,7 +26,6 @@ from kinprint.server.embed.space import (
     sentence_starts,
     sentences_of,
 )
-from kinprint.server.embed.weights import WeightsError
 
 __all__ = [
     "Alignment",

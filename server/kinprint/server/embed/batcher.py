@@ -2,7 +2,7 @@
 
 After the queue of text-embeddings-inference: a bounded queue, entries dropped when their caller has gone,
 and every answer says how long it waited. Texts are not padded together: on a CPU a batch of one is fastest
-per text, and its vector depends on nothing but the text (see `kinprint.server.embed.model`).
+per text, and its vector depends on nothing but the text (see `kinprint.server.embed.onnx`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the rest of the server needs from an embedding model.
 
-`Embedder` is the seam: `kinprint.server.embed.model.OnnxEmbedder` implements it, and whatever else
+`Embedder` is the seam: `kinprint.server.embed.onnx.OnnxEmbedder` implements it, and whatever else
 implements it must pass the same contract (unit vectors, one vector per text, order kept, thread-safe).
 """
 

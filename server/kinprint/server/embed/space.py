@@ -26,7 +26,7 @@ from kinprint.server.embed.background import (
     language_directions,
     remove_directions,
 )
-from kinprint.server.embed.build import cache_directory
+from kinprint.server.embed.default_model.build import cache_directory
 from kinprint.server.embed.protocol import Embedder
 from kinprint.server.embed.sentences import sentence_spans
 from numpy.typing import NDArray

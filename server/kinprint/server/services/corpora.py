@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import grpc
-from kinprint.server.context import Context
-from kinprint.server.pipeline.corpus import Corpus
-from kinprint.server.pipeline.index import CHANNELS, View
-from kinprint.server.services import convert
+from kinprint.server.corpus.corpus import Corpus
+from kinprint.server.corpus.index import CHANNELS, View
+from kinprint.server.services.messages import types as convert
 from kinprint.server.services.paging import read_token, write_token
+from kinprint.server.state import Context
 from kinprint.v1 import corpus_pb2, corpus_pb2_grpc
 
 

@@ -11,11 +11,11 @@ import grpc
 from google.protobuf import duration_pb2
 from kinprint.kernels.unicode import UNICODE_VERSION
 from kinprint.server import threads
-from kinprint.server.context import Context
-from kinprint.server.pipeline.fingerprint import SKETCH_SCHEME, STYLE_SCHEME
-from kinprint.server.pipeline.index import CHANNELS
-from kinprint.server.pipeline.normalise import PIPELINE
-from kinprint.server.services import convert
+from kinprint.server.corpus.fingerprint import SKETCH_SCHEME, STYLE_SCHEME
+from kinprint.server.corpus.index import CHANNELS
+from kinprint.server.corpus.normalise import PIPELINE
+from kinprint.server.services.messages import types as convert
+from kinprint.server.state import Context
 from kinprint.server.store import generation, record
 from kinprint.v1 import info_pb2, info_pb2_grpc
 

@@ -13,21 +13,23 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import numpy as np
 from kinprint.kernels.arrow import Texts
-from kinprint.server.context import Context
+from kinprint.server.corpus.index import Filter, View
+from kinprint.server.corpus.normalise import split_reasoning
 from kinprint.server.failures import Failure, InvalidField, ModelNotFound, Unavailable
+from kinprint.server.kinship import judge as kinship
+from kinprint.server.kinship import panel as panels
+from kinprint.server.kinship import tree as lineage
+from kinprint.server.kinship.dossier import document as report
+from kinprint.server.kinship.panel import Calibration, Panel
 from kinprint.server.limits import LIMITS
-from kinprint.server.pipeline import kinship, lineage, report
-from kinprint.server.pipeline import panel as panels
-from kinprint.server.pipeline.index import Filter, View
-from kinprint.server.pipeline.normalise import split_reasoning
-from kinprint.server.pipeline.panel import Calibration, Panel
-from kinprint.server.pipeline.progress import Progress
-from kinprint.server.services import convert
+from kinprint.server.progress import Progress
+from kinprint.server.services.messages import types as convert
+from kinprint.server.state import Context
 from kinprint.v1 import lineage_pb2, lineage_pb2_grpc
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from kinprint.server.pipeline import attribution
+    from kinprint.server.authorship import train as attribution
 
 #: Most bytes of a panel.
 _PANEL_BYTES = 2 << 20
@@ -208,8 +210,8 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
 
         def learn() -> attribution.Attributor | None:
             # Imported where it is used: it brings scikit-learn, which takes a second to load.
-            from kinprint.server.pipeline import attribution
-            from kinprint.server.pipeline.known import known_answers
+            from kinprint.server.authorship import train as attribution
+            from kinprint.server.authorship.labelled import known_answers
 
             known, background = known_answers(view, rows, frozenset(start.models), families)
             return attribution.train(
@@ -502,7 +504,7 @@ def _evidence_messages(made: Progress | report.Report) -> Iterator[Any]:
 
 
 def _attribute(attributor: attribution.Attributor, texts: Texts, codes: NDArray[np.int64]) -> list[attribution.Ranking]:
-    from kinprint.server.pipeline import attribution
+    from kinprint.server.authorship import train as attribution
 
     return attribution.attribute(attributor, texts, codes)
 

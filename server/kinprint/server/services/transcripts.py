@@ -8,12 +8,12 @@ from typing import Any
 
 import grpc
 import numpy as np
-from kinprint.server.context import Context
+from kinprint.server.corpus.index import Filter, Place, View
 from kinprint.server.failures import InvalidField, TranscriptNotFound
-from kinprint.server.pipeline.index import Filter, Place, View
-from kinprint.server.services import convert
+from kinprint.server.services.messages import types as convert
 from kinprint.server.services.paging import read_token, write_token
 from kinprint.server.services.upsert import UpsertStream
+from kinprint.server.state import Context
 from kinprint.v1 import transcript_pb2, transcript_pb2_grpc
 
 #: Text of a page; the message around it stays below the limit.

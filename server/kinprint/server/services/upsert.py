@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 from google.protobuf import duration_pb2
-from kinprint.server.context import Context
+from kinprint.server.corpus.corpus import Batch, Corpus
+from kinprint.server.corpus.fingerprint import DEFAULT_CHANNELS
+from kinprint.server.corpus.normalise import Normalised, Submission, normalise
+from kinprint.server.corpus.writer import Writer
+from kinprint.server.edge.errors import status_of
 from kinprint.server.failures import Failure, InvalidField
 from kinprint.server.limits import LIMITS
-from kinprint.server.pipeline.corpus import Batch, Corpus
-from kinprint.server.pipeline.fingerprint import DEFAULT_CHANNELS
-from kinprint.server.pipeline.ingest import Writer
-from kinprint.server.pipeline.normalise import Normalised, Submission, normalise
-from kinprint.server.services import convert
-from kinprint.server.services.errors import status_of
+from kinprint.server.services.messages import types as convert
+from kinprint.server.state import Context
 from kinprint.v1 import transcript_pb2
 
 _OUTCOMES = {

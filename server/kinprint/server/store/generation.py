@@ -27,7 +27,8 @@ import faiss
 import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
-from kinprint.kernels import seeds, sketch, stylometry
+from kinprint.kernels.copy import seeds, sketch
+from kinprint.kernels.style import stylometry
 from kinprint.server.failures import Failure
 from kinprint.server.store.durability import fsync_directory, fsync_file
 from kinprint.server.store.record import Record, Snapshot

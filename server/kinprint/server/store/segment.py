@@ -16,8 +16,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-from kinprint.kernels import seeds, stylometry
 from kinprint.kernels.arrow import Texts
+from kinprint.kernels.copy import seeds
+from kinprint.kernels.style import stylometry
 from kinprint.server.embed.space import EmbeddingSpace
 from kinprint.server.store.columns import binary_to_ragged, binary_to_rows, id_hashes, text_buffers
 from kinprint.server.threads import kernels

@@ -1,0 +1,1 @@
+"""The copy channel: where else a text, or part of it, stands."""

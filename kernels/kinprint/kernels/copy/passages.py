@@ -1,0 +1,1020 @@
+"""Passages: which texts stand, in part, in which others, byte for byte, and how rare each shared stretch is.
+
+Here a text is a row of *tokens*, as it is stored (not folded): its words and its spaceless code points, in the order
+in which they stand. Each :data:`GRAM` tokens in a row are hashed, and of every :data:`WINDOW` such hashes the least
+is a seed (winnowing, see :mod:`~kinprint.kernels.copy.seeds`), so that two texts with :data:`GUARANTEE` tokens in
+common, byte for byte, have a seed in common for certain. Seeds of both sets of texts are sorted once; where texts of
+both sides meet, the match is extended to both sides as far as bytes agree, and trimmed to whole code points and tokens'
+worth of text. What is found is exact; what is shorter than :data:`GUARANTEE` tokens is found by luck and left out.
+
+A seed that stands in very many texts is a common phrase, and every pair of texts that have it would be looked at.
+Seeds of more than ``max_texts`` texts of the other side are therefore passed over, and counted; so are those that a
+text and the other side repeat so often, as lines of a table or one word over and over, that their places make more
+than :data:`REPEATS` times as many pairs. A passage is lost by it only if all the seeds within it are such.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final, NamedTuple
+
+import numba
+import numpy as np
+from kinprint.kernels.arrow import Texts, frozen, memory, room_for_hashes
+from kinprint.kernels.copy.overlap import pair_overlap
+from kinprint.kernels.copy.seeds import winnow
+from kinprint.kernels.copy.shingle import Workspace, find_words, folded_text, hash_words, larger_size, workspace
+from kinprint.kernels.fold import BUFFER
+from kinprint.kernels.hashing import CODE_POINT_SHINGLE_1, CODE_POINT_SHINGLE_2, finalise, load64, multiply_fold
+from kinprint.kernels.jit import kernel, parallel_kernel, prange
+from kinprint.kernels.unicode import SPACE, code_class, decode
+from numpy.typing import NDArray
+
+GRAM: Final = 8
+"""Tokens that are hashed together."""
+WINDOW: Final = 5
+"""Hashes in a row of which one is a seed."""
+GUARANTEE: Final = GRAM + WINDOW - 1
+"""Tokens of a passage that is found for certain."""
+MAX_TEXTS: Final = 2_000
+"""Texts of the other side that a seed may stand in, by default."""
+REPEATS: Final = 32
+"""Pairs of places, by ``max_texts``, that a seed may make between one text and the other side."""
+VERSION: Final = 1
+"""Raised whenever the seeds of any text change."""
+
+_CHUNK = 64
+
+
+class Postings(NamedTuple):
+    """Seeds of n texts, sorted by hash, then text, then place."""
+
+    hashes: NDArray[np.uint64]
+    """uint64[m]."""
+    texts: NDArray[np.int32]
+    """int32[m]."""
+    places: NDArray[np.int32]
+    """int32[m]: the byte where the first token of the seed begins."""
+
+
+class Passages(NamedTuple):
+    """p shared stretches, ordered by text, then place, longest first, then by the other text."""
+
+    a: NDArray[np.int64]
+    """Text that holds it, a row of the first side."""
+    b: NDArray[np.int64]
+    """Text of the other side that holds it as well."""
+    start_a: NDArray[np.int64]
+    """First byte in a."""
+    start_b: NDArray[np.int64]
+    """First byte in b."""
+    bytes: NDArray[np.int64]
+    tokens: NDArray[np.int64]
+    """Words and spaceless code points that begin in it."""
+    texts: NDArray[np.int64]
+    """Texts of the other side that were found to hold all of it."""
+    seed: NDArray[np.int64]
+    """The posting of a that it is weighed by: its rarest seed of those that every text with its tokens has."""
+
+    @classmethod
+    def joined(cls, parts: list[Passages]) -> Passages:
+        """Several tables as one."""
+        if not parts:
+            return cls(*(np.empty(0, np.int64) for _ in cls._fields))
+        return cls(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+# ---- tokens and seeds of one text ----
+
+
+@kernel
+def _tokens(work: Workspace, length: int, starts: NDArray[np.int32], hashes: NDArray[np.uint64]) -> tuple[int, int]:
+    """Begin and hash of every token of the text in the workspace, in the order of the text: (tokens, edges of
+    words).
+    """
+    edges, spaceless, _, _, _ = find_words(work, length)
+    words = edges // 2
+    hash_words(work.buffer, work.edges, words, work.words)
+    if spaceless == 0:
+        for i in range(words):
+            starts[i] = work.edges[2 * i]
+            hashes[i] = work.words[i]
+        return words, edges
+    i = 0
+    j = 0
+    n = 0
+    while i < words or j < spaceless:
+        if j == spaceless or (i < words and work.edges[2 * i] < work.places[j]):
+            starts[n] = work.edges[2 * i]
+            hashes[n] = work.words[i]
+            i += 1
+        else:
+            cp, _ = decode(work.buffer, work.places[j], length)
+            starts[n] = work.places[j]
+            hashes[n] = finalise(multiply_fold(np.uint64(cp) ^ CODE_POINT_SHINGLE_1, CODE_POINT_SHINGLE_2))
+            j += 1
+        n += 1
+    return n, edges
+
+
+@kernel
+def _grams(tokens: NDArray[np.uint64], count: int, size: int, out: NDArray[np.uint64]) -> int:
+    """Hashes of each ``size`` tokens in a row; their number."""
+    n = count - size + 1
+    for i in range(n):
+        h = np.uint64(0)
+        for j in range(size):
+            v = tokens[i + j]
+            turn = np.uint64(7 * j)
+            h += (v << turn) | (v >> ((np.uint64(64) - turn) & np.uint64(63)))
+        out[i] = finalise(h)
+    return max(0, n)
+
+
+class _Scratch(NamedTuple):
+    """Scratch of one thread for tokens."""
+
+    starts: NDArray[np.int32]
+    tokens: NDArray[np.uint64]
+    grams: NDArray[np.uint64]
+    chosen: NDArray[np.int32]
+
+
+@kernel
+def _scratch(size: int) -> _Scratch:
+    return _Scratch(
+        np.empty(size, np.int32), np.empty(size, np.uint64), np.empty(size, np.uint64), np.empty(size, np.int32)
+    )
+
+
+@kernel
+def _posting_chunk(
+    addresses: NDArray[np.uint64],
+    lengths: NDArray[np.int64],
+    first: int,
+    last: int,
+    offsets: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    hashes: NDArray[np.uint64],
+    packed: NDArray[np.uint64],
+) -> None:
+    """Count the seeds of texts first .. last-1, or, with room in ``hashes``, write them."""
+    work = workspace(BUFFER)
+    spare = _scratch(BUFFER + 2)
+    for i in range(first, last):
+        length = folded_text(work, addresses[i], lengths[i], True)
+        while length < 0:
+            work = workspace(larger_size(work, lengths[i]))
+            length = folded_text(work, addresses[i], lengths[i], True)
+        if spare.starts.size < length + 2:
+            spare = _scratch(2 * length + 2)
+        n, _ = _tokens(work, length, spare.starts, spare.tokens)
+        m = winnow(spare.grams, 0, _grams(spare.tokens, n, GRAM, spare.grams), WINDOW, spare.chosen)
+        if hashes.size > 0:
+            for k in range(m):
+                hashes[offsets[i] + k] = spare.grams[spare.chosen[k]]
+                packed[offsets[i] + k] = (np.uint64(i) << np.uint64(32)) | np.uint64(spare.starts[spare.chosen[k]])
+        counts[i] = m
+
+
+@parallel_kernel
+def _posting_pass(
+    addresses: NDArray[np.uint64],
+    lengths: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    hashes: NDArray[np.uint64],
+    packed: NDArray[np.uint64],
+) -> None:
+    n = addresses.size
+    for c in prange((n + _CHUNK - 1) // _CHUNK):
+        last = min(n, (c + 1) * _CHUNK)
+        _posting_chunk(addresses, lengths, c * _CHUNK, last, offsets, counts, hashes, packed)
+
+
+@kernel
+def _sort_pairs(
+    hashes: NDArray[np.uint64], packed: NDArray[np.uint64], spare_h: NDArray[np.uint64], spare_p: NDArray[np.uint64]
+) -> None:
+    """Sort by hash, stably: radix by the top 44 bits, then insertion among the few that agree in these."""
+    a, b = hashes, spare_h
+    x, y = packed, spare_p
+    n = hashes.size
+    for shift in (20, 31, 42, 53):
+        bits = np.uint64(shift)
+        counts = np.zeros(2049, np.int64)
+        for i in range(n):
+            counts[np.int64((a[i] >> bits) & np.uint64(2047)) + 1] += 1
+        for d in range(2048):
+            counts[d + 1] += counts[d]
+        for i in range(n):
+            digit = np.int64((a[i] >> bits) & np.uint64(2047))
+            k = counts[digit]
+            b[k] = a[i]
+            y[k] = x[i]
+            counts[digit] = k + 1
+        a, b = b, a
+        x, y = y, x
+    for i in range(1, n):
+        h = hashes[i]
+        p = packed[i]
+        j = i
+        while j > 0 and hashes[j - 1] > h:
+            hashes[j] = hashes[j - 1]
+            packed[j] = packed[j - 1]
+            j -= 1
+        hashes[j] = h
+        packed[j] = p
+
+
+@kernel
+def _unpack(packed: NDArray[np.uint64], texts: NDArray[np.int32], places: NDArray[np.int32]) -> None:
+    for i in range(packed.size):
+        texts[i] = np.int32(packed[i] >> np.uint64(32))
+        places[i] = np.int32(packed[i] & np.uint64(0xFFFFFFFF))
+
+
+def postings(texts: Texts) -> Postings:
+    """Seeds of texts, sorted: 16 bytes a seed, about 850 a text of 165 words, and twice that while it is made.
+
+    Raises
+    ------
+    ValueError
+        If there are 2^31 texts or more.
+    """
+    n = len(texts)
+    if n >= 2**31:
+        raise ValueError(f"at most 2^31 - 1 texts, not {n}")
+    addresses, lengths = frozen(texts.addresses), frozen(texts.lengths)
+    counts = np.zeros(n, np.int64)
+    offsets = np.zeros(n + 1, np.int64)
+    none = np.empty(0, np.uint64)
+    _posting_pass(addresses, lengths, offsets, counts, none, none)
+    np.cumsum(counts, out=offsets[1:])
+    total = int(offsets[-1])
+    hashes, packed = room_for_hashes(total), room_for_hashes(total)
+    if hashes.size:
+        _posting_pass(addresses, lengths, offsets, counts, hashes, packed)
+        _sort_pairs(hashes, packed, room_for_hashes(total), room_for_hashes(total))
+    made = Postings(hashes, np.empty(hashes.size, np.int32), np.empty(hashes.size, np.int32))
+    _unpack(packed, made.texts, made.places)
+    return made
+
+
+# ---- matches ----
+
+
+@kernel
+def _extend(a: NDArray[np.uint8], b: NDArray[np.uint8], p: int, q: int) -> tuple[int, int]:
+    """Bytes that agree before and from places p of a and q of b on."""
+    left = 0
+    most = min(p, q)
+    while left + 8 <= most and load64(a, p - left - 8) == load64(b, q - left - 8):
+        left += 8
+    while left < most and a[p - left - 1] == b[q - left - 1]:
+        left += 1
+    right = 0
+    most = min(a.size - p, b.size - q)
+    while right + 8 <= most and load64(a, p + right) == load64(b, q + right):
+        right += 8
+    while right < most and a[p + right] == b[q + right]:
+        right += 1
+    return left, right
+
+
+@kernel
+def _trim(text: NDArray[np.uint8], start: int, end: int) -> tuple[int, int]:
+    """The stretch cut to whole code points, without white space at its ends."""
+    while start < end and (text[start] & 0xC0) == 0x80:
+        start += 1
+    if end < text.size:
+        while end > start and (text[end] & 0xC0) == 0x80:
+            end -= 1
+    while start < end:
+        cp, width = decode(text, start, end)
+        if code_class(cp) != SPACE:
+            break
+        start += width
+    while end > start:
+        p = end - 1
+        while p > start and (text[p] & 0xC0) == 0x80:
+            p -= 1
+        cp, _ = decode(text, p, end)
+        if code_class(cp) != SPACE:
+            break
+        end = p
+    return start, end
+
+
+@kernel
+def _runs(
+    hashes: NDArray[np.uint64],
+    texts: NDArray[np.int32],
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    texts_from: NDArray[np.int32],
+) -> None:
+    """For every posting, where its run of equal hashes begins and ends, and the texts from it to the end of its run."""
+    n = hashes.size
+    for i in range(n - 1, -1, -1):
+        if i + 1 < n and hashes[i + 1] == hashes[i]:
+            ends[i] = ends[i + 1]
+            texts_from[i] = texts_from[i + 1] + (1 if texts[i] != texts[i + 1] else 0)
+        else:
+            ends[i] = i + 1
+            texts_from[i] = 1
+    for i in range(n):
+        begins[i] = begins[i - 1] if i > 0 and hashes[i - 1] == hashes[i] else i
+
+
+@kernel
+def _by_text(texts: NDArray[np.int32], limit: int, indptr: NDArray[np.int64], order: NDArray[np.int64]) -> None:
+    """The postings of each text below ``limit``, in the order of their hashes: ``order[indptr[t]:indptr[t + 1]]``."""
+    for i in range(texts.size):
+        if texts[i] < limit:
+            indptr[texts[i] + 1] += 1
+    for t in range(limit):
+        indptr[t + 1] += indptr[t]
+    at = indptr[:-1].copy()
+    for i in range(texts.size):
+        t = texts[i]
+        if t < limit:
+            order[at[t]] = i
+            at[t] += 1
+
+
+class _Own(NamedTuple):
+    """Seeds of one text, and what of the other side each is to be compared with."""
+
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
+    """Postings ``low .. high - 1``; none where the seed is alone or passed over."""
+    first: NDArray[np.int64]
+    repeats: NDArray[np.int64]
+    """Those from ``first`` on, so many, are the text's own."""
+
+
+@kernel
+def _own(size: int) -> _Own:
+    return _Own(np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64))
+
+
+@kernel
+def _look_up(
+    texts: NDArray[np.int32],
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    texts_from: NDArray[np.int32],
+    own: NDArray[np.int64],
+    first_other: int,
+    max_texts: int,
+    out: _Own,
+) -> tuple[int, int]:
+    """Fill ``out`` for the postings ``own`` of a text, in the order of their hashes: (seeds to compare, passed
+    over).
+    """
+    wanted = 0
+    skipped = 0
+    k = 0
+    while k < own.size:
+        begin = begins[own[k]]
+        end = ends[own[k]]
+        n = 1  # postings of one text and hash are next to each other
+        while k + n < own.size and begins[own[k + n]] == begin:
+            n += 1
+        others = 0
+        places = 0
+        if first_other > 0:  # texts are in order within a run: the other side is its tail
+            low, high = begin, end
+            while low < high:
+                middle = (low + high) >> 1
+                if texts[middle] < first_other:
+                    low = middle + 1
+                else:
+                    high = middle
+            begin = low
+            others = texts_from[begin] if begin < end else 0
+            places = end - begin
+        else:
+            others = texts_from[begin] - 1
+            places = end - begin - n
+        over = others > max_texts or n * places > REPEATS * max_texts
+        if over:
+            skipped += n
+        elif others > 0:
+            wanted += n
+        for q in range(k, k + n):
+            out.low[q] = begin
+            out.high[q] = begin if over or others == 0 else end
+            out.first[q] = own[k]
+            out.repeats[q] = n
+        k += n
+    return wanted, skipped
+
+
+class _Reached(NamedTuple):
+    """Hash table of (other text, diagonal) with the place to which its last stretch reaches; a stamp spares
+    clearing.
+    """
+
+    keys: NDArray[np.uint64]
+    ends: NDArray[np.int64]
+    stamps: NDArray[np.uint32]
+
+
+@kernel
+def _reached(size: int) -> _Reached:
+    return _Reached(np.empty(size, np.uint64), np.empty(size, np.int64), np.zeros(size, np.uint32))
+
+
+@kernel
+def _slot(table: _Reached, key: np.uint64, stamp: np.uint32) -> int:
+    """Where a key is or belongs; the table's size is a power of two, and a place is always free."""
+    mask = np.uint64(table.keys.size - 1)
+    place = finalise(key) & mask
+    while table.stamps[place] == stamp and table.keys[place] != key:
+        place = (place + np.uint64(1)) & mask
+    return int(place)
+
+
+@kernel
+def _larger(table: _Reached, stamp: np.uint32) -> _Reached:
+    larger = _reached(2 * table.keys.size)
+    for k in range(table.keys.size):
+        if table.stamps[k] == stamp:
+            slot = _slot(larger, table.keys[k], stamp)
+            larger.keys[slot] = table.keys[k]
+            larger.ends[slot] = table.ends[k]
+            larger.stamps[slot] = stamp
+    return larger
+
+
+@kernel
+def _order(found: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Order of stretches of one text, rows (start, end, other, start there): by start, longest first, other,
+    start there.
+    """
+    keys = np.empty(n, np.uint64)
+    for k in range(n):
+        keys[k] = (np.uint64(found[k, 2]) << np.uint64(32)) | np.uint64(found[k, 3])
+    by_other = np.argsort(keys, kind="mergesort")
+    for k in range(n):
+        r = by_other[k]
+        keys[k] = (np.uint64(found[r, 0]) << np.uint64(32)) | np.uint64((1 << 32) - 1 - found[r, 1])
+    return by_other[np.argsort(keys, kind="mergesort")]
+
+
+@kernel
+def _holders(found: NDArray[np.int64], order: NDArray[np.int64], out: NDArray[np.int64]) -> None:
+    """How many texts hold each stretch: those with a stretch that begins no later and ends no earlier.
+
+    In the order of :func:`_order` all that begin no later have been met, so that it takes only the furthest end of each
+    text so far, counted in a Fenwick tree (1994) over the ends.
+    """
+    n = order.size
+    others = np.sort(found[:n, 2])
+    ends = np.sort(found[:n, 1])
+    furthest = np.full(n, -1, np.int64)
+    tree = np.zeros(n + 1, np.int64)
+    total = 0
+    i = 0
+    while i < n:
+        start = found[order[i], 0]
+        end = found[order[i], 1]
+        rank = np.searchsorted(ends, end)
+        j = i
+        while j < n and found[order[j], 0] == start and found[order[j], 1] == end:
+            who = np.searchsorted(others, found[order[j], 2])
+            before = furthest[who]
+            if before < rank:
+                furthest[who] = rank
+                if before < 0:
+                    total += 1
+                else:
+                    p = before + 1
+                    while p <= n:
+                        tree[p] -= 1
+                        p += p & -p
+                p = rank + 1
+                while p <= n:
+                    tree[p] += 1
+                    p += p & -p
+            j += 1
+        holders = total
+        p = rank
+        while p > 0:
+            holders -= tree[p]
+            p -= p & -p
+        while i < j:
+            out[order[i]] = holders
+            i += 1
+
+
+@kernel
+def _windows(
+    grams: NDArray[np.uint64], count: int, chosen: NDArray[np.int32], m: int, windows: NDArray[np.int32]
+) -> None:
+    """The first and last window that chose each seed, int32[m, 2]; see :func:`~kinprint.kernels.copy.seeds.winnow`."""
+    for q in range(m):
+        windows[q, 0] = 0
+        if q > 0:  # chosen when it came into the window, or else when the one before it went out
+            if grams[chosen[q]] <= grams[chosen[q - 1]]:
+                windows[q, 0] = max(0, chosen[q] - WINDOW + 1)
+            else:
+                windows[q, 0] = chosen[q - 1] + 1
+            windows[q - 1, 1] = windows[q, 0] - 1
+    if m > 0:
+        windows[m - 1, 1] = max(0, count - WINDOW)
+
+
+@kernel
+def _weight(
+    chosen: NDArray[np.int32],
+    windows: NDArray[np.int32],
+    own: NDArray[np.int64],
+    by_place: NDArray[np.int64],
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    low: int,
+    high: int,
+    found_by: int,
+) -> int:
+    """The posting that a passage of the whole tokens low .. high-1 is weighed by.
+
+    A seed that some window within the passage chose is a seed of every text that has these tokens; the rarest of them
+    tells best how rare the passage is, and never that it is rarer. Below :data:`GUARANTEE` tokens there may be none;
+    then the most common of those at hand is taken.
+    """
+    rarest = np.int64(-1)
+    common = np.int64(found_by)
+    q = np.searchsorted(chosen, low)
+    while q < chosen.size and chosen[q] + GRAM <= high:
+        posting = own[by_place[q]]
+        size = ends[posting] - begins[posting]
+        if max(windows[q, 0], low) <= min(windows[q, 1], high - GUARANTEE):
+            if rarest < 0 or size < ends[rarest] - begins[rarest]:
+                rarest = posting
+        elif size > ends[common] - begins[common]:
+            common = posting
+        q += 1
+    return int(rarest) if rarest >= 0 else int(common)
+
+
+@kernel
+def _passages_chunk(
+    addresses: NDArray[np.uint64],
+    lengths: NDArray[np.int64],
+    texts: NDArray[np.int32],
+    places: NDArray[np.int32],
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    texts_from: NDArray[np.int32],
+    indptr: NDArray[np.int64],
+    order: NDArray[np.int64],
+    first: int,
+    last: int,
+    first_other: int,
+    max_texts: int,
+    min_tokens: int,
+    every: bool,
+    skipped: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Passages of texts first .. last-1, rows (a, b, start a, start b, bytes, tokens, texts, seed)."""
+    out = np.empty((256, 8), np.int64)
+    filled = 0
+    work = workspace(BUFFER)
+    spare = _scratch(BUFFER + 2)
+    seeds = _own(256)
+    table = _reached(1024)
+    stamp = np.uint32(0)
+    found = np.empty((64, 7), np.int64)  # start, end, other, start there, seed, first token, token after the last
+    for i in range(first, last):
+        own = order[indptr[i] : indptr[i + 1]]
+        if seeds.low.size < own.size:
+            seeds = _own(2 * own.size)
+        wanted, over = _look_up(texts, begins, ends, texts_from, own, first_other, max_texts, seeds)
+        skipped[0] += over
+        if wanted == 0:
+            continue
+        text = memory(addresses[i], lengths[i])
+        length = folded_text(work, addresses[i], lengths[i], True)
+        while length < 0:
+            work = workspace(larger_size(work, lengths[i]))
+            length = folded_text(work, addresses[i], lengths[i], True)
+        if spare.starts.size < length + 2:
+            spare = _scratch(2 * length + 2)
+        tokens, edges = _tokens(work, length, spare.starts, spare.tokens)
+        starts = spare.starts[:tokens]
+        by_place = np.argsort(places[own], kind="mergesort")
+        stamp += np.uint32(1)
+        used = 0
+        n = 0
+        for q in range(own.size):
+            k = by_place[q]
+            place = int(places[own[k]])
+            j = seeds.low[k]
+            while j < seeds.high[k]:
+                if j == seeds.first[k]:
+                    j += seeds.repeats[k]
+                    continue
+                other = np.int64(texts[j])
+                there = int(places[j])
+                j += 1
+                key = (np.uint64(other) << np.uint64(32)) | np.uint64(there - place + (1 << 31))
+                slot = _slot(table, key, stamp)
+                if table.stamps[slot] == stamp:
+                    if place < table.ends[slot]:
+                        continue  # another seed of a stretch that was found already
+                else:
+                    if 2 * used >= table.keys.size:
+                        table = _larger(table, stamp)
+                        slot = _slot(table, key, stamp)
+                    table.keys[slot] = key
+                    table.stamps[slot] = stamp
+                    used += 1
+                left, right = _extend(text, memory(addresses[other], lengths[other]), place, there)
+                table.ends[slot] = place + right
+                start, end = _trim(text, place - left, place + right)
+                low = np.searchsorted(starts, start)
+                high = np.searchsorted(starts, end)
+                if high - low < min_tokens:
+                    continue
+                if n == found.shape[0]:
+                    more = np.empty((2 * n, 7), np.int64)
+                    more[:n] = found
+                    found = more
+                found[n, 0] = start
+                found[n, 1] = end
+                found[n, 2] = other
+                found[n, 3] = start - place + there
+                found[n, 4] = own[k]
+                found[n, 5] = low
+                found[n, 6] = high
+                n += 1
+        if n == 0:
+            continue
+        by = _order(found, n)
+        holders = np.empty(n, np.int64)
+        _holders(found, by, holders)
+        count = _grams(spare.tokens, tokens, GRAM, spare.grams)
+        m = winnow(spare.grams, 0, count, WINDOW, spare.chosen)
+        windows = np.empty((m, 2), np.int32)
+        _windows(spare.grams, count, spare.chosen, m, windows)
+        if filled + n > out.shape[0]:
+            larger = np.empty((2 * (filled + n), 8), np.int64)
+            larger[:filled] = out[:filled]
+            out = larger
+        reach = np.int64(-1)
+        for q in range(n):
+            f = found[by[q]]
+            if not every and f[1] <= reach:
+                continue  # it lies within one before it
+            reach = f[1]
+            # Whether the last token is cut: an odd number of edges before the end puts it into a word or at its end.
+            before = np.searchsorted(work.edges[:edges], f[1])
+            cut = before % 2 == 1 and work.edges[before] != f[1]
+            whole = f[6] - 1 if cut else f[6]
+            out[filled, 0] = i
+            out[filled, 1] = f[2]
+            out[filled, 2] = f[0]
+            out[filled, 3] = f[3]
+            out[filled, 4] = f[1] - f[0]
+            out[filled, 5] = f[6] - f[5]
+            out[filled, 6] = holders[by[q]]
+            out[filled, 7] = _weight(spare.chosen[:m], windows, own, by_place, begins, ends, f[5], whole, f[4])
+            filled += 1
+    return out[:filled].copy()
+
+
+class Found(NamedTuple):
+    """One step of :meth:`Index.find`."""
+
+    passages: Passages
+    texts: int
+    """Texts of the first side looked at so far."""
+    skipped: int
+    """Seeds passed over so far, as common to too many texts."""
+
+
+class Index:
+    """Seeds of two sets of texts, or of one, between whose texts passages are sought.
+
+    Parameters
+    ----------
+    texts
+        Those of the first side, then those of the second.
+    second
+        Number of the first text of the second side; 0 if there is but one set, whose texts are compared with each
+        other.
+
+    Raises
+    ------
+    ValueError
+        If ``second`` is out of range, or there are 2^31 texts or more.
+    """
+
+    def __init__(self, texts: Texts, second: int = 0) -> None:
+        if not 0 <= second <= len(texts):
+            raise ValueError(f"second must be in 0..{len(texts)}, not {second}")
+        self.texts = texts
+        self.second = second
+        self.postings = postings(texts)
+        self._begins = np.empty(self.postings.hashes.size, np.int64)
+        self._ends = np.empty(self.postings.hashes.size, np.int64)
+        self._texts_from = np.empty(self.postings.hashes.size, np.int32)
+        hashes, rows = frozen(self.postings.hashes), frozen(self.postings.texts)
+        _runs(hashes, rows, self._begins, self._ends, self._texts_from)
+
+    def find(
+        self, *, min_tokens: int = GUARANTEE, max_texts: int = MAX_TEXTS, every: bool = False, at_once: int = 1024
+    ) -> Iterator[Found]:
+        """Passages of the texts of the first side that stand in others of the second.
+
+        Parameters
+        ----------
+        min_tokens
+            Least tokens of a passage; below :data:`GUARANTEE` more are found, but not all.
+        max_texts
+            Texts of the other side that a seed may stand in; see the module's text.
+        every
+            List each text of the other side that holds a passage. Otherwise each passage is listed once, those within
+            a longer one left out, with the first text that holds it.
+        at_once
+            Texts of the first side looked at between two results.
+
+        Raises
+        ------
+        ValueError
+            If a number is below 1.
+        """
+        for name, value in (("min_tokens", min_tokens), ("max_texts", max_texts), ("at_once", at_once)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+        return self._find(min_tokens, max_texts, every, at_once)
+
+    def _find(self, min_tokens: int, max_texts: int, every: bool, at_once: int) -> Iterator[Found]:
+        count = self.second or len(self.texts)
+        indptr = np.zeros(count + 1, np.int64)
+        order = np.empty(int((self.postings.texts < count).sum()), np.int64)
+        _by_text(frozen(self.postings.texts), count, indptr, order)
+        shared = (
+            frozen(self.texts.addresses),
+            frozen(self.texts.lengths),
+            frozen(self.postings.texts),
+            frozen(self.postings.places),
+            frozen(self._begins),
+            frozen(self._ends),
+            frozen(self._texts_from),
+            frozen(indptr),
+            frozen(order),
+        )
+
+        def look(first: int) -> tuple[NDArray[np.int64], int, int]:
+            skipped = np.zeros(1, np.int64)
+            last = min(count, first + at_once)
+            rows = _passages_chunk(*shared, first, last, self.second, max_texts, min_tokens, every, skipped)
+            return rows, last, int(skipped[0])
+
+        total = 0
+        threads = numba.get_num_threads()
+        with ThreadPoolExecutor(threads) as pool:
+            waiting: deque[Future[tuple[NDArray[np.int64], int, int]]] = deque()
+            coming = iter(range(0, count, at_once))
+            try:
+                while True:
+                    for first in coming:
+                        waiting.append(pool.submit(look, first))
+                        if len(waiting) > threads:
+                            break
+                    if not waiting:
+                        return
+                    rows, last, skipped = waiting.popleft().result()
+                    total += skipped
+                    yield Found(Passages(*np.ascontiguousarray(rows.T)), last, total)
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def counts(self, passages: Passages, models: NDArray[np.int32], prompts: NDArray[np.int32]) -> NDArray[np.int64]:
+        """How often each passage occurs in texts of neither of its two models.
+
+        That is counted by a seed of it, and so never too low where a passage has :data:`GUARANTEE` whole tokens.
+
+        Parameters
+        ----------
+        models, prompts : int32[n]
+            Code of the model and of the prompt of every text; negative where unknown. A text of an unknown model is
+            another model's unless it is one of the two texts.
+
+        Returns
+        -------
+        int64[p, 4]
+            Other models' texts that have it and how many there are; the same among answers to the prompt of a.
+
+        Raises
+        ------
+        ValueError
+            If a shape or dtype does not fit.
+        """
+        for name, codes in (("models", models), ("prompts", prompts)):
+            if codes.dtype != np.int32 or codes.shape != (len(self.texts),):
+                raise ValueError(f"{name} must be int32[{len(self.texts)}], not {codes.dtype}{list(codes.shape)}")
+        sizes = np.bincount(models[models >= 0]).astype(np.int64)
+        by_prompt = np.argsort(prompts, kind="stable").astype(np.int64)
+        a, b, seed = (frozen(np.ascontiguousarray(c)) for c in (passages.a, passages.b, passages.seed))
+        return _counts(
+            frozen(self.postings.texts),
+            frozen(self._begins),
+            frozen(self._ends),
+            a,
+            b,
+            seed,
+            frozen(models),
+            frozen(prompts),
+            frozen(sizes),
+            frozen(by_prompt),
+            frozen(prompts[by_prompt]),
+        )
+
+
+@parallel_kernel
+def _counts(
+    texts: NDArray[np.int32],
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    a: NDArray[np.int64],
+    b: NDArray[np.int64],
+    seed: NDArray[np.int64],
+    models: NDArray[np.int32],
+    prompts: NDArray[np.int32],
+    sizes: NDArray[np.int64],
+    by_prompt: NDArray[np.int64],
+    sorted_prompts: NDArray[np.int32],
+) -> NDArray[np.int64]:
+    out = np.zeros((a.size, 4), np.int64)
+    for k in prange(a.size):
+        i = a[k]
+        j = b[k]
+        model_i = models[i]
+        model_j = models[j]
+        prompt = prompts[i]
+        before = -1
+        for p in range(begins[seed[k]], ends[seed[k]]):
+            t = int(texts[p])
+            if t in (before, i, j):
+                continue
+            before = t
+            model = models[t]
+            if model >= 0 and model in (model_i, model_j):
+                continue
+            out[k, 0] += 1
+            if prompt >= 0 and prompts[t] == prompt:
+                out[k, 2] += 1
+        out[k, 1] = models.size
+        out[k, 1] -= sizes[model_i] if model_i >= 0 else 1
+        if model_j != model_i or model_j < 0:
+            out[k, 1] -= sizes[model_j] if model_j >= 0 else 1
+        if prompt >= 0:
+            low = np.searchsorted(sorted_prompts, prompt)
+            while low < sorted_prompts.size and sorted_prompts[low] == prompt:
+                t = int(by_prompt[low])
+                low += 1
+                model = models[t]
+                if t in (i, j) or (model >= 0 and model in (model_i, model_j)):
+                    continue
+                out[k, 3] += 1
+    return out
+
+
+def bits(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Rarity of passages, float64[p], from :meth:`Index.counts`: -log2 of how likely an unrelated text has one.
+
+    In the corpus at large that is (c + 1/2) / (n + 1), after Krichevsky and Trofimov (1981), for c of n texts of other
+    models; so a passage never seen elsewhere has log2(2 (n + 1)) bits, and no more, however long it is. Where other
+    models' answers to the same prompt have it as well, their share, (c' + p) / (n' + 1) with the corpus's p as one
+    observation more, takes its place if it is larger: what the prompt draws out of everybody is no evidence.
+    """
+    at_large = (counts[:, 0] + 0.5) / (counts[:, 1] + 1.0)
+    by_prompt = (counts[:, 2] + at_large) / (counts[:, 3] + 1.0)
+    likely = np.where(counts[:, 2] > 0, np.maximum(at_large, by_prompt), at_large)
+    return np.asarray(-np.log2(likely))
+
+
+# ---- what is no evidence ----
+
+
+@kernel
+def _is_code_symbol(byte: np.uint8) -> bool:
+    """One of {}[]()<>=;_|&$#@^~+*/" and the backslash and backquote."""
+    for symbol in b'{}[]()<>=;_|&$#@^~+*/"\\`':  # noqa: SIM110  (compiled)
+        if byte == symbol:
+            return True
+    return False
+
+
+@kernel
+def _fences(text: NDArray[np.uint8], start: int, end: int, inside: bool, line: bool) -> tuple[int, int, bool, bool]:
+    """Go over ``text[start:end]``: (visible bytes, of these in a fenced block, and the state at the end).
+
+    The state is whether a fenced block is open and whether only white space came since the begin of the line.
+    """
+    visible = 0
+    fenced = 0
+    for p in range(start, end):
+        if line and p + 3 <= text.size and text[p] == 0x60 and text[p + 1] == 0x60 and text[p + 2] == 0x60:
+            inside = not inside
+        byte = text[p]
+        if byte == 0x0A:
+            line = True
+        elif byte != 0x20 and byte != 0x09:
+            line = False
+        if byte > 0x20:
+            visible += 1
+            fenced += 1 if inside else 0
+    return visible, fenced, inside, line
+
+
+@kernel
+def _code_chunk(
+    addresses: NDArray[np.uint64],
+    lengths: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    first: int,
+    last: int,
+    out: NDArray[np.bool_],
+) -> None:
+    """Stretches first .. last-1; of those of one text each goes on from the begin of the one before it."""
+    row = np.int64(-1)
+    at = np.int64(0)
+    inside = False
+    line = True
+    for k in range(first, last):
+        text = memory(addresses[rows[k]], lengths[rows[k]])
+        if rows[k] != row or starts[k] < at:
+            row = rows[k]
+            at = np.int64(0)
+            inside = False
+            line = True
+        _, _, inside, line = _fences(text, int(at), int(starts[k]), inside, line)
+        at = starts[k]
+        end = at + sizes[k]
+        visible, fenced, _, _ = _fences(text, int(at), int(end), inside, line)
+        symbols = 0
+        for p in range(at, end):
+            symbols += 1 if _is_code_symbol(text[p]) else 0
+        out[k] = 2 * fenced >= visible or 5 * symbols >= visible
+
+
+@parallel_kernel
+def _code(
+    addresses: NDArray[np.uint64],
+    lengths: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    out: NDArray[np.bool_],
+) -> None:
+    n = rows.size
+    for c in prange((n + _CHUNK - 1) // _CHUNK):
+        _code_chunk(addresses, lengths, rows, starts, sizes, c * _CHUNK, min(n, (c + 1) * _CHUNK), out)
+
+
+def looks_like_code(texts: Texts, passages: Passages) -> NDArray[np.bool_]:
+    """Passages of which half or more stands in a fenced code block of a, or a fifth are symbols of code: bool[p].
+
+    In bytes that are no white space. A fence is a line that begins with three backquotes.
+    """
+    out = np.zeros(len(passages.a), np.bool_)
+    rows, starts, sizes = (np.ascontiguousarray(c) for c in (passages.a, passages.start_a, passages.bytes))
+    _code(frozen(texts.addresses), frozen(texts.lengths), frozen(rows), frozen(starts), frozen(sizes), out)
+    return out
+
+
+def stretches(texts: Texts, passages: Passages) -> Texts:
+    """The passages themselves, where they stand in a."""
+    addresses = texts.addresses[passages.a] + passages.start_a.astype(np.uint64)
+    return Texts(addresses, passages.bytes, texts.owner)
+
+
+def share_within(stretch: Texts, sources: Texts, source: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Share of each stretch's shingles that its source has, float64[p]: how much of it is quoted.
+
+    ``source`` int64[p] is a row of ``sources``, or negative where there is none.
+    """
+    out = np.zeros(len(stretch))
+    known = np.flatnonzero(source >= 0)
+    if known.size == 0:
+        return out
+    both = Texts(
+        np.concatenate((sources.addresses, stretch.addresses)),
+        np.concatenate((sources.lengths, stretch.lengths)),
+        (sources.owner, stretch.owner),
+    )
+    known = known[np.argsort(source[known], kind="stable")]
+    counts = pair_overlap(both, source[known], known + len(sources))
+    out[known] = counts[:, 0] / np.maximum(counts[:, 2], 1)
+    return out

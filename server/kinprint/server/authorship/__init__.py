@@ -1,0 +1,1 @@
+"""Authorship: which of the models of a corpus wrote a text."""

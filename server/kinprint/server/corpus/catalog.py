@@ -1,0 +1,227 @@
+"""Catalog: the corpora of a data directory."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import secrets
+import shutil
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from kinprint.server.corpus.corpus import Corpus
+from kinprint.server.failures import (
+    CorpusBusy,
+    CorpusExists,
+    CorpusNotFound,
+    CorpusUnavailable,
+    Failure,
+    InvalidField,
+)
+from kinprint.server.store import durability
+
+logger = logging.getLogger(__name__)
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_DESCRIPTION_BYTES = 4096
+#: Folder of a corpus as `create` names it.
+_FOLDER = re.compile(r"(?P<name>[a-z0-9][a-z0-9._-]{0,62})-[0-9a-f]{8}")
+#: Folders that are named for removal here and nowhere else: before a deletion, and until a creation is whole.
+_DOOMED = re.compile(r"\.(?:deleted|new)-" + _FOLDER.pattern)
+
+
+def _own_folders_first(folder: Path) -> tuple[bool, str]:
+    """Order of opening: of two folders that claim one name, that which carries it as `create` names them wins."""
+    return _FOLDER.fullmatch(folder.name) is None, folder.name
+
+
+def _folder_name(folder: Path) -> str:
+    """Name of a corpus as far as its folder tells it: lower case."""
+    found = _FOLDER.fullmatch(folder.name)
+    return found["name"] if found else folder.name
+
+
+def _named(folder: Path) -> str | None:
+    """Name that corpus.json gives; None where it cannot be read."""
+    try:
+        name = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))["name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return name if isinstance(name, str) and name else None
+
+
+def _holds_rows(folder: Path) -> bool:
+    """Whether a folder holds anything of a record beyond its creation.
+
+    A record's log has one entry a version, from 0 on; data files lie beside it.
+    """
+    record = folder / "record"
+    log = durability.log_directory(record)
+    try:
+        if max(durability.entries(record), default=0) > 0:
+            return True
+        return any(log.glob("*.checkpoint*.parquet")) or any(record.glob("*.parquet"))
+    except OSError:
+        return record.exists()  # what cannot be read may hold rows
+
+
+class Catalog:
+    """Corpora by name.  Thread-safe; methods that touch the disk are for worker threads."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.root = data_dir / "corpora"
+        self._corpora: dict[str, Corpus] = {}
+        self._unavailable: dict[str, str] = {}
+        self._turn = threading.RLock()
+
+    def open_all(self, progress: Callable[[str], None]) -> None:
+        """Open every corpus of the directory.
+
+        What cannot be opened stays as it is and is listed by `unavailable`: one damaged corpus never stops the rest.
+        Only folders that this class named for it are removed: deletions and creations that were interrupted.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        for entry in sorted(self.root.iterdir(), key=_own_folders_first):
+            if _DOOMED.fullmatch(entry.name) and entry.is_dir() and not entry.is_symlink():
+                self._finish_interrupted(entry)
+                continue
+            if entry.name.startswith(".") or (entry.exists() and not entry.is_dir()):
+                logger.warning("%s is no corpus; it is left alone", entry)
+                continue
+            progress(f"opening {entry.name}")
+            self._open(entry, progress)
+
+    def _open(self, folder: Path, progress: Callable[[str], None]) -> None:
+        name = _folder_name(folder)
+        if folder.is_symlink() and not folder.exists():
+            problem = f"{folder} is a link to {os.readlink(folder)}, which is not there; mount or mend it"
+            self._set_aside(name, folder, problem)
+            return
+        if not (folder / "corpus.json").exists():
+            if not _holds_rows(folder):
+                logger.warning(
+                    "%s holds no corpus (neither corpus.json nor a record with rows); it is left alone: move it "
+                    "elsewhere, or remove it if it is not wanted",
+                    folder,
+                )
+                return
+            problem = (
+                f"{folder / 'corpus.json'} is missing, and the record beside it holds rows; "
+                "restore the file from a backup, or move the folder out of corpora/"
+            )
+            self._set_aside(name, folder, problem)
+            return
+        try:
+            corpus = Corpus.open(folder, progress)
+        except Exception as error:
+            told = error.message if isinstance(error, Failure) else f"{folder} cannot be opened: {error}"
+            told += "; the folder was left as it is: mend it or restore it from a backup, then start the server again"
+            if not isinstance(error, Failure | OSError | RuntimeError):
+                logger.exception("unexpected failure of %s", folder)
+            self._set_aside(_named(folder) or name, folder, told)
+            return
+        if corpus.name in self._corpora or corpus.name in self._unavailable:
+            other = self._corpora[corpus.name].folder if corpus.name in self._corpora else "a folder that is damaged"
+            problem = f"{folder} holds a corpus named {corpus.name!r} too, as does {other}; move one of them elsewhere"
+            self._set_aside(folder.name, folder, problem)
+            return
+        self._corpora[corpus.name] = corpus
+
+    def _set_aside(self, name: str, folder: Path, problem: str) -> None:
+        logger.error("corpus %r is unavailable: %s", name, problem)
+        if name in self._corpora or name in self._unavailable:
+            name = folder.name
+        self._unavailable[name] = problem
+
+    def _finish_interrupted(self, folder: Path) -> None:
+        logger.info(
+            "removing %s, whose %s was interrupted", folder, "creation" if ".new-" in folder.name else "deletion"
+        )
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def names(self) -> list[str]:
+        """Names of the open corpora, sorted."""
+        return sorted(self._corpora)
+
+    @property
+    def unavailable(self) -> dict[str, str]:
+        """Names of the corpora that could not be opened, and why."""
+        return dict(self._unavailable)
+
+    def get(self, name: str, field: str = "corpus") -> Corpus:
+        """The corpus of a name.  Raises InvalidField without a name, CorpusNotFound."""
+        if not name:
+            raise InvalidField(field, f"{field} names no corpus", "FIELD_MISSING")
+        try:
+            return self._corpora[name]
+        except KeyError:
+            self._check_available(name, field)
+            known = ", ".join(self.names()[:10]) or "none yet"
+            raise CorpusNotFound(f"there is no corpus {name!r} here (corpora: {known})", field=field) from None
+
+    def _check_available(self, name: str, field: str) -> None:
+        """Raise CorpusUnavailable for a corpus that is there and could not be opened."""
+        for known, problem in self._unavailable.items():
+            # Of a folder without corpus.json only the lower-case name is known.
+            if name == known or name.lower() == known:
+                raise CorpusUnavailable(f"corpus {name!r} is unavailable: {problem}", field=field)
+
+    def several(self, names: Sequence[str], field: str = "corpora") -> list[Corpus]:
+        """Corpora of 1 to 100 names, each once, in the order of their first mention."""
+        if not 1 <= len(names) <= 100:
+            raise InvalidField(field, "name 1 to 100 corpora", "FIELD_INVALID" if names else "FIELD_MISSING")
+        found = {name: self.get(name, f"{field}[{i}]") for i, name in enumerate(names)}
+        return list(found.values())
+
+    @staticmethod
+    def check_name(name: str) -> None:
+        """Raise InvalidField for what cannot be the name of a corpus."""
+        if not _NAME.fullmatch(name):
+            raise InvalidField(
+                "name",
+                "a corpus name has 1 to 63 of A-Z a-z 0-9 . _ - and starts with a letter or digit",
+                "CORPUS_NAME_INVALID",
+            )
+
+    def create(self, name: str, description: str = "") -> Corpus:
+        """Make an empty corpus.  Raises InvalidField, CorpusExists, StorageFull."""
+        self.check_name(name)
+        if len(description.encode()) > _DESCRIPTION_BYTES:
+            raise InvalidField(
+                "description", f"description is longer than {_DESCRIPTION_BYTES} bytes", "FIELD_TOO_LONG"
+            )
+        with self._turn:
+            if name in self._corpora:
+                raise CorpusExists(f"there is a corpus {name!r} already", field="name")
+            self._check_available(name, "name")
+            folder = self.root / f"{name.lower()}-{secrets.token_hex(4)}"
+            corpus = Corpus.create(folder, name, description)
+            self._corpora[name] = corpus
+            return corpus
+
+    def get_or_create(self, name: str) -> Corpus:
+        """The corpus of a name, made if it is not there."""
+        with self._turn:
+            return self._corpora[name] if name in self._corpora else self.create(name)
+
+    def delete(self, name: str) -> int:
+        """Delete a corpus with all it holds; returns its number of transcripts."""
+        with self._turn:
+            corpus = self.get(name, "name")
+            if corpus.writers:
+                raise CorpusBusy(f"{corpus.writers} stream(s) write to {name!r}; end them, then delete")
+            del self._corpora[name]
+            rows = corpus.view.rows
+            gone = self.root / f".deleted-{name.lower()}-{secrets.token_hex(4)}"
+            corpus.folder.rename(gone)
+            durability.fsync_directory(self.root)
+        shutil.rmtree(gone, ignore_errors=True)
+        return rows
+
+    def settle(self) -> None:
+        """Publish what is worth it, in every corpus."""
+        for corpus in list(self._corpora.values()):
+            corpus.settle()

@@ -1,0 +1,91 @@
+"""From pipeline failures to google.rpc statuses."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import NoReturn
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
+from kinprint.server import failures
+from kinprint.server.embed import EmbeddingError, QueueFull
+from kinprint.server.kinship import panel
+from kinprint.server.store.maintenance import MaintenanceFailed
+from kinprint.v1.google_rpc import error_details_pb2, status_pb2
+
+logger = logging.getLogger(__name__)
+
+DOMAIN = "kinprint"
+_DETAILS_KEY = "grpc-status-details-bin"
+
+_CODES: dict[type[failures.Failure], grpc.StatusCode] = {
+    failures.InvalidField: grpc.StatusCode.INVALID_ARGUMENT,
+    failures.CorpusNotFound: grpc.StatusCode.NOT_FOUND,
+    failures.TranscriptNotFound: grpc.StatusCode.NOT_FOUND,
+    failures.ModelNotFound: grpc.StatusCode.NOT_FOUND,
+    failures.CorpusExists: grpc.StatusCode.ALREADY_EXISTS,
+    failures.CorpusUnavailable: grpc.StatusCode.FAILED_PRECONDITION,
+    failures.CorpusBusy: grpc.StatusCode.FAILED_PRECONDITION,
+    failures.ChannelNotFilled: grpc.StatusCode.FAILED_PRECONDITION,
+    failures.ChannelUnavailable: grpc.StatusCode.FAILED_PRECONDITION,
+    failures.ModelMismatch: grpc.StatusCode.FAILED_PRECONDITION,
+    panel.PanelDamaged: grpc.StatusCode.INVALID_ARGUMENT,
+    panel.PanelTooNew: grpc.StatusCode.FAILED_PRECONDITION,
+    panel.PanelOtherPipeline: grpc.StatusCode.FAILED_PRECONDITION,
+    panel.PanelUnfit: grpc.StatusCode.FAILED_PRECONDITION,
+    failures.QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    failures.StorageFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    failures.Unavailable: grpc.StatusCode.UNAVAILABLE,
+}
+
+
+def failure_of(error: BaseException) -> failures.Failure:
+    """The failure that a caller is told for any exception; what was not foreseen is logged whole."""
+    if isinstance(error, failures.Failure):
+        return error
+    if isinstance(error, QueueFull):
+        return failures.QueueFull(f"{error}; try again in a moment", retry_after=0.5)
+    if isinstance(error, EmbeddingError):
+        return failures.InvalidField("text", f"the text cannot be embedded: {error}", "TEXT_NOT_EMBEDDABLE")
+    if isinstance(error, MaintenanceFailed):
+        return failures.StorageFull(str(error))
+    logger.error("unexpected failure", exc_info=error)
+    return failures.Failure(f"internal error ({type(error).__name__}); the server's log has the details")
+
+
+def code_of(failure: failures.Failure) -> grpc.StatusCode:
+    """Status code of a failure."""
+    return _CODES.get(type(failure), grpc.StatusCode.INTERNAL)
+
+
+def status_of(error: BaseException) -> status_pb2.Status:
+    """The google.rpc.Status of an exception, with ErrorInfo, field violations and RetryInfo."""
+    failure = failure_of(error)
+    status = status_pb2.Status(code=code_of(failure).value[0], message=failure.message)
+
+    def add(message: Message) -> None:
+        packed = any_pb2.Any()
+        packed.Pack(message)
+        status.details.append(packed)
+
+    add(error_details_pb2.ErrorInfo(reason=failure.reason, domain=DOMAIN))
+    if failure.field is not None:
+        violation = error_details_pb2.BadRequest.FieldViolation(field=failure.field, description=failure.message)
+        add(error_details_pb2.BadRequest(field_violations=[violation]))
+    if failure.retry_after is not None:
+        delay = duration_pb2.Duration()
+        delay.FromNanoseconds(int(failure.retry_after * 1e9))
+        add(error_details_pb2.RetryInfo(retry_delay=delay))
+    return status
+
+
+async def abort(context: grpc.aio.ServicerContext, error: BaseException) -> NoReturn:
+    """End the RPC with the status of an exception."""
+    if isinstance(error, asyncio.CancelledError):
+        raise error
+    failure = failure_of(error)
+    status = status_of(failure)
+    await context.abort(code_of(failure), failure.message, ((_DETAILS_KEY, status.SerializeToString()),))
+    raise AssertionError("abort returned")

@@ -1,0 +1,124 @@
+"""Interceptor: refuses calls while the server does not serve, and tells a caller what is wrong with bytes
+that are no message of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+from kinprint.server.edge.errors import abort
+from kinprint.server.failures import InvalidField, Unavailable
+from kinprint.server.state import Context
+
+_OWN = "/kinprint."
+
+
+class _Malformed:
+    """Stands for a message that could not be decoded."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+def _tolerant(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    def decode(data: bytes) -> Any:
+        try:
+            return deserialize(data)
+        except (DecodeError, UnicodeDecodeError, ValueError) as error:
+            return _Malformed(error)
+
+    return decode
+
+
+def _refusal(malformed: _Malformed) -> InvalidField:
+    return InvalidField(
+        "",
+        "the request is no valid message of this RPC; strings must be valid UTF-8 without lone surrogates "
+        f"({malformed.error})",
+        "MESSAGE_MALFORMED",
+    )
+
+
+class Guard(grpc.aio.ServerInterceptor):
+    """See the module's text."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler:
+        handler = await continuation(handler_call_details)
+        if handler is None or not handler_call_details.method.startswith(_OWN):
+            return handler
+        decode = _tolerant(handler.request_deserializer)
+        encode = handler.response_serializer
+        if handler.request_streaming:
+            return grpc.stream_stream_rpc_method_handler(self._streaming(handler.stream_stream), decode, encode)
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(self._answering(handler.unary_stream), decode, encode)
+        return grpc.unary_unary_rpc_method_handler(self._unary(handler.unary_unary), decode, encode)
+
+    @contextmanager
+    def _taken(self, request: Any = None) -> Iterator[None]:
+        """Around a call that is taken: refuses it while the server does not serve, or when it is malformed."""
+        if self._context.draining.is_set():
+            raise Unavailable("the server is shutting down; retry, on another server if there is one", retry_after=1.0)
+        if not self._context.serving:
+            raise Unavailable("the server is starting; retry in a moment", retry_after=0.5)
+        if isinstance(request, _Malformed):
+            raise _refusal(request)
+        self._context.calls += 1
+        try:
+            yield
+        finally:
+            self._context.calls -= 1
+
+    def _unary(self, behaviour: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
+            try:
+                with self._taken(request):
+                    return await behaviour(request, context)
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:
+                await abort(context, error)
+
+        return call
+
+    def _answering(self, behaviour: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
+        async def call(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+            try:
+                with self._taken(request):
+                    async for response in behaviour(request, context):
+                        yield response
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:
+                await abort(context, error)
+
+        return call
+
+    def _streaming(self, behaviour: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
+        async def checked(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+            async for request in requests:
+                if isinstance(request, _Malformed):
+                    raise _refusal(request)
+                yield request
+
+        async def call(requests: AsyncIterator[Any], context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+            try:
+                with self._taken():
+                    async for response in behaviour(checked(requests), context):
+                        yield response
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:
+                await abort(context, error)
+
+        return call

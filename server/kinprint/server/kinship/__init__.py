@@ -1,0 +1,1 @@
+"""Kinship: how alike models write, and what that says of their descent."""

@@ -1,0 +1,1 @@
+"""Dossier: the evidence for and against one model descending from another."""

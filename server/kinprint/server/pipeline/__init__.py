@@ -1,1 +1,0 @@
-"""The way of a transcript and of a query: normalise, fingerprint, index, match, evidence."""

@@ -1,0 +1,1 @@
+"""Search: where a text occurs, what resembles it, and what stands behind a hit."""

