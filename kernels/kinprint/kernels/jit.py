@@ -8,9 +8,12 @@ module whose kernels are inlined elsewhere, delete the ``__pycache__`` folders.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import ParamSpec, TypeVar
 
 import numba
+
+from .turn import turn
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,6 +35,15 @@ def inlined(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def parallel_kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """As :func:`kernel`, with :data:`prange` loops spread over threads; no result may depend on their number."""
+    """As :func:`kernel`, with :data:`prange` loops spread over threads; no result may depend on their number.
+
+    Calls take turns (see :mod:`~kinprint.kernels.turn`).
+    """
     compiled: Callable[P, R] = numba.njit(nogil=True, cache=True, parallel=True)(function)
-    return compiled
+
+    @wraps(function)
+    def taking_turns(*arguments: P.args, **named: P.kwargs) -> R:
+        with turn():
+            return compiled(*arguments, **named)
+
+    return taking_turns

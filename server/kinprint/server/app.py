@@ -23,7 +23,6 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from kinprint.kernels.warm import warm_served
-from kinprint.server import threads
 from kinprint.server.config import ServerConfig
 from kinprint.server.corpus.catalog import Catalog
 from kinprint.server.edge.guard import Guard
@@ -169,8 +168,7 @@ async def _start(context: Context) -> None:
 def _compile_kernels() -> None:
     started = time.monotonic()
     logger.info("loading kernels (compiled on the first start, one to three minutes)")
-    with threads.kernels():
-        warm_served()
+    warm_served()
     logger.info("kernels are ready after %.1f s", time.monotonic() - started)
 
 

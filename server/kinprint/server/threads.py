@@ -9,14 +9,9 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 #: Libraries that must not be imported before `configure`.
 _POOLED = ("polars", "numba", "faiss", "onnxruntime")
-
-_kernel_lock = threading.Lock()
 
 
 def available_cores() -> int:
@@ -40,7 +35,7 @@ def configure(cores: int | None = None) -> dict[str, int]:
     os.environ.setdefault("POLARS_MAX_THREADS", str(cores))
     os.environ.setdefault("NUMBA_NUM_THREADS", str(cores))
     # The work queue ships with Numba on every platform; it wants one parallel kernel at a time, which
-    # `kernels` guarantees.  The other layers depend on what the machine happens to have.
+    # `kinprint.kernels.turn` guarantees.  The other layers depend on what the machine happens to have.
     os.environ.setdefault("NUMBA_THREADING_LAYER", "workqueue")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -55,10 +50,3 @@ def pool_sizes() -> dict[str, int]:
         "numba": int(os.environ.get("NUMBA_NUM_THREADS", 0)),
         "openmp": int(os.environ.get("OMP_NUM_THREADS", 0)),
     }
-
-
-@contextmanager
-def kernels() -> Iterator[None]:
-    """Hold the turn for parallel kernels: they use every core, so two at once gain nothing."""
-    with _kernel_lock:
-        yield

@@ -40,6 +40,7 @@ from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 from kinprint.kernels.arrow import check_texts
+from kinprint.kernels.jit import parallel_kernel, prange
 from kinprint.kernels.unicode import (
     DIGIT,
     IGNORABLE,
@@ -56,7 +57,7 @@ from kinprint.kernels.unicode import (
     is_line_end,
     is_word_class,
 )
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -669,7 +670,7 @@ def _style_vectors_of(data, offsets, low, high, out):  # type: ignore[no-untyped
         _hash_family(features, m, BOUNDS[3], BOUNDS[4], table, tally, used, sums, row)
 
 
-@njit(nogil=True, cache=True, parallel=True)
+@parallel_kernel
 def _style_vectors(data, offsets):  # type: ignore[no-untyped-def]
     n = offsets.size - 1
     out = np.zeros((n, DIM), np.int8)
@@ -818,7 +819,7 @@ def _row_score(z, row, mean, inv_std):  # type: ignore[no-untyped-def]
     return min(np.float32(1.0), max(np.float32(-1.0), dot / np.sqrt(norm)))
 
 
-@njit(nogil=True, cache=True, parallel=True)
+@parallel_kernel
 def _scores(query, vectors, mean, inv_std):  # type: ignore[no-untyped-def]
     z = _standardise(query, mean, inv_std)
     n = vectors.shape[0]
@@ -828,7 +829,7 @@ def _scores(query, vectors, mean, inv_std):  # type: ignore[no-untyped-def]
     return out
 
 
-@njit(nogil=True, cache=True, parallel=True)
+@parallel_kernel
 def _scores_at(query, vectors, rows, mean, inv_std):  # type: ignore[no-untyped-def]
     z = _standardise(query, mean, inv_std)
     n = rows.size
@@ -1026,7 +1027,7 @@ def _traits_of(data, offsets, low, high, out):  # type: ignore[no-untyped-def]
             _text_traits(cps, classes, size, kinds, keys, lengths, marks, flags, k, seen, out[t])
 
 
-@njit(nogil=True, cache=True, parallel=True)
+@parallel_kernel
 def _traits(data, offsets):  # type: ignore[no-untyped-def]
     n = offsets.size - 1
     out = np.zeros((n, len(TRAITS)), np.float32)

@@ -27,7 +27,6 @@ from kinprint.kernels.style import authorship
 from kinprint.kernels.style.authorship import Features
 from kinprint.server.failures import InvalidField
 from kinprint.server.progress import Progress
-from kinprint.server.threads import kernels
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
 from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
@@ -296,8 +295,7 @@ def _choose(known: Known, most: int, rng: np.random.Generator) -> Ints:
 
 
 def _features(texts: Texts) -> Features:
-    with kernels():
-        return authorship.features_of(texts)
+    return authorship.features_of(texts)
 
 
 def train(
@@ -498,14 +496,12 @@ def _rarity(counts: Features, rows: Ints) -> NDArray[np.float32]:
 
 
 def _weighted(counts: Features, rarity: NDArray[np.float32]) -> Features:
-    with kernels():
-        return authorship.weigh(counts, rarity, _SCALE)
+    return authorship.weigh(counts, rarity, _SCALE)
 
 
 def _fit(weighted: Features, target: NDArray[Any], count: int, rng: np.random.Generator) -> NDArray[np.float32]:
     orders = np.stack([rng.permutation(len(target)) for _ in range(_EPOCHS)]).astype(np.int64)
-    with kernels():
-        return authorship.separate(weighted, np.ascontiguousarray(target, np.int32), count, _PENALTY, orders)
+    return authorship.separate(weighted, np.ascontiguousarray(target, np.int32), count, _PENALTY, orders)
 
 
 def _fit_and_apply(corpus: _Corpus, learn: Ints, classes: Ints, test: Ints, rng: np.random.Generator) -> Floats:
@@ -536,10 +532,9 @@ def _apply(weighted: Features, weights: tuple[NDArray[np.float32], ...], count: 
 
     Shares are those of the margins among the models, and are left out where there are many models.
     """
-    with kernels():
-        parts = [authorship.margins(weighted, w, count) for w in weights]
-        if count <= _MOST_SHARED:
-            parts.append(authorship.shares(weighted, weights[0], count).reshape(len(parts[0]), -1))
+    parts = [authorship.margins(weighted, w, count) for w in weights]
+    if count <= _MOST_SHARED:
+        parts.append(authorship.shares(weighted, weights[0], count).reshape(len(parts[0]), -1))
     return np.concatenate(parts, axis=1).astype(np.float64)
 
 

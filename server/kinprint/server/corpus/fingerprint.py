@@ -9,7 +9,6 @@ from kinprint.kernels.copy import sketch
 from kinprint.kernels.style import stylometry
 from kinprint.server.corpus.normalise import PIPELINE, is_blank, prompt_keys, text_hashes
 from kinprint.server.store.columns import rows_to_binary, text_buffers
-from kinprint.server.threads import kernels
 
 #: Channels by the name used in files and on the command line; the record's column of each.
 CHANNEL_COLUMNS = {"copy": "sketch", "style": "style", "semantic": "embedding"}
@@ -28,13 +27,11 @@ def fingerprint(responses: pl.Series, channels: Collection[str]) -> dict[str, pl
     data, offsets = text_buffers(responses)
     columns: dict[str, pl.Series] = {}
     if "copy" in channels:
-        with kernels():
-            made = sketch.sketch(data, offsets)
+        made = sketch.sketch(data, offsets)
         columns["sketch"] = rows_to_binary(made.signatures)
         columns["shingles"] = pl.Series(made.sizes, dtype=pl.Int32)
     if "style" in channels:
-        with kernels():
-            vectors = stylometry.style_vectors(data, offsets)
+        vectors = stylometry.style_vectors(data, offsets)
         columns["style"] = rows_to_binary(vectors)
     return columns
 

@@ -22,7 +22,6 @@ from kinprint.server.corpus.language import detect_languages
 from kinprint.server.failures import Failure, InvalidField
 from kinprint.server.limits import LIMITS, Limits
 from kinprint.server.store.columns import map_column, rows_to_binary, text_buffers
-from kinprint.server.threads import kernels
 from numpy.typing import NDArray
 
 #: Version of everything that turns a transcript into a stored row and its fingerprints.
@@ -276,14 +275,12 @@ def _content_hash(
 
 def text_hashes(texts: pl.Series) -> NDArray[np.uint64]:
     """Hashes of the normalised texts, uint64[n, 2]; see docs/copy.md for the normalisation."""
-    with kernels():
-        return shingle.text_hashes(*text_buffers(texts))
+    return shingle.text_hashes(*text_buffers(texts))
 
 
 def is_blank(hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
     """Which texts hold nothing but white space and invisible characters, bool[n]."""
-    with kernels():
-        empty = shingle.text_hashes(np.zeros(0, np.uint8), np.zeros(2, np.int64))
+    empty = shingle.text_hashes(np.zeros(0, np.uint8), np.zeros(2, np.int64))
     return np.asarray((hashes == empty).all(axis=1))
 
 

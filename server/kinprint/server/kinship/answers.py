@@ -18,7 +18,6 @@ from kinprint.kernels.arrow import Texts
 from kinprint.kernels.copy import shingle
 from kinprint.server.corpus.index import Filter, View
 from kinprint.server.corpus.normalise import is_blank
-from kinprint.server.threads import kernels
 from numpy.typing import NDArray
 
 #: The same text given to so many prompts is boilerplate.
@@ -115,8 +114,7 @@ def arrange(
 
     leave_out("no_model", model < 0)
     leave_out("no_prompt", prompt < 0)
-    with kernels():
-        hashes = shingle.hashes_of(texts) if n else np.zeros((0, 2), np.uint64)
+    hashes = shingle.hashes_of(texts) if n else np.zeros((0, 2), np.uint64)
     leave_out("blank", is_blank(hashes))
     rows = np.flatnonzero(usable)
     mask = np.zeros(n, np.bool_)
@@ -159,8 +157,7 @@ def _boilerplate(texts: Texts, hashes: NDArray[np.uint64], prompt: NDArray[np.in
     short = np.flatnonzero((texts.lengths <= SHORT_BYTES) & ~found)
     if len(short) == 0:
         return np.asarray(found)
-    with kernels():
-        keys, indptr, _ = shingle.sets_of(texts.take(short))
+    keys, indptr, _ = shingle.sets_of(texts.take(short))
     sizes = np.diff(indptr)
     owner = np.repeat(np.arange(len(short)), sizes)
     distinct, key = np.unique(keys, return_inverse=True)

@@ -32,7 +32,6 @@ from kinprint.server.failures import Failure
 from kinprint.server.kinship import scores
 from kinprint.server.kinship.answers import Answers, gather
 from kinprint.server.progress import Progress, result_of
-from kinprint.server.threads import kernels
 from numpy.typing import NDArray
 
 FORMAT = "kinprint-panel"
@@ -444,8 +443,7 @@ def cross_fitted(
     that needs no labels, and members are treated as others are.
     """
     n = len(fold)
-    with kernels():
-        sums, _ = residual.accumulate(grams, np.ones(n, np.bool_))
+    sums, _ = residual.accumulate(grams, np.ones(n, np.bool_))
     return without_folds(sums.mean(), sums.shared, fold, np.ones(n, np.bool_), cancelled, noise=False)
 
 
@@ -476,9 +474,8 @@ def cross_fitted_bridge(
     """As `cross_fitted`, for pairs that share no prompts: one model seen on `left`, the other on `right`."""
     n = len(fold)
     everyone = np.ones(n, np.bool_)
-    with kernels():
-        one, _ = residual.accumulate(left, everyone)
-        two, _ = residual.accumulate(right, everyone)
+    one, _ = residual.accumulate(left, everyone)
+    two, _ = residual.accumulate(right, everyone)
     both = residual.merge(one, two)
     out = np.full((n, n), np.nan)
     for a, b, cohort, rows in configurations(fold):

@@ -13,7 +13,6 @@ import numpy as np
 from kinprint.kernels.style import residual
 from kinprint.server.kinship.answers import Answers
 from kinprint.server.progress import Progress
-from kinprint.server.threads import kernels
 from numpy.typing import NDArray
 
 #: Share of a cohort, from the top, that may be kin of a model and is left out of its mean and deviation.
@@ -42,13 +41,12 @@ def blocks(answers: Answers) -> Iterator[tuple[float, residual.Grams]]:
     for begin in range(0, prompts, step):
         end = min(prompts, begin + step)
         first, last = answers.starts[begin], answers.starts[end]
-        with kernels():
-            grams = residual.prompt_grams(
-                answers.texts.take(np.arange(first, last)),
-                answers.model[first:last],
-                answers.starts[begin : end + 1] - first,
-                n,
-            )
+        grams = residual.prompt_grams(
+            answers.texts.take(np.arange(first, last)),
+            answers.model[first:last],
+            answers.starts[begin : end + 1] - first,
+            n,
+        )
         yield end / prompts, grams
 
 
@@ -64,8 +62,7 @@ def compare(
     for share, grams in blocks(answers):
         if cancelled():
             return
-        with kernels():
-            sums, _ = residual.accumulate(grams, reference, sums)
+        sums, _ = residual.accumulate(grams, reference, sums)
         yield Progress(step, share)
     yield Compared(sums.mean(), sums.shared)
 

@@ -16,7 +16,6 @@ from kinprint.kernels.arrow import Texts
 from kinprint.kernels.copy import dedup
 from kinprint.server.corpus.index import Filter, View
 from kinprint.server.progress import Progress
-from kinprint.server.threads import kernels
 from numpy.typing import NDArray
 
 #: Rows of clusters that are sent at once.
@@ -130,8 +129,7 @@ def find_duplicates(
     found = dedup.find_pairs(every.fingerprints, threshold, exact=exact, expand=expand, sides=sides, run=run)
     told = run.step
     while True:
-        with kernels():
-            pairs = next(found, None)
+        pairs = next(found, None)
         if cancelled():
             return
         if run.step != told:
@@ -163,8 +161,7 @@ def find_clusters(
     steps = dedup.find_clusters(every.fingerprints, threshold, exact=exact, run=run)
     told, last = run.step, np.zeros(0, np.int64)
     while True:
-        with kernels():
-            step = next(steps, None)
+        step = next(steps, None)
         if cancelled():
             return
         if step is None:

@@ -10,7 +10,6 @@ from kinprint.kernels.style import stylometry
 from kinprint.server.embed import Alignment, EmbeddingSpace, align, grouped_spans
 from kinprint.server.search.match import CopyMatch, Query, SemanticMatch, StyleMatch
 from kinprint.server.store.columns import encode_texts
-from kinprint.server.threads import kernels
 from numpy.typing import NDArray
 
 #: Code points of a shared span that are quoted; its offsets are always whole.
@@ -117,11 +116,10 @@ def shared_spans(query: str, match: str, most: int) -> tuple[list[Span], int]:
     """The `most` longest shared spans, and how many more there are."""
     a = np.frombuffer(query.encode(), np.uint8)
     b = np.frombuffer(match.encode(), np.uint8)
-    with kernels():
-        found = spans.shared_spans(a, b)
-        shown = found[:most]
-        a_points = spans.codepoint_offsets(a, np.ascontiguousarray(shown[:, :2].reshape(-1))).reshape(-1, 2)
-        b_points = spans.codepoint_offsets(b, np.ascontiguousarray(shown[:, 2:].reshape(-1))).reshape(-1, 2)
+    found = spans.shared_spans(a, b)
+    shown = found[:most]
+    a_points = spans.codepoint_offsets(a, np.ascontiguousarray(shown[:, :2].reshape(-1))).reshape(-1, 2)
+    b_points = spans.codepoint_offsets(b, np.ascontiguousarray(shown[:, 2:].reshape(-1))).reshape(-1, 2)
     listed = [
         Span(int(qa), int(qb), int(ma), int(mb), query[qa : min(qb, qa + SPAN_TEXT)])
         for (qa, qb), (ma, mb) in zip(a_points, b_points, strict=True)
@@ -140,10 +138,9 @@ def copy_evidence(query: Query, match: CopyMatch, most_spans: int) -> CopyEviden
 def compare_texts(a: str, b: str, most_spans: int) -> CopyEvidence:
     """Compare two texts exactly."""
     data, offsets = encode_texts([a, b])
-    with kernels():
-        hashes, indptr, flags = shingle.shingle_sets(data, offsets)
-        shared = jaccard.intersections(hashes, indptr, np.array([0]), np.array([1]))
-        text_hashes = shingle.text_hashes(data, offsets)
+    hashes, indptr, flags = shingle.shingle_sets(data, offsets)
+    shared = jaccard.intersections(hashes, indptr, np.array([0]), np.array([1]))
+    text_hashes = shingle.text_hashes(data, offsets)
     sizes = np.diff(indptr)
     listed, omitted = shared_spans(a, b, most_spans)
     return CopyEvidence(
@@ -210,9 +207,8 @@ def style_evidence(
 ) -> StyleEvidence:
     """What makes two texts alike in style, in families of features and in readable habits."""
     total, mean, inverse = scale
-    with kernels():
-        shares = stylometry.contributions(vectors[0], vectors[1], mean, inverse)
-        habits = stylometry.traits(*encode_texts([query, match_text]))
+    shares = stylometry.contributions(vectors[0], vectors[1], mean, inverse)
+    habits = stylometry.traits(*encode_texts([query, match_text]))
     return StyleEvidence(
         cosine_delta=score,
         families=[(name, float(s)) for name, s in zip(stylometry.FAMILIES, shares, strict=True)],
@@ -225,7 +221,6 @@ def compare_styles(
     a: str, b: str, scale: tuple[stylometry.Stats, NDArray[np.float32], NDArray[np.float32]]
 ) -> StyleEvidence:
     """Compare the style of two texts on a scale from `match.style_scale`."""
-    with kernels():
-        vectors = stylometry.style_vectors(*encode_texts([a, b]))
-        score = float(stylometry.scores(vectors[0], vectors[1:2], scale[1], scale[2])[0])
+    vectors = stylometry.style_vectors(*encode_texts([a, b]))
+    score = float(stylometry.scores(vectors[0], vectors[1:2], scale[1], scale[2])[0])
     return style_evidence(a, b, (vectors[0], vectors[1]), score, scale)

@@ -18,7 +18,6 @@ from kinprint.server.corpus.index import Filter, Part, Place, View
 from kinprint.server.embed import SentencePair, align
 from kinprint.server.store.columns import encode_texts
 from kinprint.server.store.segment import CopyChunk, SemanticChunk
-from kinprint.server.threads import kernels
 from numpy.typing import NDArray
 
 #: Candidates that are verified where the best are worth little, those with most shared seeds first; more when more
@@ -169,8 +168,7 @@ def search_copy(query: Query, views: Sequence[View], rows: Filter, top: int, min
     Where not even the best `top` share a fifth of the query, `VERIFIED` are looked at and no more.
     """
     data, offsets = query.buffers
-    with kernels():
-        shingles, _indptr, flags = shingle.shingle_sets(data, offsets)
+    shingles, _indptr, flags = shingle.shingle_sets(data, offsets)
     if len(shingles) == 0:
         return CopySearch([], 0, 0, 0)
     found = _Found(query, top, max(min_score or 0.0, 0.0), len(shingles))
@@ -189,8 +187,7 @@ def search_copy(query: Query, views: Sequence[View], rows: Filter, top: int, min
         verified += len(batch)
         parts = [(sources[k], groups[batch[source[batch] == k]]) for k in np.unique(source[batch])]
         texts = Texts.joined([c.part.segment.texts.take(c.chunk.rows[c.chunk.representatives[g]]) for c, g in parts])
-        with kernels():
-            shared, sizes = overlap.query_overlap_of(shingles, texts, np.arange(len(texts)))
+        shared, sizes = overlap.query_overlap_of(shingles, texts, np.arange(len(texts)))
         end = 0
         for candidates, some in parts:
             begin, end = end, end + len(some)
@@ -198,8 +195,7 @@ def search_copy(query: Query, views: Sequence[View], rows: Filter, top: int, min
     chosen = _best(found.rows, top)
     text_hash = None
     if any(found.details[tag][:2] == (len(shingles), len(shingles)) for *_, tag in chosen):
-        with kernels():
-            text_hash = shingle.text_hashes(data, offsets)[0]
+        text_hash = shingle.text_hashes(data, offsets)[0]
     best = [
         CopyMatch(
             view,
@@ -304,9 +300,8 @@ def search_style(
 ) -> list[StyleMatch]:
     """Rows written like the query: Cosine Delta over z-scored style vectors."""
     data, offsets = query.buffers
-    with kernels():
-        vector = stylometry.style_vectors(data, offsets)[0]
-        _total, mean, inverse = style_scale(views)
+    vector = stylometry.style_vectors(data, offsets)[0]
+    _total, mean, inverse = style_scale(views)
     found: list[tuple[View, int, int, float, int]] = []
     vectors: list[NDArray[np.int8]] = []
     for view, number, part, mask in _targets(views, rows, query):
@@ -314,11 +309,10 @@ def search_style(
             positions = np.flatnonzero(mask[chunk.rows])
             if len(positions) == 0:
                 continue
-            with kernels():
-                if len(positions) == len(chunk.rows):
-                    scores = stylometry.scores(vector, chunk.vectors, mean, inverse)
-                else:
-                    scores = stylometry.scores_at(vector, chunk.vectors, positions, mean, inverse)
+            if len(positions) == len(chunk.rows):
+                scores = stylometry.scores(vector, chunk.vectors, mean, inverse)
+            else:
+                scores = stylometry.scores_at(vector, chunk.vectors, positions, mean, inverse)
             for k in _top_of(scores, top, min_score):
                 found.append((view, number, int(chunk.rows[positions[k]]), float(scores[k]), len(vectors)))
                 vectors.append(chunk.vectors[positions[k]])

@@ -17,7 +17,6 @@ from kinprint.kernels.arrow import Texts, from_texts
 from kinprint.kernels.copy import passages, spans
 from kinprint.server.corpus.index import Filter, View
 from kinprint.server.progress import Progress
-from kinprint.server.threads import kernels
 from numpy.typing import NDArray
 
 #: Share of a stretch that the prompt or a licence must hold for it to be marked.
@@ -145,8 +144,7 @@ def find_overlaps(
     skipped = 0
     if len(a) and len(b):
         yield Progress("cutting all texts into seeds", 0.05)
-        with kernels():
-            index = passages.Index(both, second)
+        index = passages.Index(both, second)
         models = _codes([*a.model] if same else [*a.model, *b.model])
         prompts = _codes([*a.prompt_key] if same else [*a.prompt_key, *b.prompt_key])
         steps = index.find(
@@ -184,28 +182,26 @@ def _weighed(
     prompts: NDArray[np.int32],
     options: Options,
 ) -> Spans:
-    with kernels():
-        counts = index.counts(found, models, prompts)
-        bits = passages.bits(counts)
-        stretch = passages.stretches(index.texts, found)
-        mark = np.zeros(len(found.a), np.int32)
-        mark[_share_in_licences(stretch) >= QUOTED] = MARKS.index("licence")
-        mark[passages.looks_like_code(index.texts, found)] = MARKS.index("code")
-        other = found.b - second
-        quoted = np.maximum(
-            passages.share_within(stretch, a.prompts, a.prompt[found.a]),
-            passages.share_within(stretch, b.prompts, b.prompt[other]),
-        )
-        mark[quoted >= QUOTED] = MARKS.index("prompt")
+    counts = index.counts(found, models, prompts)
+    bits = passages.bits(counts)
+    stretch = passages.stretches(index.texts, found)
+    mark = np.zeros(len(found.a), np.int32)
+    mark[_share_in_licences(stretch) >= QUOTED] = MARKS.index("licence")
+    mark[passages.looks_like_code(index.texts, found)] = MARKS.index("code")
+    other = found.b - second
+    quoted = np.maximum(
+        passages.share_within(stretch, a.prompts, a.prompt[found.a]),
+        passages.share_within(stretch, b.prompts, b.prompt[other]),
+    )
+    mark[quoted >= QUOTED] = MARKS.index("prompt")
     bits = np.where(mark > 0, 0.0, bits)
     keep = bits >= options.min_bits
     if options.unmarked:
         keep &= mark == 0
     found = passages.Passages(*(column[keep] for column in found))
     other = other[keep]
-    with kernels():
-        start_a, end_a = spans.codepoint_places(index.texts, found.a, found.start_a, found.bytes)
-        start_b, end_b = spans.codepoint_places(index.texts, found.b, found.start_b, found.bytes)
+    start_a, end_a = spans.codepoint_places(index.texts, found.a, found.start_a, found.bytes)
+    start_b, end_b = spans.codepoint_places(index.texts, found.b, found.start_b, found.bytes)
     return Spans(
         a.corpus[found.a],
         a.ids.take(pa.array(found.a)).to_pylist(),

@@ -28,7 +28,6 @@ from kinprint.server.services.messages import types as convert
 from kinprint.server.services.transcripts import find
 from kinprint.server.state import Context
 from kinprint.server.store.columns import encode_texts
-from kinprint.server.threads import kernels
 from kinprint.v1 import match_pb2, match_pb2_grpc
 from numpy.typing import NDArray
 
@@ -63,14 +62,12 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         def cheap() -> None:
             data, offsets = encode_texts(texts)
             if "copy" in channels:
-                with kernels():
-                    made = sketch.sketch(data, offsets)
+                made = sketch.sketch(data, offsets)
                 response.sketch_scheme = SKETCH_SCHEME
                 response.sketches.CopyFrom(convert.matrix(made.signatures))
                 response.text_hashes.CopyFrom(convert.matrix(made.text_hashes))
             if "style" in channels:
-                with kernels():
-                    vectors = stylometry.style_vectors(data, offsets)
+                vectors = stylometry.style_vectors(data, offsets)
                 response.style_scheme = STYLE_SCHEME
                 response.styles.CopyFrom(convert.matrix(vectors))
 
@@ -578,6 +575,5 @@ def _fit(response: match_pb2.SearchResponse) -> None:
 
 def _blank(texts: Sequence[str]) -> list[int]:
     """Positions of the texts that hold nothing to match."""
-    with kernels():
-        hashes = shingle.text_hashes(*encode_texts(texts))
+    hashes = shingle.text_hashes(*encode_texts(texts))
     return [int(i) for i in np.flatnonzero(is_blank(hashes))]

@@ -21,7 +21,6 @@ from kinprint.kernels.copy import seeds
 from kinprint.kernels.style import stylometry
 from kinprint.server.embed.space import EmbeddingSpace
 from kinprint.server.store.columns import binary_to_ragged, binary_to_rows, id_hashes, text_buffers
-from kinprint.server.threads import kernels
 from numpy.typing import NDArray
 
 #: Columns of a segment's table.
@@ -90,8 +89,7 @@ class StyleChunk:
     @cached_property
     def stats(self) -> stylometry.Stats:
         """Sums over the vectors; they merge across chunks exactly."""
-        with kernels():
-            return stylometry.stats(self.vectors)
+        return stylometry.stats(self.vectors)
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,8 +178,7 @@ class Segment:
             return chunk.stored_seeds
         if chunk not in self._seeds:
             rows = chunk.rows[chunk.representatives]
-            with kernels():
-                self._seeds[chunk] = seeds.build(self.texts.take(rows))
+            self._seeds[chunk] = seeds.build(self.texts.take(rows))
         return self._seeds[chunk]
 
     @cached_property
