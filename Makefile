@@ -6,7 +6,7 @@ STUBS := .venv-proto
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types proto proto-check format bench bench-copy bench-kinship bench-attribution bench-teacher clean
+.PHONY: help setup demo test check lint types proto proto-check sync sync-check format bench bench-copy bench-kinship bench-attribution bench-teacher clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 20
@@ -23,11 +23,11 @@ $(VENV)/.done: pyproject.toml
 demo: setup ## Load the sample corpus, or DATA=file, and ask the questions a newcomer would ask
 	@$(BIN)/python examples/demo.py $(if $(DATA),--data "$(DATA)")
 
-test: setup proto-check lint types ## Everything that CI runs: stubs, lint, types, tests
+test: setup proto-check sync-check lint types ## Everything that CI runs: stubs, lint, types, tests
 	@echo "compiling kernels"; $(BIN)/python -c "from kinprint.kernels.warm import warm; warm()"
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-check: lint types proto-check ## Lint, types and stubs without the tests
+check: lint types proto-check sync-check ## Lint, types, stubs and the generated client without the tests
 
 lint: setup
 	$(BIN)/ruff check .
@@ -52,6 +52,12 @@ proto: $(STUBS)/.done ## Generate the Python stubs from proto/
 
 proto-check: $(STUBS)/.done
 	@$(STUBS)/bin/python tools/generate_stubs.py --check
+
+sync: setup ## Generate the synchronous client from the asyncio one
+	$(BIN)/python tools/generate_sync.py
+
+sync-check: setup
+	@$(BIN)/python tools/generate_sync.py --check
 
 bench: setup ## Measure loading, restart and search on DATA=file, and write docs/benchmarks.md
 	@test -n "$(DATA)" || (echo "name the transcripts: make bench DATA=file.parquet" >&2; exit 1)

@@ -24,7 +24,7 @@ from pathlib import Path
 import polars as pl
 import psutil
 from kinprint.client import ChannelName, Client, UnavailableError, connect
-from kinprint.client import polars as kinprint_polars
+from kinprint.client import frames as kinprint_polars
 
 QUERIES = 200
 

@@ -25,7 +25,7 @@ from kinprint.client import (
     Transcript,
     connect,
 )
-from kinprint.client import polars as kinprint_polars
+from kinprint.client import frames as kinprint_polars
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table

@@ -75,7 +75,7 @@ class Awaited:
 
         def call(*args: Any, **kwargs: Any) -> Any:
             result = method(*args, **kwargs)
-            if inspect.iscoroutine(result):
+            if inspect.isawaitable(result):
                 result = self._loop.run_until_complete(result)
             if not isinstance(result, (list, dict)) and hasattr(result, "__aiter__"):
                 source = result
