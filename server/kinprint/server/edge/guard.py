@@ -11,7 +11,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from kinprint.server.edge.errors import abort
 from kinprint.server.failures import InvalidField, Unavailable
-from kinprint.server.state import Context
+from kinprint.server.state import State
 
 _OWN = "/kinprint."
 
@@ -45,8 +45,8 @@ def _refusal(malformed: _Malformed) -> InvalidField:
 class Guard(grpc.aio.ServerInterceptor):
     """See the module's text."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, state: State) -> None:
+        self._state = state
 
     async def intercept_service(
         self,
@@ -67,17 +67,17 @@ class Guard(grpc.aio.ServerInterceptor):
     @contextmanager
     def _taken(self, request: Any = None) -> Iterator[None]:
         """Around a call that is taken: refuses it while the server does not serve, or when it is malformed."""
-        if self._context.draining.is_set():
+        if self._state.draining.is_set():
             raise Unavailable("the server is shutting down; retry, on another server if there is one", retry_after=1.0)
-        if not self._context.serving:
+        if not self._state.serving:
             raise Unavailable("the server is starting; retry in a moment", retry_after=0.5)
         if isinstance(request, _Malformed):
             raise _refusal(request)
-        self._context.calls += 1
+        self._state.calls += 1
         try:
             yield
         finally:
-            self._context.calls -= 1
+            self._state.calls -= 1
 
     def _unary(self, behaviour: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:

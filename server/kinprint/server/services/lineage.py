@@ -24,7 +24,7 @@ from kinprint.server.kinship.panel import Calibration, Panel
 from kinprint.server.limits import LIMITS
 from kinprint.server.progress import Progress
 from kinprint.server.services.messages import types as convert
-from kinprint.server.state import Context
+from kinprint.server.state import State
 from kinprint.v1 import lineage_pb2, lineage_pb2_grpc
 from numpy.typing import NDArray
 
@@ -48,13 +48,13 @@ _LEARNING = 0.9
 class LineageService(lineage_pb2_grpc.LineageServiceServicer):
     """Kinship of models, attribution of texts, and the evidence for both."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, state: State) -> None:
+        self._state = state
 
     # ---- panels ----
 
     def FitPanel(self, request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:  # noqa: N802
-        view = self._context.catalog.get(request.corpus).view
+        view = self._state.catalog.get(request.corpus).view
 
         def start(cancelled: Callable[[], bool]) -> Iterator[Any]:
             rows = convert.row_filter(request.filter)
@@ -73,12 +73,12 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
         def read() -> Any:
             return _summary(_panel(request.panel))
 
-        return lineage_pb2.InspectPanelResponse(summary=await self._context.read(read))
+        return lineage_pb2.InspectPanelResponse(summary=await self._state.read(read))
 
     # ---- pairs ----
 
     def FindKinship(self, request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:  # noqa: N802
-        view = self._context.catalog.get(request.corpus).view
+        view = self._state.catalog.get(request.corpus).view
 
         def start(cancelled: Callable[[], bool]) -> Iterator[Any]:
             rows = convert.row_filter(request.filter)
@@ -89,7 +89,7 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
         return self._run(start, _kinship_messages)
 
     def FindLineage(self, request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:  # noqa: N802
-        view = self._context.catalog.get(request.corpus).view
+        view = self._state.catalog.get(request.corpus).view
 
         def start(cancelled: Callable[[], bool]) -> Iterator[Any]:
             rows = convert.row_filter(request.filter)
@@ -99,7 +99,7 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
         return self._run(start, _lineage_messages)
 
     def BuildEvidence(self, request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:  # noqa: N802
-        view = self._context.catalog.get(request.corpus).view
+        view = self._state.catalog.get(request.corpus).view
 
         def start(cancelled: Callable[[], bool]) -> Iterator[Any]:
             rows = convert.row_filter(request.filter)
@@ -121,8 +121,8 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
         """The messages of a run, which is made and driven in worker threads."""
         cancelled = False
         try:
-            run = await self._context.read(lambda: start(lambda: cancelled))
-            while (made := await self._context.read(lambda: next(run, None))) is not None:
+            run = await self._state.read(lambda: start(lambda: cancelled))
+            while (made := await self._state.read(lambda: next(run, None))) is not None:
                 for message in messages(made):
                     yield message
         finally:
@@ -135,18 +135,18 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
     ) -> AsyncIterator[Any]:
         async with aclosing(self._requests(requests)) as received:
             start = _expect(await anext(received), "start")
-            view = self._context.catalog.get(start.corpus, "start.corpus").view
+            view = self._state.catalog.get(start.corpus, "start.corpus").view
 
             def check() -> Filter:
                 _check_models(view, ((f"start.models[{i}]", name) for i, name in enumerate(start.models)))
                 return convert.row_filter(start.filter, "start.filter")
 
-            rows = await self._context.read(check)
-            panel = await self._context.read(lambda: _panel_of(start, "start.panel"))
+            rows = await self._state.read(check)
+            panel = await self._state.read(lambda: _panel_of(start, "start.panel"))
             yield lineage_pb2.AttributeResponse(started=lineage_pb2.AttributeStarted(limits=convert.limits()))
             sets = _Sets()
             while (request := await anext(received)) is not None and request.WhichOneof("message") == "batch":
-                await self._context.read(partial(sets.add, request.batch))
+                await self._state.read(partial(sets.add, request.batch))
                 yield lineage_pb2.AttributeResponse(received=lineage_pb2.AttributeReceived(texts=len(sets.texts)))
             _expect(request, "stop")
         if not sets.texts:
@@ -163,7 +163,7 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
             return
         named = done = 0
         for texts, codes in sets.parts():
-            rankings = await self._context.read(partial(_attribute, attributor, texts, codes))
+            rankings = await self._state.read(partial(_attribute, attributor, texts, codes))
             for message in _set_messages(rankings, sets.ids):
                 yield message
             named += sum(not ranking.abstained for ranking in rankings)
@@ -179,7 +179,7 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
         Raises Unavailable when the server drains.
         """
         iterator = aiter(requests)
-        draining = asyncio.ensure_future(self._context.draining.wait())
+        draining = asyncio.ensure_future(self._state.draining.wait())
         following: asyncio.Future[Any] | None = None
         try:
             while True:
@@ -222,7 +222,7 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
                 cancelled=lambda: cancelled,
             )
 
-        learning = asyncio.ensure_future(self._context.read(learn))
+        learning = asyncio.ensure_future(self._state.read(learn))
         learning.add_done_callback(lambda _: told.put_nowait(None))
         try:
             while (made := await told.get()) is not None:

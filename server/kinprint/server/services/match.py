@@ -26,7 +26,7 @@ from kinprint.server.progress import Progress
 from kinprint.server.search import duplicates, evidence, match, passages
 from kinprint.server.services.messages import types as convert
 from kinprint.server.services.transcripts import find
-from kinprint.server.state import Context
+from kinprint.server.state import State
 from kinprint.server.store.columns import encode_texts
 from kinprint.v1 import match_pb2, match_pb2_grpc
 from numpy.typing import NDArray
@@ -40,8 +40,8 @@ _ANSWER_BYTES = (4 << 20) - (16 << 10)
 class MatchService(match_pb2_grpc.MatchServiceServicer):
     """Fingerprints, searches and compares texts."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, state: State) -> None:
+        self._state = state
 
     # ---- fingerprint ----
 
@@ -71,11 +71,11 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
                 response.style_scheme = STYLE_SCHEME
                 response.styles.CopyFrom(convert.matrix(vectors))
 
-        await self._context.read(cheap)
+        await self._state.read(cheap)
         if "semantic" in channels:
-            service, space = await self._context.model.require()
-            blank = set(await self._context.read(lambda: _blank(texts)))
-            sentences = await self._context.read(
+            service, space = await self._state.model.require()
+            blank = set(await self._state.read(lambda: _blank(texts)))
+            sentences = await self._state.read(
                 lambda: [[] if i in blank else sentences_of(text) for i, text in enumerate(texts)]
             )
             embedded = await service.embed_passages([s for found in sentences for s in found])
@@ -110,7 +110,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
 
         async def read() -> None:
             iterator = aiter(requests)
-            draining = asyncio.ensure_future(self._context.draining.wait())
+            draining = asyncio.ensure_future(self._state.draining.wait())
             following: asyncio.Future[Any] | None = None
             ended: Exception | None = None
             try:
@@ -150,7 +150,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
     async def _search(self, request: Any) -> match_pb2.SearchResponse:
         started = time.perf_counter()
         channels = convert.channel_names(request.channels, ("copy",))
-        corpora = self._context.catalog.several(request.corpora)
+        corpora = self._state.catalog.several(request.corpora)
         views = [corpus.view for corpus in corpora]
         rows = convert.row_filter(request.filter)
         top = request.top or 10
@@ -172,15 +172,15 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             if channel == "semantic":
                 vectors, truncated, timings = await self._sentences(query, corpora)
                 response.timings.queue_seconds, response.timings.embed_seconds = timings
-                hits = await self._context.read(
+                hits = await self._state.read(
                     partial(self._semantic_hits, query, vectors, truncated, views, rows, top, min_score)
                 )
             elif channel == "copy":
-                hits = await self._context.read(
+                hits = await self._state.read(
                     partial(self._copy_hits, query, views, rows, top, min_score, spans, response.query)
                 )
             else:
-                hits = await self._context.read(lambda: self._style_hits(query, views, rows, top, min_score))
+                hits = await self._state.read(lambda: self._style_hits(query, views, rows, top, min_score))
             response.hits.extend(hits)
         _fit(response)
         response.timings.total_seconds = time.perf_counter() - started
@@ -206,12 +206,12 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         kind = source.WhichOneof("source")
         info = match_pb2.QueryInfo()
         if kind == "transcript":
-            view = self._context.catalog.get(source.transcript.corpus, f"{field}.transcript.corpus").view
+            view = self._state.catalog.get(source.transcript.corpus, f"{field}.transcript.corpus").view
 
             def read() -> dict:
                 return view.row(find(view, source.transcript.id, f"{field}.transcript.id"))
 
-            row = await self._context.read(read)
+            row = await self._state.read(read)
             text, known = row["response"], language or row["language"]
             info.transcript.CopyFrom(source.transcript)
             itself = (source.transcript.corpus, source.transcript.id)
@@ -221,10 +221,10 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             itself = None
             known = language
             if known is None and detect:
-                known = (await self._context.read(lambda: detect_languages([text])))[0]
+                known = (await self._state.read(lambda: detect_languages([text])))[0]
         else:
             raise InvalidField(field, f"{field} holds neither text nor transcript", "FIELD_MISSING")
-        if await self._context.read(lambda: _blank([text])):
+        if await self._state.read(lambda: _blank([text])):
             raise InvalidField(
                 field,
                 "the text is empty or blank (after the reasoning is split off), so it matches nothing",
@@ -244,17 +244,17 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         """
         spaces = [corpus for corpus in corpora if corpus.space is not None]
         if query.itself is not None:
-            own = self._context.catalog.get(query.itself[0])
+            own = self._state.catalog.get(query.itself[0])
             place = own.view.locate([query.itself[1]])[0]
             stored = match.stored_sentences(own.view, place) if place is not None else None
             if stored is not None and own.space is not None:
                 for corpus in spaces:
                     corpus.check_space(own.space)
                 return stored, False, (0.0, 0.0)
-        service, space = await self._context.model.require()
+        service, space = await self._state.model.require()
         for corpus in spaces:
             corpus.check_space(space)
-        vectors, cut, timings = await service.embed_search(await self._context.read(lambda: sentences_of(query.text)))
+        vectors, cut, timings = await service.embed_search(await self._state.read(lambda: sentences_of(query.text)))
         return space.neutral(vectors), cut, (timings.queue_s, timings.tokenise_s + timings.infer_s)
 
     def _hit(self, found: match.Match, channel: str, rank: int) -> match_pb2.Hit:
@@ -341,7 +341,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
     # ---- compare ----
 
     async def Compare(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
-        default = ("copy", "style", "semantic") if self._context.model.available else ("copy", "style")
+        default = ("copy", "style", "semantic") if self._state.model.available else ("copy", "style")
         channels = convert.channel_names(request.channels, default)
         detect = "semantic" in channels
         sides = [
@@ -351,22 +351,22 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         response = match_pb2.CompareResponse()
         spans = min(request.max_spans or 100, 10_000)
         if "copy" in channels:
-            made = await self._context.read(lambda: evidence.compare_texts(a.text, b.text, spans))
+            made = await self._state.read(lambda: evidence.compare_texts(a.text, b.text, spans))
             response.copy.CopyFrom(convert.copy_evidence(made))
         if "style" in channels:
             names = dict.fromkeys(q.itself[0] for q in (a, b) if q.itself is not None)
-            views = [self._context.catalog.get(name).view for name in names]
+            views = [self._state.catalog.get(name).view for name in names]
 
             def styles() -> evidence.StyleEvidence:
                 return evidence.compare_styles(a.text, b.text, match.style_scale(views))
 
-            response.style.CopyFrom(convert.style_evidence(await self._context.read(styles)))
+            response.style.CopyFrom(convert.style_evidence(await self._state.read(styles)))
         if "semantic" in channels:
             response.semantic.CopyFrom(convert.semantic_evidence(await self._compare_meaning(a, b)))
         return response
 
     async def _compare_meaning(self, a: match.Query, b: match.Query) -> evidence.SemanticEvidence:
-        _service, space = await self._context.model.require()
+        _service, space = await self._state.model.require()
         (left, cut_a, _), (right, cut_b, _) = await asyncio.gather(self._sentences(a, ()), self._sentences(b, ()))
         return evidence.compare_meanings((a, left), (b, right), space, cut_a or cut_b)
 
@@ -377,8 +377,8 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
     ) -> AsyncIterator[Any]:
         if not 0.1 <= request.threshold <= 1:
             raise InvalidField("threshold", "threshold lies between 0.1 and 1", "FIELD_INVALID")
-        corpora = self._context.catalog.several(request.corpora)
-        against = self._context.catalog.several(request.against, "against") if request.against else []
+        corpora = self._state.catalog.several(request.corpora)
+        against = self._state.catalog.several(request.against, "against") if request.against else []
         _refuse_common(corpora, against)
         if request.output not in match_pb2.DuplicatesOutput.values():
             raise InvalidField("output", f"no such output: {request.output}", "FIELD_INVALID")
@@ -406,7 +406,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             )
         try:
             while True:
-                made = await self._context.read(lambda: next(run, None))
+                made = await self._state.read(lambda: next(run, None))
                 if made is None:
                     return
                 for message in _messages(made, positions):
@@ -417,8 +417,8 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
     async def FindOverlaps(  # noqa: N802
         self, request: Any, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[Any]:
-        corpora = self._context.catalog.several(request.corpora)
-        against = self._context.catalog.several(request.against, "against")
+        corpora = self._state.catalog.several(request.corpora)
+        against = self._state.catalog.several(request.against, "against")
         if [c.name for c in corpora] != [c.name for c in against]:
             _refuse_common(corpora, against)
         if request.min_tokens > 10_000:
@@ -441,7 +441,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         run = passages.find_overlaps(views, others, options, rows, against_rows, lambda: cancelled)
         try:
             while True:
-                made = await self._context.read(lambda: next(run, None))
+                made = await self._state.read(lambda: next(run, None))
                 if made is None:
                     return
                 for message in _overlap_messages(made, positions, len(corpora)):
