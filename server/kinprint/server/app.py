@@ -27,9 +27,11 @@ from kinprint.server.config import ServerConfig
 from kinprint.server.corpus.catalog import Catalog
 from kinprint.server.edge.guard import Guard
 from kinprint.server.embed.holder import ModelHolder
+from kinprint.server.jobs.registry import Jobs, default_memory, default_places
 from kinprint.server.limits import LIMITS
 from kinprint.server.services.corpora import CorpusService
 from kinprint.server.services.info import InfoService
+from kinprint.server.services.jobs import JobService
 from kinprint.server.services.lineage import LineageService
 from kinprint.server.services.match import MatchService
 from kinprint.server.services.transcripts import TranscriptService
@@ -40,6 +42,8 @@ from kinprint.v1 import (
     corpus_pb2_grpc,
     info_pb2,
     info_pb2_grpc,
+    job_pb2,
+    job_pb2_grpc,
     lineage_pb2,
     lineage_pb2_grpc,
     match_pb2,
@@ -63,6 +67,7 @@ _NAMES = tuple(
         (transcript_pb2, "TranscriptService"),
         (match_pb2, "MatchService"),
         (lineage_pb2, "LineageService"),
+        (job_pb2, "JobService"),
         (info_pb2, "InfoService"),
     )
 )
@@ -85,10 +90,16 @@ def socket_address(data_dir: Path) -> str:
 
 async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
     """Run a server until it is told to end.  `lock` is held.  Raises StartFailed."""
+    places = config.jobs or default_places(config.cores)
     state = State(
         config=config,
         catalog=Catalog(config.data_dir),
         model=ModelHolder(config),
+        jobs=Jobs(
+            config.data_dir / ".jobs",
+            places=places,
+            memory=default_memory(places) if config.job_memory is None else config.job_memory,
+        ),
         readers=ThreadPoolExecutor(max(2, config.cores) + 2, "kinprint-read"),
         writers_pool=ThreadPoolExecutor(max(2, config.cores), "kinprint-write"),
     )
@@ -142,6 +153,7 @@ def _build(state: State) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
     transcript_pb2_grpc.add_TranscriptServiceServicer_to_server(TranscriptService(state), server)
     match_pb2_grpc.add_MatchServiceServicer_to_server(MatchService(state), server)
     lineage_pb2_grpc.add_LineageServiceServicer_to_server(LineageService(state), server)
+    job_pb2_grpc.add_JobServiceServicer_to_server(JobService(state), server)
     info_pb2_grpc.add_InfoServiceServicer_to_server(InfoService(state), server)
     health_service = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_service, server)
@@ -152,6 +164,7 @@ def _build(state: State) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
 async def _start(state: State) -> None:
     """Everything between listening and SERVING."""
     await asyncio.to_thread(_compile_kernels)
+    await asyncio.to_thread(state.jobs.clear_pins)
     await asyncio.to_thread(state.catalog.open_all, logger.info)
     rows = sum(state.catalog.get(name).view.rows for name in state.catalog.names())
     logger.info("%d corpora with %s transcripts are open", len(state.catalog.names()), f"{rows:,}")
@@ -182,6 +195,7 @@ async def _drain(state: State, server: grpc.aio.Server, health_service: health.a
     while state.calls and time.monotonic() - started < state.config.drain_seconds:
         await asyncio.sleep(0.02)
     await server.stop(0.5)
+    await state.jobs.close()
     await state.drain_writers()
     if state.serving:
         await asyncio.to_thread(state.catalog.settle)
