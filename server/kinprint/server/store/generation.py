@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.ipc
 from kinprint.kernels.copy import seeds, sketch
 from kinprint.kernels.style import stylometry
-from kinprint.server.failures import Failure
+from kinprint.server.failures import GenerationTooNew
 from kinprint.server.store.durability import fsync_directory, fsync_file
 from kinprint.server.store.record import Record, Snapshot
 from kinprint.server.store.segment import (
@@ -45,12 +45,6 @@ from numpy.typing import NDArray
 logger = logging.getLogger(__name__)
 
 FORMAT = 2
-
-
-class GenerationTooNew(Failure):
-    """A newer Kinprint wrote the indexes."""
-
-    reason = "FORMAT_TOO_NEW"
 
 
 @dataclass(frozen=True)
