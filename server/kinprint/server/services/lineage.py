@@ -13,7 +13,7 @@ import numpy as np
 from kinprint.kernels.arrow import Texts
 from kinprint.server.corpus.index import Filter, View
 from kinprint.server.corpus.normalise import split_reasoning
-from kinprint.server.failures import Failure, InvalidField, ModelNotFound, Unavailable
+from kinprint.server.failures import Failure, InvalidField, ModelNotFound, PanelDamaged, Unavailable
 from kinprint.server.kinship import judge as kinship
 from kinprint.server.kinship import panel as panels
 from kinprint.server.kinship import tree as lineage
@@ -327,7 +327,7 @@ def _alike(name: str, known: Sequence[str]) -> list[str]:
 def _panel(data: bytes, field: str = "panel") -> Panel:
     """A panel from its bytes.  Raises what `Panel.from_bytes` does."""
     if len(data) > _PANEL_BYTES:
-        raise InvalidField(field, f"{len(data)} bytes are too many for a panel", "PANEL_DAMAGED")
+        raise PanelDamaged(f"{len(data)} bytes are too many for a panel", field=field)
     try:
         return Panel.from_bytes(data)
     except Failure as failure:
