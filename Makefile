@@ -6,7 +6,7 @@ STUBS := .venv-proto
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types proto proto-check format bench bench-copy bench-kinship bench-attribution bench-teacher clean
+.PHONY: help setup demo test check lint types proto proto-check format bench bench-serving bench-copy bench-million bench-style bench-kinship bench-attribution bench-teacher clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 20
@@ -57,10 +57,25 @@ bench: setup ## Measure loading, restart and search on DATA=file, and write docs
 	@test -n "$(DATA)" || (echo "name the transcripts: make bench DATA=file.parquet" >&2; exit 1)
 	$(BIN)/python benchmarks/spine.py "$(DATA)" --out docs/benchmarks.md
 
+BEFORE ?=
+JSON ?=
+
+bench-serving: setup ## Measure searches alone and beside other work, loads, first answers: DATA=file [JSON=out BEFORE=json]
+	@test -n "$(DATA)" || (echo "name the transcripts: make bench-serving DATA=file.parquet" >&2; exit 1)
+	$(BIN)/python benchmarks/serving.py "$(DATA)" $(if $(JSON),--json "$(JSON)") $(if $(BEFORE),--before "$(BEFORE)") --out docs/benchmarks-serving.md
+
 bench-copy: setup ## Measure the copy channel beside its peers on DATA=file, and write docs/benchmarks-copy.md
 	@test -n "$(DATA)" || (echo "name the transcripts: make bench-copy DATA=file.parquet" >&2; exit 1)
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python benchmarks/copy_channel.py "$(DATA)" --out docs/benchmarks-copy.md
+
+bench-million: setup ## Measure a million rows made of DATA=file, and write docs/benchmarks-million.md
+	@test -n "$(DATA)" || (echo "name the transcripts: make bench-million DATA=file.parquet" >&2; exit 1)
+	$(BIN)/python benchmarks/million.py "$(DATA)" --out docs/benchmarks-million.md
+
+bench-style: setup ## Measure how often the nearest neighbour in style is by the same model, on DATA=file
+	@test -n "$(DATA)" || (echo "name the transcripts: make bench-style DATA=file.parquet" >&2; exit 1)
+	$(BIN)/python benchmarks/style.py "$(DATA)"
 
 FAMILIES ?=
 LINEAGE ?=
