@@ -94,11 +94,16 @@ def test_columns_and_rows_mix(tmp_path: Path, suffix: str) -> None:
 def test_a_failure_leaves_no_file_and_no_rest(tmp_path: Path, suffix: str, rows: int) -> None:
     path = tmp_path / f"pairs{suffix}"
     path.write_text("before")
-    with pytest.raises(RuntimeError), TableWriter(path, PAIRS) as writer:
-        for _ in range(rows):
-            writer.write_columns({name: [None] for name in PAIRS})
-        assert len(list(tmp_path.iterdir())) == 1 + rows
-        raise RuntimeError
+
+    def fail() -> None:
+        with TableWriter(path, PAIRS) as writer:
+            for _ in range(rows):
+                writer.write_columns({name: [None] for name in PAIRS})
+            assert len(list(tmp_path.iterdir())) == 1 + rows
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
 
