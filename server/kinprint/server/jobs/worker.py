@@ -39,7 +39,9 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The worker has mapped what it needs."""
+    """The worker has mapped what it needs. memory: bytes of its own that it holds before it begins."""
+
+    memory: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ def _serve(out: int) -> None:
         run = requests.get()
         try:
             arguments, named = pins.unpin(run.arguments), {key: pins.unpin(v) for key, v in run.named.items()}
-            pipe.send(out, Opened())
+            pipe.send(out, Opened(own_memory(os.getpid())))
             _limit(run.memory)
             for value in run.function(*arguments, **named):
                 pipe.send(out, Made(value))
