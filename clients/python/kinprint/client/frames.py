@@ -2,7 +2,7 @@
 
     >>> import polars as pl
     >>> from kinprint.client import connect
-    >>> from kinprint.client import polars as kp
+    >>> from kinprint.client import frames as kp
     >>> with connect("./data") as client:
     ...     kp.load(client, pl.scan_parquet("answers.parquet"), "news")
     ...     pairs = kp.scan_duplicates(client, "news", threshold=0.7).collect()

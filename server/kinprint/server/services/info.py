@@ -15,7 +15,7 @@ from kinprint.server.corpus.fingerprint import SKETCH_SCHEME, STYLE_SCHEME
 from kinprint.server.corpus.index import CHANNELS
 from kinprint.server.corpus.normalise import PIPELINE
 from kinprint.server.services.messages import types as convert
-from kinprint.server.state import Context
+from kinprint.server.state import State
 from kinprint.server.store import generation, record
 from kinprint.v1 import info_pb2, info_pb2_grpc
 
@@ -46,13 +46,13 @@ def package_version(name: str) -> str:
 class InfoService(info_pb2_grpc.InfoServiceServicer):
     """Describes the server."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, state: State) -> None:
+        self._state = state
 
     async def GetServerInfo(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
         uptime = duration_pb2.Duration()
-        uptime.FromMilliseconds(int((time.monotonic() - self._context.started) * 1000))
-        model = self._context.model
+        uptime.FromMilliseconds(int((time.monotonic() - self._state.started) * 1000))
+        model = self._state.model
         channels = [name for name in CHANNELS if name != "semantic" or model.available]
         response = info_pb2.GetServerInfoResponse(
             version=package_version("kinprint"),
@@ -67,7 +67,7 @@ class InfoService(info_pb2_grpc.InfoServiceServicer):
             thread_pools=[info_pb2.ThreadPool(name=n, threads=k) for n, k in threads.pool_sizes().items()],
             formats=[f"record/{record.FORMAT}", f"generation/{generation.FORMAT}"],
             libraries={name: package_version(name) for name in _LIBRARIES},
-            corpora=len(self._context.catalog.names()),
+            corpora=len(self._state.catalog.names()),
         )
         if model.service is not None:
             embedder = model.service.embedder

@@ -1,4 +1,4 @@
-"""Between the messages of the lineage service and the dataclasses of `kinprint.client.lineage`."""
+"""Messages of the service for lineage."""
 
 from __future__ import annotations
 
