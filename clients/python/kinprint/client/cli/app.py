@@ -7,16 +7,18 @@ from collections.abc import Callable
 
 import typer
 from kinprint.client.cli.attribute import attribute
+from kinprint.client.cli.compare import compare
 from kinprint.client.cli.corpora import corpora, delete, export, get, info, purge
 from kinprint.client.cli.dedup import dedup
 from kinprint.client.cli.evidence import evidence
+from kinprint.client.cli.jobs import jobs
 from kinprint.client.cli.kinship import kinship
 from kinprint.client.cli.lineage import lineage
 from kinprint.client.cli.load import load
 from kinprint.client.cli.model import model_app, serve
 from kinprint.client.cli.overlap import overlap
 from kinprint.client.cli.panel import panel_app
-from kinprint.client.cli.search import compare, search
+from kinprint.client.cli.search import search
 
 app = typer.Typer(
     name="kinprint",
@@ -27,7 +29,7 @@ app = typer.Typer(
 commands: tuple[Callable[..., None], ...] = (
     *(serve, load, search, compare, dedup, overlap),
     *(kinship, attribute, evidence, lineage),
-    *(corpora, get, export, delete, purge, info),
+    *(corpora, get, export, delete, purge, jobs, info),
 )
 for command in commands:
     app.command()(command)

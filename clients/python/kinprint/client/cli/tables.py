@@ -101,6 +101,23 @@ HITS: Schema = {
     "snippet": "string",
     "evidence": "json",
 }
+JOBS: Schema = {
+    "id": "string",
+    "kind": "string",
+    "corpora": "json",
+    "state": "string",
+    "queue_place": "int64",
+    "caller": "string",
+    "step": "string",
+    "share": "float64",
+    "memory_bytes": "int64",
+    "memory_limit_bytes": "int64",
+    "created_at": "time",
+    "started_at": "time",
+    "ended_at": "time",
+    "problem": "string",
+    "pid": "int64",
+}
 CORPORA: Schema = {
     "name": "string",
     "description": "string",
