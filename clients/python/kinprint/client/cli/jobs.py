@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
-from kinprint.client.cli.tables import JOBS, TableWriter
+from kinprint.client.cli.columns import JOBS
+from kinprint.client.cli.tables import TableWriter
 from kinprint.client.cli.terminal import (
     DataOption,
     JsonOption,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
+from kinprint.client.cli.columns import HITS
 from kinprint.client.cli.hits import hit_row, show_hits
-from kinprint.client.cli.tables import HITS, TableWriter
+from kinprint.client.cli.tables import TableWriter
 from kinprint.client.cli.terminal import (
     CorporaOption,
     DataOption,
