@@ -19,6 +19,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 SERVICES = (
     "kinprint.v1.CorpusService",
     "kinprint.v1.InfoService",
+    "kinprint.v1.JobService",
     "kinprint.v1.LineageService",
     "kinprint.v1.MatchService",
     "kinprint.v1.TranscriptService",
