@@ -126,7 +126,7 @@ def test_every_package_of_the_product_is_declared_where_it_is_needed() -> None:
         for module, line, at_once in imports(path):
             if package_of(module) not in (now if at_once else later):
                 problems.append(f"{path.relative_to(ROOT)}:{line}: {module} is not of {extra or 'the client'}")
-    assert problems == []
+    assert not problems, "\n".join(problems)
 
 
 def test_every_package_of_the_tooling_is_declared() -> None:
@@ -139,7 +139,7 @@ def test_every_package_of_the_tooling_is_declared() -> None:
             # The generator of the stubs has an environment of its own.
             if module not in helpers | {"grpc_tools"} and package_of(module) not in allowed:
                 problems.append(f"{path.relative_to(ROOT)}:{line}: {module}")
-    assert problems == []
+    assert not problems, "\n".join(problems)
 
 
 @pytest.mark.parametrize("extra", ["", *EXTRAS])

@@ -101,7 +101,7 @@ def test_files_that_are_named_exist() -> None:
     for place, line in prose():
         named = {match[0] for pattern in (_FILE, _FOLDER) for match in pattern.finditer(line)}
         wrong += [f"{place}: {name}" for name in sorted(named) if not exists(name, place)]
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
 
 
 def test_modules_and_what_is_in_them_exist() -> None:
@@ -109,7 +109,7 @@ def test_modules_and_what_is_in_them_exist() -> None:
     wrong = [
         f"{place}: {dotted}" for place, line in prose() for dotted in _DOTTED.findall(line) if not resolves(dotted)
     ]
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
 
 
 def test_targets_of_make_exist() -> None:
@@ -119,7 +119,7 @@ def test_targets_of_make_exist() -> None:
     for place, line in prose():
         if not place.startswith("Makefile"):
             wrong += [f"{place}: make {name}" for name in _TARGET.findall(line) if name not in targets]
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
 
 
 def test_maps_of_packages_name_their_modules() -> None:
@@ -134,4 +134,4 @@ def test_maps_of_packages_name_their_modules() -> None:
             for entry in entries
             if not (path.parent / entry).is_dir() and not (path.parent / f"{entry}.py").is_file()
         ]
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
