@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import importlib
 import os
 import resource
 import signal
@@ -105,14 +106,21 @@ def _digest(result: SearchResult) -> str:
     return hashlib.sha256(repr(told).encode()).hexdigest()[:12]
 
 
+def _frames() -> Any:
+    """The module of frames, under the name that it has in the version at hand."""
+    try:
+        return importlib.import_module("kinprint.client.frames")
+    except ModuleNotFoundError:
+        return importlib.import_module("kinprint.client.polars")
+
+
 def load(address: str, work: str, corpus: str) -> dict[str, Any]:
     """Load the rows with `copy,style`. Returns wall seconds, rows, and CPU seconds and peak MB of this process."""
-    from kinprint.client import polars as kinprint_polars
-
+    kinprint_frames = _frames()
     with connect(address, timeout=PATIENCE) as client:
         before, started = _cpu(), time.perf_counter()
         frame = pl.scan_parquet(Path(work) / "rows.parquet")
-        report = kinprint_polars.load(client, frame, corpus, channels=("copy", "style"))
+        report = kinprint_frames.load(client, frame, corpus, channels=("copy", "style"))
         wall, after = time.perf_counter() - started, _cpu()
     return {
         "wall": wall,
@@ -128,8 +136,8 @@ def keep_loading(address: str, work: str, prefix: str) -> dict[str, Any]:
     """Load the rows at full speed into one new corpus after the other until told to stop."""
     import pyarrow as pa
     import pyarrow.parquet as pq
-    from kinprint.client import polars as kinprint_polars
 
+    kinprint_frames = _frames()
     stop = _told_to_stop()
     ready = functools.cache(_ready)
     file = pq.ParquetFile(Path(work) / "rows.parquet")
@@ -146,7 +154,7 @@ def keep_loading(address: str, work: str, prefix: str) -> dict[str, Any]:
         while not stop():
             corpora.append(f"{prefix}{len(corpora) + 1}")
             reader = pa.RecordBatchReader.from_batches(file.schema_arrow, batches())
-            rows += kinprint_polars.load(client, reader, corpora[-1], channels=("copy", "style")).stored
+            rows += kinprint_frames.load(client, reader, corpora[-1], channels=("copy", "style")).stored
     return {"rows": rows, "wall": time.perf_counter() - started, "corpora": corpora}
 
 

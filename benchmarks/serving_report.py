@@ -211,7 +211,7 @@ def load(now: Figures, _: Figures | None) -> list[str]:
     lines = [
         "## Loading with `copy,style`",
         "",
-        "From a Parquet file, through `kinprint.client.polars.load`, into an empty directory; each load has a server",
+        "From a Parquet file, through `kinprint.client.frames.load`, into an empty directory; each load has a server",
         f"of its own. Of {len(runs)} loads the slowest made {rows / max(walls):,.0f} rows/s, the median "
         f"{rows / statistics.median(walls):,.0f}.",
         "Wall: until the last row is acknowledged. Settled: how much later the server has nothing left to do.",

@@ -6,12 +6,13 @@
     ...     client.search("Because.", corpus="news").hits
 
 `connect` gives a synchronous client, `aconnect` an asyncio one; both need grpcio and protobuf alone.
-Frames are in `kinprint.client.polars` (extra `polars`), the command line in `kinprint.client.cli` (extra
+Frames are in `kinprint.client.frames` (extra `polars`), the command line in `kinprint.client.cli` (extra
 `cli`).
 """
 
 from kinprint.client.aio import AsyncClient, AsyncDuplicateSearch, AsyncKinshipSearch, aconnect
 from kinprint.client.errors import (
+    AbortedError,
     AlreadyExistsError,
     CancelledError,
     DeadlineExceededError,
@@ -27,29 +28,16 @@ from kinprint.client.errors import (
     UpsertError,
     UpsertInterrupted,
 )
+from kinprint.client.files.ndjson import read_ndjson, write_ndjson
 from kinprint.client.identity import derive_id
-from kinprint.client.lineage import (
+from kinprint.client.sync import AttributionStream, Client, DuplicateSearch, KinshipSearch, connect
+from kinprint.client.types import (
+    CHANNELS,
     AttributedSet,
     AttributionModel,
     AttributionPower,
     AttributionSummary,
     Candidate,
-    EvidenceFile,
-    KinshipPairs,
-    KinshipSummary,
-    Lineage,
-    PanelEdge,
-    PanelFile,
-    PanelMember,
-    PanelSize,
-    PanelSummary,
-    PanelSuspect,
-    UnknownText,
-)
-from kinprint.client.ndjson import read_ndjson, write_ndjson
-from kinprint.client.sync import AttributionStream, Client, DuplicateSearch, KinshipSearch, connect
-from kinprint.client.types import (
-    CHANNELS,
     ChannelName,
     Comparison,
     CopyEvidence,
@@ -61,15 +49,26 @@ from kinprint.client.types import (
     DuplicatesProgress,
     DuplicatesSummary,
     EmbeddingModel,
+    EvidenceFile,
     Filter,
     Fingerprints,
     Hit,
     ItemError,
+    Job,
+    KinshipPairs,
+    KinshipSummary,
     Limits,
+    Lineage,
     LoadReport,
     Matrix,
     OverlapSpans,
     OverlapsSummary,
+    PanelEdge,
+    PanelFile,
+    PanelMember,
+    PanelSize,
+    PanelSummary,
+    PanelSuspect,
     PurgeProgress,
     QueryInfo,
     SearchOutcome,
@@ -85,12 +84,14 @@ from kinprint.client.types import (
     Timings,
     Transcript,
     TranscriptRef,
+    UnknownText,
     ValueCount,
     as_dict,
 )
 
 __all__ = [
     "CHANNELS",
+    "AbortedError",
     "AlreadyExistsError",
     "AsyncClient",
     "AsyncDuplicateSearch",
@@ -126,6 +127,7 @@ __all__ = [
     "InternalError",
     "InvalidArgumentError",
     "ItemError",
+    "Job",
     "KinprintError",
     "KinshipPairs",
     "KinshipSearch",

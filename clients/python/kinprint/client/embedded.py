@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import grpc
-from kinprint.client import convert
+from kinprint.client.convert import server as convert
 from kinprint.client.errors import EmbeddedServerError
 from kinprint.client.transport import Stubs, channel_options
 

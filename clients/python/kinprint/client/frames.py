@@ -2,7 +2,7 @@
 
     >>> import polars as pl
     >>> from kinprint.client import connect
-    >>> from kinprint.client import polars as kp
+    >>> from kinprint.client import frames as kp
     >>> with connect("./data") as client:
     ...     kp.load(client, pl.scan_parquet("answers.parquet"), "news")
     ...     pairs = kp.scan_duplicates(client, "news", threshold=0.7).collect()
@@ -13,16 +13,25 @@ collected, and can be sunk to a file without being held in memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
 from kinprint.client.errors import InvalidArgumentError, KinprintError
-from kinprint.client.lineage import Lineage, UnknownText
-from kinprint.client.ndjson import transcript_row
-from kinprint.client.rows import ID_COLUMNS, TEXT_COLUMNS, SourceRow, missing_response_hint
-from kinprint.client.sources import FileReader, SourceError, expand_paths
+from kinprint.client.files.ndjson import transcript_row
+from kinprint.client.files.parquet import batches_of, check_schema
+from kinprint.client.files.reader import FileReader, expand_paths
+from kinprint.client.files.rows import SourceRow, source_rows
+from kinprint.client.schemas import (
+    ATTRIBUTION_SCHEMA,
+    CLUSTER_SCHEMA,
+    HIT_SCHEMA,
+    KINSHIP_SCHEMA,
+    PAIR_SCHEMA,
+    SPAN_SCHEMA,
+    TRANSCRIPT_SCHEMA,
+)
 from kinprint.client.sync import Client
 from kinprint.client.types import (
     ChannelName,
@@ -30,216 +39,23 @@ from kinprint.client.types import (
     DuplicatesProgress,
     Filter,
     Hit,
+    Lineage,
     LoadReport,
     SearchQuery,
     SemanticEvidence,
     StyleEvidence,
+    UnknownText,
 )
 from kinprint.client.upsert import Progress
 from polars.io.plugins import register_io_source
 
-_TIME = pl.Datetime("us", "UTC")
-_SPAN = pl.Struct(
-    {
-        "query_start": pl.UInt32,
-        "query_end": pl.UInt32,
-        "match_start": pl.UInt32,
-        "match_end": pl.UInt32,
-        "text": pl.String,
-    }
-)
-
-TRANSCRIPT_SCHEMA = pl.Schema(
-    {
-        "transcript_id": pl.String(),
-        "model": pl.String(),
-        "prompt_id": pl.String(),
-        "prompt": pl.String(),
-        "response": pl.String(),
-        "language": pl.String(),
-        "account_id": pl.String(),
-        "created_at": _TIME,
-        "system_prompt": pl.String(),
-        "conversation_id": pl.String(),
-        "turn": pl.Int32(),
-        "reasoning": pl.String(),
-        "metadata": pl.List(pl.Struct({"key": pl.String, "value": pl.String})),
-    }
-)
-"""Columns of `scan_transcripts`; `load` reads them back without loss."""
-
-HIT_SCHEMA = pl.Schema(
-    {
-        "query": pl.UInt32(),
-        "query_id": pl.String(),
-        "channel": pl.String(),
-        "rank": pl.UInt32(),
-        "corpus": pl.String(),
-        "id": pl.String(),
-        "model": pl.String(),
-        "score": pl.Float64(),
-        "language": pl.String(),
-        "account_id": pl.String(),
-        "created_at": _TIME,
-        "snippet": pl.String(),
-        "jaccard": pl.Float64(),
-        "containment_query": pl.Float64(),
-        "containment_match": pl.Float64(),
-        "identical": pl.Boolean(),
-        "spans": pl.List(_SPAN),
-        "cosine": pl.Float64(),
-        "z": pl.Float64(),
-        "cosine_delta": pl.Float64(),
-        "error": pl.String(),
-    }
-)
-"""Columns of `search_frame` and `scan_search`; evidence of other channels than the hit's is null."""
-
-PAIR_SCHEMA = pl.Schema(
-    {
-        "id_a": pl.String(),
-        "id_b": pl.String(),
-        "jaccard": pl.Float64(),
-        "containment_a": pl.Float64(),
-        "containment_b": pl.Float64(),
-    }
-)
-"""Columns of `scan_duplicates` for one corpus; several corpora add `corpus_a` and `corpus_b`."""
-
-CLUSTER_SCHEMA = pl.Schema(
-    {
-        "id": pl.String(),
-        "cluster": pl.String(),
-        "is_representative": pl.Boolean(),
-    }
-)
-"""Columns of `scan_clusters` for one corpus; several corpora add `corpus` and `cluster_corpus`."""
-
-SPAN_SCHEMA = pl.Schema(
-    {
-        "id_a": pl.String(),
-        "id_b": pl.String(),
-        "start_a": pl.Int64(),
-        "end_a": pl.Int64(),
-        "start_b": pl.Int64(),
-        "end_b": pl.Int64(),
-        "tokens": pl.Int64(),
-        "bits": pl.Float64(),
-        "texts": pl.Int64(),
-        "mark": pl.String(),
-        "others_with": pl.Int64(),
-        "others": pl.Int64(),
-        "prompt_others_with": pl.Int64(),
-        "prompt_others": pl.Int64(),
-        "corpus_a": pl.String(),
-        "corpus_b": pl.String(),
-    }
-)
-"""Columns of `scan_overlaps`."""
-
-KINSHIP_SCHEMA = pl.Schema(
-    {
-        "model_a": pl.String(),
-        "model_b": pl.String(),
-        "prompts": pl.Int64(),
-        "score": pl.Float64(),
-        "log10_lr": pl.Float64(),
-        "p_value": pl.Float64(),
-        "p_floor": pl.Float64(),
-        "verdict": pl.String(),
-        "basis": pl.String(),
-    }
-)
-"""Columns of `scan_kinship`; null where there is no such figure."""
-
-ATTRIBUTION_SCHEMA = pl.Schema(
-    {
-        "set_id": pl.String(),
-        "rank": pl.Int64(),
-        "model": pl.String(),
-        "log10_lr": pl.Float64(),
-        "probability": pl.Float64(),
-        "abstained": pl.Boolean(),
-        "reason": pl.String(),
-    }
-)
-"""Columns of `attribute_frame`; a null model is "none of these", a null reason that a model is named."""
-
-
-# In
-
-
-def open_parquet(
-    path: Path, batch_rows: int, rename: Mapping[str, str]
-) -> tuple[int, list[str], Iterator[pl.DataFrame]]:
-    """Rows, column names as they are in the file, and the batches (renamed) of a Parquet file.
-
-    Raises:
-        SourceError: the file is damaged, or a column has a type that transcripts cannot have.
-    """
-    try:
-        # The name stands for itself: Polars would expand *, ? and [ in it.
-        scan = pl.scan_parquet(path, glob=False)
-        columns = scan.collect_schema().names()
-        total = int(scan.select(pl.len()).collect().item())
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise SourceError(f"{path}: not a readable Parquet file: {_first_line(error)}") from error
-    renamed = scan.rename({old: new for old, new in rename.items() if old in columns})
-    return total, columns, _batches(renamed, batch_rows, str(path))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-
-
-def _batches(frame: pl.LazyFrame, batch_rows: int, name: str) -> Iterator[pl.DataFrame]:
-    check_schema(frame.collect_schema(), name)
-    try:
-        yield from frame.collect_batches(chunk_size=batch_rows, maintain_order=True, lazy=True)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise SourceError(f"{name}: cannot be read: {_first_line(error)}") from error
-
-
-def check_schema(schema: pl.Schema, name: str) -> None:
-    """Refuse columns whose type cannot be meant.
-
-    Raises:
-        SourceError: names the source, the column, its type and what it should be.
-    """
-    columns = schema.names()
-    if "response" not in columns and "messages" not in columns:
-        raise SourceError(f"{name}: {missing_response_hint(columns)}")
-    for column, dtype in schema.items():
-        textual = dtype in (pl.String, pl.Null, pl.Categorical) or isinstance(dtype, pl.Enum)
-        wanted = ""
-        if column in TEXT_COLUMNS:
-            wanted = "" if textual or (column == "model" and dtype.is_integer()) else "text"
-        elif column in ID_COLUMNS:
-            wanted = "" if textual or dtype.is_integer() else "text or integer"
-        elif column == "created_at":
-            wanted = "" if textual or dtype in (pl.Datetime, pl.Date) else "a timestamp or ISO 8601 text"
-        elif column == "turn":
-            wanted = "" if textual or dtype.is_integer() else "integer"
-        elif column == "messages":
-            wanted = "" if textual or isinstance(dtype, pl.List) else "a list of {role, content}"
-        if wanted:
-            raise SourceError(f"{name}: column {column!r} is {dtype}, not {wanted}")
-
 
 def _frame_rows(batches: Iterable[pl.DataFrame], name: str) -> Iterator[SourceRow]:
-    from kinprint.client.rows import RowError, transcripts_of_row
-
     number = 0
     for batch in batches:
         for row in batch.iter_rows(named=True):
             number += 1
-            try:
-                transcripts = transcripts_of_row(row)
-            except RowError as error:
-                yield SourceRow(name, number, error)
-                continue
-            for transcript in transcripts:
-                yield SourceRow(name, number, transcript)
+            yield from source_rows(name, number, row)
 
 
 def _arrow_batches(source: Any) -> Iterator[pl.DataFrame]:
@@ -253,7 +69,7 @@ def _rows_of(source: Any, batch_rows: int) -> Iterable[SourceRow]:
     if isinstance(source, pl.DataFrame):
         source = source.lazy()
     if isinstance(source, pl.LazyFrame):
-        return _frame_rows(_batches(source, batch_rows, "frame"), "frame")
+        return _frame_rows(batches_of(source, batch_rows, "frame"), "frame")
     if isinstance(source, (str, Path)):
         return FileReader(expand_paths([source]), batch_rows=batch_rows)
     if hasattr(source, "read_next_batch"):
@@ -299,9 +115,6 @@ def load(
     """
     rows = _rows_of(source, batch_rows)
     return client.upsert(corpus, rows, channels=channels, create=create, progress=progress, max_errors=max_errors)
-
-
-# Out
 
 
 def _hit_row(index: int, query_id: str | None, hit: Hit) -> dict[str, Any]:

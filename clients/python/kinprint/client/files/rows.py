@@ -1,20 +1,20 @@
 """Rows of files and frames (mappings of column to value) become transcripts.
 
 Columns that are known are read as the contract has them, `messages` is taken apart by
-`kinprint.client.messages`, and every further column becomes metadata. A row that cannot be read raises
+`kinprint.client.files.chat`, and every further column becomes metadata. A row that cannot be read raises
 `RowError` with a stable reason; nothing is guessed.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from typing import Any
 
-from kinprint.client.messages import Turn, read_messages
+from kinprint.client.files.chat import Turn, read_messages
 from kinprint.client.types import Transcript
 
 TEXT_COLUMNS = ("prompt", "response", "reasoning", "system_prompt", "language", "model")
@@ -135,6 +135,17 @@ def transcripts_of_row(row: Mapping[str, Any], *, id_alias: bool = False) -> lis
         )
         for turn in turns
     ]
+
+
+def source_rows(source: str, number: int, row: Mapping[str, Any]) -> Iterator[SourceRow]:
+    """The transcripts of row `number` of `source`, or the reason why it cannot be read."""
+    try:
+        transcripts = transcripts_of_row(row)
+    except RowError as error:
+        yield SourceRow(source, number, error)
+        return
+    for transcript in transcripts:
+        yield SourceRow(source, number, transcript)
 
 
 def _text(row: Mapping[str, Any], column: str) -> str | None:

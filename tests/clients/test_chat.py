@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from kinprint.client.messages import read_messages
-from kinprint.client.rows import RowError, transcripts_of_row
+from kinprint.client.files.chat import read_messages
+from kinprint.client.files.rows import RowError, transcripts_of_row
 
 CHAT = [
     {"role": "system", "content": "Be brief."},

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 from kinprint.report.figure import FAINT, INK, KIN, QUIET, THIS, WIDTH, Plot, plotting
-from kinprint.report.legible import columns, shortened
 from kinprint.report.numbers import decimal
+from kinprint.report.sanitise import columns, shortened
 from kinprint.report.tree import Tree
 from markupsafe import Markup
 from matplotlib.colors import LinearSegmentedColormap, Normalize, PowerNorm

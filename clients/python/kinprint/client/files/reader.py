@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from kinprint.client.compression import SUFFIXES as COMPRESSED
-from kinprint.client.compression import open_binary
-from kinprint.client.errors import KinprintError
-from kinprint.client.ndjson import numbered_lines, parse_line
-from kinprint.client.rows import RowError, SourceRow, missing_response_hint, transcripts_of_row
+from kinprint.client.errors import SourceError
+from kinprint.client.files.compression import SUFFIXES as COMPRESSED
+from kinprint.client.files.compression import open_binary
+from kinprint.client.files.ndjson import numbered_lines, parse_line
+from kinprint.client.files.rows import RowError, SourceRow, missing_response_hint, source_rows
 
 _KINDS = {
     ".parquet": "parquet",
@@ -31,10 +31,6 @@ _KINDS = {
 _FIELD_BYTES = 64 << 20
 # Rows without a response before a line file is taken for one that has no such column.
 _PATIENCE = 100
-
-
-class SourceError(KinprintError):
-    """A file that cannot be read, or holds something else than transcripts. The message names it."""
 
 
 def kind_of(path: Path) -> str | None:
@@ -123,13 +119,7 @@ class FileReader:
     def _of_row(self, name: str, number: int, row: Mapping[str, Any]) -> Iterator[SourceRow]:
         if self._rename:
             row = {self._rename.get(column, column): value for column, value in row.items()}
-        try:
-            transcripts = transcripts_of_row(row)
-        except RowError as error:
-            yield SourceRow(name, number, error)
-            return
-        for transcript in transcripts:
-            yield SourceRow(name, number, transcript)
+        return source_rows(name, number, row)
 
     def _columns_known(self, path: Path, columns: list[str]) -> None:
         missing = [column for column in self._rename if column not in columns]
@@ -141,24 +131,18 @@ class FileReader:
 
     def _parquet(self, path: Path) -> Iterator[SourceRow]:
         try:
-            from kinprint.client import polars as frames
+            from kinprint.client.files import parquet
         except ModuleNotFoundError as error:
             raise SourceError(f"{path}: reading Parquet needs {error.name}: pip install 'kinprint[polars]'") from error
         name = str(path)
-        total, columns, batches = frames.open_parquet(path, self._batch_rows, self._rename)
+        total, columns, batches = parquet.open_parquet(path, self._batch_rows, self._rename)
         self._columns_known(path, columns)
         number = 0
         for frame in batches:
             for row in frame.iter_rows(named=True):
                 number += 1
                 self.rows += 1
-                try:
-                    transcripts = transcripts_of_row(row)
-                except RowError as error:
-                    yield SourceRow(name, number, error)
-                    continue
-                for transcript in transcripts:
-                    yield SourceRow(name, number, transcript)
+                yield from source_rows(name, number, row)
             self._within = number / max(total, 1)
 
     def _ndjson(self, path: Path) -> Iterator[SourceRow]:
@@ -248,10 +232,4 @@ class FileReader:
                 row = {column: cell for column, cell in zip(header, cells, strict=True) if cell or column == "response"}
                 if not row.get("response") and row.get("messages"):
                     row.pop("response", None)
-                try:
-                    transcripts = transcripts_of_row(row)
-                except RowError as error:
-                    yield SourceRow(name, number, error)
-                    continue
-                for transcript in transcripts:
-                    yield SourceRow(name, number, transcript)
+                yield from source_rows(name, number, row)

@@ -1,23 +1,22 @@
-"""Between the messages of the lineage service and the dataclasses of `kinprint.client.lineage`."""
+"""Messages of the service for lineage."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from kinprint.client.chunking import batches
-from kinprint.client.convert import (
+from kinprint.client.convert.base import (
     check_text,
     filter_to_proto,
     invalid,
-    limits_from_proto,
     matrix_from_proto,
     optional,
     strings,
 )
-from kinprint.client.lineage import (
+from kinprint.client.convert.server import limits_from_proto
+from kinprint.client.types import (
     PANEL_BYTES,
     AttributedSet,
     AttributionModel,
@@ -26,9 +25,12 @@ from kinprint.client.lineage import (
     Basis,
     Candidate,
     EvidenceFile,
+    Filter,
     KinshipPairs,
     KinshipSummary,
+    Limits,
     Lineage,
+    Matrix,
     PanelEdge,
     PanelFile,
     PanelMember,
@@ -39,8 +41,7 @@ from kinprint.client.lineage import (
     UnknownText,
     Verdict,
 )
-from kinprint.client.types import Filter, Limits, Matrix
-from kinprint.v1 import lineage_pb2
+from kinprint.v1 import lineage_pb2, types_pb2
 
 _VERDICTS: dict[int, Verdict] = {
     lineage_pb2.KINSHIP_VERDICT_DERIVED: "derived",
@@ -79,7 +80,7 @@ def _seed(seed: int) -> int:
 
 def fit_panel_request(
     corpus: str, members: Iterable[PanelMember], edges: Iterable[PanelEdge], row_filter: Filter | None, seed: int
-) -> Any:
+) -> lineage_pb2.FitPanelRequest:
     """A `FitPanelRequest`."""
     return lineage_pb2.FitPanelRequest(
         corpus=check_text(corpus, "corpus"),
@@ -104,12 +105,14 @@ def fit_panel_request(
     )
 
 
-def inspect_panel_request(panel: PanelSource) -> Any:
+def inspect_panel_request(panel: PanelSource) -> lineage_pb2.InspectPanelRequest:
     """An `InspectPanelRequest`."""
     return lineage_pb2.InspectPanelRequest(panel=panel_to_proto(panel))
 
 
-def kinship_request(corpus: str, panel: PanelSource | None, models: Iterable[str], row_filter: Filter | None) -> Any:
+def kinship_request(
+    corpus: str, panel: PanelSource | None, models: Iterable[str], row_filter: Filter | None
+) -> lineage_pb2.FindKinshipRequest:
     """A `FindKinshipRequest`."""
     return lineage_pb2.FindKinshipRequest(
         corpus=check_text(corpus, "corpus"),
@@ -121,7 +124,7 @@ def kinship_request(corpus: str, panel: PanelSource | None, models: Iterable[str
 
 def attribute_start(
     corpus: str, panel: PanelSource | None, models: Iterable[str], row_filter: Filter | None, seed: int
-) -> Any:
+) -> lineage_pb2.AttributeRequest:
     """The message that opens a stream of texts."""
     start = lineage_pb2.AttributeStart(
         corpus=check_text(corpus, "corpus"),
@@ -133,7 +136,7 @@ def attribute_start(
     return lineage_pb2.AttributeRequest(start=start)
 
 
-def attribute_batches(items: Iterable[UnknownText | str], limits: Limits) -> Iterator[Any]:
+def attribute_batches(items: Iterable[UnknownText | str], limits: Limits) -> Iterator[lineage_pb2.AttributeRequest]:
     """The messages that carry texts.
 
     Raises:
@@ -143,12 +146,12 @@ def attribute_batches(items: Iterable[UnknownText | str], limits: Limits) -> Ite
         yield lineage_pb2.AttributeRequest(batch=lineage_pb2.AttributeBatch(texts=batch))
 
 
-def attribute_stop() -> Any:
+def attribute_stop() -> lineage_pb2.AttributeRequest:
     """The message that ends the texts."""
     return lineage_pb2.AttributeRequest(stop=lineage_pb2.AttributeStop())
 
 
-def _sized(items: Iterable[UnknownText | str], limits: Limits) -> Iterator[tuple[Any, int]]:
+def _sized(items: Iterable[UnknownText | str], limits: Limits) -> Iterator[tuple[lineage_pb2.AttributeText, int]]:
     for i, item in enumerate(items):
         given = UnknownText(item, id=str(i)) if isinstance(item, str) else item
         text = check_text(given.text, f"texts[{i}]")
@@ -169,7 +172,7 @@ def evidence_request(
     panel: PanelSource | None,
     also: Iterable[tuple[str, str]],
     row_filter: Filter | None,
-) -> Any:
+) -> lineage_pb2.BuildEvidenceRequest:
     """A `BuildEvidenceRequest`."""
     return lineage_pb2.BuildEvidenceRequest(
         corpus=check_text(corpus, "corpus"),
@@ -186,14 +189,16 @@ def evidence_request(
     )
 
 
-def lineage_request(corpus: str, panel: PanelSource | None, row_filter: Filter | None) -> Any:
+def lineage_request(
+    corpus: str, panel: PanelSource | None, row_filter: Filter | None
+) -> lineage_pb2.FindLineageRequest:
     """A `FindLineageRequest`."""
     return lineage_pb2.FindLineageRequest(
         corpus=check_text(corpus, "corpus"), panel=panel_to_proto(panel), filter=filter_to_proto(row_filter)
     )
 
 
-def _size_from_proto(message: Any) -> PanelSize:
+def _size_from_proto(message: lineage_pb2.PanelSize) -> PanelSize:
     return PanelSize(
         prompts=message.prompts,
         draws=message.draws,
@@ -209,7 +214,7 @@ def _size_from_proto(message: Any) -> PanelSize:
     )
 
 
-def panel_summary_from_proto(message: Any) -> PanelSummary:
+def panel_summary_from_proto(message: lineage_pb2.PanelSummary) -> PanelSummary:
     """What a panel holds."""
     return PanelSummary(
         digest=message.digest,
@@ -237,7 +242,7 @@ def _numbers(values: Iterable[float]) -> list[float | None]:
     return [None if math.isnan(value) else value for value in values]
 
 
-def kinship_from_proto(message: Any) -> KinshipPairs:
+def kinship_from_proto(message: lineage_pb2.KinshipPairs) -> KinshipPairs:
     """A batch of pairs; a verdict or basis of a newer server reads as the one that says least."""
     return KinshipPairs(
         model_a=list(message.model_a),
@@ -252,7 +257,7 @@ def kinship_from_proto(message: Any) -> KinshipPairs:
     )
 
 
-def kinship_summary_from_proto(message: Any) -> KinshipSummary:
+def kinship_summary_from_proto(message: lineage_pb2.KinshipFinished) -> KinshipSummary:
     """Totals of a search for kinship."""
     return KinshipSummary(
         models=message.models,
@@ -268,12 +273,12 @@ def kinship_summary_from_proto(message: Any) -> KinshipSummary:
     )
 
 
-def started_limits(message: Any) -> Limits:
+def started_limits(message: lineage_pb2.AttributeStarted) -> Limits:
     """Limits of texts and batches."""
     return limits_from_proto(message.limits)
 
 
-def sets_from_proto(message: Any) -> list[AttributedSet]:
+def sets_from_proto(message: lineage_pb2.AttributedSets) -> list[AttributedSet]:
     """A batch of sets with their possible authors."""
     return [
         AttributedSet(
@@ -292,7 +297,7 @@ def sets_from_proto(message: Any) -> list[AttributedSet]:
     ]
 
 
-def attribution_summary_from_proto(message: Any) -> AttributionSummary:
+def attribution_summary_from_proto(message: lineage_pb2.AttributeFinished) -> AttributionSummary:
     """Totals of an attribution."""
     return AttributionSummary(
         sets=message.sets,
@@ -325,7 +330,7 @@ def evidence_from_proto(chunks: Sequence[bytes]) -> EvidenceFile:
     return EvidenceFile(b"".join(chunks))
 
 
-def lineage_from_proto(scores: Sequence[Any], finished: Any) -> Lineage:
+def lineage_from_proto(scores: Sequence[types_pb2.Matrix], finished: lineage_pb2.LineageFinished) -> Lineage:
     """A tree, from the rows of the matrix of scores and the last message."""
     models = tuple(finished.models)
     data = b"".join(rows.data for rows in scores)

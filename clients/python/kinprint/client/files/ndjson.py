@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from kinprint.client.compression import open_binary
-from kinprint.client.rows import RowError, SourceRow, transcripts_of_row
+from kinprint.client.files.compression import open_binary
+from kinprint.client.files.rows import RowError, SourceRow, source_rows
 from kinprint.client.types import Transcript, as_dict
 
 # No limit of the server lets a longer line through; it keeps a file without line ends out of memory.
@@ -73,11 +73,7 @@ def read_ndjson(path: str | Path) -> Iterator[SourceRow]:
         if isinstance(item, RowError):
             yield SourceRow(name, number, item)
             continue
-        try:
-            for transcript in transcripts_of_row(item):
-                yield SourceRow(name, number, transcript)
-        except RowError as error:
-            yield SourceRow(name, number, error)
+        yield from source_rows(name, number, item)
 
 
 def transcript_row(transcript: Transcript) -> dict[str, Any]:

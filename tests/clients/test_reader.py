@@ -12,9 +12,10 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kinprint.client.ndjson import parse_line, read_ndjson, write_ndjson
-from kinprint.client.rows import RowError
-from kinprint.client.sources import FileReader, SourceError, expand_paths, kind_of
+from kinprint.client.errors import SourceError
+from kinprint.client.files.ndjson import parse_line, read_ndjson, write_ndjson
+from kinprint.client.files.reader import FileReader, expand_paths, kind_of
+from kinprint.client.files.rows import RowError
 from kinprint.client.types import Transcript
 
 
