@@ -71,6 +71,8 @@ def _private_cache(request: pytest.FixtureRequest, session_cache: Path, monkeypa
     """Keep tests out of the user's cache, but for those that use the real default model."""
     if request.node.get_closest_marker("model") is None:
         monkeypatch.setenv("KINPRINT_CACHE", str(session_cache))
+    # No test leaves a server behind; those on lingering servers ask for it.
+    monkeypatch.setenv("KINPRINT_LINGER", "0")
     for name in ("KINPRINT_SERVER", "KINPRINT_DATA", "KINPRINT_MODEL", "KINPRINT_DEBUG"):
         monkeypatch.delenv(name, raising=False)
 

@@ -6,11 +6,16 @@ and documented in proto/, the message says what to do.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 
 class Failure(Exception):  # noqa: N818  (what a caller is told, not a bug)
     """Base of every failure that a caller is told about."""
 
     reason = "INTERNAL"
+    #: Further facts, for programs: `metadata` of google.rpc.ErrorInfo.
+    metadata: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, message: str, *, field: str | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)

@@ -38,7 +38,7 @@ from kinprint.client.lineage import (
     UnknownText,
 )
 from kinprint.client.rows import SourceRow
-from kinprint.client.transport import Stubs, channel_options, check_size, parse_target
+from kinprint.client.transport import Stubs, Target, channel_options, check_size, parse_target
 from kinprint.client.types import (
     ChannelName,
     Comparison,
@@ -226,7 +226,7 @@ class Client:
 
     def __init__(
         self,
-        target: str | Path,
+        target: str | Path | EmbeddedServer,
         *,
         timeout: float = 30.0,
         model: str | Path = "default",
@@ -236,7 +236,6 @@ class Client:
         credentials: grpc.ChannelCredentials | None = None,
         on_start: Callable[[float], None] | None = None,
     ) -> None:
-        parsed = parse_target(target)
         self.timeout = timeout
         self._retry_deadline = retry_deadline
         self._credentials = credentials
@@ -244,7 +243,11 @@ class Client:
         self._closed = False
         self._limits: Limits | None = None
         self._embedded: EmbeddedServer | None = None
-        if parsed.directory is not None:
+        parsed = Target() if isinstance(target, EmbeddedServer) else parse_target(target)
+        if isinstance(target, EmbeddedServer):
+            self._embedded = target
+            address = target.address()
+        elif parsed.directory is not None:
             self._embedded = EmbeddedServer(
                 parsed.directory,
                 model=str(model),
@@ -961,7 +964,7 @@ class Client:
 
 
 def connect(
-    target: str | Path,
+    target: str | Path | EmbeddedServer,
     *,
     timeout: float = 30.0,
     model: str | Path = "default",
