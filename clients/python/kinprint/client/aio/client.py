@@ -12,7 +12,7 @@ from kinprint.client.aio.lineage import AsyncLineageCalls
 from kinprint.client.aio.match import AsyncMatchCalls
 from kinprint.client.aio.transcripts import AsyncTranscriptCalls
 from kinprint.client.embedded import EmbeddedServer
-from kinprint.client.transport import parse_target
+from kinprint.client.transport import Target, parse_target
 from kinprint.client.wire.aio import Connection, in_thread, opening
 
 
@@ -27,7 +27,7 @@ class AsyncClient(AsyncCorpusCalls, AsyncTranscriptCalls, AsyncMatchCalls, Async
 
 @opening
 async def aconnect(
-    target: str | Path,
+    target: str | Path | EmbeddedServer,
     *,
     timeout: float = 30.0,
     model: str | Path = "default",
@@ -43,7 +43,7 @@ async def aconnect(
         target: `"host:port"`, `"unix:/path"`, `"dns:///..."`: a server's address. A `Path`, or a string with
             a path separator, starting with `.` or `~`, or naming an existing directory: a data directory. If
             a server holds it, that one is used; else one is started as a child process (needs the extra
-            `server`) and stopped by `close`.
+            `server`) and stopped by `close`. An `EmbeddedServer` that was made elsewhere is taken as it is.
         timeout: seconds that a call may take, unless it says otherwise.
         model: for a server started here: directory of the embedding model, "default" or "none".
         start_timeout: seconds that a server started here may take to be ready.
@@ -56,12 +56,13 @@ async def aconnect(
         UnavailableError: no server answers at the address.
         EmbeddedServerError: the directory cannot be served; says why.
     """
-    parsed = parse_target(target)
-    embedded: EmbeddedServer | None = None
+    parsed = Target() if isinstance(target, EmbeddedServer) else parse_target(target)
+    embedded: EmbeddedServer | None = target if isinstance(target, EmbeddedServer) else None
     if parsed.directory is not None:
         embedded = EmbeddedServer(
             parsed.directory, model=str(model), start_timeout=start_timeout, create=create, on_start=on_start
         )
+    if embedded is not None:
         try:
             address = await in_thread(embedded.address)
         except BaseException:

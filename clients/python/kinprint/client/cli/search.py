@@ -19,6 +19,7 @@ from kinprint.client.cli.terminal import (
     ServerOption,
     fail,
     guarded,
+    needed_model,
     open_client,
     out,
     print_json,
@@ -146,7 +147,7 @@ def search(
     results: list[SearchResult] = []
     coverage: dict[str, float] = {}
     unfilled: list[FailedPreconditionError] = []
-    with open_client(server, data, embedding_model=embedding_model) as client:
+    with open_client(server, data, embedding_model=needed_model(embedding_model, chosen)) as client:
         if transcript_id is not None and query_corpus is None:
             query_corpus, transcript_id = _locate(client, transcript_id, corpora)
         for name in chosen:
@@ -338,7 +339,7 @@ def compare(
         fail("standard input can be one of the two texts, not both")
     left, right = (_compared(value, corpus) for value in (a, b))
     chosen = _channels(channel) if channel else []
-    with open_client(server, data, embedding_model=embedding_model, create=False) as client:
+    with open_client(server, data, embedding_model=needed_model(embedding_model, chosen)) as client:
         result = client.compare(left, right, channels=chosen)
     if json_output:
         print_json({name: as_dict(getattr(result, name)) for name in CHANNELS if getattr(result, name)})

@@ -13,7 +13,7 @@ from kinprint.client.sync.jobs import JobCalls
 from kinprint.client.sync.lineage import LineageCalls
 from kinprint.client.sync.match import MatchCalls
 from kinprint.client.sync.transcripts import TranscriptCalls
-from kinprint.client.transport import parse_target
+from kinprint.client.transport import Target, parse_target
 from kinprint.client.wire.sync import Connection, in_thread, opening
 
 
@@ -28,7 +28,7 @@ class Client(CorpusCalls, TranscriptCalls, MatchCalls, LineageCalls, JobCalls):
 
 @opening
 def connect(
-    target: str | Path,
+    target: str | Path | EmbeddedServer,
     *,
     timeout: float = 30.0,
     model: str | Path = "default",
@@ -44,7 +44,7 @@ def connect(
         target: `"host:port"`, `"unix:/path"`, `"dns:///..."`: a server's address. A `Path`, or a string with
             a path separator, starting with `.` or `~`, or naming an existing directory: a data directory. If
             a server holds it, that one is used; else one is started as a child process (needs the extra
-            `server`) and stopped by `close`.
+            `server`) and stopped by `close`. An `EmbeddedServer` that was made elsewhere is taken as it is.
         timeout: seconds that a call may take, unless it says otherwise.
         model: for a server started here: directory of the embedding model, "default" or "none".
         start_timeout: seconds that a server started here may take to be ready.
@@ -57,12 +57,13 @@ def connect(
         UnavailableError: no server answers at the address.
         EmbeddedServerError: the directory cannot be served; says why.
     """
-    parsed = parse_target(target)
-    embedded: EmbeddedServer | None = None
+    parsed = Target() if isinstance(target, EmbeddedServer) else parse_target(target)
+    embedded: EmbeddedServer | None = target if isinstance(target, EmbeddedServer) else None
     if parsed.directory is not None:
         embedded = EmbeddedServer(
             parsed.directory, model=str(model), start_timeout=start_timeout, create=create, on_start=on_start
         )
+    if embedded is not None:
         try:
             address = in_thread(embedded.address)
         except BaseException:
