@@ -84,6 +84,7 @@ def test_every_method_and_message_resolves(reflected: Reflected) -> None:
     assert methods == {
         "kinprint.v1.CorpusService": ["CreateCorpus", "DeleteCorpus", "GetCorpus", "ListCorpora"],
         "kinprint.v1.InfoService": ["GetServerInfo"],
+        "kinprint.v1.JobService": ["CancelJob", "GetJob", "ListJobs"],
         "kinprint.v1.LineageService": [
             "Attribute",
             "BuildEvidence",
