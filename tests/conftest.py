@@ -101,6 +101,8 @@ def _private_cache(request: pytest.FixtureRequest, session_cache: Path, monkeypa
     """Keep tests out of the user's cache, but for those that use the real default model."""
     if request.node.get_closest_marker("model") is None:
         monkeypatch.setenv("KINPRINT_CACHE", str(session_cache))
+    # No test leaves a server behind; those on lingering servers ask for it.
+    monkeypatch.setenv("KINPRINT_LINGER", "0")
 
 
 @pytest.fixture(scope="session")

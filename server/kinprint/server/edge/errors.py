@@ -46,7 +46,7 @@ def status_of(error: BaseException) -> status_pb2.Status:
         packed.Pack(message)
         status.details.append(packed)
 
-    add(error_details_pb2.ErrorInfo(reason=failure.reason, domain=DOMAIN))
+    add(error_details_pb2.ErrorInfo(reason=failure.reason, domain=DOMAIN, metadata=failure.metadata))
     if failure.field is not None:
         violation = error_details_pb2.BadRequest.FieldViolation(field=failure.field, description=failure.message)
         add(error_details_pb2.BadRequest(field_violations=[violation]))

@@ -18,6 +18,7 @@ from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.fingerprint import DEFAULT_CHANNELS, SKETCH_SCHEME, STYLE_SCHEME
 from kinprint.server.corpus.index import Filter, View
 from kinprint.server.corpus.language import detect_languages
+from kinprint.server.corpus.listing import find
 from kinprint.server.corpus.normalise import is_blank, language_tag, split_reasoning
 from kinprint.server.edge.errors import status_of
 from kinprint.server.embed import Alignment, sentence_starts, sentences_of
@@ -27,7 +28,6 @@ from kinprint.server.search import duplicates, evidence, match, passages
 from kinprint.server.services.messages import types as convert
 from kinprint.server.services.messages.match import duplicates_messages, fit, overlaps_messages
 from kinprint.server.services.streams import long_run
-from kinprint.server.services.transcripts import find
 from kinprint.server.state import State
 from kinprint.server.store.columns import encode_texts
 from kinprint.v1 import match_pb2, match_pb2_grpc

@@ -43,7 +43,7 @@ async def aconnect(
         target: `"host:port"`, `"unix:/path"`, `"dns:///..."`: a server's address. A `Path`, or a string with
             a path separator, starting with `.` or `~`, or naming an existing directory: a data directory. If
             a server holds it, that one is used; else one is started as a child process (needs the extra
-            `server`) and stopped by `close`. An `EmbeddedServer`: the one of a directory, as it was set up.
+            `server`) and stopped by `close`. An `EmbeddedServer` that was made elsewhere is taken as it is.
         timeout: seconds that a call may take, unless it says otherwise.
         model: for a server started here: directory of the embedding model, "default" or "none".
         start_timeout: seconds that a server started here may take to be ready.
@@ -57,7 +57,7 @@ async def aconnect(
         EmbeddedServerError: the directory cannot be served; says why.
     """
     parsed = Target() if isinstance(target, EmbeddedServer) else parse_target(target)
-    embedded = target if isinstance(target, EmbeddedServer) else None
+    embedded: EmbeddedServer | None = target if isinstance(target, EmbeddedServer) else None
     if parsed.directory is not None:
         embedded = EmbeddedServer(
             parsed.directory, model=str(model), start_timeout=start_timeout, create=create, on_start=on_start

@@ -14,6 +14,7 @@ from kinprint.client.cli.terminal import (
     ServerOption,
     fail,
     guarded,
+    needed_model,
     open_client,
     out,
     print_json,
@@ -46,7 +47,7 @@ def compare(
         fail("standard input can be one of the two texts, not both")
     left, right = (_compared(value, corpus) for value in (a, b))
     chosen = parse_channels(channel) if channel else []
-    with open_client(server, data, embedding_model=embedding_model, create=False) as client:
+    with open_client(server, data, embedding_model=needed_model(embedding_model, chosen)) as client:
         result = client.compare(left, right, channels=chosen)
     if json_output:
         print_json({name: as_dict(getattr(result, name)) for name in CHANNELS if getattr(result, name)})

@@ -20,6 +20,7 @@ from kinprint.client.cli.terminal import (
     ServerOption,
     fail,
     guarded,
+    needed_model,
     open_client,
     print_json,
     resolve_target,
@@ -113,7 +114,7 @@ def load(
     reader = FileReader(paths, rename=parse_rename(rename or []))
     rows = _UntilError(reader, limit)
     with (
-        open_client(server, data, embedding_model=embedding_model, create=True) as client,
+        open_client(server, data, embedding_model=needed_model(embedding_model, wanted), create=True) as client,
         ProgressReport(f"loading into {corpus}", quiet=quiet) as bar,
     ):
 

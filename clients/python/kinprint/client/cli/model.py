@@ -98,11 +98,15 @@ def serve(
         bool, typer.Option("--lazy-model", help="Load the embedding model when it is first needed.")
     ] = False,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, metavar="N", help="Long runs at once. Default: half the cores.")
+        int | None, typer.Option("--jobs", metavar="N", min=1, help="Long runs at once. Default: half the cores.")
     ] = None,
     job_memory: Annotated[
         str | None,
-        typer.Option("--job-memory", metavar="SIZE", help="Memory that a long run may hold, such as 8G; 0: no limit."),
+        typer.Option(
+            "--job-memory",
+            metavar="SIZE",
+            help="Memory that a long run may hold, such as 8G; 0: no limit. Default: half of the machine's, shared.",
+        ),
     ] = None,
 ) -> None:
     """Serve a data directory over gRPC until SIGTERM or Ctrl-C, which let running calls end."""

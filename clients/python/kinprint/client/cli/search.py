@@ -17,6 +17,7 @@ from kinprint.client.cli.terminal import (
     ServerOption,
     fail,
     guarded,
+    needed_model,
     open_client,
     print_json,
     warn,
@@ -89,7 +90,7 @@ def search(
     results: list[SearchResult] = []
     coverage: dict[str, float] = {}
     unfilled: list[FailedPreconditionError] = []
-    with open_client(server, data, embedding_model=embedding_model) as client:
+    with open_client(server, data, embedding_model=needed_model(embedding_model, chosen)) as client:
         if transcript_id is not None and query_corpus is None:
             query_corpus, transcript_id = _locate(client, transcript_id, corpora)
         for name in chosen:
