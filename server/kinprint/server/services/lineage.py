@@ -16,11 +16,13 @@ from kinprint.kernels.arrow import Texts
 from kinprint.server.corpus.index import Filter, View
 from kinprint.server.corpus.normalise import split_reasoning
 from kinprint.server.failures import Failure, InvalidField, ModelNotFound, PanelDamaged, Unavailable
+from kinprint.server.kinship import fit, labels
 from kinprint.server.kinship import judge as kinship
 from kinprint.server.kinship import panel as panels
 from kinprint.server.kinship import tree as lineage
+from kinprint.server.kinship.calibration import Calibration
 from kinprint.server.kinship.dossier import document as report
-from kinprint.server.kinship.panel import Calibration, Panel
+from kinprint.server.kinship.panel import Panel
 from kinprint.server.limits import LIMITS
 from kinprint.server.progress import Progress
 from kinprint.server.services.messages import types as convert
@@ -60,9 +62,9 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
             rows = convert.row_filter(request.filter)
             # A list of families may name more models than answered here; the panel says which were missing.
             _check_members(request.members)
-            members = [panels.Member(m.model, m.family, tuple(m.shares_with)) for m in request.members]
-            edges = [panels.Edge(e.model, e.related_to, e.relation) for e in request.edges]
-            return panels.fit(view, members, edges, rows, seed=request.seed, cancelled=cancelled)
+            members = [labels.Member(m.model, m.family, tuple(m.shares_with)) for m in request.members]
+            edges = [labels.Edge(e.model, e.related_to, e.relation) for e in request.edges]
+            return fit.fit(view, members, edges, rows, seed=request.seed, cancelled=cancelled)
 
         return self._run(start, _panel_messages)
 
