@@ -305,8 +305,10 @@ def difference(expected: Any, found: Any, tolerance: float, where: str = "answer
     Digests of documents are compared at `TOLERANCE` alone: elsewhere the last digits of numbers may differ.
     """
     if isinstance(expected, Mapping) and isinstance(found, Mapping):
-        if expected.keys() != found.keys():
-            return f"{where}: fields {sorted(expected.keys() ^ found.keys())}"
+        # What a later version adds is there to be told, and empty where the earlier one had nothing to tell.
+        added = {name for name in found.keys() - expected.keys() if found[name]}
+        if lost := (expected.keys() - found.keys()) | added:
+            return f"{where}: fields {sorted(lost)}"
         loose = tolerance > TOLERANCE and "document" in expected
         pairs = [(f"{where}.{k}", expected[k], found[k]) for k in expected if not (loose and k == "sha256")]
     elif isinstance(expected, list) and isinstance(found, (list, tuple)):
