@@ -14,11 +14,12 @@ from kinprint.kernels.arrow import Texts
 from kinprint.server.corpus.index import Filter, View
 from kinprint.server.corpus.normalise import split_reasoning
 from kinprint.server.failures import Failure, InvalidField, ModelNotFound, PanelDamaged, Unavailable
+from kinprint.server.kinship import fit as fitting
 from kinprint.server.kinship import judge as kinship
-from kinprint.server.kinship import panel as panels
 from kinprint.server.kinship import tree as lineage
 from kinprint.server.kinship.dossier import document as report
-from kinprint.server.kinship.panel import Edge, Member, Panel
+from kinprint.server.kinship.labels import Edge, Member
+from kinprint.server.kinship.panel import Panel
 from kinprint.server.limits import LIMITS
 from kinprint.server.progress import Progress
 from kinprint.server.services.messages import types as convert
@@ -80,7 +81,7 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
             context,
             "FitPanel",
             [view.corpus],
-            panels.fit,
+            fitting.fit,
             view,
             members,
             edges,

@@ -11,8 +11,9 @@ import numpy as np
 from kinprint.server.kinship import judge as kinship
 from kinprint.server.kinship import panel as panels
 from kinprint.server.kinship import tree as lineage
+from kinprint.server.kinship.calibration import Calibration
 from kinprint.server.kinship.dossier import document as report
-from kinprint.server.kinship.panel import Calibration, Panel
+from kinprint.server.kinship.panel import Panel
 from kinprint.server.progress import Progress
 from kinprint.server.services.messages.types import matrix
 from kinprint.v1 import lineage_pb2
