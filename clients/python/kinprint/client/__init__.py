@@ -8,6 +8,17 @@
 `connect` gives a synchronous client, `aconnect` an asyncio one; both need grpcio and protobuf alone.
 Frames are in `kinprint.client.frames` (extra `polars`), the command line in `kinprint.client.cli` (extra
 `cli`).
+
+    aio, sync             the calls; `sync` is generated from `aio`, and `wire` is where they differ
+    contract, convert     names and messages of the calls; messages to and from types
+    types, errors         what calls take, give and raise
+    upsert, chunking      what an upload sends next, and what an answer means, without input or output
+    identity              ids of transcripts that come without one
+    transport             addresses and channels
+    embedded, launch      the server of a data directory
+    files                 transcripts in files: how they are read and written, and what their rows mean
+    frames, schemas       Polars and Arrow
+    cli                   the command line
 """
 
 from typing import TYPE_CHECKING, Any

@@ -14,10 +14,12 @@ collected, and can be sunk to a file without being held in memory.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
+from kinprint.client.convert.base import strings
 from kinprint.client.errors import InvalidArgumentError, KinprintError
 from kinprint.client.files.ndjson import transcript_row
 from kinprint.client.files.parquet import batches_of, check_schema
@@ -90,7 +92,7 @@ def load(
     source: Any,
     corpus: str,
     *,
-    channels: Sequence[ChannelName] = (),
+    channels: ChannelName | Sequence[ChannelName] = (),
     create: bool = True,
     progress: Progress | None = None,
     batch_rows: int = 2000,
@@ -191,17 +193,7 @@ def _search_batches(
         values: list[Any] = batch[text].to_list() if text is not None else ids
         asked = [place for place, value in enumerate(values) if value is not None]
         queries = [
-            SearchQuery(
-                text=values[place] if text is not None else None,
-                id=None if text is not None else str(values[place]),
-                corpus=query.corpus,
-                corpora=query.corpora,
-                channels=query.channels,
-                top=query.top,
-                filter=query.filter,
-                min_score=query.min_score,
-                max_spans=query.max_spans,
-            )
+            replace(query, text=values[place]) if text is not None else replace(query, id=str(values[place]))
             for place in asked
         ]
         found: list[list[dict[str, Any]]] = [[] for _ in queries]
@@ -231,11 +223,12 @@ def scan_search(
     *,
     text: str | None = None,
     id: str | None = None,
-    channels: Sequence[ChannelName] = ("copy",),
+    channels: ChannelName | Sequence[ChannelName] = ("copy",),
     top: int = 10,
     filter: Filter | None = None,
     min_score: float | None = None,
     max_spans: int = 0,
+    max_evidence: int | None = None,
     on_error: Literal["raise", "row"] = "raise",
     batch_rows: int = 1000,
 ) -> pl.LazyFrame:
@@ -253,6 +246,7 @@ def scan_search(
         filter: rows that may be returned.
         min_score: least score of a hit.
         max_spans: most spans of a copy hit, 0 for 20.
+        max_evidence: hits per query and channel that get evidence; the columns of others are null.
         on_error: "raise" ends with the first query that fails; "row" gives it a row with `error`.
         batch_rows: queries read at once.
 
@@ -266,7 +260,7 @@ def scan_search(
     for column in (text, id):
         if column is not None and column not in columns:
             raise InvalidArgumentError(f"no column {column!r}; found: {', '.join(columns)}")
-    names = [corpora] if isinstance(corpora, str) else [*corpora]
+    names = strings(corpora, "corpora")
     query = SearchQuery(
         corpus=names[0] if text is None and names else None,
         corpora=names,
@@ -275,6 +269,7 @@ def scan_search(
         filter=filter,
         min_score=min_score,
         max_spans=max_spans,
+        max_evidence=max_evidence,
     )
     return _lazy(HIT_SCHEMA, lambda: _search_batches(client, lazy, text, id, query, on_error, batch_rows))
 
@@ -296,10 +291,6 @@ def _unwrapped(error: Exception) -> Exception:
     return cause if isinstance(cause, KinprintError) else error
 
 
-def _names(corpora: str | Sequence[str]) -> list[str]:
-    return [corpora] if isinstance(corpora, str) else [*corpora]
-
-
 def _columns(schema: pl.Schema, search: Any) -> Iterator[pl.DataFrame]:
     with search:
         for batch in search:
@@ -318,7 +309,7 @@ def scan_duplicates(
     progress: Callable[[DuplicatesProgress], None] | None = None,
 ) -> pl.LazyFrame:
     """Near-duplicate pairs as a LazyFrame (`PAIR_SCHEMA`; see `Client.find_duplicates`), in no set order."""
-    names, others = _names(corpora), _names(against)
+    names, others = strings(corpora, "corpora"), strings(against, "against")
     schema = PAIR_SCHEMA
     if len(names) + len(others) > 1:
         schema = pl.Schema({**PAIR_SCHEMA, "corpus_a": pl.String(), "corpus_b": pl.String()})
@@ -342,7 +333,7 @@ def scan_clusters(
     progress: Callable[[DuplicatesProgress], None] | None = None,
 ) -> pl.LazyFrame:
     """The cluster of every row as a LazyFrame (`CLUSTER_SCHEMA`; see `Client.find_clusters`), ordered by id."""
-    names = _names(corpora)
+    names = strings(corpora, "corpora")
     schema = CLUSTER_SCHEMA
     if len(names) > 1:
         schema = pl.Schema({**CLUSTER_SCHEMA, "corpus": pl.String(), "cluster_corpus": pl.String()})
