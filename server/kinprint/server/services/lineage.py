@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 import numpy as np
-from kinprint.kernels.arrow import Texts
+from kinprint.server.authorship import attribute
+from kinprint.server.authorship.attributor import Ranking
+from kinprint.server.authorship.sets import Sent, Sets
 from kinprint.server.corpus.index import Filter, View
-from kinprint.server.corpus.normalise import split_reasoning
 from kinprint.server.failures import Failure, InvalidField, ModelNotFound, PanelDamaged, Unavailable
 from kinprint.server.kinship import fit, labels
 from kinprint.server.kinship import judge as kinship
@@ -23,15 +24,10 @@ from kinprint.server.kinship import tree as lineage
 from kinprint.server.kinship.calibration import Calibration
 from kinprint.server.kinship.dossier import document as report
 from kinprint.server.kinship.panel import Panel
-from kinprint.server.limits import LIMITS
 from kinprint.server.progress import Progress
 from kinprint.server.services.messages import types as convert
 from kinprint.server.state import Context
 from kinprint.v1 import lineage_pb2, lineage_pb2_grpc
-from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from kinprint.server.authorship import train as attribution
 
 #: Most bytes of a panel.
 _PANEL_BYTES = 2 << 20
@@ -39,12 +35,6 @@ _PANEL_BYTES = 2 << 20
 _CHUNK_BYTES = 1 << 20
 #: Rows of a message: two names of 512 bytes and seven numbers each stay below the limit.
 _MESSAGE_ROWS = 2500
-#: Bytes of all texts of one attribution, which are held in memory.
-_ATTRIBUTE_BYTES = 1 << 30
-#: Texts that are attributed between two messages, more where a set has more.
-_ATTRIBUTE_TEXTS = 2000
-#: Share of the time that learning takes.
-_LEARNING = 0.9
 
 
 class LineageService(lineage_pb2_grpc.LineageServiceServicer):
@@ -119,7 +109,7 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
 
     async def _run(
         self, start: Callable[[Callable[[], bool]], Iterator[Any]], messages: Callable[[Any], Iterable[Any]]
-    ) -> AsyncIterator[Any]:
+    ) -> AsyncGenerator[Any, None]:
         """The messages of a run, which is made and driven in worker threads."""
         cancelled = False
         try:
@@ -146,34 +136,27 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
             rows = await self._context.read(check)
             panel = await self._context.read(lambda: _panel_of(start, "start.panel"))
             yield lineage_pb2.AttributeResponse(started=lineage_pb2.AttributeStarted(limits=convert.limits()))
-            sets = _Sets()
+            sets = Sets()
+
+            def take(batch: Any) -> None:
+                sets.add([Sent(t.text, t.set_id if t.HasField("set_id") else None, t.id) for t in batch.texts])
+
             while (request := await anext(received)) is not None and request.WhichOneof("message") == "batch":
-                await self._context.read(partial(sets.add, request.batch))
-                yield lineage_pb2.AttributeResponse(received=lineage_pb2.AttributeReceived(texts=len(sets.texts)))
+                await self._context.read(partial(take, request.batch))
+                yield lineage_pb2.AttributeResponse(received=lineage_pb2.AttributeReceived(texts=len(sets)))
             _expect(request, "stop")
-        if not sets.texts:
+        if not len(sets):
             raise InvalidField("batch.texts", "no text was sent", "FIELD_MISSING")
         families = {member.model: member.family for member in panel.members} if panel is not None else None
-        attributor: attribution.Attributor | None = None
-        async with aclosing(self._learnt(view, rows, start, families)) as steps:
-            async for made in steps:
-                if isinstance(made, lineage_pb2.LineageProgress):
-                    yield lineage_pb2.AttributeResponse(progress=made)
-                else:
-                    attributor = made
-        if attributor is None:  # cancelled
-            return
-        named = done = 0
-        for texts, codes in sets.parts():
-            rankings = await self._context.read(partial(_attribute, attributor, texts, codes))
-            for message in _set_messages(rankings, sets.ids):
+
+        def run(cancelled: Callable[[], bool]) -> Iterator[Any]:
+            return attribute.run(
+                view, rows, sets.submitted(), start.models, families, seed=start.seed, cancelled=cancelled
+            )
+
+        async with aclosing(self._run(run, partial(_attribute_messages, ids=sets.ids))) as messages:
+            async for message in messages:
                 yield message
-            named += sum(not ranking.abstained for ranking in rankings)
-            done += len(texts)
-            share = _LEARNING + (1 - _LEARNING) * done / len(sets.texts)
-            yield lineage_pb2.AttributeResponse(progress=_step("attributing", share))
-        finished = _attribution(attributor, len(sets.ids), named, len(sets.texts))
-        yield lineage_pb2.AttributeResponse(finished=finished)
 
     async def _requests(self, requests: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
         """Requests as they come, None when the client has closed its side.
@@ -194,45 +177,6 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
             draining.cancel()
             if following is not None:
                 following.cancel()
-
-    async def _learnt(
-        self,
-        view: View,
-        rows: Filter,
-        start: Any,
-        families: Mapping[str, str] | None,
-    ) -> AsyncGenerator[Any, None]:
-        """Messages of progress, then the Attributor."""
-        loop = asyncio.get_running_loop()
-        told: asyncio.Queue[Progress | None] = asyncio.Queue()
-        cancelled = False
-
-        def tell(step: Progress) -> None:
-            loop.call_soon_threadsafe(told.put_nowait, step)
-
-        def learn() -> attribution.Attributor | None:
-            # Imported where it is used: it brings scikit-learn, which takes a second to load.
-            from kinprint.server.authorship import train as attribution
-            from kinprint.server.authorship.labelled import known_answers
-
-            known, background = known_answers(view, rows, frozenset(start.models), families)
-            return attribution.train(
-                known,
-                background=background,
-                seed=start.seed,
-                progress=tell,
-                cancelled=lambda: cancelled,
-            )
-
-        learning = asyncio.ensure_future(self._context.read(learn))
-        learning.add_done_callback(lambda _: told.put_nowait(None))
-        try:
-            while (made := await told.get()) is not None:
-                yield _step(made.step, _LEARNING * made.share)
-            yield await learning
-        finally:
-            cancelled = True
-            learning.cancel()
 
 
 # ---- what was asked ----
@@ -295,70 +239,6 @@ def _expect(request: Any, kind: str) -> Any:
     if found != kind:
         raise InvalidField("message", f"{found or 'an empty message'} came where {kind} was due", "STREAM_PROTOCOL")
     return getattr(request, kind)
-
-
-class _Sets:
-    """Texts as they were sent, with the set of each."""
-
-    def __init__(self) -> None:
-        self.texts: list[bytes] = []
-        #: set_id (None: a text by itself) and id of each set, in the order of their first text.
-        self.ids: list[tuple[str | None, str]] = []
-        self._codes: list[int] = []
-        self._named: dict[str, int] = {}
-        self._bytes = 0
-
-    def add(self, batch: Any) -> None:
-        """Take a batch.  Raises InvalidField."""
-        if not 1 <= len(batch.texts) <= LIMITS.max_batch_items:
-            raise InvalidField("batch.texts", f"a batch holds 1 to {LIMITS.max_batch_items} texts", "BATCH_SIZE")
-        for i, item in enumerate(batch.texts):
-            data = item.text.encode()
-            if len(data) > LIMITS.max_text_bytes:
-                raise InvalidField(
-                    f"batch.texts[{i}].text",
-                    f"text {len(self.texts)} is longer than {LIMITS.max_text_bytes} bytes of UTF-8",
-                    "TEXT_TOO_LONG",
-                )
-            for name in ("set_id", "id"):
-                if len(getattr(item, name).encode()) > LIMITS.max_key_bytes:
-                    raise InvalidField(
-                        f"batch.texts[{i}].{name}",
-                        f"{name} is longer than {LIMITS.max_key_bytes} bytes of UTF-8",
-                        "FIELD_TOO_LONG",
-                    )
-            reasoning, answer = split_reasoning(item.text)
-            data = data if reasoning is None else answer.encode()
-            self._bytes += len(data)
-            if self._bytes > _ATTRIBUTE_BYTES:
-                raise InvalidField(
-                    "batch.texts", f"all texts together are more than {_ATTRIBUTE_BYTES} bytes", "TOO_MANY_TEXTS"
-                )
-            self.texts.append(data)
-            self._codes.append(self._code(item))
-
-    def _code(self, item: Any) -> int:
-        if not item.HasField("set_id"):
-            self.ids.append((None, item.id))
-            return len(self.ids) - 1
-        if item.set_id not in self._named:
-            self._named[item.set_id] = len(self.ids)
-            self.ids.append((item.set_id, ""))
-        return self._named[item.set_id]
-
-    def parts(self) -> Iterator[tuple[Texts, NDArray[np.int64]]]:
-        """Texts and their sets, some whole sets at a time, in their order."""
-        codes = np.array(self._codes, np.int64)
-        order = np.argsort(codes, kind="stable")
-        ends = np.cumsum(np.bincount(codes, minlength=len(self.ids)))
-        begin = 0
-        while begin < len(order):
-            end = int(ends[np.searchsorted(ends, min(begin + _ATTRIBUTE_TEXTS, len(order)))])
-            chosen = order[begin:end]
-            some = [self.texts[k] for k in chosen]
-            offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum([len(text) for text in some], dtype=np.int64)])
-            yield Texts.from_offsets(np.frombuffer(b"".join(some), np.uint8), offsets), codes[chosen]
-            begin = end
 
 
 # ---- what is answered ----
@@ -505,14 +385,19 @@ def _evidence_messages(made: Progress | report.Report) -> Iterator[Any]:
     yield lineage_pb2.BuildEvidenceResponse(finished=finished)
 
 
-def _attribute(attributor: attribution.Attributor, texts: Texts, codes: NDArray[np.int64]) -> list[attribution.Ranking]:
-    from kinprint.server.authorship import train as attribution
-
-    return attribution.attribute(attributor, texts, codes)
+def _attribute_messages(
+    made: Progress | list[Ranking] | attribute.Totals, ids: Sequence[tuple[str | None, str]]
+) -> Iterator[Any]:
+    if isinstance(made, Progress):
+        yield lineage_pb2.AttributeResponse(progress=_step(made.step, made.share))
+    elif isinstance(made, attribute.Totals):
+        yield lineage_pb2.AttributeResponse(finished=_attribution(made))
+    else:
+        yield from _set_messages(made, ids)
 
 
 def _set_messages(
-    rankings: Iterable[attribution.Ranking], ids: Sequence[tuple[str | None, str]]
+    rankings: Iterable[Ranking], ids: Sequence[tuple[str | None, str]]
 ) -> Iterator[lineage_pb2.AttributeResponse]:
     sets: list[Any] = []
     rows = 0
@@ -548,17 +433,17 @@ def _set_messages(
         yield lineage_pb2.AttributeResponse(sets=lineage_pb2.AttributedSets(sets=sets))
 
 
-def _attribution(attributor: attribution.Attributor, sets: int, named: int, texts: int) -> Any:
+def _attribution(made: attribute.Totals) -> Any:
     """Totals of an attribution."""
     return lineage_pb2.AttributeFinished(
-        sets=sets,
-        named=named,
-        texts=texts,
+        sets=made.sets,
+        named=made.named,
+        texts=made.texts,
         models=[
             lineage_pb2.AttributionModel(model=name, texts_used=used, texts_given=given)
-            for name, used, given in zip(attributor.names, attributor.texts_used, attributor.texts_given, strict=True)
+            for name, used, given in zip(made.names, made.texts_used, made.texts_given, strict=True)
         ],
-        left_out=[lineage_pb2.AttributionLeftOut(model=name, why=why) for name, why in attributor.left_out],
+        left_out=[lineage_pb2.AttributionLeftOut(model=name, why=why) for name, why in made.left_out],
         power=[
             lineage_pb2.AttributionPower(
                 size=power.size,
@@ -572,10 +457,10 @@ def _attribution(attributor: attribution.Attributor, sets: int, named: int, text
                 cllr=_number(power.cllr),
                 calibration_error=_number(power.calibration_error),
             )
-            for power in attributor.power
+            for power in made.power
         ],
-        prior_unknown=attributor.prior_unknown,
-        notes=attributor.notes,
+        prior_unknown=made.prior_unknown,
+        notes=made.notes,
     )
 
 
