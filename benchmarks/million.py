@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import re
 import shutil
 import statistics
@@ -36,6 +35,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from timing import header, machine, row
 
 WORDS = (150, 180)
 """Fewest and most words of a row before it is edited."""
@@ -422,16 +422,6 @@ def right(kind: str, result: Any, name: str | None, view: Any) -> bool:
 # ---- the report ----
 
 
-def row(*cells: object) -> str:
-    """A line of a Markdown table."""
-    return "| " + " | ".join(str(c) for c in cells) + " |"
-
-
-def header(*cells: str, text: int = 0) -> list[str]:
-    """Head of a Markdown table, all columns but the first `text` aligned to the right."""
-    return [row(*cells), row(*["---"] * text, *["---:"] * (len(cells) - text))]
-
-
 def mb(count: float) -> str:
     """Bytes as MB."""
     return f"{count / 1e6:,.0f}"
@@ -602,11 +592,10 @@ def report(data: Path, rows: int, parts: Sequence[int], work: Path) -> str:
     def measure(job: str, *more: object) -> dict[str, Any]:
         return in_process(work, job, *((str(data), rows) if job == "make" else more))
 
-    cores = len(os.sched_getaffinity(0))
     lines = [
         f"# {rows:,} rows",
         "",
-        f"Written by `benchmarks/million.py`: {cores} cores, {platform.machine()}, Python {platform.python_version()}.",
+        f"Written by `benchmarks/million.py`: {machine()}.",
         "Each measurement is a process of its own. Peak: the most memory resident, pages of mapped files included,",
         "which the system takes back when it needs them. Held: the most that was not of files.",
         "",

@@ -25,7 +25,7 @@ from kinprint.client import (
     connect,
     sync,
 )
-from kinprint.client import polars as kp
+from kinprint.client import frames as kp
 from kinprint.client.cli import terminal
 from kinprint.client.cli.app import app
 from typer.testing import CliRunner, Result

@@ -24,15 +24,18 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from kinprint.kernels import turn
 from kinprint.server import startup
 from kinprint.server.config import ServerConfig
 from kinprint.server.corpus.catalog import Catalog
 from kinprint.server.edge.guard import Guard
 from kinprint.server.embed.holder import ModelHolder
+from kinprint.server.jobs.registry import Jobs, default_memory, default_places
 from kinprint.server.limits import LIMITS
 from kinprint.server.linger import let_go_of_stderr, until_unused
 from kinprint.server.services.corpora import CorpusService
 from kinprint.server.services.info import InfoService
+from kinprint.server.services.jobs import JobService
 from kinprint.server.services.lineage import LineageService
 from kinprint.server.services.match import MatchService
 from kinprint.server.services.transcripts import TranscriptService
@@ -44,6 +47,8 @@ from kinprint.v1 import (
     corpus_pb2_grpc,
     info_pb2,
     info_pb2_grpc,
+    job_pb2,
+    job_pb2_grpc,
     lineage_pb2,
     lineage_pb2_grpc,
     match_pb2,
@@ -69,6 +74,7 @@ _NAMES = tuple(
         (transcript_pb2, "TranscriptService"),
         (match_pb2, "MatchService"),
         (lineage_pb2, "LineageService"),
+        (job_pb2, "JobService"),
         (info_pb2, "InfoService"),
     )
 )
@@ -87,11 +93,18 @@ def socket_address(data_dir: Path) -> str:
 
 async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
     """Run a server until it is told to end.  `lock` is held.  Raises StartFailed."""
+    places = config.jobs or default_places(config.cores)
     state = State(
         config=config,
         catalog=Catalog(config.data_dir),
         model=ModelHolder(config),
-        readers=ThreadPoolExecutor(max(2, config.cores) + 2, "kinprint-read"),
+        jobs=Jobs(
+            config.data_dir / ".jobs",
+            places=places,
+            memory=default_memory(places) if config.job_memory is None else config.job_memory,
+        ),
+        # Queries run side by side, each on its own thread, and never wait for a parallel kernel.
+        readers=ThreadPoolExecutor(max(2, config.cores) + 2, "kinprint-read", turn.stay_on_calling_thread),
         writers_pool=ThreadPoolExecutor(max(2, config.cores), "kinprint-write"),
     )
     stop = asyncio.Event()
@@ -118,6 +131,7 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
     await server.start()
     lock.set_address(address, serving=False)
     begun = time.monotonic()
+    await asyncio.to_thread(state.jobs.clear_pins)
     starting = asyncio.create_task(startup.run(state.startup, config, state.catalog, state.model))
     waiting = asyncio.create_task(stop.wait())
     await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -171,6 +185,7 @@ def _build(state: State) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
     transcript_pb2_grpc.add_TranscriptServiceServicer_to_server(TranscriptService(state), server)
     match_pb2_grpc.add_MatchServiceServicer_to_server(MatchService(state), server)
     lineage_pb2_grpc.add_LineageServiceServicer_to_server(LineageService(state), server)
+    job_pb2_grpc.add_JobServiceServicer_to_server(JobService(state), server)
     info_pb2_grpc.add_InfoServiceServicer_to_server(InfoService(state), server)
     health_service = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_service, server)
@@ -189,6 +204,7 @@ async def _drain(
     while state.calls and time.monotonic() - started < state.config.drain_seconds:
         await asyncio.sleep(0.02)
     await server.stop(0.5)
+    await state.jobs.close()
     await state.drain_writers()
     if state.serving and not lock.lost():
         await asyncio.to_thread(state.catalog.settle)

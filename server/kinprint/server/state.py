@@ -15,6 +15,7 @@ from kinprint.server.corpus.catalog import Catalog
 from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.writer import Writer
 from kinprint.server.embed.holder import ModelHolder
+from kinprint.server.jobs.registry import Jobs
 from kinprint.server.startup import Startup
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ class State:
     config: ServerConfig
     catalog: Catalog
     model: ModelHolder
+    jobs: Jobs
     #: Searches and reads.
     readers: ThreadPoolExecutor
     #: Commits, publishes, purges.

@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 import pytest
 from corpus_rows import batch_of, content_hashes, embed, stored, submission, write
 from kinprint.server.corpus import corpus as corpus_module
-from kinprint.server.corpus.corpus import Corpus, CorpusTooNew
+from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.normalise import PIPELINE, Submission
-from kinprint.server.failures import ModelMismatch, StorageFull
+from kinprint.server.failures import CorpusTooNew, ModelMismatch, StorageFull
 from kinprint.server.store.record import DELETE, FILL, PUT
 
 ONE = "the first answer, about rivers and bridges"

@@ -32,9 +32,10 @@ from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.index import Filter
 from kinprint.server.failures import ModelNotFound
 from kinprint.server.kinship import judge as kinship
-from kinprint.server.kinship import panel
+from kinprint.server.kinship.fit import fit
 from kinprint.server.kinship.judge import DERIVED, NO_BACKGROUND, UNRESOLVED, Pairs, Totals, find_kinship, reach
-from kinprint.server.kinship.panel import Member, Panel
+from kinprint.server.kinship.labels import Member, label
+from kinprint.server.kinship.panel import Panel
 from lineage_corpus import Model, make_models, make_rows
 
 PROMPTS = 40
@@ -135,7 +136,7 @@ def test_members_score_as_in_fitting() -> None:
     rows = make_rows(MEMBERS, PROMPTS)
     made = scored(arranged(rows), background())
     upper = np.triu_indices(len(MEMBERS), 1)
-    unrelated = panel.label(made.answers.models, background().members, edges_of(MEMBERS)).unrelated[upper]
+    unrelated = label(made.answers.models, background().members, edges_of(MEMBERS)).unrelated[upper]
     np.testing.assert_allclose(np.sort(made.score[upper][unrelated]), background().sizes[-1].null, atol=1e-4)
 
 
@@ -430,7 +431,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 @pytest.fixture(scope="module")
 def of_corpus(corpus: Corpus) -> Panel:
-    made: Panel = last(panel.fit(corpus.view, members_of(MEMBERS), edges_of(MEMBERS)))
+    made: Panel = last(fit(corpus.view, members_of(MEMBERS), edges_of(MEMBERS)))
     return made
 
 

@@ -16,8 +16,9 @@ import pytest
 from corpus_rows import content_hashes, embed, stored, submission, write
 from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.normalise import PIPELINE
+from kinprint.server.failures import GenerationTooNew
 from kinprint.server.store import generation, segment
-from kinprint.server.store.generation import Fingerprints, GenerationTooNew, open_newest
+from kinprint.server.store.generation import Fingerprints, open_newest
 
 
 def fill(corpus: Corpus, first: int, count: int) -> None:

@@ -2,6 +2,7 @@
 
 from kinprint.client.aio import AsyncClient, AsyncDuplicateSearch, AsyncKinshipSearch, aconnect
 from kinprint.client.errors import (
+    AbortedError,
     AlreadyExistsError,
     CancelledError,
     DeadlineExceededError,
@@ -17,29 +18,16 @@ from kinprint.client.errors import (
     UpsertError,
     UpsertInterrupted,
 )
+from kinprint.client.files.ndjson import read_ndjson, write_ndjson
 from kinprint.client.identity import derive_id
-from kinprint.client.lineage import (
+from kinprint.client.sync import AttributionStream, Client, DuplicateSearch, KinshipSearch, connect
+from kinprint.client.types import (
+    CHANNELS,
     AttributedSet,
     AttributionModel,
     AttributionPower,
     AttributionSummary,
     Candidate,
-    EvidenceFile,
-    KinshipPairs,
-    KinshipSummary,
-    Lineage,
-    PanelEdge,
-    PanelFile,
-    PanelMember,
-    PanelSize,
-    PanelSummary,
-    PanelSuspect,
-    UnknownText,
-)
-from kinprint.client.ndjson import read_ndjson, write_ndjson
-from kinprint.client.sync import AttributionStream, Client, DuplicateSearch, KinshipSearch, connect
-from kinprint.client.types import (
-    CHANNELS,
     ChannelName,
     Comparison,
     CopyEvidence,
@@ -51,15 +39,26 @@ from kinprint.client.types import (
     DuplicatesProgress,
     DuplicatesSummary,
     EmbeddingModel,
+    EvidenceFile,
     Filter,
     Fingerprints,
     Hit,
     ItemError,
+    Job,
+    KinshipPairs,
+    KinshipSummary,
     Limits,
+    Lineage,
     LoadReport,
     Matrix,
     OverlapSpans,
     OverlapsSummary,
+    PanelEdge,
+    PanelFile,
+    PanelMember,
+    PanelSize,
+    PanelSummary,
+    PanelSuspect,
     PurgeProgress,
     QueryInfo,
     SearchOutcome,
@@ -75,12 +74,14 @@ from kinprint.client.types import (
     Timings,
     Transcript,
     TranscriptRef,
+    UnknownText,
     ValueCount,
     as_dict,
 )
 
 __all__ = [
     "CHANNELS",
+    "AbortedError",
     "AlreadyExistsError",
     "AsyncClient",
     "AsyncDuplicateSearch",
@@ -116,6 +117,7 @@ __all__ = [
     "InternalError",
     "InvalidArgumentError",
     "ItemError",
+    "Job",
     "KinprintError",
     "KinshipPairs",
     "KinshipSearch",

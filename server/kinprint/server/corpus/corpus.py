@@ -22,7 +22,7 @@ from kinprint.server.corpus.fingerprint import CHANNEL_COLUMNS, fingerprint, ref
 from kinprint.server.corpus.index import CorpusIndex, Part, View
 from kinprint.server.corpus.normalise import PIPELINE, Normalised
 from kinprint.server.embed import EmbeddingSpace
-from kinprint.server.failures import CorpusExists, Failure, ModelMismatch, StorageFull
+from kinprint.server.failures import CorpusDamaged, CorpusExists, CorpusTooNew, ModelMismatch, StorageFull
 from kinprint.server.store import durability, generation, maintenance
 from kinprint.server.store.columns import ragged_to_binary
 from kinprint.server.store.record import DELETE, FILL, PUT, SCHEMA, Record, RecordWriteError
@@ -35,18 +35,6 @@ FORMAT = 1
 PUBLISH_FROM = 1_000
 #: Small files in the record beyond which a compaction is worth it.
 COMPACT_FROM = maintenance.SMALL_FILES
-
-
-class CorpusDamaged(Failure):
-    """The file that describes a corpus cannot be read."""
-
-    reason = "CORPUS_DAMAGED"
-
-
-class CorpusTooNew(Failure):
-    """A newer Kinprint wrote the corpus."""
-
-    reason = "FORMAT_TOO_NEW"
 
 
 @dataclass(frozen=True, slots=True)
@@ -554,4 +542,4 @@ def _write_json(path: Path, value: dict) -> None:
     durability.fsync_directory(path.parent)
 
 
-__all__ = ["Batch", "BatchOutcome", "Corpus", "CorpusTooNew", "EmbeddingSpace"]
+__all__ = ["Batch", "BatchOutcome", "Corpus", "EmbeddingSpace"]

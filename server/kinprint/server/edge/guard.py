@@ -4,8 +4,8 @@ that are no message of the contract."""
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 import grpc
@@ -15,6 +15,7 @@ from kinprint.server.failures import InvalidField, Unavailable
 from kinprint.server.state import State
 
 _OWN = "/kinprint."
+_Answering = Callable[..., AsyncGenerator[Any, None]]
 
 
 class _Malformed:
@@ -51,12 +52,13 @@ class Guard(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler:
-        handler = await continuation(handler_call_details)
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        # Of what a handler holds, gRPC's types know only the synchronous kind.
+        handler: Any = await continuation(handler_call_details)
         if handler is None or not handler_call_details.method.startswith(_OWN):
-            return handler
+            return handler  # type: ignore[no-any-return]
         decode = _tolerant(handler.request_deserializer)
         encode = handler.response_serializer
         if handler.request_streaming:
@@ -93,12 +95,13 @@ class Guard(grpc.aio.ServerInterceptor):
 
         return call
 
-    def _answering(self, behaviour: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
-        async def call(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+    def _answering(self, behaviour: _Answering) -> _Answering:
+        async def call(request: Any, context: grpc.aio.ServicerContext) -> AsyncGenerator[Any, None]:
             try:
                 with self._taken(request):
-                    async for response in behaviour(request, context):
-                        yield response
+                    async with aclosing(behaviour(request, context)) as responses:
+                        async for response in responses:
+                            yield response
             except grpc.aio.AbortError:
                 raise
             except Exception as error:
@@ -106,18 +109,19 @@ class Guard(grpc.aio.ServerInterceptor):
 
         return call
 
-    def _streaming(self, behaviour: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
+    def _streaming(self, behaviour: _Answering) -> _Answering:
         async def checked(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
             async for request in requests:
                 if isinstance(request, _Malformed):
                     raise _refusal(request)
                 yield request
 
-        async def call(requests: AsyncIterator[Any], context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+        async def call(requests: AsyncIterator[Any], context: grpc.aio.ServicerContext) -> AsyncGenerator[Any, None]:
             try:
                 with self._taken():
-                    async for response in behaviour(checked(requests), context):
-                        yield response
+                    async with aclosing(behaviour(checked(requests), context)) as responses:
+                        async for response in responses:
+                            yield response
             except grpc.aio.AbortError:
                 raise
             except Exception as error:

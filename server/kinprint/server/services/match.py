@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -17,15 +18,16 @@ from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.fingerprint import DEFAULT_CHANNELS, SKETCH_SCHEME, STYLE_SCHEME
 from kinprint.server.corpus.index import Filter, View
 from kinprint.server.corpus.language import detect_languages
+from kinprint.server.corpus.listing import find
 from kinprint.server.corpus.normalise import is_blank, language_tag, split_reasoning
 from kinprint.server.edge.errors import status_of
 from kinprint.server.embed import Alignment, sentence_starts, sentences_of
 from kinprint.server.failures import ChannelNotFilled, InvalidField, Unavailable
 from kinprint.server.limits import LIMITS
-from kinprint.server.progress import Progress
 from kinprint.server.search import duplicates, evidence, match, passages
 from kinprint.server.services.messages import types as convert
-from kinprint.server.services.transcripts import find
+from kinprint.server.services.messages.match import duplicates_messages, fit, overlaps_messages
+from kinprint.server.services.streams import long_run
 from kinprint.server.state import State
 from kinprint.server.store.columns import encode_texts
 from kinprint.v1 import match_pb2, match_pb2_grpc
@@ -33,8 +35,6 @@ from numpy.typing import NDArray
 
 #: Searches of one stream that run side by side.
 _STREAM_WINDOW = 8
-#: gRPC clients take 4 MiB unless told otherwise; some room is left for what wraps an answer.
-_ANSWER_BYTES = (4 << 20) - (16 << 10)
 
 
 class MatchService(match_pb2_grpc.MatchServiceServicer):
@@ -182,7 +182,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             else:
                 hits = await self._state.read(lambda: self._style_hits(query, views, rows, top, min_score))
             response.hits.extend(hits)
-        _fit(response)
+        fit(response)
         response.timings.total_seconds = time.perf_counter() - started
         return response
 
@@ -370,53 +370,47 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         (left, cut_a, _), (right, cut_b, _) = await asyncio.gather(self._sentences(a, ()), self._sentences(b, ()))
         return evidence.compare_meanings((a, left), (b, right), space, cut_a or cut_b)
 
-    # ---- duplicates ----
+    # ---- long runs ----
 
     async def FindDuplicates(  # noqa: N802
-        self, request: Any, context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[Any]:
+        self, request: match_pb2.FindDuplicatesRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[match_pb2.FindDuplicatesResponse]:
         if not 0.1 <= request.threshold <= 1:
             raise InvalidField("threshold", "threshold lies between 0.1 and 1", "FIELD_INVALID")
+        if request.output not in match_pb2.DuplicatesOutput.values():
+            raise InvalidField("output", f"no such output: {request.output}", "FIELD_INVALID")
         corpora = self._state.catalog.several(request.corpora)
         against = self._state.catalog.several(request.against, "against") if request.against else []
         _refuse_common(corpora, against)
-        if request.output not in match_pb2.DuplicatesOutput.values():
-            raise InvalidField("output", f"no such output: {request.output}", "FIELD_INVALID")
         as_clusters = request.output == match_pb2.DUPLICATES_OUTPUT_CLUSTERS
         if as_clusters and (against or request.expand):
             raise InvalidField("output", "clusters go neither with against nor with expand", "FIELD_INVALID")
-        rows = convert.row_filter(request.filter)
         views = [corpus.view for corpus in (*corpora, *against)]
         if not any(view.filled("copy") for view in views):
             self._refuse_unfilled("copy", views)
+        rows = await self._state.read(lambda: convert.row_filter(request.filter))
+        named: dict[str, Any] = {"rows": rows, "exact": request.exact}
+        if not as_clusters:
+            named |= {"expand": request.expand, "between": len(corpora) if against else None}
         positions = _positions(corpora, request.corpora, against, request.against)
-        cancelled = False
-        run: Iterator[Any]
-        if as_clusters:
-            run = duplicates.find_clusters(views, request.threshold, rows, lambda: cancelled, exact=request.exact)
-        else:
-            run = duplicates.find_duplicates(
-                views,
-                request.threshold,
-                request.expand,
-                rows,
-                lambda: cancelled,
-                exact=request.exact,
-                between=len(corpora) if against else None,
-            )
-        try:
-            while True:
-                made = await self._state.read(lambda: next(run, None))
-                if made is None:
-                    return
-                for message in _messages(made, positions):
-                    yield message
-        finally:
-            cancelled = True
+        run = long_run(
+            self._state,
+            context,
+            "FindDuplicates",
+            [view.corpus for view in views],
+            duplicates.find_clusters if as_clusters else duplicates.find_duplicates,
+            views,
+            request.threshold,
+            translate=lambda made: duplicates_messages(made, positions),
+            **named,
+        )
+        async with aclosing(run) as messages:
+            async for message in messages:
+                yield message
 
     async def FindOverlaps(  # noqa: N802
-        self, request: Any, context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[Any]:
+        self, request: match_pb2.FindOverlapsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[match_pb2.FindOverlapsResponse]:
         corpora = self._state.catalog.several(request.corpora)
         against = self._state.catalog.several(request.against, "against")
         if [c.name for c in corpora] != [c.name for c in against]:
@@ -433,21 +427,30 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             every=request.every,
             unmarked=request.unmarked,
         )
-        rows = convert.row_filter(request.filter)
-        against_rows = convert.row_filter(request.against_filter, "against_filter")
         views, others = ([c.view for c in side] for side in (corpora, against))
+        rows, against_rows = await self._state.read(
+            lambda: (
+                convert.row_filter(request.filter),
+                convert.row_filter(request.against_filter, "against_filter"),
+            )
+        )
         positions = [_positions(corpora, request.corpora), _positions(against, request.against)]
-        cancelled = False
-        run = passages.find_overlaps(views, others, options, rows, against_rows, lambda: cancelled)
-        try:
-            while True:
-                made = await self._state.read(lambda: next(run, None))
-                if made is None:
-                    return
-                for message in _overlap_messages(made, positions, len(corpora)):
-                    yield message
-        finally:
-            cancelled = True
+        run = long_run(
+            self._state,
+            context,
+            "FindOverlaps",
+            [view.corpus for view in (*views, *others)],
+            passages.find_overlaps,
+            views,
+            others,
+            options,
+            rows,
+            against_rows,
+            translate=lambda made: overlaps_messages(made, positions, len(corpora)),
+        )
+        async with aclosing(run) as messages:
+            async for message in messages:
+                yield message
 
 
 def _refuse_common(corpora: Sequence[Corpus], against: Sequence[Corpus]) -> None:
@@ -464,113 +467,6 @@ def _positions(*named: Any) -> NDArray[np.int64]:
         places += [before + list(names).index(corpus.name) for corpus in corpora]
         before += len(names)
     return np.array(places, np.int64)
-
-
-#: Rows of a message: two ids of 512 bytes and a dozen numbers each stay below the limit.
-_MESSAGE_ROWS = 2500
-
-
-def _messages(
-    made: Progress | duplicates.Pairs | duplicates.Clusters | duplicates.Totals,
-    positions: NDArray[np.int64],
-) -> list[Any]:
-    if isinstance(made, Progress):
-        return [match_pb2.FindDuplicatesResponse(progress=_progress(made))]
-    if isinstance(made, duplicates.Totals):
-        finished = match_pb2.DuplicatesFinished(
-            pairs=made.pairs,
-            rows=made.rows,
-            distinct=made.distinct,
-            candidates=made.candidates,
-            expected_recall=made.expected_recall,
-            blank=made.blank,
-            clusters=made.clusters,
-        )
-        return [match_pb2.FindDuplicatesResponse(finished=finished)]
-    messages = []
-    if isinstance(made, duplicates.Clusters):
-        for start in range(0, len(made.id), _MESSAGE_ROWS):
-            some = slice(start, start + _MESSAGE_ROWS)
-            clusters = match_pb2.DuplicateClusters(
-                id=made.id[some],
-                corpus=positions[made.corpus[some]],
-                cluster=made.cluster[some],
-                cluster_corpus=positions[made.cluster_corpus[some]],
-                is_representative=made.is_representative[some],
-            )
-            messages.append(match_pb2.FindDuplicatesResponse(clusters=clusters))
-        return messages
-    for start in range(0, len(made.id_a), _MESSAGE_ROWS):
-        some = slice(start, start + _MESSAGE_ROWS)
-        pairs = match_pb2.DuplicatePairs(
-            id_a=made.id_a[some],
-            id_b=made.id_b[some],
-            jaccard=made.jaccard[some],
-            containment_a=made.containment_a[some],
-            containment_b=made.containment_b[some],
-            corpus_a=positions[made.corpus_a[some]],
-            corpus_b=positions[made.corpus_b[some]],
-        )
-        messages.append(match_pb2.FindDuplicatesResponse(pairs=pairs))
-    return messages
-
-
-def _progress(made: Progress) -> Any:
-    return match_pb2.DuplicatesProgress(step=made.step, share=made.share)
-
-
-def _overlap_messages(
-    made: Progress | passages.Spans | passages.Totals, positions: Sequence[NDArray[np.int64]], first: int
-) -> list[Any]:
-    if isinstance(made, Progress):
-        return [match_pb2.FindOverlapsResponse(progress=_progress(made))]
-    if isinstance(made, passages.Totals):
-        finished = match_pb2.OverlapsFinished(
-            spans=made.spans,
-            texts=made.texts,
-            texts_with_spans=made.texts_with_spans,
-            against=made.against,
-            common_seeds=made.common_seeds,
-        )
-        return [match_pb2.FindOverlapsResponse(finished=finished)]
-    messages = []
-    # One set of corpora on both sides is gone through once; of two the second is numbered after the first.
-    corpus_b = made.corpus_b if len(made.corpus_b) == 0 or made.corpus_b.min() < first else made.corpus_b - first
-    for start in range(0, len(made.id_a), _MESSAGE_ROWS):
-        some = slice(start, start + _MESSAGE_ROWS)
-        spans = match_pb2.OverlapSpans(
-            id_a=made.id_a[some],
-            id_b=made.id_b[some],
-            corpus_a=positions[0][made.corpus_a[some]],
-            corpus_b=positions[1][corpus_b[some]],
-            start_a=made.start_a[some],
-            end_a=made.end_a[some],
-            start_b=made.start_b[some],
-            end_b=made.end_b[some],
-            tokens=made.tokens[some],
-            texts=made.texts[some],
-            bits=made.bits[some],
-            mark=made.mark[some],
-            others_with=made.counts[some, 0],
-            others=made.counts[some, 1],
-            prompt_others_with=made.counts[some, 2],
-            prompt_others=made.counts[some, 3],
-        )
-        messages.append(match_pb2.FindOverlapsResponse(spans=spans))
-    return messages
-
-
-def _fit(response: match_pb2.SearchResponse) -> None:
-    """Leave out the spans of the last copy hits, counted in `spans_omitted`, where an answer outgrows a message."""
-    excess = response.ByteSize() - _ANSWER_BYTES
-    for hit in reversed(response.hits):
-        if excess <= 0:
-            return
-        if hit.HasField("copy"):
-            before = hit.copy.ByteSize()
-            hit.copy.spans_omitted += len(hit.copy.spans)
-            hit.copy.ClearField("spans")
-            excess -= before - hit.copy.ByteSize()
 
 
 def _blank(texts: Sequence[str]) -> list[int]:

@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.ipc
 from kinprint.kernels.copy import seeds, sketch
 from kinprint.kernels.style import stylometry
-from kinprint.server.failures import Failure
+from kinprint.server.failures import GenerationTooNew
 from kinprint.server.store.durability import fsync_directory, fsync_file
 from kinprint.server.store.record import Record, Snapshot
 from kinprint.server.store.segment import (
@@ -45,12 +45,6 @@ from numpy.typing import NDArray
 logger = logging.getLogger(__name__)
 
 FORMAT = 2
-
-
-class GenerationTooNew(Failure):
-    """A newer Kinprint wrote the indexes."""
-
-    reason = "FORMAT_TOO_NEW"
 
 
 @dataclass(frozen=True)
@@ -104,7 +98,7 @@ def publish(
     for k, (segment, living) in enumerate(groups):
         folder = scratch / str(k)
         if segment.folder is not None:
-            _link_folder(Path(segment.folder), folder)
+            link_folder(Path(segment.folder), folder)
         else:
             folder.mkdir()
             _write_segment(folder, segment)
@@ -237,7 +231,8 @@ def _save(path: Path, array: NDArray) -> None:
         os.fsync(out.fileno())
 
 
-def _link_folder(source: Path, destination: Path) -> None:
+def link_folder(source: Path, destination: Path) -> None:
+    """Give a segment's files a second name, or copy them where the file system has no hard links."""
     destination.mkdir()
     for file in source.iterdir():
         try:
@@ -298,7 +293,7 @@ def _map(folder: Path, manifest: dict) -> Loaded:
     for k, entry in enumerate(manifest["segments"]):
         if _sizes(folder / str(k)) != entry["files"]:
             raise ValueError(f"files of segment {k} are missing or have other sizes than they were written with")
-        segment = _map_segment(folder / str(k))
+        segment = map_segment(folder / str(k))
         if len(segment) != entry["rows"]:
             raise ValueError(f"segment {k} has {len(segment)} rows, the manifest says {entry['rows']}")
         living = np.ones(len(segment), bool)
@@ -309,7 +304,9 @@ def _map(folder: Path, manifest: dict) -> Loaded:
     return Loaded(segments, alive, manifest["record_version"], frozenset(manifest["files"]), int(folder.name))
 
 
-def _map_segment(folder: Path) -> Segment:
+def map_segment(folder: Path) -> Segment:
+    """The segment whose files are in `folder`."""
+
     def load(name: str) -> NDArray:
         # Copy-on-write mapping: pages are shared with the file, and kernels compile for one array type.
         array: NDArray = np.load(folder / name, mmap_mode="c", allow_pickle=False)

@@ -34,10 +34,9 @@ from kinprint.client.cli.terminal import (
     print_json,
     warn,
 )
-from kinprint.client.lineage import AttributedSet, AttributionSummary, UnknownText
-from kinprint.client.rows import RowError
-from kinprint.client.sources import FileReader, expand_paths
-from kinprint.client.types import Transcript, as_dict
+from kinprint.client.files.reader import FileReader, expand_paths
+from kinprint.client.files.rows import RowError
+from kinprint.client.types import AttributedSet, AttributionSummary, Transcript, UnknownText, as_dict
 from rich.markup import escape
 from rich.table import Table
 

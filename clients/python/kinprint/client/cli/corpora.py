@@ -23,7 +23,7 @@ from kinprint.client.cli.terminal import (
     print_json,
     warn,
 )
-from kinprint.client.ndjson import transcript_row
+from kinprint.client.files.ndjson import transcript_row
 from kinprint.client.types import CHANNELS, CorpusInfo, Filter, PurgeProgress, as_dict
 from rich.markup import escape
 from rich.table import Table

@@ -26,8 +26,9 @@ from kinprint.client.cli.terminal import (
     resolve_target,
     warn,
 )
-from kinprint.client.rows import SourceRow
-from kinprint.client.sources import FileReader, SourceError, expand_paths
+from kinprint.client.errors import SourceError
+from kinprint.client.files.reader import FileReader, expand_paths
+from kinprint.client.files.rows import SourceRow
 from kinprint.client.types import CHANNELS, ChannelName, LoadReport, as_dict
 
 _SHOWN = 5
