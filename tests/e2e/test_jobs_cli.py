@@ -97,7 +97,8 @@ def test_a_job_is_listed_described_and_cancelled(client: Client, server: Any, tm
 
 def test_a_job_whose_caller_has_gone_ends(client: Client) -> None:
     with held(client) as search:
-        next(iter(search))
+        batches = iter(search)
+        next(batches)
         job: Job = until(lambda: own(client))
     ended = until(lambda: found if not (found := client.get_job(job.id)).active else None)
     assert ended.state == "cancelled"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -67,8 +68,9 @@ class _Commands(TyperGroup):
             self._listing = False
 
 
+@cache
 def load_command(name: str) -> Any:
-    """The command of a name, with its module."""
+    """The command of a name, with its module; made once, since a group's commands are changed in place."""
     module, _, attribute = COMMANDS[name][0].partition(":")
     found: Callable[..., None] | typer.Typer = getattr(import_module(f"kinprint.client.cli.{module}"), attribute)
     if isinstance(found, typer.Typer):
