@@ -113,7 +113,7 @@ class Corpus:
             }
             _write_json(scratch / "corpus.json", meta)
             scratch.rename(folder)
-            durability.fsync_directory(folder.parent)
+            files.fsync_directory(folder.parent)
             record = Record.open(folder / "record")
         except (OSError, RecordWriteError) as error:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -551,7 +551,7 @@ def _write_json(path: Path, value: dict) -> None:
         out.flush()
         os.fsync(out.fileno())
     os.rename(scratch, path)
-    durability.fsync_directory(path.parent)
+    files.fsync_directory(path.parent)
 
 
 __all__ = ["Batch", "BatchOutcome", "Corpus", "CorpusTooNew", "EmbeddingSpace"]
