@@ -11,6 +11,7 @@ import json
 import logging
 import logging.handlers
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,20 @@ if TYPE_CHECKING:
 EXIT_FAILED = 1
 EXIT_HELD = 3
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 or more")
+    return int(text)
+
+
+def _bytes(text: str) -> int:
+    """Bytes of a size such as 512M, 8G or 1000000."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write bytes, or a number with K, M, G or T")
+    return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -34,6 +49,10 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--model", default="default", metavar="DIR|default|none", help="embedding model")
     serve.add_argument("--lazy-model", action="store_true", help="load the model at its first use")
     serve.add_argument("--exit-with-stdin", action="store_true", help="end when standard input closes")
+    serve.add_argument("--jobs", type=_at_least_one, metavar="N", help="long runs at once; default: half the cores")
+    serve.add_argument(
+        "--job-memory", type=_bytes, metavar="SIZE", help="memory that a long run may hold, such as 8G; 0: no limit"
+    )
     serve.add_argument("--drain-seconds", type=float, default=30.0, help="time for calls to finish on SIGTERM")
     model = commands.add_parser("model", help="the default embedding model").add_subparsers(
         dest="action", required=True
@@ -85,6 +104,8 @@ def _serve_locked(arguments: argparse.Namespace, lock: DirectoryLock) -> int:
         exit_with_stdin=arguments.exit_with_stdin,
         drain_seconds=arguments.drain_seconds,
         cores=pools["polars"],
+        jobs=arguments.jobs,
+        job_memory=arguments.job_memory,
     )
     try:
         asyncio.run(serve(config, lock))

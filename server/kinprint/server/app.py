@@ -26,19 +26,24 @@ from kinprint.kernels.warm import warm_served
 from kinprint.server.config import ServerConfig
 from kinprint.server.corpus.catalog import Catalog
 from kinprint.server.edge.guard import Guard
+from kinprint.server.embed.holder import ModelHolder
+from kinprint.server.jobs.registry import Jobs, default_memory, default_places
 from kinprint.server.limits import LIMITS
 from kinprint.server.services.corpora import CorpusService
 from kinprint.server.services.info import InfoService
+from kinprint.server.services.jobs import JobService
 from kinprint.server.services.lineage import LineageService
 from kinprint.server.services.match import MatchService
 from kinprint.server.services.transcripts import TranscriptService
-from kinprint.server.state import Context, ModelHolder
+from kinprint.server.state import State
 from kinprint.server.store.lock import DirectoryLock
 from kinprint.v1 import (
     corpus_pb2,
     corpus_pb2_grpc,
     info_pb2,
     info_pb2_grpc,
+    job_pb2,
+    job_pb2_grpc,
     lineage_pb2,
     lineage_pb2_grpc,
     match_pb2,
@@ -62,6 +67,7 @@ _NAMES = tuple(
         (transcript_pb2, "TranscriptService"),
         (match_pb2, "MatchService"),
         (lineage_pb2, "LineageService"),
+        (job_pb2, "JobService"),
         (info_pb2, "InfoService"),
     )
 )
@@ -84,10 +90,16 @@ def socket_address(data_dir: Path) -> str:
 
 async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
     """Run a server until it is told to end.  `lock` is held.  Raises StartFailed."""
-    context = Context(
+    places = config.jobs or default_places(config.cores)
+    state = State(
         config=config,
         catalog=Catalog(config.data_dir),
         model=ModelHolder(config),
+        jobs=Jobs(
+            config.data_dir / ".jobs",
+            places=places,
+            memory=default_memory(places) if config.job_memory is None else config.job_memory,
+        ),
         readers=ThreadPoolExecutor(max(2, config.cores) + 2, "kinprint-read"),
         writers_pool=ThreadPoolExecutor(max(2, config.cores), "kinprint-write"),
     )
@@ -97,7 +109,7 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
         loop.add_signal_handler(number, stop.set)
     if config.exit_with_stdin:
         _watch_stdin(stop)
-    server, health_service = _build(context)
+    server, health_service = _build(state)
     for name in ("", *_NAMES):  # the library's own first state is SERVING
         await health_service.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
     address = socket_address(config.data_dir)
@@ -114,14 +126,14 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
     os.chmod(address.removeprefix("unix:"), 0o600)
     await server.start()
     begun = time.monotonic()
-    starting = asyncio.create_task(_start(context))
+    starting = asyncio.create_task(_start(state))
     waiting = asyncio.create_task(stop.wait())
     await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
     if starting.done():
         if (failed := starting.exception()) is not None:
             await server.stop(None)
             raise failed
-        context.serving = True
+        state.serving = True
         for name in ("", *_NAMES):
             await health_service.set(name, health_pb2.HealthCheckResponse.SERVING)
         lock.set_address(address)
@@ -130,39 +142,41 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
         await waiting
     else:
         starting.cancel()
-    await _drain(context, server, health_service)
+    await _drain(state, server, health_service)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(address.removeprefix("unix:"))
 
 
-def _build(context: Context) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
-    server = grpc.aio.server(interceptors=(Guard(context),), options=_OPTIONS)
-    corpus_pb2_grpc.add_CorpusServiceServicer_to_server(CorpusService(context), server)
-    transcript_pb2_grpc.add_TranscriptServiceServicer_to_server(TranscriptService(context), server)
-    match_pb2_grpc.add_MatchServiceServicer_to_server(MatchService(context), server)
-    lineage_pb2_grpc.add_LineageServiceServicer_to_server(LineageService(context), server)
-    info_pb2_grpc.add_InfoServiceServicer_to_server(InfoService(context), server)
+def _build(state: State) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
+    server = grpc.aio.server(interceptors=(Guard(state),), options=_OPTIONS)
+    corpus_pb2_grpc.add_CorpusServiceServicer_to_server(CorpusService(state), server)
+    transcript_pb2_grpc.add_TranscriptServiceServicer_to_server(TranscriptService(state), server)
+    match_pb2_grpc.add_MatchServiceServicer_to_server(MatchService(state), server)
+    lineage_pb2_grpc.add_LineageServiceServicer_to_server(LineageService(state), server)
+    job_pb2_grpc.add_JobServiceServicer_to_server(JobService(state), server)
+    info_pb2_grpc.add_InfoServiceServicer_to_server(InfoService(state), server)
     health_service = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_service, server)
     reflection.enable_server_reflection((*_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     return server, health_service
 
 
-async def _start(context: Context) -> None:
+async def _start(state: State) -> None:
     """Everything between listening and SERVING."""
     await asyncio.to_thread(_compile_kernels)
-    await asyncio.to_thread(context.catalog.open_all, logger.info)
-    rows = sum(context.catalog.get(name).view.rows for name in context.catalog.names())
-    logger.info("%d corpora with %s transcripts are open", len(context.catalog.names()), f"{rows:,}")
-    if not context.config.lazy_model and context.model.available:
+    await asyncio.to_thread(state.jobs.clear_pins)
+    await asyncio.to_thread(state.catalog.open_all, logger.info)
+    rows = sum(state.catalog.get(name).view.rows for name in state.catalog.names())
+    logger.info("%d corpora with %s transcripts are open", len(state.catalog.names()), f"{rows:,}")
+    if not state.config.lazy_model and state.model.available:
         try:
-            embedder, space = await asyncio.to_thread(context.model.load)
+            embedder, space = await asyncio.to_thread(state.model.load)
         except Exception as error:
-            if context.config.model != "default":
-                raise StartFailed(f"cannot load the model in {context.config.model}: {error}") from error
-            context.model.fail(str(error))
+            if state.config.model != "default":
+                raise StartFailed(f"cannot load the model in {state.config.model}: {error}") from error
+            state.model.fail(str(error))
         else:
-            context.model.adopt(embedder, space)
+            state.model.adopt(embedder, space)
 
 
 def _compile_kernels() -> None:
@@ -172,22 +186,23 @@ def _compile_kernels() -> None:
     logger.info("kernels are ready after %.1f s", time.monotonic() - started)
 
 
-async def _drain(context: Context, server: grpc.aio.Server, health_service: health.aio.HealthServicer) -> None:
+async def _drain(state: State, server: grpc.aio.Server, health_service: health.aio.HealthServicer) -> None:
     started = time.monotonic()
     logger.info("draining")
     await health_service.enter_graceful_shutdown()
-    context.draining.set()
+    state.draining.set()
     # Wait for our calls alone: a health watch never ends by itself, and must not hold the drain.
-    while context.calls and time.monotonic() - started < context.config.drain_seconds:
+    while state.calls and time.monotonic() - started < state.config.drain_seconds:
         await asyncio.sleep(0.02)
     await server.stop(0.5)
-    await context.drain_writers()
-    if context.serving:
-        await asyncio.to_thread(context.catalog.settle)
-    if context.model.service is not None:
-        await context.model.service.close()
-    context.readers.shutdown()
-    context.writers_pool.shutdown()
+    await state.jobs.close()
+    await state.drain_writers()
+    if state.serving:
+        await asyncio.to_thread(state.catalog.settle)
+    if state.model.service is not None:
+        await state.model.service.close()
+    state.readers.shutdown()
+    state.writers_pool.shutdown()
     logger.info("drained after %.1f s", time.monotonic() - started)
 
 

@@ -14,8 +14,8 @@ import pytest
 from corpus_rows import submission, write
 from kin_answers import arranged, edges_of, fitted, last, members_of, related, result
 from kinprint.server.corpus.corpus import Corpus
-from kinprint.server.corpus.index import Filter
-from kinprint.server.failures import Failure
+from kinprint.server.corpus.filter import Filter
+from kinprint.server.failures import Failure, PanelUnfit
 from kinprint.server.kinship import judge as kinship
 from kinprint.server.kinship import panel
 from kinprint.server.kinship.answers import Answers
@@ -27,7 +27,6 @@ from kinprint.server.kinship.panel import (
     Labels,
     Member,
     Panel,
-    PanelUnfit,
     calibrate,
     cllr,
     cllr_min,

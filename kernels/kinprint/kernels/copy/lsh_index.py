@@ -4,8 +4,8 @@ Rows lie in segments. A segment is never changed: its rows are in the order of t
 binary search, and its bands are what :func:`~kinprint.kernels.copy.lsh.build` makes of its sketches. New rows become a
 new segment, and a segment that is no larger than all smaller ones together is merged with these. So n rows lie in at
 most log2(n) + 1 segments; and each copy of a row leaves it in a segment at least twice as large, so that a row is
-copied at most log2(n) times (J. L. Bentley, J. B. Saxe, "Decomposable searching problems", Journal of Algorithms 1980; P.
-O'Neil, E. Cheng, D. Gawlick, E. O'Neil, "The log-structured merge-tree", Acta Informatica 1996). Rows that are gone are
+copied at most log2(n) times (J. L. Bentley, J. B. Saxe, "Decomposable searching problems", Journal of Algorithms 1980;
+P. O'Neil, E. Cheng, D. Gawlick, E. O'Neil, "The log-structured merge-tree", Acta Informatica 1996). Rows that are gone are
 left out then.
 
 Each change has a number, and each row notes the change that removed it. A query takes the last number and the segments

@@ -60,9 +60,7 @@ class CopyChunk:
         return self.order[self.starts[:-1]]
 
 
-def _grouped(
-    rows: NDArray[np.int64], text_hashes: NDArray[np.uint64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _grouped(rows: NDArray[np.int64], text_hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(order, starts) of a chunk; groups ascend by their hash."""
     order = np.lexsort((rows, text_hashes[:, 1], text_hashes[:, 0]))
     hashes = text_hashes[order]
@@ -171,13 +169,11 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
             begin, end = end, end + len(chunk.rows)
             names.append(np.maximum.reduceat(group[begin:end][chunk.order], chunk.starts[:-1]))
         index = seeds.merge([c.seeds for c in chunks], names, len(starts) - 1)
-        return CopyChunk(
-            merging.rows, merging.gather(c.signatures for c in chunks), text_hashes, order, starts, index
-        )
+        return CopyChunk(merging.rows, merging.gather(c.signatures for c in chunks), text_hashes, order, starts, index)
 
     def save(self, folder: Path, chunk: CopyChunk) -> None:
         """See Channel."""
-        arrays = {
+        arrays: dict[str, NDArray] = {
             "rows": chunk.rows,
             "signatures": chunk.signatures,
             "hashes": chunk.text_hashes,
@@ -198,9 +194,7 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
             files.map_array(folder / f"copy-{name}.npy") for name in ("rows", "signatures", "hashes", "order", "starts")
         )
         keys, ids, places = (files.map_array(folder / f"copy-seed-{name}.npy") for name in ("keys", "ids", "starts"))
-        return CopyChunk(
-            rows, signatures, hashes, order, starts, seeds.SeedIndex(keys, ids, places, len(starts) - 1)
-        )
+        return CopyChunk(rows, signatures, hashes, order, starts, seeds.SeedIndex(keys, ids, places, len(starts) - 1))
 
     def search(self, query: Query, targets: Sequence[Target], limits: Limits) -> Found[CopyMatch]:
         """Rows that share text with the query; score = max(Jaccard, containment of the query), both exact.
@@ -232,9 +226,7 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
             parts = [(sources[k], groups[batch[source[batch] == k]]) for k in np.unique(source[batch])]
             found.verify(shingles, parts)
         matches = found.matches(query, bool(flags[0] & shingle.WHOLE_TEXT))
-        return Found(
-            matches, {"shingles": len(shingles), "copy_candidates": len(order), "copy_verified": verified}
-        )
+        return Found(matches, {"shingles": len(shingles), "copy_candidates": len(order), "copy_verified": verified})
 
     def explain(self, query: Query, match: CopyMatch, spans: int) -> CopyEvidence:
         """The exact sizes behind a score, and the shared spans."""

@@ -177,9 +177,7 @@ class Channel(ABC, Generic[C, M, E]):
         raise NotImplementedError(f"the {self.name} channel is filled by the embedder")
 
     @abstractmethod
-    def build(
-        self, rows: NDArray[np.int64], columns: pl.DataFrame, texts: Texts, space: EmbeddingSpace | None
-    ) -> C:
+    def build(self, rows: NDArray[np.int64], columns: pl.DataFrame, texts: Texts, space: EmbeddingSpace | None) -> C:
         """Chunk of some rows of a segment, ready to be searched.
 
         `rows` int64[m] ascending; `columns` has the record columns `needs`, m rows without nulls; `texts` are the

@@ -174,7 +174,8 @@ class SemanticChannel(Channel[SemanticChunk, SemanticMatch, SemanticEvidence]):
             for chunk in target.segment.of(self.name):
                 limits.check()
                 positions = _nearest(pooled, chunk, target.passing(chunk.rows), depth)
-                cosines = chunk.vectors[positions] @ pooled[0]
+                # Row by row: a product of matrices rounds a row by where it stands among the others.
+                cosines = (chunk.vectors[positions] * pooled[0]).sum(axis=1)
                 candidates += [(float(c), target, chunk, int(p)) for c, p in zip(cosines, positions, strict=True)]
         candidates.sort(key=lambda c: -c[0])
         found: list[Scored] = []
@@ -209,9 +210,7 @@ class SemanticChannel(Channel[SemanticChunk, SemanticMatch, SemanticEvidence]):
         space = match.target.space
         assert space is not None  # it has embeddings
         language: str | None = match.target.segment.array("language")[match.row].as_py()
-        return _evidence(
-            query, match.response, language, Alignment(match.score, match.pairs), match.cosine, space
-        )
+        return _evidence(query, match.response, language, Alignment(match.score, match.pairs), match.cosine, space)
 
     def compare(self, a: Query, b: Query, comparison: Comparison) -> SemanticEvidence:
         """See Channel.  Raises ValueError when a text has no vectors, or nobody says in which space."""

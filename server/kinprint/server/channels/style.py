@@ -49,7 +49,8 @@ class _Asked:
     @cached_property
     def traits(self) -> NDArray[np.float32]:
         """Readable habits, float32[12]."""
-        return stylometry.traits(*encode_texts([self.text]))[0]
+        found: NDArray[np.float32] = stylometry.traits(*encode_texts([self.text]))[0]
+        return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -184,8 +185,6 @@ def _evidence(asked: _Asked, text: str, vector: NDArray[np.int8], score: float) 
     return StyleEvidence(
         cosine_delta=score,
         families=[(name, float(s)) for name, s in zip(stylometry.FAMILIES, shares, strict=True)],
-        traits=[
-            (name, float(a), float(b)) for name, a, b in zip(stylometry.TRAITS, asked.traits, traits, strict=True)
-        ],
+        traits=[(name, float(a), float(b)) for name, a, b in zip(stylometry.TRAITS, asked.traits, traits, strict=True)],
         reference_rows=int(asked.scale.stats.count),
     )

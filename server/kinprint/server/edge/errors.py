@@ -1,4 +1,4 @@
-"""From pipeline failures to google.rpc statuses."""
+"""From failures to google.rpc statuses."""
 
 from __future__ import annotations
 
@@ -11,34 +11,12 @@ from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from kinprint.server import failures
 from kinprint.server.embed import EmbeddingError, QueueFull
-from kinprint.server.kinship import panel
-from kinprint.server.store.maintenance import MaintenanceFailed
 from kinprint.v1.google_rpc import error_details_pb2, status_pb2
 
 logger = logging.getLogger(__name__)
 
 DOMAIN = "kinprint"
 _DETAILS_KEY = "grpc-status-details-bin"
-
-_CODES: dict[type[failures.Failure], grpc.StatusCode] = {
-    failures.InvalidField: grpc.StatusCode.INVALID_ARGUMENT,
-    failures.CorpusNotFound: grpc.StatusCode.NOT_FOUND,
-    failures.TranscriptNotFound: grpc.StatusCode.NOT_FOUND,
-    failures.ModelNotFound: grpc.StatusCode.NOT_FOUND,
-    failures.CorpusExists: grpc.StatusCode.ALREADY_EXISTS,
-    failures.CorpusUnavailable: grpc.StatusCode.FAILED_PRECONDITION,
-    failures.CorpusBusy: grpc.StatusCode.FAILED_PRECONDITION,
-    failures.ChannelNotFilled: grpc.StatusCode.FAILED_PRECONDITION,
-    failures.ChannelUnavailable: grpc.StatusCode.FAILED_PRECONDITION,
-    failures.ModelMismatch: grpc.StatusCode.FAILED_PRECONDITION,
-    panel.PanelDamaged: grpc.StatusCode.INVALID_ARGUMENT,
-    panel.PanelTooNew: grpc.StatusCode.FAILED_PRECONDITION,
-    panel.PanelOtherPipeline: grpc.StatusCode.FAILED_PRECONDITION,
-    panel.PanelUnfit: grpc.StatusCode.FAILED_PRECONDITION,
-    failures.QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    failures.StorageFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    failures.Unavailable: grpc.StatusCode.UNAVAILABLE,
-}
 
 
 def failure_of(error: BaseException) -> failures.Failure:
@@ -49,15 +27,13 @@ def failure_of(error: BaseException) -> failures.Failure:
         return failures.QueueFull(f"{error}; try again in a moment", retry_after=0.5)
     if isinstance(error, EmbeddingError):
         return failures.InvalidField("text", f"the text cannot be embedded: {error}", "TEXT_NOT_EMBEDDABLE")
-    if isinstance(error, MaintenanceFailed):
-        return failures.StorageFull(str(error))
     logger.error("unexpected failure", exc_info=error)
     return failures.Failure(f"internal error ({type(error).__name__}); the server's log has the details")
 
 
 def code_of(failure: failures.Failure) -> grpc.StatusCode:
     """Status code of a failure."""
-    return _CODES.get(type(failure), grpc.StatusCode.INTERNAL)
+    return grpc.StatusCode[failure.code]
 
 
 def status_of(error: BaseException) -> status_pb2.Status:

@@ -27,8 +27,9 @@ from typing import Any
 
 import numpy as np
 from kinprint.kernels.style import residual
-from kinprint.server.corpus.index import Filter, View
-from kinprint.server.failures import Failure
+from kinprint.server.corpus.filter import Filter
+from kinprint.server.corpus.view import View
+from kinprint.server.failures import PanelDamaged, PanelOtherPipeline, PanelTooNew, PanelUnfit
 from kinprint.server.kinship import scores
 from kinprint.server.kinship.answers import Answers, gather
 from kinprint.server.progress import Progress, result_of
@@ -63,30 +64,6 @@ NULL_VALUES, NULL_TAIL = 4_000, 2_000
 SUSPECTS = 50
 #: Bytes of inner products that a fit holds.
 FIT_BYTES = 3 << 29
-
-
-class PanelUnfit(Failure):
-    """The corpus cannot carry a panel."""
-
-    reason = "PANEL_UNFIT"
-
-
-class PanelDamaged(Failure):
-    """The bytes are no panel, or not those that were written."""
-
-    reason = "PANEL_DAMAGED"
-
-
-class PanelTooNew(Failure):
-    """A newer Kinprint wrote the panel."""
-
-    reason = "FORMAT_TOO_NEW"
-
-
-class PanelOtherPipeline(Failure):
-    """The panel was fitted with other features; its scores are on another scale."""
-
-    reason = "PIPELINE_MISMATCH"
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,8 +219,6 @@ class Panel:
                 parameters=document["parameters"],
                 kinprint=document["kinprint"],
             )
-        except Failure:
-            raise
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             raise PanelDamaged(f"this is no panel that can be read: {error}; fit it again") from error
 

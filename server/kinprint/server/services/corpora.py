@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import grpc
+from kinprint.server.channels import CHANNELS
 from kinprint.server.corpus.corpus import Corpus
-from kinprint.server.corpus.index import CHANNELS, View
+from kinprint.server.corpus.view import View
+from kinprint.server.search.run import coverage
 from kinprint.server.services.messages import types as convert
 from kinprint.server.services.paging import read_token, write_token
-from kinprint.server.state import Context
+from kinprint.server.state import State
 from kinprint.v1 import corpus_pb2, corpus_pb2_grpc
 
 
@@ -22,7 +24,7 @@ def describe(corpus: Corpus, detailed: bool) -> corpus_pb2.Corpus:
         created_at=convert.timestamp(corpus.created_at),
         transcripts=view.rows,
         blank=view.rows - view.fillable,
-        coverage=[convert.coverage([view], channel) for channel in CHANNELS],
+        coverage=[convert.coverage(coverage([view], channel)) for channel in CHANNELS],
         record_version=corpus.record.version,
     )
     if detailed:
@@ -40,22 +42,22 @@ def _counts(view: View, column: str) -> list[corpus_pb2.ValueCount]:
 class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
     """Creates, describes and deletes corpora."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, state: State) -> None:
+        self._state = state
 
     async def CreateCorpus(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
-        catalog = self._context.catalog
-        corpus = await self._context.change(lambda: catalog.create(request.name, request.description))
-        return corpus_pb2.CreateCorpusResponse(corpus=await self._context.read(lambda: describe(corpus, detailed=True)))
+        catalog = self._state.catalog
+        corpus = await self._state.change(lambda: catalog.create(request.name, request.description))
+        return corpus_pb2.CreateCorpusResponse(corpus=await self._state.read(lambda: describe(corpus, detailed=True)))
 
     async def GetCorpus(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
-        corpus = self._context.catalog.get(request.name, "name")
-        return corpus_pb2.GetCorpusResponse(corpus=await self._context.read(lambda: describe(corpus, detailed=True)))
+        corpus = self._state.catalog.get(request.name, "name")
+        return corpus_pb2.GetCorpusResponse(corpus=await self._state.read(lambda: describe(corpus, detailed=True)))
 
     async def ListCorpora(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
         size = min(request.page_size or 100, 1000)
         after = read_token(request.page_token, "corpora")
-        catalog = self._context.catalog
+        catalog = self._state.catalog
 
         def read() -> Any:
             problems = catalog.unavailable
@@ -70,10 +72,10 @@ class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
             token = write_token(names[size - 1], "corpora") if len(names) > size else ""
             return corpus_pb2.ListCorporaResponse(corpora=corpora, next_page_token=token)
 
-        return await self._context.read(read)
+        return await self._state.read(read)
 
     async def DeleteCorpus(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
-        corpus = self._context.catalog.get(request.name, "name")
-        rows = await self._context.change(lambda: self._context.catalog.delete(request.name))
-        self._context.forget(corpus)
+        corpus = self._state.catalog.get(request.name, "name")
+        rows = await self._state.change(lambda: self._state.catalog.delete(request.name))
+        self._state.forget(corpus)
         return corpus_pb2.DeleteCorpusResponse(transcripts=rows)

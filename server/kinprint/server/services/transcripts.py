@@ -8,12 +8,13 @@ from typing import Any
 
 import grpc
 import numpy as np
-from kinprint.server.corpus.index import Filter, Place, View
+from kinprint.server.corpus.filter import Filter
+from kinprint.server.corpus.view import Place, View
 from kinprint.server.failures import InvalidField, TranscriptNotFound
 from kinprint.server.services.messages import types as convert
 from kinprint.server.services.paging import read_token, write_token
 from kinprint.server.services.upsert import UpsertStream
-from kinprint.server.state import Context
+from kinprint.server.state import State
 from kinprint.v1 import transcript_pb2, transcript_pb2_grpc
 
 #: Text of a page; the message around it stays below the limit.
@@ -47,27 +48,27 @@ def page(view: View, rows: Filter, after_seq: int, size: int) -> tuple[list[Plac
 class TranscriptService(transcript_pb2_grpc.TranscriptServiceServicer):
     """Writes and reads transcripts."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, state: State) -> None:
+        self._state = state
 
     async def UpsertTranscripts(  # noqa: N802
         self, requests: AsyncIterator[Any], context: grpc.aio.ServicerContext
     ) -> AsyncIterator[Any]:
-        async for response in UpsertStream(self._context).run(requests):
+        async for response in UpsertStream(self._state).run(requests):
             yield response
 
     async def GetTranscript(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
-        corpus = self._context.catalog.get(request.corpus)
+        corpus = self._state.catalog.get(request.corpus)
 
         def read() -> Any:
             view = corpus.view
             place = find(view, request.id, "id")
             return convert.transcript(view.row(place), view.channels_of(place))
 
-        return transcript_pb2.GetTranscriptResponse(transcript=await self._context.read(read))
+        return transcript_pb2.GetTranscriptResponse(transcript=await self._state.read(read))
 
     async def ListTranscripts(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
-        corpus = self._context.catalog.get(request.corpus)
+        corpus = self._state.catalog.get(request.corpus)
         rows = convert.row_filter(request.filter)
         size = min(request.page_size or 100, 1000)
         scope = f"{corpus.folder.name} {request.filter.SerializeToString(deterministic=True).hex()}"
@@ -90,20 +91,20 @@ class TranscriptService(transcript_pb2_grpc.TranscriptServiceServicer):
                 response.next_page_token = write_token(str(last), scope)
             return response
 
-        return await self._context.read(read)
+        return await self._state.read(read)
 
     async def DeleteTranscripts(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
-        corpus = self._context.catalog.get(request.corpus)
+        corpus = self._state.catalog.get(request.corpus)
         ids = list(request.ids)
         if not 1 <= len(ids) <= _MOST_IDS:
             raise InvalidField("ids", f"give 1 to {_MOST_IDS} ids", "FIELD_INVALID" if ids else "FIELD_MISSING")
-        deleted, missing = await self._context.change(lambda: corpus.delete(ids))
+        deleted, missing = await self._state.change(lambda: corpus.delete(ids))
         return transcript_pb2.DeleteTranscriptsResponse(deleted=deleted, not_found=missing)
 
     async def PurgeTranscripts(  # noqa: N802
         self, request: Any, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[Any]:
-        corpus = self._context.catalog.get(request.corpus)
+        corpus = self._state.catalog.get(request.corpus)
         ids = list(request.ids)
         if len(ids) > _MOST_IDS:
             raise InvalidField("ids", f"give at most {_MOST_IDS} ids", "FIELD_INVALID")
@@ -113,7 +114,7 @@ class TranscriptService(transcript_pb2_grpc.TranscriptServiceServicer):
         def tell(step: str) -> None:
             loop.call_soon_threadsafe(steps.put_nowait, step)
 
-        work = asyncio.ensure_future(self._context.change(lambda: corpus.purge(ids, tell)))
+        work = asyncio.ensure_future(self._state.change(lambda: corpus.purge(ids, tell)))
         while not work.done() or not steps.empty():
             following = asyncio.ensure_future(steps.get())
             await asyncio.wait({work, following}, return_when=asyncio.FIRST_COMPLETED)

@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 from google.protobuf import duration_pb2
-from kinprint.server.corpus.corpus import Batch, Corpus
-from kinprint.server.corpus.fingerprint import DEFAULT_CHANNELS
+from kinprint.server.channels import DEFAULT, EMBEDDED
+from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.normalise import Normalised, Submission, normalise
+from kinprint.server.corpus.plan import Batch
 from kinprint.server.corpus.writer import Writer
 from kinprint.server.edge.errors import status_of
 from kinprint.server.failures import Failure, InvalidField
 from kinprint.server.limits import LIMITS
 from kinprint.server.services.messages import types as convert
-from kinprint.server.state import Context
+from kinprint.server.state import State
 from kinprint.v1 import transcript_pb2
 
 _OUTCOMES = {
@@ -42,8 +43,8 @@ class UpsertStream:
     up to its sequence.
     """
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, state: State) -> None:
+        self._state = state
         self._out: asyncio.Queue[transcript_pb2.UpsertTranscriptsResponse | BaseException | None] = asyncio.Queue()
         self._room = asyncio.Semaphore(LIMITS.max_inflight_batches)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -77,7 +78,7 @@ class UpsertStream:
 
     async def _read(self, requests: AsyncIterator[Any]) -> None:
         try:
-            draining = asyncio.ensure_future(self._context.draining.wait())
+            draining = asyncio.ensure_future(self._state.draining.wait())
             iterator = aiter(requests)
             stopped = False
             try:
@@ -120,21 +121,21 @@ class UpsertStream:
         finally:
             if self._corpus is not None:
                 self._corpus.writers -= 1
-                if self._corpus.writers == 0 and not self._context.draining.is_set():
-                    self._context.background(self._corpus.settle)
+                if self._corpus.writers == 0 and not self._state.draining.is_set():
+                    self._state.background(self._corpus.settle)
 
     async def _send(self, **message: Any) -> None:
         await self._out.put(transcript_pb2.UpsertTranscriptsResponse(**message))
 
     async def _start(self, start: Any) -> None:
-        channels = convert.channel_names(start.channels, DEFAULT_CHANNELS)
-        catalog = self._context.catalog
+        channels = convert.channel_names(start.channels, DEFAULT)
+        catalog = self._state.catalog
         self._name = start.corpus
         self._channels = frozenset(channels)
         if start.create_corpus and start.corpus not in catalog.names():
             catalog.check_name(start.corpus)  # made with the first row, so that a load of nothing leaves nothing
-            if "semantic" in channels:
-                await self._context.model.require()
+            if EMBEDDED.intersection(channels):
+                await self._state.model.require()
         else:
             await self._attach(catalog.get(start.corpus))
         self._begun = True
@@ -143,7 +144,7 @@ class UpsertStream:
                 limits=convert.limits(), channels=[convert.channel_number(c) for c in channels]
             )
         )
-        if "semantic" in channels:
+        if EMBEDDED.intersection(channels):
             await self._send(
                 backoff=transcript_pb2.UpsertBackoff(
                     batch_items=LIMITS.embedding_batch_items, delay=duration_pb2.Duration()
@@ -152,13 +153,13 @@ class UpsertStream:
 
     async def _attach(self, corpus: Corpus) -> None:
         """Take a corpus to write to.  Raises ModelMismatch."""
-        if "semantic" in self._channels:
-            _service, space = await self._context.model.require()
+        if EMBEDDED & self._channels:
+            _service, space = await self._state.model.require()
             corpus.check_space(space)
         corpus.writers += 1
         self._corpus = corpus  # at once: the call may be cancelled at the next await
-        self._writer = self._context.writer(corpus)
-        self._started_seq = await self._context.change(lambda: corpus.next_seq(0))
+        self._writer = self._state.writer(corpus)
+        self._started_seq = await self._state.change(lambda: corpus.next_seq(0))
 
     async def _batch(self, batch: Any) -> None:
         if batch.sequence != self._received + 1:
@@ -170,10 +171,10 @@ class UpsertStream:
         self._received += 1
         await self._room.acquire()
         try:
-            rows = await self._context.read(lambda: self._normalise(batch.transcripts))
+            rows = await self._state.read(lambda: self._normalise(batch.transcripts))
             if self._corpus is None and rows.frame.height:
-                catalog = self._context.catalog
-                await self._attach(await self._context.change(lambda: catalog.get_or_create(self._name)))
+                catalog = self._state.catalog
+                await self._attach(await self._state.change(lambda: catalog.get_or_create(self._name)))
         except BaseException:
             self._room.release()
             raise
@@ -207,9 +208,7 @@ class UpsertStream:
             results[position].error.CopyFrom(status_of(failure))
         self._totals["failed"] += len(rows.refused)
         if rows.frame.height:
-            stored = await self._writer.store(
-                Batch(rows, self._channels, self._started_seq), self._context.model.require
-            )
+            stored = await self._writer.store(Batch(rows, self._channels, self._started_seq), self._state.model.require)
             outcome = stored.outcome
             for position, identifier, name in zip(rows.items, rows.frame["id"], outcome.outcomes, strict=True):
                 item = results[position].item

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from kinprint.server.failures import Failure
+from kinprint.server.failures import GenerationTooNew
 from kinprint.server.store import files
 from kinprint.server.store.record import Record, Snapshot
 from kinprint.server.store.segment import Chunk, Formats, Segment, merge_chunks, merge_segments
@@ -34,12 +34,6 @@ from numpy.typing import NDArray
 logger = logging.getLogger(__name__)
 
 FORMAT = 2
-
-
-class GenerationTooNew(Failure):
-    """A newer Kinprint wrote the indexes."""
-
-    reason = "FORMAT_TOO_NEW"
 
 
 @dataclass(frozen=True)
@@ -90,7 +84,7 @@ def publish(
     for k, (segment, living) in enumerate(groups):
         folder = scratch / str(k)
         if segment.folder is not None:
-            _link_folder(Path(segment.folder), folder)
+            link_folder(Path(segment.folder), folder)
         else:
             folder.mkdir()
             _write_segment(folder, segment, channels)
@@ -206,7 +200,8 @@ def _grouped(
     return groups
 
 
-def _link_folder(source: Path, destination: Path) -> None:
+def link_folder(source: Path, destination: Path) -> None:
+    """Give a segment's files a second name, or copy them where the file system has no hard links."""
     destination.mkdir()
     for file in source.iterdir():
         try:
@@ -234,7 +229,7 @@ def _map(folder: Path, manifest: dict, channels: Formats) -> Loaded:
     for k, entry in enumerate(manifest["segments"]):
         if _sizes(folder / str(k)) != entry["files"]:
             raise ValueError(f"files of segment {k} are missing or have other sizes than they were written with")
-        segment = _map_segment(folder / str(k), channels)
+        segment = map_segment(folder / str(k), channels)
         if len(segment) != entry["rows"]:
             raise ValueError(f"segment {k} has {len(segment)} rows, the manifest says {entry['rows']}")
         living = np.ones(len(segment), bool)
@@ -245,7 +240,8 @@ def _map(folder: Path, manifest: dict, channels: Formats) -> Loaded:
     return Loaded(segments, alive, manifest["record_version"], frozenset(manifest["files"]), int(folder.name))
 
 
-def _map_segment(folder: Path, channels: Formats) -> Segment:
+def map_segment(folder: Path, channels: Formats) -> Segment:
+    """The segment whose files are in `folder`.  Raises OSError, ValueError, EOFError, pyarrow.ArrowException."""
     chunks: dict[str, tuple[Chunk, ...]] = {}
     for name, channel in channels.items():
         if (chunk := channel.load(folder)) is not None:

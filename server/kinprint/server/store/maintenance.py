@@ -31,6 +31,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.transaction import AddAction, RemoveAction
+from kinprint.server.failures import MaintenanceFailed
 from kinprint.server.store import durability, files
 from kinprint.server.store.lock import read_holder
 from kinprint.server.store.record import (
@@ -51,7 +52,6 @@ from kinprint.server.store.record import (
 __all__ = [
     "SMALL_FILES",
     "Maintained",
-    "MaintenanceFailed",
     "compact",
     "erase_superseded",
     "purge",
@@ -81,13 +81,6 @@ class Maintained(NamedTuple):
     snapshot: Snapshot
     erased: int
     removed: int
-
-
-class MaintenanceFailed(RuntimeError):  # noqa: N818 - says what happened, like its siblings
-    """The maintenance process failed. The table is valid; run it again.
-
-    After a failed purge, erased text may still be in files on disk.
-    """
 
 
 def compact(

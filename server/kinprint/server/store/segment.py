@@ -199,6 +199,10 @@ class Segment:
     def _filled(self) -> dict[str, NDArray[np.bool_]]:
         return {}
 
+    def with_chunks(self, chunks: Mapping[str, Chunk]) -> Segment:
+        """The segment, which has no channel yet, with one chunk of each of some."""
+        return Segment(self.table, {name: (chunk,) for name, chunk in chunks.items()}, _derived=self._derived)
+
     def with_chunk(self, channel: ChunkFormat, chunk: Chunk) -> Segment:
         """The segment with one more chunk; small neighbours are merged so that chunks stay few."""
         chunks = [*self.of(channel.name), chunk]

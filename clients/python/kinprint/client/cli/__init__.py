@@ -17,4 +17,8 @@ def main() -> None:
             )
             sys.exit(1)
         raise
+    except KeyboardInterrupt:
+        # The commands answer Ctrl-C themselves; until they are there, imports would answer with a traceback.
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
     run()

@@ -167,6 +167,9 @@ def check_place(path: Path) -> None:
 class TableWriter:
     """Writes rows (mappings with the columns of `schema`) to `path`; a context manager.
 
+    The partial file is made by the first write, or at the end if there is none: by then `__exit__`, which removes it,
+    is sure to be called. One made by `__enter__` would stay if Ctrl-C came between that and the body of the `with`.
+
     Raises:
         CommandError: the extension is unknown.
     """
@@ -179,11 +182,18 @@ class TableWriter:
         self._bytes = 0
         self._kind = check_target(path)
         self._partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        self._opened = False
         self._parquet: Any = None
         self._stream: io.TextIOWrapper | None = None
         self._csv: Any = None
 
     def __enter__(self) -> Self:
+        return self
+
+    def _open(self) -> None:
+        if self._opened:
+            return
+        self._opened = True
         if self._kind == "parquet":
             import pyarrow as pa
             import pyarrow.parquet as pq
@@ -197,10 +207,10 @@ class TableWriter:
                     self._stream, delimiter="\t" if self._kind == "tsv" else ",", lineterminator="\n"
                 )
                 self._csv.writerow(self._schema)
-        return self
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Write one row."""
+        self._open()
         self.rows += 1
         if self._stream is not None:
             if self._kind == "ndjson":
@@ -217,6 +227,7 @@ class TableWriter:
 
     def write_columns(self, columns: Mapping[str, Sequence[Any]]) -> None:
         """Write many rows, column by column."""
+        self._open()
         names = list(self._schema)
         if self._parquet is None:
             for values in zip(*(columns[name] for name in names), strict=True):
@@ -251,6 +262,7 @@ class TableWriter:
     ) -> None:
         try:
             if kind is None:
+                self._open()
                 self._flush()
             if self._parquet is not None:
                 self._parquet.close()

@@ -18,7 +18,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
-from kinprint.server.corpus.index import Filter, View
+from kinprint.server.corpus.filter import Filter
+from kinprint.server.corpus.view import View
 from kinprint.server.failures import ModelNotFound
 from kinprint.server.kinship import judge as kinship
 from kinprint.server.kinship import panel as panels
@@ -680,7 +681,7 @@ def _semantic(case: _Case) -> dict[str, Any]:
     vectors: dict[int, NDArray[np.float32]] = {}
     lookup = {}
     for number, part in enumerate(case.view.parts):
-        for chunk in part.segment.semantic:
+        for chunk in part.segment.of("semantic"):
             lookup.update({(number, int(row)): (chunk, k) for k, row in enumerate(chunk.rows)})
     for k in range(len(case.answers.model)):
         found = lookup.get(case.row(k))
