@@ -26,7 +26,7 @@ from kin_answers import (
     result,
 )
 from kinprint.server.corpus.corpus import Corpus
-from kinprint.server.corpus.index import Filter
+from kinprint.server.corpus.filter import Filter
 from kinprint.server.failures import PanelUnfit
 from kinprint.server.kinship import judge as kinship
 from kinprint.server.kinship.answers import Answers

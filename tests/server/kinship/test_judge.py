@@ -29,7 +29,7 @@ from kin_answers import (
     spoken,
 )
 from kinprint.server.corpus.corpus import Corpus
-from kinprint.server.corpus.index import Filter
+from kinprint.server.corpus.filter import Filter
 from kinprint.server.failures import ModelNotFound
 from kinprint.server.kinship import judge as kinship
 from kinprint.server.kinship.fit import fit

@@ -123,8 +123,8 @@ def _serve(out: int) -> None:
 def _limit(memory: int) -> None:
     """Let allocations fail that go far beyond `memory` bytes from here on; 0: never.
 
-    What a process holds the server looks at, and ends it beyond its limit. Here a single request that could never be met
-    fails, with the size in its error. Not closer: a thread that cannot be started leaves some libraries waiting for it.
+    What a process holds the server looks at, and ends it beyond its limit. Here a single request that could never be
+    met fails, with the size in its error. Not closer: a thread that cannot be started leaves some libraries waiting.
     """
     _soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     held = _status(os.getpid(), "VmData")

@@ -16,8 +16,9 @@ import pytest
 from corpus_rows import content_hashes, embed, submission, write
 from kin_answers import arranged, edges_of, fitted, last, members_of, result
 from kinprint.server.corpus.corpus import Corpus
-from kinprint.server.corpus.index import Filter, View
+from kinprint.server.corpus.filter import Filter
 from kinprint.server.corpus.normalise import Submission
+from kinprint.server.corpus.view import View
 from kinprint.server.failures import ModelNotFound
 from kinprint.server.kinship import judge as kinship
 from kinprint.server.kinship.answers import gather

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from kinprint.server.corpus.index import Filter, View
+from kinprint.server.corpus.filter import Filter
+from kinprint.server.corpus.view import View
 from kinprint.server.failures import ModelNotFound
 from kinprint.server.kinship import judge as kinship
 from kinprint.server.kinship.answers import gather

@@ -134,7 +134,7 @@ def semantic(case: Case) -> dict[str, Any]:
     vectors: dict[int, NDArray[np.float32]] = {}
     lookup = {}
     for number, part in enumerate(case.view.parts):
-        for chunk in part.segment.semantic:
+        for chunk in part.segment.of("semantic"):
             lookup.update({(number, int(row)): (chunk, k) for k, row in enumerate(chunk.rows)})
     for k in range(len(case.answers.model)):
         found = lookup.get(case.row(k))
