@@ -151,7 +151,7 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
 
         def run(cancelled: Callable[[], bool]) -> Iterator[Any]:
             return attribute.run(
-                view, rows, sets.submitted(), start.models, families, seed=start.seed, cancelled=cancelled
+                view, rows, sets.submitted(), tuple(start.models), families, seed=start.seed, cancelled=cancelled
             )
 
         async with aclosing(self._run(run, partial(_attribute_messages, ids=sets.ids))) as messages:
