@@ -9,7 +9,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from kinprint.client.cli.tables import PAIRS, TRANSCRIPTS, TableWriter
+from kinprint.client.cli.columns import PAIRS, TRANSCRIPTS
+from kinprint.client.cli.tables import TableWriter
 from kinprint.client.cli.terminal import CommandError
 from kinprint.client.files.ndjson import transcript_row
 from kinprint.client.files.reader import FileReader

@@ -84,7 +84,8 @@ def test_opening_takes_the_indexes_as_they_are(version: str, tmp_path: Path) -> 
         missing = [path for path in sorted(arrays) if path not in mapped.read_text()]
         assert not missing, "a generation that fits is mapped, not built again from the record"
     lock = json.loads((data / "LOCK").read_text(encoding="utf-8"))
-    assert {key: type(value) for key, value in lock.items()} == {"pid": int, "started": str, "address": str}
+    known = {key: type(lock.get(key)) for key in ("pid", "started", "address")}  # others may come beside them
+    assert known == {"pid": int, "started": str, "address": str}
     assert lock["pid"] == server.process.pid
     assert stop_server(server) == 0
     assert released_data.digests(data) == before, "opening and closing changes neither record nor indexes"

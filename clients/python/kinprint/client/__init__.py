@@ -6,7 +6,7 @@
     ...     client.search("Because.", corpus="news").hits
 
 `connect` gives a synchronous client, `aconnect` an asyncio one; both need grpcio and protobuf alone.
-Frames are in `kinprint.client.polars` (extra `polars`), the command line in `kinprint.client.cli` (extra
+Frames are in `kinprint.client.frames` (extra `polars`), the command line in `kinprint.client.cli` (extra
 `cli`).
 """
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 from kinprint.kernels.arrow import Texts
-from kinprint.server.authorship.train import Known
+from kinprint.server.authorship.attributor import Known
 from kinprint.server.corpus.index import Filter, View
 from numpy.typing import NDArray
 

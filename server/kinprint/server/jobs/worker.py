@@ -6,6 +6,7 @@ input does: nobody waits for it then.
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import os
@@ -108,7 +109,8 @@ def _serve(out: int) -> None:
         except pipe.PipeClosed:
             os._exit(0)
         except BaseException as error:
-            pipe.send(out, Failed(_picklable(error)))
+            _limit(0)  # to tell it takes memory, too
+            pipe.send(out, Failed(_picklable(_lack_of_memory(error) or error)))
         del run
         arguments = named = None  # type: ignore[assignment]
         _limit(0)
@@ -124,6 +126,18 @@ def _limit(memory: int) -> None:
     if hard != resource.RLIM_INFINITY:
         soft = hard if soft == resource.RLIM_INFINITY else min(soft, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def _lack_of_memory(error: BaseException) -> MemoryError | None:
+    """The MemoryError behind an error, whatever a library made of it; None where there is none."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MemoryError):
+            return MemoryError(str(cause))
+        if isinstance(cause, OSError) and cause.errno == errno.ENOMEM:
+            return MemoryError(str(cause))
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def _picklable(error: BaseException) -> BaseException:

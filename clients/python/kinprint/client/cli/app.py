@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -21,7 +22,7 @@ COMMANDS = {
     "stop": ("stop:stop", "End the server of a data directory, and wait until the directory is free."),
     "load": ("load:load", "Load transcripts from files into a corpus."),
     "search": ("search:search", "Find where a text occurs, and what resembles it."),
-    "compare": ("search:compare", "Compare two texts or stored transcripts, with the spans that they share."),
+    "compare": ("compare:compare", "Compare two texts or stored transcripts, with the spans that they share."),
     "dedup": ("dedup:dedup", "Find all near-duplicate pairs of a corpus, within and between several, or of files."),
     "overlap": (
         "overlap:overlap",
@@ -39,6 +40,7 @@ COMMANDS = {
         "corpora:purge",
         "Really erase what was deleted or replaced, and the given transcripts, from record and indexes.",
     ),
+    "jobs": ("jobs:jobs", "List the long runs of a server, or describe or cancel one."),
     "info": ("corpora:info", "Describe the server: versions, limits, model, threads."),
     "panel": ("panel:panel_app", "Backgrounds that kinship is held against."),
     "model": ("model:model_app", "The default embedding model."),
@@ -66,8 +68,9 @@ class _Commands(TyperGroup):
             self._listing = False
 
 
+@cache
 def load_command(name: str) -> Any:
-    """The command of a name, with its module."""
+    """The command of a name, with its module; made once, since a group's commands are changed in place."""
     module, _, attribute = COMMANDS[name][0].partition(":")
     found: Callable[..., None] | typer.Typer = getattr(import_module(f"kinprint.client.cli.{module}"), attribute)
     if isinstance(found, typer.Typer):

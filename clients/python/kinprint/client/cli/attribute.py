@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from kinprint.client.cli.columns import ATTRIBUTION, ATTRIBUTION_OF_SETS
 from kinprint.client.cli.models import (
     ModelsOption,
     PanelOption,
@@ -19,7 +20,7 @@ from kinprint.client.cli.models import (
     progress_bar,
     say,
 )
-from kinprint.client.cli.tables import ATTRIBUTION, ATTRIBUTION_OF_SETS, TableWriter
+from kinprint.client.cli.tables import TableWriter
 from kinprint.client.cli.terminal import (
     CorpusOption,
     DataOption,

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from kinprint.client.cli.columns import CORPORA, TRANSCRIPTS
 from kinprint.client.cli.progress import ProgressReport
-from kinprint.client.cli.tables import CORPORA, TRANSCRIPTS, TableWriter
+from kinprint.client.cli.tables import TableWriter
 from kinprint.client.cli.terminal import (
     CorpusOption,
     DataOption,
