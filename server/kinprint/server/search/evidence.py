@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from kinprint.kernels.copy import jaccard, shingle, spans
+from kinprint.kernels.copy import overlap, shingle, spans
 from kinprint.kernels.style import stylometry
 from kinprint.server.embed import Alignment, EmbeddingSpace, align, grouped_spans
 from kinprint.server.search.match import CopyMatch, Query, SemanticMatch, StyleMatch
@@ -139,7 +139,7 @@ def compare_texts(a: str, b: str, most_spans: int) -> CopyEvidence:
     """Compare two texts exactly."""
     data, offsets = encode_texts([a, b])
     hashes, indptr, flags = shingle.shingle_sets(data, offsets)
-    shared = jaccard.intersections(hashes, indptr, np.array([0]), np.array([1]))
+    shared = overlap.intersections(hashes, indptr, np.array([0]), np.array([1]))
     text_hashes = shingle.text_hashes(data, offsets)
     sizes = np.diff(indptr)
     listed, omitted = shared_spans(a, b, most_spans)
