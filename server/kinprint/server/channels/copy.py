@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 from kinprint.kernels.arrow import Texts
-from kinprint.kernels.copy import jaccard, overlap, seeds, shingle, sketch, spans
+from kinprint.kernels.copy import overlap, seeds, shingle, sketch, spans
 from kinprint.server.channels.protocol import Channel, Comparison, Found, Limits, Match, Query, Target
 from kinprint.server.channels.ranking import Scored, best
 from kinprint.server.embed.space import EmbeddingSpace
@@ -239,7 +239,7 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
         """See Channel."""
         data, offsets = encode_texts([a.text, b.text])
         hashes, indptr, flags = shingle.shingle_sets(data, offsets)
-        shared = jaccard.intersections(hashes, indptr, np.array([0]), np.array([1]))
+        shared = overlap.intersections(hashes, indptr, np.array([0]), np.array([1]))
         text_hashes = shingle.text_hashes(data, offsets)
         sizes = np.diff(indptr)
         listed, omitted = shared_spans(a.text, b.text, comparison.spans)
