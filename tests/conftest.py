@@ -44,14 +44,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start_server(data: Path, model: Path | str, log: Path) -> RunningServer:
+def start_server(data: Path, model: Path | str, log: Path, *options: str) -> RunningServer:
     """Start `kinprint serve` on a loopback port and wait until it is SERVING."""
     from kinprint.client import KinprintError, connect
 
     address = f"127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "kinprint.server", "serve", "--data", str(data), "--listen", address]
     with log.open("wb") as stream:
-        process = subprocess.Popen([*command, "--model", str(model)], stderr=stream)
+        process = subprocess.Popen([*command, "--model", str(model), *options], stderr=stream)
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:

@@ -347,27 +347,36 @@ def write_rows(client: Client, data: Path) -> None:
         turn=1,
         reasoning="Voice is slow.",
     )
-    rows = [Transcript(f"Note {k} on number {k * k}.", id=f"n{k:04}", language="en") for k in range(3_550)]
-    client.upsert("Layout.1", [full], channels=("copy",))
-    client.upsert("Layout.1", [full], channels=("copy", "style", "semantic"))
-    client.upsert("Layout.1", rows[:2_400])
-    first = _published(data, 1)
-    for row in rows[:50]:
-        client.delete("Layout.1", [row.id or ""])
-    client.upsert("Layout.1", rows[2_400:3_500])
-    _published(data, first + 1)
-    client.upsert("Layout.1", rows[3_500:])
+
+    def notes(first: int, count: int, draft: int = 0) -> list[Transcript]:
+        text = "Note {} on number {}, draft {}."
+        some = range(first, first + count)
+        return [Transcript(text.format(k, k * k, draft), id=f"n{k:04}", language="en") for k in some]
+
+    name = "Layout.1"
+    client.upsert("plain", notes(0, 3))
+    client.upsert(name, [full, *notes(0, 499)], channels=("copy",))  # one batch, so one segment
+    client.upsert(name, [full, *notes(0, 9)], channels=("copy", "style", "semantic"))
+    client.purge(name)  # publishes a generation before it returns
+    for row in notes(0, 50):
+        client.delete(name, [row.id or ""])
+    # 1,050 rows since then are worth another; the 214 of them that live are few enough to stay a segment of their own.
+    for draft in range(5):
+        client.upsert(name, notes(500 + draft, 210, draft))
+    wait_for_generation(data, name, 2)
+    client.upsert(name, notes(800, 30))
 
 
-def _published(data: Path, least: int, seconds: float = 60.0) -> int:
-    """Wait for the generation `least` or a later one, and return its number."""
+def wait_for_generation(data: Path, corpus: str, least: int, seconds: float = 120.0) -> None:
+    """Wait until the generation `least` of a corpus, or a later one, is there."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        numbers = [int(p.parent.name) for p in data.glob("corpora/*/generations/[0-9]*/manifest.json")]
-        if max(numbers, default=0) >= least:
-            return max(numbers)
+    while not any(
+        int(path.parent.name) >= least
+        for path in data.glob(f"corpora/{corpus.lower()}-*/generations/[0-9]*/manifest.json")
+    ):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"generation {least} of {corpus} was not published")
         time.sleep(0.05)
-    raise TimeoutError(f"generation {least} was not published")
 
 
 def written_layout(data: Path) -> dict[str, Any]:
@@ -446,21 +455,25 @@ def _log_entry(path: Path) -> Any:
             schema = json.loads(body["schemaString"])
             described.append({kind: {**{key: body[key] for key in kept}, "schema": schema}})
         elif kind != "commitInfo":
-            described.append({kind: body if kind == "protocol" else sorted(body)})
+            described.append({kind: body if kind == "protocol" else "of the Delta library"})
     return sorted(described, key=json.dumps)
 
 
 def _parquet(path: Path) -> Any:
     file = pq.ParquetFile(path)
     group = file.metadata.row_group(0)
-    columns = [group.column(k) for k in range(group.num_columns)]
-    return {
-        "fields": [[field.name, str(field.type), field.nullable] for field in file.schema_arrow],
-        "columns": [
-            [c.path_in_schema, c.physical_type, c.compression, c.statistics is not None and c.statistics.has_min_max]
-            for c in columns
-        ],
-    }
+    kinds = [file.schema.column(k) for k in range(group.num_columns)]
+    return [
+        {
+            "column": kind.path,
+            "type": kind.physical_type,
+            "means": str(kind.logical_type),
+            "nullable": kind.max_definition_level > 0,
+            "compression": group.column(k).compression,
+            "has_statistics": group.column(k).statistics is not None and group.column(k).statistics.has_min_max,
+        }
+        for k, kind in enumerate(kinds)
+    ]
 
 
 def _npy_version(path: Path) -> tuple[int, int]:

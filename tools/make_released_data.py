@@ -214,24 +214,11 @@ def write_notes(client: Client, data: Path) -> None:
         for row in later:
             text = row.response if draft == 3 else f"Draft {draft}. {row.response}"
             client.upsert(NOTES, [Transcript(text, id=row.id, model=row.model, prompt_id=row.prompt_id, language="en")])
-    (folder,) = data.glob("corpora/notes*")
-    _wait(lambda: _newest(folder) >= 2)
+    released_data.wait_for_generation(data, NOTES, 2)
     client.upsert(NOTES, [next(source) for _ in range(12)])
     client.delete(NOTES, [str(first[50].id), str(later[0].id)])
     client.upsert(NOTES, [Transcript("Replaced after the compaction.", id=first[60].id, model="anna")])
     client.upsert(NOTES, [Transcript(f"A letter says: {OWL}", id="of-a-letter", model="bert")], channels=ALL)
-
-
-def _newest(folder: Path) -> int:
-    return max((int(p.parent.name) for p in folder.glob("generations/[0-9]*/manifest.json")), default=0)
-
-
-def _wait(condition: Any, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError("the server did not publish what was expected")
-        time.sleep(0.1)
 
 
 def write_data(client: Client, data: Path, folder: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import released_data
-from conftest import start_server, stop_server
+from conftest import RunningServer, start_server, stop_server
 from kinprint.client import Client, connect
 from released_data import ask, difference, environment, read_json
 
@@ -46,18 +46,31 @@ def opened(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Ite
 
 
 @contextlib.contextmanager
+def _running(data: Path, model: Path, log: Path, cache: Path) -> Iterator[RunningServer]:
+    """A server that is ended in any case, and well where the test went well."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KINPRINT_CACHE", str(cache))
+        server = start_server(data, model, log)
+    try:
+        yield server
+    except BaseException:
+        stop_server(server)
+        raise
+    assert stop_server(server) == 0
+
+
+@contextlib.contextmanager
 def _opened(version: str, folder: Path, cache: Path) -> Iterator[Opened]:
     released_data.unpack(version, folder)
     before = released_data.digests(folder / "data")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KINPRINT_CACHE", str(cache))
-        server = start_server(folder / "data", folder / "model", folder / "log")
-    with connect(server.address, timeout=120.0) as client:
+    with (
+        _running(folder / "data", folder / "model", folder / "log", cache) as server,
+        connect(server.address, timeout=120.0) as client,
+    ):
         expected = EXPECTED[version]
         same = environment(client) == expected["environment"]
         tolerance = released_data.TOLERANCE if same else released_data.TOLERANCE_ELSEWHERE
         yield Opened(folder, client, expected["answers"], tolerance)
-    assert stop_server(server) == 0
     assert released_data.digests(folder / "data") == before, "questions change nothing on disk"
 
 
@@ -71,35 +84,36 @@ def test_an_answer_is_still_the_same(opened: Callable[[str], Opened], version: s
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_opening_takes_the_indexes_as_they_are(version: str, tmp_path: Path) -> None:
+def test_opening_takes_the_indexes_as_they_are(version: str, tmp_path: Path, session_cache: Path) -> None:
     folder = released_data.unpack(version, tmp_path)
-    data = folder / "data"
+    data, log = folder / "data", folder / "log"
     before = released_data.digests(data)
     manifests = list(data.glob("corpora/*/generations/*/manifest.json"))
     assert manifests
     arrays = {str(path) for manifest in manifests for path in manifest.parent.rglob("*-rows.npy")}
-    server = start_server(data, folder / "model", folder / "log")
-    mapped = Path(f"/proc/{server.process.pid}/maps")
-    if mapped.exists():
-        missing = [path for path in sorted(arrays) if path not in mapped.read_text()]
-        assert not missing, "a generation that fits is mapped, not built again from the record"
-    lock = json.loads((data / "LOCK").read_text(encoding="utf-8"))
-    known = {key: type(lock.get(key)) for key in ("pid", "started", "address")}  # others may come beside them
-    assert known == {"pid": int, "started": str, "address": str}
-    assert lock["pid"] == server.process.pid
-    assert stop_server(server) == 0
+    with _running(data, folder / "model", log, session_cache) as server:
+        mapped = Path(f"/proc/{server.process.pid}/maps")
+        if mapped.exists():
+            missing = [path for path in sorted(arrays) if path not in mapped.read_text()]
+            assert not missing, "a generation that fits is mapped, not built again from the record"
+        lock = json.loads((data / "LOCK").read_text(encoding="utf-8"))
+        # Later versions may say more there; earlier clients read these.
+        known = {"pid": int, "started": str, "address": str}
+        assert {key: type(lock.get(key)) for key in known} == known
+        assert lock["pid"] == server.process.pid
     assert released_data.digests(data) == before, "opening and closing changes neither record nor indexes"
-    log = (folder / "log").read_text(encoding="utf-8")
-    assert not re.search(r"discard|rebuild|quarantin|Traceback", log), log
+    text = log.read_text(encoding="utf-8")
+    assert not re.search(r"discard|rebuild|quarantin|Traceback", text), text
 
 
-def test_what_is_written_has_the_layout_of_the_newest_release(tmp_path: Path) -> None:
+def test_what_is_written_has_the_layout_of_the_newest_release(tmp_path: Path, session_cache: Path) -> None:
     folder = released_data.unpack(NEWEST, tmp_path)
     data = tmp_path / "fresh"
-    server = start_server(data, folder / "model", tmp_path / "log")
-    with connect(server.address) as client:
+    with (
+        _running(data, folder / "model", tmp_path / "log", session_cache) as server,
+        connect(server.address) as client,
+    ):
         released_data.write_rows(client, data)
-    assert stop_server(server) == 0
     expected = read_json(released_data.FOLDER / NEWEST / released_data.LAYOUT)
     found = json.loads(json.dumps(released_data.written_layout(data)))
     assert found.keys() == expected.keys(), "names of files"

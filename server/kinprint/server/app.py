@@ -139,7 +139,8 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
         # Nothing was accepted, and what a start writes survives a crash at any point: it need not come to its end.
         logger.info("told to end while starting")
         state.startup.stop()
-        await asyncio.wait({starting}, timeout=_LET_GO)
+        if (await asyncio.wait({starting}, timeout=_LET_GO))[0]:
+            starting.exception()  # looked at; whatever it was, nobody waits for it
     elif (failed := starting.exception()) is not None:
         await server.stop(None)
         raise failed

@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort  # type: ignore[import-untyped,unused-ignore]
 from kinprint.server.embed.protocol import Role, TokenPlan
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 _MODEL_FILES = (
     "model.onnx",
@@ -101,6 +99,8 @@ class OnnxEmbedder:
         self._max_windows = max_windows
         roberta = config.get("model_type") in _ROBERTA_TYPES
         self._first_position = int(config.get("pad_token_id", 1)) + 1 if roberta else 0
+
+        from tokenizers import Tokenizer  # a server without a model need not wait for it
 
         self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
         self._tokenizer.no_padding()
@@ -366,6 +366,8 @@ def open_session(model_file: Path, threads: int) -> Any:
     Raises:
         ModelDirectoryError: ONNX Runtime cannot load the file.
     """
+    import onnxruntime as ort  # type: ignore[import-untyped,unused-ignore]  # as with the tokenizer
+
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
