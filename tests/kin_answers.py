@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from kinprint.kernels.arrow import Texts, from_texts
-from kinprint.server.kinship import judge as kinship
+from kinprint.server.kinship import judge
 from kinprint.server.kinship.answers import Answers, arrange
 from kinprint.server.kinship.calibration import Calibration
 from kinprint.server.kinship.fit import fit_answers
@@ -84,7 +84,7 @@ def fitted(answers: Answers, models: Sequence[Model], **options: Any) -> Panel:
 
 
 def scored(answers: Answers, background: Panel | None = None) -> Scored:
-    made: Scored = last(kinship.score_models(answers, background))
+    made: Scored = last(judge.score_models(answers, background))
     return made
 
 
@@ -106,7 +106,7 @@ def judged(answers: Answers, background: Panel | None = None) -> dict[Pair, Judg
     made = scored(answers, background)
     a, b = np.triu_indices(len(answers.models), 1)
     score, shared, across = made.score[a, b], made.shared[a, b], made.across[a, b]
-    found = kinship.judge(score, shared, across, background, made.background)
+    found = judge.judge(score, shared, across, background, made.background)
     columns = (score, shared, found.log10_lr, found.p_value, found.p_floor, found.verdict, found.basis)
     names = [(answers.models[i], answers.models[j]) for i, j in zip(a, b, strict=True)]
     return {name: Judgement(*one) for name, *one in zip(names, *columns, strict=True)}
@@ -126,7 +126,7 @@ def derived_pairs(models: Iterable[Model]) -> set[Pair]:
 
 def accused(judgements: Mapping[Pair, Judgement]) -> set[Pair]:
     """Pairs that are said to be related."""
-    return {pair for pair, j in judgements.items() if j.verdict in (kinship.DERIVED, kinship.KIN)}
+    return {pair for pair, j in judgements.items() if j.verdict in (judge.DERIVED, judge.KIN)}
 
 
 # ---- two backgrounds ----

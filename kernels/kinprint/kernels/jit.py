@@ -1,39 +1,52 @@
 """How every kernel is compiled, with the types kept: nothing calls Numba's own decorators.
 
-``nogil`` so that a kernel never holds up the server's event loop; ``cache`` so that a process start loads machine
-code. Numba looks at a kernel's own file only when it decides whether its cached code is stale: after an edit to a
-module whose kernels are inlined elsewhere, delete the ``__pycache__`` folders.
+``nogil`` so that a kernel never holds up the server's event loop, and so that threads run it side by side; ``cache`` so
+that a process start loads machine code, which is stale once any source that went into it has changed
+(:mod:`~kinprint.kernels.sources`). Numba's own parallel loops are not used: each would be compiled twice more, and
+the one threading layer that Numba has on every platform ends the process when two threads enter it.
 
 ==========================  ====================================================================
 :func:`kernel`              one thread
 :func:`regrouping_kernel`   one thread, floating-point sums in whatever order is fastest
 :func:`inlined`             a few lines put into the code of each caller
-:func:`parallel_kernel`     all threads, or the calling one (see :mod:`~kinprint.kernels.turn`)
+:func:`parallel_kernel`     over items, on all threads (:mod:`~kinprint.kernels.spread`) or the calling one
+                            (:mod:`~kinprint.kernels.turn`)
 ==========================  ====================================================================
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property, update_wrapper
-from types import FunctionType
-from typing import Generic, ParamSpec, TypeVar, cast
+from functools import update_wrapper
+from pathlib import Path
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import numba
 
-from .turn import on_calling_thread, turn
+from .sources import digest
+from .spread import spread
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-prange = numba.prange
-"""Parallel ``range`` inside a :func:`parallel_kernel`."""
+
+def _compiled(function: Callable[P, R], **options: Any) -> Callable[P, R]:
+    try:
+        compiled: Callable[P, R] = numba.njit(nogil=True, cache=True, **options)(function)
+    except RuntimeError as error:
+        # No folder to cache in, neither beside the sources nor the user's own: work all the same.
+        if "cannot cache" not in str(error):
+            raise
+        compiled = numba.njit(nogil=True, **options)(function)
+    file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if file is not None:
+        file._source_stamp = (file._source_stamp, digest(Path(function.__code__.co_filename)))
+    return compiled
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile ``function`` on one thread, GIL released, machine code cached."""
-    compiled: Callable[P, R] = numba.njit(nogil=True, cache=True)(function)
-    return compiled
+    return _compiled(function)
 
 
 def regrouping_kernel(function: Callable[P, R]) -> Callable[P, R]:
@@ -42,60 +55,39 @@ def regrouping_kernel(function: Callable[P, R]) -> Callable[P, R]:
 
     The last bit of a result may depend on the processor, but on nothing else.
     """
-    compiled: Callable[P, R] = numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})(function)
-    return compiled
+    return _compiled(function, fastmath={"reassoc", "contract"})
 
 
 def inlined(function: Callable[P, R]) -> Callable[P, R]:
     """As :func:`kernel`, for the few lines that inner loops call for every code point: put into the caller's code."""
-    compiled: Callable[P, R] = numba.njit(nogil=True, cache=True, inline="always")(function)
-    return compiled
+    return _compiled(function, inline="always")
 
 
-class ParallelKernel(Generic[P, R]):
-    """Both compiled forms of one function, each made when it is first called; their results are equal."""
+class ParallelKernel(Generic[P]):
+    """A kernel over items ``first .. last - 1``, its first two arguments, that is called with their number instead."""
 
-    def __init__(self, function: Callable[P, R]) -> None:
-        self._function = cast(FunctionType, function)
+    def __init__(self, function: Callable[Concatenate[int, int, P], None], grain: int) -> None:
+        self.kernel = kernel(function)
+        """Over some of the items, on the calling thread."""
+        self.grain = grain
+        """Items that are not worth being divided."""
         update_wrapper(self, function)
 
-    def __call__(self, *arguments: P.args, **named: P.kwargs) -> R:
-        """Run on the calling thread if that is asked for, else on all threads in turn."""
-        if on_calling_thread():
-            return self.serial(*arguments, **named)
-        with turn():
-            return self.parallel(*arguments, **named)
-
-    # Two threads that get here at once make one dispatcher each and keep the last: code compiled for the other is
-    # found again in the cache.
-    @cached_property
-    def parallel(self) -> Callable[P, R]:
-        """The form whose :data:`prange` loops are spread over threads; for the holder of the turn alone."""
-        return cast(Callable[P, R], numba.njit(nogil=True, cache=True, parallel=True)(self._function))
-
-    @cached_property
-    def serial(self) -> Callable[P, R]:
-        """The form that runs on the calling thread."""
-        # Numba names cached code by the qualified name and not by the options, so that this form needs a name of its
-        # own: under one name each form would load the other's code.
-        function = self._function
-        twin = FunctionType(
-            function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
-        )
-        update_wrapper(twin, function)
-        del twin.__dict__["__wrapped__"]
-        twin.__qualname__ = f"{function.__qualname__}_on_calling_thread"
-        return cast(Callable[P, R], numba.njit(nogil=True, cache=True)(twin))
+    def __call__(self, count: int, *arguments: P.args, **named: P.kwargs) -> None:
+        """Over the items ``0 .. count - 1``, on all threads in turn, or on the calling one where it asked for that."""
+        spread(lambda first, last: self.kernel(first, last, *arguments, **named), int(count), self.grain)
 
 
-def parallel_kernel(function: Callable[P, R]) -> ParallelKernel[P, R]:
-    """As :func:`kernel`, with :data:`prange` loops spread over threads; no result may depend on their number.
+def parallel_kernel(
+    grain: int = 1,
+) -> Callable[[Callable[Concatenate[int, int, P], None]], ParallelKernel[P]]:
+    """As :func:`kernel`, for work on items that threads share, ``grain`` of them or a multiple at a time.
 
-    Calls take turns, unless the thread has asked to run such kernels by itself (see :mod:`~kinprint.kernels.turn`).
+    The function takes the first item, the place after the last, and what else it needs. Its results, left in arrays,
+    may depend neither on the runs nor on the threads.
     """
-    return ParallelKernel(function)
 
+    def decorated(function: Callable[Concatenate[int, int, P], None]) -> ParallelKernel[P]:
+        return ParallelKernel(function, grain)
 
-def threads() -> int:
-    """Threads that a parallel kernel called now runs on, for those who divide work or scratch among them."""
-    return 1 if on_calling_thread() else int(numba.get_num_threads())
+    return decorated

@@ -14,7 +14,7 @@ from kinprint.server.authorship.attributor import NO_USABLE_TEXT, REASONS
 from kinprint.server.authorship.labelled import known_answers
 from kinprint.server.authorship.sets import Sent, Sets, Submitted
 from kinprint.server.corpus.corpus import Corpus
-from kinprint.server.corpus.index import Filter
+from kinprint.server.corpus.filter import Filter
 
 
 @pytest.mark.parametrize("script", [0, 1, 2])

@@ -26,9 +26,9 @@ from kin_answers import (
     result,
 )
 from kinprint.server.corpus.corpus import Corpus
-from kinprint.server.corpus.index import Filter
+from kinprint.server.corpus.filter import Filter
 from kinprint.server.failures import PanelUnfit
-from kinprint.server.kinship import judge as kinship
+from kinprint.server.kinship import judge
 from kinprint.server.kinship.answers import Answers
 from kinprint.server.kinship.calibration import transform
 from kinprint.server.kinship.fit import fit, fit_answers
@@ -110,8 +110,8 @@ def test_closest_pairs_stand_in_where_no_derived_ones_are_named() -> None:
 def test_few_families_give_no_p_values() -> None:
     assert not few().gives_p
     assert any("6 families are fewer than 20: no p-values are given" in c for c in few().cautions)
-    found = kinship.judge(
-        np.array([3.0]), np.array([12]), np.zeros(1, np.bool_), few(), kinship.reach(answers_of_few(), few())
+    found = judge.judge(
+        np.array([3.0]), np.array([12]), np.zeros(1, np.bool_), few(), judge.reach(answers_of_few(), few())
     )
     assert np.isnan(found.p_value).all()
     assert np.isnan(found.p_floor).all()
@@ -222,7 +222,7 @@ def test_the_smallest_panel_has_ten_prompts_and_no_bridge() -> None:
 
 def test_kin_pairs_score_higher_than_others() -> None:
     kin = related(FEW)
-    made = last(kinship.score_models(answers_of_few(), few()))
+    made = last(judge.score_models(answers_of_few(), few()))
     names = made.answers.models
     inside = [made.score[names.index(a), names.index(b)] for a, b in kin]
     others = made.score[np.triu(np.ones(made.score.shape, np.bool_), 1)]

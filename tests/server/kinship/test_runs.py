@@ -12,7 +12,8 @@ import pytest
 from corpus_rows import submission, write
 from kin_answers import FEW, edges_of, few, last, members_of
 from kinprint.server.corpus.corpus import Corpus
-from kinprint.server.corpus.index import Filter, View
+from kinprint.server.corpus.filter import Filter
+from kinprint.server.corpus.view import View
 from kinprint.server.kinship.dossier.document import build
 from kinprint.server.kinship.fit import fit
 from kinprint.server.kinship.judge import find_kinship

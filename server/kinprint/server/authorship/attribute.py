@@ -31,7 +31,8 @@ from kinprint.server.authorship.sets import Submitted
 from kinprint.server.authorship.texts import AT_ONCE, distinct, features, usable
 from kinprint.server.authorship.train import train
 from kinprint.server.authorship.validate import log_ratios, probabilities_of
-from kinprint.server.corpus.index import Filter, View
+from kinprint.server.corpus.filter import Filter
+from kinprint.server.corpus.view import View
 from kinprint.server.failures import InvalidField
 from kinprint.server.progress import Progress, result_of
 from kinprint.server.statistics import Floats, Ints, log_softmax

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from kinprint.server.corpus.index import Filter, Place, View
+from kinprint.server.corpus.filter import Filter
+from kinprint.server.corpus.view import Place, View
 from kinprint.server.failures import InvalidField, TranscriptNotFound
 
 

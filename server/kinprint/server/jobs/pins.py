@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from kinprint.server.corpus.index import Part, View
+from kinprint.server.channels import CHANNELS
+from kinprint.server.corpus.view import Part, View
 from kinprint.server.embed import EmbeddingSpace
 from kinprint.server.store import generation
 from kinprint.server.store.segment import Segment
@@ -72,7 +73,7 @@ def _pin_view(view: View, folder: Path) -> PinnedView:
 def _open_view(pinned: PinnedView) -> View:
     parts = []
     for part in pinned.parts:
-        segment = part.segment if part.folder is None else generation.map_segment(Path(part.folder))
+        segment = part.segment if part.folder is None else generation.map_segment(Path(part.folder), CHANNELS)
         assert segment is not None
         parts.append(Part(segment, part.alive))
     return View(pinned.corpus, tuple(parts), pinned.space)

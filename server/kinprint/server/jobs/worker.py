@@ -68,6 +68,8 @@ class Finished:
 
 #: Memory of its own that a worker may keep between two runs, bytes; beyond it a fresh one is started.
 _KEPT = 512 << 20
+#: Bytes beyond a run's memory that may be asked for, at least, before the request fails.
+_MARGIN = 1 << 30
 
 
 def _requests() -> queue.SimpleQueue[Run]:
@@ -119,10 +121,14 @@ def _serve(out: int) -> None:
 
 
 def _limit(memory: int) -> None:
-    """Let allocations fail beyond `memory` bytes from here on; 0: never."""
+    """Let allocations fail that go far beyond `memory` bytes from here on; 0: never.
+
+    What a process holds the server looks at, and ends it beyond its limit. Here a single request that could never be
+    met fails, with the size in its error. Not closer: a thread that cannot be started leaves some libraries waiting.
+    """
     _soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     held = _status(os.getpid(), "VmData")
-    soft = held + memory if memory and held is not None else resource.RLIM_INFINITY
+    soft = held + memory + max(memory, _MARGIN) if memory and held is not None else resource.RLIM_INFINITY
     if hard != resource.RLIM_INFINITY:
         soft = hard if soft == resource.RLIM_INFINITY else min(soft, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))

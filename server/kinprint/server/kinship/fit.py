@@ -23,7 +23,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from kinprint.kernels.style import residual
-from kinprint.server.corpus.index import Filter, View
+from kinprint.server.corpus.filter import Filter
+from kinprint.server.corpus.view import View
 from kinprint.server.failures import PanelUnfit
 from kinprint.server.kinship import scores
 from kinprint.server.kinship.answers import Answers, gather

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from kinprint.kernels.style import residual
-from kinprint.server.corpus.index import Filter, View
+from kinprint.server.corpus.filter import Filter
+from kinprint.server.corpus.view import View
 from kinprint.server.failures import ModelNotFound
 from kinprint.server.kinship import crossfit, scores
 from kinprint.server.kinship.answers import Answers, gather

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from kinprint.server.corpus.index import Filter, View
+from kinprint.server.corpus.filter import Filter
+from kinprint.server.corpus.view import View
 from kinprint.server.kinship.answers import gather
 from kinprint.server.kinship.calibration import transform
 from kinprint.server.kinship.judge import Scored, score_models

@@ -11,8 +11,7 @@ import grpc
 from google.protobuf import duration_pb2
 from kinprint.kernels.unicode import UNICODE_VERSION
 from kinprint.server import threads
-from kinprint.server.corpus.fingerprint import SKETCH_SCHEME, STYLE_SCHEME
-from kinprint.server.corpus.index import CHANNELS
+from kinprint.server.channels import CHANNELS
 from kinprint.server.corpus.normalise import PIPELINE
 from kinprint.server.services.messages import types as convert
 from kinprint.server.state import State
@@ -55,7 +54,7 @@ class InfoService(info_pb2_grpc.InfoServiceServicer):
         uptime = duration_pb2.Duration()
         uptime.FromMilliseconds(int((time.monotonic() - self._state.started) * 1000))
         model = self._state.model
-        channels = [name for name in CHANNELS if name != "semantic" or model.available]
+        channels = [name for name, channel in CHANNELS.items() if model.available or not channel.embedded]
         response = info_pb2.GetServerInfoResponse(
             version=package_version("kinprint"),
             pid=os.getpid(),
@@ -63,8 +62,8 @@ class InfoService(info_pb2_grpc.InfoServiceServicer):
             limits=convert.limits(),
             channels=[convert.channel_number(name) for name in channels],
             pipeline=PIPELINE,
-            sketch_scheme=SKETCH_SCHEME,
-            style_scheme=STYLE_SCHEME,
+            sketch_scheme=CHANNELS["copy"].scheme,
+            style_scheme=CHANNELS["style"].scheme,
             unicode_version=UNICODE_VERSION,
             thread_pools=[info_pb2.ThreadPool(name=n, threads=k) for n, k in threads.pool_sizes().items()],
             formats=[f"record/{record.FORMAT}", f"generation/{generation.FORMAT}"],

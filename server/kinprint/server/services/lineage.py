@@ -10,7 +10,8 @@ from typing import Any
 import grpc
 from kinprint.server.authorship import attribute
 from kinprint.server.authorship.sets import Sent, Sets
-from kinprint.server.corpus.index import Filter, View
+from kinprint.server.corpus.filter import Filter
+from kinprint.server.corpus.view import View
 from kinprint.server.failures import Failure, InvalidField, ModelNotFound, PanelDamaged
 from kinprint.server.kinship import fit as fitting
 from kinprint.server.kinship import judge as kinship

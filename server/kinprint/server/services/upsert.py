@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 from google.protobuf import duration_pb2
-from kinprint.server.corpus.corpus import Batch, Corpus
-from kinprint.server.corpus.fingerprint import DEFAULT_CHANNELS
+from kinprint.server.channels import DEFAULT, EMBEDDED
+from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.normalise import Normalised, Submission, normalise
+from kinprint.server.corpus.plan import Batch
 from kinprint.server.corpus.writer import Stored, Writer
 from kinprint.server.failures import Failure, InvalidField, Unavailable
 from kinprint.server.limits import LIMITS
@@ -115,13 +116,13 @@ class UpsertStream:
         await self._out.put(transcript_pb2.UpsertTranscriptsResponse(**message))
 
     async def _start(self, start: transcript_pb2.UpsertStart) -> None:
-        channels = convert.channel_names(start.channels, DEFAULT_CHANNELS)
+        channels = convert.channel_names(start.channels, DEFAULT)
         catalog = self._state.catalog
         self._name = start.corpus
         self._channels = frozenset(channels)
         if start.create_corpus and start.corpus not in catalog.names():
             catalog.check_name(start.corpus)  # made with the first row, so that a load of nothing leaves nothing
-            if "semantic" in channels:
+            if EMBEDDED.intersection(channels):
                 await self._state.model.require()
         else:
             await self._attach(catalog.get(start.corpus))
@@ -131,7 +132,7 @@ class UpsertStream:
                 limits=convert.limits(), channels=[convert.channel_number(c) for c in channels]
             )
         )
-        if "semantic" in channels:
+        if EMBEDDED.intersection(channels):
             await self._send(
                 backoff=transcript_pb2.UpsertBackoff(
                     batch_items=LIMITS.embedding_batch_items, delay=duration_pb2.Duration()
@@ -140,7 +141,7 @@ class UpsertStream:
 
     async def _attach(self, corpus: Corpus) -> None:
         """Take a corpus to write to.  Raises ModelMismatch."""
-        if "semantic" in self._channels:
+        if EMBEDDED & self._channels:
             _service, space = await self._state.model.require()
             corpus.check_space(space)
         corpus.writers += 1

@@ -22,6 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from kinprint.server.store.files import replacing
+
 __all__ = ["DATA_FORMAT", "DataFormatError", "DirectoryHeld", "DirectoryLock", "Holder", "read_holder"]
 
 DATA_FORMAT: Final = 1
@@ -252,17 +254,8 @@ def _check_format(data_dir: Path) -> None:
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError:
-        fresh = path.with_name(path.name + ".new")
-        with open(fresh, "w", encoding="utf-8") as file:
-            file.write(json.dumps({"format": DATA_FORMAT}) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(fresh, path)
-        directory = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        with replacing(path) as file:
+            file.write(json.dumps({"format": DATA_FORMAT}).encode() + b"\n")
         return
     try:
         found = json.loads(text)["format"]

@@ -16,10 +16,11 @@ import pytest
 from corpus_rows import content_hashes, embed, submission, write
 from kin_answers import arranged, edges_of, fitted, last, members_of, result
 from kinprint.server.corpus.corpus import Corpus
-from kinprint.server.corpus.index import Filter, View
+from kinprint.server.corpus.filter import Filter
 from kinprint.server.corpus.normalise import Submission
+from kinprint.server.corpus.view import View
 from kinprint.server.failures import ModelNotFound
-from kinprint.server.kinship import judge as kinship
+from kinprint.server.kinship import judge
 from kinprint.server.kinship.answers import gather
 from kinprint.server.kinship.calibration import MARGIN
 from kinprint.server.kinship.dossier import case
@@ -270,7 +271,7 @@ def test_a_panel_from_elsewhere_gives_no_p_value(corpus: Corpus, elsewhere: Pane
     assert read["background"]["reach"] == "elsewhere"
     assert derived["p_value"] is derived["p_holm"] is derived["families"] is None
     size = elsewhere.sizes[-1]
-    assert derived["log10_lr_range"][1] == pytest.approx(size.log10_lr_max * kinship.ELSEWHERE_RANGE, abs=1e-6)
+    assert derived["log10_lr_range"][1] == pytest.approx(size.log10_lr_max * judge.ELSEWHERE_RANGE, abs=1e-6)
     assert "Other prompts than the background's" in [c["name"] for c in read["confounders"]]
     assert "not known" in derived["power_text"]
 

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
-from kinprint.server.corpus.index import Filter, View
+from kinprint.server.corpus.filter import Filter
+from kinprint.server.corpus.view import View
 from kinprint.server.kinship.answers import Answers
 from kinprint.server.kinship.calibration import Calibration
 from kinprint.server.kinship.judge import Judged, Scored

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from kinprint.server.corpus.index import Filter, View
+from kinprint.server.corpus.filter import Filter
+from kinprint.server.corpus.view import View
 from kinprint.server.failures import ModelNotFound
-from kinprint.server.kinship import judge as kinship
+from kinprint.server.kinship import judge
 from kinprint.server.kinship.answers import gather
 from kinprint.server.kinship.dossier import excerpts, hypotheses, sections
 from kinprint.server.kinship.dossier.case import Case
@@ -64,7 +65,7 @@ def build(
                 f"model {name!r} has no answers in corpus {view.corpus!r} that can be compared: they need a model, a "
                 "prompt and text that is not the same for many prompts"
             )
-    scored = yield from result_of(kinship.score_models(answers, background, cancelled), 0.6)
+    scored = yield from result_of(judge.score_models(answers, background, cancelled), 0.6)
     if scored is None:
         return
     position = {m: k for k, m in enumerate(answers.models)}
@@ -72,7 +73,7 @@ def build(
     pairs = [sorted((position[a], position[b])) for a, b in ((subject, source), *also)]
     named = list(dict.fromkeys((a, b) for a, b in pairs))
     a, b = (np.array([pair[k] for pair in named]) for k in (0, 1))
-    judged = kinship.judge(scored.score[a, b], scored.shared[a, b], scored.across[a, b], background, scored.background)
+    judged = judge.judge(scored.score[a, b], scored.shared[a, b], scored.across[a, b], background, scored.background)
     case = Case(
         view,
         rows,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from kinprint.server.corpus.index import Filter
+from kinprint.server.corpus.filter import Filter
 from kinprint.server.kinship.dossier import keyness
 from kinprint.server.kinship.dossier.case import CONTEXT, SEED, SPAN_TEXT, SPANS, Case, fields_of
 from kinprint.server.search import passages

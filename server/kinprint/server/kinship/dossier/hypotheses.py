@@ -10,8 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from kinprint.server.kinship import judge as kinship
-from kinprint.server.kinship import scores
+from kinprint.server.kinship import judge, scores
 from kinprint.server.kinship.calibration import DERIVED_LR, Calibration
 from kinprint.server.kinship.dossier.case import Case, rank_of_source
 from kinprint.server.kinship.judge import DERIVED, KIN, NO_BACKGROUND
@@ -37,7 +36,7 @@ def derived(case: Case) -> dict[str, Any]:
         "answers copy it?",
         "score": case.score,
         "log10_lr": lr,
-        "log10_lr_range": None if calibration is None else kinship.limits(calibration, case.scored.background),
+        "log10_lr_range": None if calibration is None else judge.limits(calibration, case.scored.background),
         "p_value": float(p[0]),
         "p_floor": float(judged.p_floor[0]),
         "p_holm": corrected,
@@ -65,11 +64,11 @@ def _derived_text(case: Case, calibration: Calibration | None, verdict: str, lr:
     if calibration is None:
         return (
             f"The two models share {case.prompts} prompts; no calibration holds below "
-            f"{case.panel.sizes[0].prompts if case.panel else kinship.LEAST_PROMPTS}, so nothing is claimed."
+            f"{case.panel.sizes[0].prompts if case.panel else judge.LEAST_PROMPTS}, so nothing is claimed."
         )
     bar = float(case.judged.threshold[0])
     assert case.panel is not None
-    times = float(case.panel.parameters["margin"]) * (kinship.ELSEWHERE_MARGIN if case.elsewhere else 1.0)
+    times = float(case.panel.parameters["margin"]) * (judge.ELSEWHERE_MARGIN if case.elsewhere else 1.0)
     pairs = calibration.null_count
     size = f"10^{abs(lr):.2f}"
     ratio = (

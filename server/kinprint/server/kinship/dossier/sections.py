@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from kinprint.server.kinship import judge as kinship
-from kinprint.server.kinship import scores
+from kinprint.server.kinship import judge, scores
 from kinprint.server.kinship.calibration import transform
 from kinprint.server.kinship.dossier import keyness
 from kinprint.server.kinship.dossier.case import CONTROLS, SEED, Case, dates, fields_of, nearest
@@ -93,7 +92,7 @@ def controls(case: Case) -> list[dict[str, Any]]:
     if case.j not in shown:
         shown[-1:] = [case.j]
     index = np.array(shown)
-    judged = kinship.judge(
+    judged = judge.judge(
         case.scored.score[case.i, index],
         case.scored.shared[case.i, index],
         case.scored.across[case.i, index],
@@ -134,7 +133,7 @@ def semantic(case: Case) -> dict[str, Any]:
     vectors: dict[int, NDArray[np.float32]] = {}
     lookup = {}
     for number, part in enumerate(case.view.parts):
-        for chunk in part.segment.semantic:
+        for chunk in part.segment.of("semantic"):
             lookup.update({(number, int(row)): (chunk, k) for k, row in enumerate(chunk.rows)})
     for k in range(len(case.answers.model)):
         found = lookup.get(case.row(k))
@@ -151,7 +150,7 @@ def semantic(case: Case) -> dict[str, Any]:
         if case.i in at and case.j in at:
             pair.append(float(at[case.i] @ at[case.j]))
             other += [float(at[case.i] @ v) for m, v in at.items() if m not in (case.i, case.j)]
-    if len(pair) < kinship.LEAST_PROMPTS or len(other) < kinship.LEAST_PROMPTS:
+    if len(pair) < judge.LEAST_PROMPTS or len(other) < judge.LEAST_PROMPTS:
         return {
             "available": False,
             "mean": None,
@@ -243,10 +242,10 @@ def parameters(case: Case, also: Sequence[tuple[str, str]]) -> dict[str, Any]:
         "scheme": scheme(),
         "trim": scores.TRIM,
         "prior_models": scores.PRIOR_MODELS,
-        "least_prompts": kinship.LEAST_PROMPTS,
+        "least_prompts": judge.LEAST_PROMPTS,
         "margin": None if case.panel is None else case.panel.parameters["margin"],
-        "elsewhere_margin": kinship.ELSEWHERE_MARGIN,
-        "elsewhere_range": kinship.ELSEWHERE_RANGE,
+        "elsewhere_margin": judge.ELSEWHERE_MARGIN,
+        "elsewhere_range": judge.ELSEWHERE_RANGE,
         "feature_sample": {
             "seed": SEED,
             "prompts": keyness.PROMPTS,

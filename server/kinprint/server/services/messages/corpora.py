@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from kinprint.server.channels import CHANNELS
 from kinprint.server.corpus.corpus import Corpus
-from kinprint.server.corpus.index import CHANNELS, View
-from kinprint.server.services.messages.types import coverage, timestamp
+from kinprint.server.corpus.view import View
+from kinprint.server.search.run import coverage
+from kinprint.server.services.messages.types import coverage as coverage_message
+from kinprint.server.services.messages.types import timestamp
 from kinprint.v1 import corpus_pb2
 
 
@@ -17,7 +20,7 @@ def describe(corpus: Corpus, detailed: bool) -> corpus_pb2.Corpus:
         created_at=timestamp(corpus.created_at),
         transcripts=view.rows,
         blank=view.rows - view.fillable,
-        coverage=[coverage([view], channel) for channel in CHANNELS],
+        coverage=[coverage_message(coverage([view], channel)) for channel in CHANNELS],
         record_version=corpus.record.version,
     )
     if detailed:

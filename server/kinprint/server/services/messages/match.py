@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from kinprint.server.progress import Progress
 from kinprint.server.search import duplicates, passages
+from kinprint.server.search.evidence import Evidence
+from kinprint.server.search.run import Hit, SearchOutcome
+from kinprint.server.services.messages import types as convert
 from kinprint.v1 import match_pb2
 from numpy.typing import NDArray
 
@@ -15,6 +19,59 @@ _ANSWER_BYTES = (4 << 20) - (16 << 10)
 
 #: Rows of a message: two ids of 512 bytes and a dozen numbers each stay below the limit.
 _MESSAGE_ROWS = 2500
+
+
+def search_response(outcome: SearchOutcome) -> match_pb2.SearchResponse:
+    """A search's answer, without its timings, cut to what a message holds."""
+    info = outcome.info
+    query = match_pb2.QueryInfo(
+        code_points=info.code_points,
+        shingles=info.shingles,
+        language=info.language or None,
+        transcript=info.transcript and match_pb2.TranscriptRef(corpus=info.transcript[0], id=info.transcript[1]),
+        reasoning_removed=info.reasoning_removed,
+        copy_candidates=info.copy_candidates,
+        copy_verified=info.copy_verified,
+    )
+    response = match_pb2.SearchResponse(
+        query=query,
+        coverage=[convert.coverage(cover) for cover in outcome.coverage],
+        hits=[_hit(hit) for hit in outcome.hits],
+    )
+    fit(response)
+    return response
+
+
+def _hit(hit: Hit) -> match_pb2.Hit:
+    evidence: dict[str, Any] = {} if hit.evidence is None else {hit.channel: _EVIDENCE[hit.channel](hit.evidence)}
+    return match_pb2.Hit(
+        channel=convert.channel_number(hit.channel),
+        rank=hit.rank,
+        corpus=hit.view.corpus,
+        id=hit.id,
+        model=hit.model,
+        score=hit.score,
+        language=hit.language,
+        account_id=hit.account_id,
+        created_at=convert.timestamp(hit.created_at),
+        prompt_key=hit.prompt_key,
+        snippet=hit.snippet,
+        **evidence,
+    )
+
+
+def compare_response(found: Mapping[str, Evidence]) -> match_pb2.CompareResponse:
+    """Evidence on two texts, by channel."""
+    made: dict[str, Any] = {channel: _EVIDENCE[channel](evidence) for channel, evidence in found.items()}
+    return match_pb2.CompareResponse(**made)
+
+
+#: The message of each channel's evidence; its field is named after the channel.
+_EVIDENCE: Mapping[str, Callable[[Any], Any]] = {
+    "copy": convert.copy_evidence,
+    "semantic": convert.semantic_evidence,
+    "style": convert.style_evidence,
+}
 
 
 def duplicates_messages(
