@@ -23,7 +23,7 @@ ROWS = (
     ("jobs", "corpus"),
     ("channels",),
     ("store", "embed"),
-    ("compiling", "config", "failures", "limits", "progress", "statistics", "threads"),
+    ("config", "failures", "imports", "limits", "progress", "statistics", "threads"),
 )
 RANK = {room: len(ROWS) - number for number, row in enumerate(ROWS) for room in row}
 #: Rooms that may know the messages of the contract.

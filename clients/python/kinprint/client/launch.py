@@ -129,9 +129,10 @@ class Child:
         """The end of what it wrote to standard error."""
         if self.log.closed:
             return ""
-        self.log.seek(0, os.SEEK_END)
-        self.log.seek(max(0, self.log.tell() - _LOG_TAIL))
-        return self.log.read().decode("utf-8", "replace").strip()
+        # Without a seek, which would move the place where the server writes, too.
+        size = os.fstat(self.log.fileno()).st_size
+        tail = os.pread(self.log.fileno(), _LOG_TAIL, max(0, size - _LOG_TAIL))
+        return tail.decode("utf-8", "replace").strip()
 
     def let_go(self) -> None:
         """Leave a lingering server to itself."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from typing import TYPE_CHECKING
 
-from lingua import LanguageDetector, LanguageDetectorBuilder
+if TYPE_CHECKING:
+    from lingua import LanguageDetector
 
 #: The beginning is enough to tell, and keeps bulk loads quick.
 _HEAD = 300
@@ -17,6 +19,8 @@ _LEAST_CODE_POINTS, _LEAST_WIDE_CODE_POINTS = 20, 6
 
 @cache
 def _detector() -> LanguageDetector:
+    from lingua import LanguageDetectorBuilder  # a server that nobody gives a text without a language has no use for it
+
     builder = LanguageDetectorBuilder.from_all_languages()
     return builder.with_low_accuracy_mode().with_minimum_relative_distance(0.1).build()
 
