@@ -6,7 +6,7 @@ import numpy as np
 from kinprint.kernels import fold
 from kinprint.kernels.arrow import Texts, from_texts
 from kinprint.kernels.copy import dedup, jaccard, lsh, overlap, passages, seeds, shingle, sketch, spans
-from kinprint.kernels.style import authorship, residual, stylometry
+from kinprint.kernels.style import authorship, nearest, residual, stylometry
 from kinprint.kernels.style import burrows as delta
 
 _TEXTS = ("The quick brown fox jumps over the lazy dog.", "THE QUICK BROWN FOX", "你好世界你好世界", "e\u0301", "")
@@ -39,7 +39,8 @@ def warm_served() -> None:
     rows = np.arange(len(signatures), dtype=np.int64)
     sketch.similarity(signatures[0], signatures)
     sketch.similarity_at(signatures[0], signatures, rows)
-    seeds.query(seeds.build(texts), hashes[: indptr[1]])
+    seeded = seeds.build(texts)
+    seeds.query(seeds.merge([seeded], [np.arange(seeded.texts, dtype=np.int32)], seeded.texts), hashes[: indptr[1]])
     bands, rows_of_band = lsh.choose_bands(0.7)
     lsh.query(lsh.build(signatures, bands, rows_of_band), signatures[0])
     jaccard.intersections(hashes, indptr, rows, rows)
@@ -54,6 +55,7 @@ def warm_served() -> None:
     residual.accumulate(grams, rows < 3, sums, rows=rows > 0, joined=(old, 1))
     authorship.warm()
     stylometry.warm()
+    nearest.warm()
     left, right = (Texts.from_offsets(*from_texts([_PASSAGE + end])) for end in (".", "!"))
     index = passages.Index(Texts.joined([left, right]), 1)
     codes = np.zeros(2, np.int32)
