@@ -785,14 +785,25 @@ def test_an_answer_fits_what_a_client_takes(stubs: Stubs, corpus: str) -> None:
 
     rows = [row(f"{k:03}", made(k)) for k in range(144)]
     upsert(stubs, corpus, *(rows[k : k + 36] for k in range(0, 144, 36)))
-    hits = search(stubs, made(0), corpus, top=144).hits
+    hits = search(stubs, made(0), corpus, top=144, max_evidence=144).hits
     assert len(hits) == 144
     counts = [(len(h.copy.spans), len(h.copy.spans) + h.copy.spans_omitted) for h in hits]
     assert counts[0][0] == min(20, counts[0][1])
     assert counts[-1][0] == 0
-    few = search(stubs, made(0), corpus, top=144, max_spans=1).hits
+    few = search(stubs, made(0), corpus, top=144, max_spans=1, max_evidence=144).hits
     assert [len(h.copy.spans) for h in few] == [1] * 144
     assert [1 + h.copy.spans_omitted for h in few] == [every for _listed, every in counts]
+
+
+def test_only_what_is_asked_for_has_evidence(stubs: Stubs, filled: str) -> None:
+    for channel in (COPY, SEMANTIC, STYLE):
+        every = search(stubs, HARBOUR, filled, channels=[channel], min_score=-1.0).hits
+        assert len(every) > 2
+        assert all(h.WhichOneof("evidence") for h in every)
+        for most in (0, 1, len(every)):
+            some = search(stubs, HARBOUR, filled, channels=[channel], min_score=-1.0, max_evidence=most).hits
+            assert [bool(h.WhichOneof("evidence")) for h in some] == [k < most for k in range(len(every))]
+            assert [(h.id, h.score, h.snippet) for h in some] == [(h.id, h.score, h.snippet) for h in every]
 
 
 def test_errors_of_search(stubs: Stubs, filled: str, corpus: str) -> None:

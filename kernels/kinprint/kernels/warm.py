@@ -84,9 +84,11 @@ def _sketches() -> None:
 
 
 def _seeds() -> None:
+    import numpy as np
     from kinprint.kernels.copy import seeds
 
-    seeds.build(_texts())
+    built = seeds.build(_texts())
+    seeds.merge([built], [np.arange(built.texts, dtype=np.int32)], built.texts)
 
 
 def _style() -> None:
@@ -114,13 +116,14 @@ def _meeting() -> None:
 
 def _scores() -> None:
     import numpy as np
-    from kinprint.kernels.style import stylometry
+    from kinprint.kernels.style import nearest, stylometry
 
     vectors = np.ones((2, stylometry.DIM), np.int8)
     scale = stylometry.scaler(stylometry.stats(vectors))
     stylometry.scores(vectors[0], vectors, *scale)
     stylometry.scores_at(vectors[0], vectors, np.zeros(1, np.int64), *scale)
     stylometry.contributions(vectors[0], vectors[1], *scale)
+    nearest.warm()
 
 
 def _traits() -> None:

@@ -14,6 +14,8 @@ from typing import ClassVar
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 from kinprint.kernels.arrow import Texts
 from kinprint.kernels.copy import overlap, seeds, shingle, sketch, spans
 from kinprint.server.channels.protocol import Channel, Comparison, Found, Limits, Match, Query, Target
@@ -30,8 +32,8 @@ WIDTH = 128
 VERIFIED = 128
 #: Shingles of a query up to which it is a fragment, whose few seeds say little: eight times as many are verified.
 FRAGMENT = 64
-#: Candidates that are verified at once.
-AT_ONCE = 128
+#: Candidates that are verified at once, and how many to begin with: often the best are among them.
+AT_ONCE, AT_FIRST = 128, 32
 #: Standard errors that a candidate beyond these is given the benefit of, and the score from which on it matters.
 BENEFIT, WORTH = 3.0, 0.2
 #: Code points of a shared span that are quoted; its offsets are always whole.
@@ -203,28 +205,42 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
         They are compared exactly in the order of their shared seeds, until none is left that could, by the seeds that
         it shares, be among the best: `BENEFIT` standard errors more than expected, a mistake in about a thousand.
         Where not even the best `top` share a fifth of the query, `VERIFIED` are looked at and no more.
+
+        No score is above 1.  Once `top` rows have it, another can only take the place of one of these by its corpus
+        and id; from then on candidates go in that order, and those that come after the last of the `top` are passed
+        over unread, however many there are.
         """
         data, offsets = query.buffers
         shingles, _indptr, flags = shingle.shingle_sets(data, offsets)
         if len(shingles) == 0:
             return Found([], {"shingles": 0, "copy_candidates": 0, "copy_verified": 0})
-        found = _Found(limits, len(shingles))
+        found = _Found(limits, shingles)
         sources = [c for c in _candidates(shingles, targets) if len(c.groups)]
         source = np.repeat(np.arange(len(sources)), [len(c.groups) for c in sources])
         counts = np.concatenate([c.counts for c in sources]) if sources else np.zeros(0, np.uint32)
         groups = np.concatenate([c.groups for c in sources]) if sources else np.zeros(0, np.int64)
         order = np.argsort(-counts.astype(np.int64), kind="stable") if len(sources) > 1 else np.arange(len(counts))
+
+        def parts(batch: NDArray[np.int64]) -> list[tuple[_Candidates, NDArray[np.int64]]]:
+            return [(sources[k], groups[batch[source[batch] == k]]) for k in np.unique(source[batch])]
+
         verified = 0
         budget = max(VERIFIED if len(shingles) > FRAGMENT else 8 * VERIFIED, 8 * limits.top)
-        while verified < len(order):
-            enough = verified >= budget
-            if verified and not found.may_improve(int(counts[order[verified]]), enough):
+        while verified < len(order) and not found.settled:
+            if verified and not found.may_improve(int(counts[order[verified]]), verified >= budget):
                 break
             limits.check()
-            batch = order[verified : verified + AT_ONCE]
+            batch = order[verified : verified + (AT_ONCE if verified else AT_FIRST)]
             verified += len(batch)
-            parts = [(sources[k], groups[batch[source[batch] == k]]) for k in np.unique(source[batch])]
-            found.verify(shingles, parts)
+            found.verify(parts(batch))
+        if found.settled:
+            rest = order[verified:]
+            rest = rest[: np.count_nonzero(seeds.estimated_shared(counts[rest], BENEFIT) >= len(shingles))]
+            ahead = _Ahead.of(parts(rest)) if len(rest) else None
+            while ahead is not None and (some := ahead.take(found.last_key(), AT_FIRST)):
+                limits.check()
+                verified += sum(len(g) for _, g in some)
+                found.verify(some)
         matches = found.matches(query, bool(flags[0] & shingle.WHOLE_TEXT))
         return Found(matches, {"shingles": len(shingles), "copy_candidates": len(order), "copy_verified": verified})
 
@@ -263,11 +279,16 @@ class _Candidates:
     groups: NDArray[np.int64]
     counts: NDArray[np.uint32]
 
-    def members(self, group: int) -> NDArray[np.int64]:
-        """Rows of a group that may be returned."""
+    def first(self, group: int, most: int) -> NDArray[np.int64]:
+        """Rows of a group that may be returned; of very many equal ones those with the smallest ids."""
         rows = self.chunk.rows[self.chunk.order[self.chunk.starts[group] : self.chunk.starts[group + 1]]]
         passing = self.target.passing(rows)
-        return rows if passing is None else rows[passing]
+        rows = rows if passing is None else rows[passing]
+        if len(rows) <= most:
+            return rows
+        ids = pa.table({"id": self.target.segment.array("id").take(pa.array(rows))})
+        smallest = pc.select_k_unstable(ids, most, sort_keys=[("id", "ascending")])
+        return rows[np.asarray(smallest)]
 
 
 def _candidates(shingles: NDArray[np.uint64], targets: Sequence[Target]) -> Iterator[_Candidates]:
@@ -282,27 +303,80 @@ def _candidates(shingles: NDArray[np.uint64], targets: Sequence[Target]) -> Iter
 
 
 def _some_pass(mask: NDArray[np.bool_], chunk: CopyChunk, groups: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Groups of which a row passes; costs what these groups hold, not what the chunk does."""
+    """Groups of which a row passes."""
     if len(groups) == 0:
         return np.zeros(0, np.bool_)
+    rows, firsts = _rows_of(chunk, groups)
+    passing: NDArray[np.bool_] = np.logical_or.reduceat(mask[rows], firsts)
+    return passing
+
+
+def _rows_of(chunk: CopyChunk, groups: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of some groups, one group after another, and where each begins; costs what these groups hold."""
     begin = chunk.starts[groups]
     sizes = chunk.starts[groups + 1] - begin
     firsts = np.cumsum(sizes) - sizes
-    places = np.arange(sizes.sum()) + np.repeat(begin - firsts, sizes)
-    passing: NDArray[np.bool_] = np.logical_or.reduceat(mask[chunk.rows[chunk.order[places]]], firsts)
-    return passing
+    return chunk.rows[chunk.order[np.arange(sizes.sum()) + np.repeat(begin - firsts, sizes)]], firsts
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Ahead:
+    """Candidates in the order of the first (corpus, id) of their rows."""
+
+    sources: list[_Candidates]
+    #: (corpus, id, which of the sources, group), the first one last.
+    waiting: list[tuple[str, str, int, int]]
+
+    @classmethod
+    def of(cls, parts: Sequence[tuple[_Candidates, NDArray[np.int64]]]) -> _Ahead:
+        """Of some groups of some chunks."""
+        waiting = []
+        for k, (candidates, groups) in enumerate(parts):
+            target = candidates.target
+            rows, firsts = _rows_of(candidates.chunk, groups)
+            group = np.repeat(groups, np.diff(np.append(firsts, len(rows))))
+            passing = target.passing(rows)
+            if passing is not None:
+                rows, group = rows[passing], group[passing]
+            names = target.segment.array("id").take(pa.array(rows)).to_pylist()
+            least: dict[int, str] = {}
+            for g, name in zip(group.tolist(), names, strict=True):
+                if g not in least or name < least[g]:
+                    least[g] = name
+            waiting += [(target.corpus, name, k, g) for g, name in least.items()]
+        return cls([candidates for candidates, _ in parts], sorted(waiting, reverse=True))
+
+    def take(self, before: tuple[str, str], most: int) -> list[tuple[_Candidates, NDArray[np.int64]]]:
+        """The next candidates of which a row comes before a (corpus, id), out of this; none when there is no more."""
+        taken: dict[int, list[int]] = {}
+        while self.waiting and most and self.waiting[-1][:2] < before:
+            _corpus, _name, k, group = self.waiting.pop()
+            taken.setdefault(k, []).append(group)
+            most -= 1
+        return [(self.sources[k], np.array(groups, np.int64)) for k, groups in taken.items()]
 
 
 class _Found:
     """Rows found so far, and what it takes to be among the best."""
 
-    def __init__(self, limits: Limits, size: int) -> None:
+    def __init__(self, limits: Limits, shingles: NDArray[np.uint64]) -> None:
         self._top, self._floor = limits.top, max(limits.min_score or 0.0, 0.0)
-        self._size = size
+        self._shingles, self._size = shingles, len(shingles)
         self._rows: list[Scored] = []
         self._details: list[tuple[int, int, NDArray[np.uint64]]] = []
         self._scores = np.zeros(0)
         self._bar = self._floor
+
+    @property
+    def settled(self) -> bool:
+        """Whether `top` rows have the largest score that there is."""
+        return len(self._scores) >= self._top and bool(self._scores.min() >= 1.0)
+
+    def last_key(self) -> tuple[str, str]:
+        """(corpus, id) of the last of the `top` best."""
+        self._rows = [row for row, _ in best(self._rows, self._top)]
+        last, name = best(self._rows, self._top)[-1]
+        return last.target.corpus, name
 
     def may_improve(self, count: int, enough: bool) -> bool:
         """Whether a candidate with so many shared seeds could be among the best; where none of these is worth much,
@@ -312,10 +386,12 @@ class _Found:
             return not enough
         return bool(seeds.estimated_shared(count, BENEFIT) >= self._bar * self._size)
 
-    def verify(self, shingles: NDArray[np.uint64], parts: Sequence[tuple[_Candidates, NDArray[np.int64]]]) -> None:
+    def verify(self, parts: Sequence[tuple[_Candidates, NDArray[np.int64]]]) -> None:
         """Compare some candidates with the query exactly."""
-        texts = Texts.joined([c.target.segment.texts.take(c.chunk.rows[c.chunk.representatives[g]]) for c, g in parts])
-        shared, sizes = overlap.query_overlap_of(shingles, texts, np.arange(len(texts)))
+        texts = Texts.joined(
+            [c.target.segment.texts.take(c.chunk.rows[c.chunk.order[c.chunk.starts[g]]]) for c, g in parts]
+        )
+        shared, sizes = overlap.query_overlap_of(self._shingles, texts, np.arange(len(texts)))
         end = 0
         for candidates, some in parts:
             begin, end = end, end + len(some)
@@ -339,10 +415,10 @@ class _Found:
             score = float(scores[g])
             if room <= 0 and score < last_score:
                 break
-            members = candidates.members(int(groups[g]))
+            members = candidates.first(int(groups[g]), self._top)
             self._rows += [Scored(candidates.target, int(row), score, len(self._details)) for row in members]
             chunk = candidates.chunk
-            text_hash = chunk.text_hashes[chunk.representatives[groups[g]]]
+            text_hash = chunk.text_hashes[chunk.order[chunk.starts[groups[g]]]]
             self._details.append((int(shared[g]), int(sizes[g]), text_hash))
             room -= len(members)
             last_score = score

@@ -196,6 +196,9 @@ class Channel(ABC, Generic[C, M, E]):
     def load(self, folder: Path) -> C | None:
         """Map what `save` wrote; None where the channel is not there.  Raises OSError, ValueError, EOFError."""
 
+    def prepare(self, segments: Sequence[Segment]) -> None:
+        """Make what the first search of these segments, together, would otherwise wait for."""
+
     # ---- what it finds ----
 
     @abstractmethod

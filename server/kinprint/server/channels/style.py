@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -11,7 +11,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import polars as pl
 from kinprint.kernels.arrow import Texts
-from kinprint.kernels.style import stylometry
+from kinprint.kernels.style import nearest, stylometry
 from kinprint.server.channels.protocol import Channel, Comparison, Found, Limits, Match, Query, Target
 from kinprint.server.channels.ranking import Scored, best, top_of
 from kinprint.server.embed.space import EmbeddingSpace
@@ -20,14 +20,9 @@ from kinprint.server.store.columns import binary_to_rows, encode_texts, rows_to_
 from kinprint.server.store.segment import Merging, Segment
 from numpy.typing import NDArray
 
-
-@dataclass(frozen=True, eq=False)
-class StyleChunk:
-    """Style vectors of some rows: rows int64[m] ascending, vectors int8[m, 512]."""
-
-    rows: NDArray[np.int64]
-    vectors: NDArray[np.int8]
-    stats: stylometry.Stats
+#: How far a scale may move, in lengths and in parts of them, before lengths are taken anew: within this the bounds that
+#: are made of old ones let in few vectors that are not among the nearest.
+FAR, APART = 0.25, 1.05
 
 
 class Scale(NamedTuple):
@@ -36,6 +31,27 @@ class Scale(NamedTuple):
     stats: stylometry.Stats
     mean: NDArray[np.float32]
     inverse: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class StyleChunk:
+    """Style vectors of some rows: rows int64[m] ascending, vectors int8[m, 512], and sums over them."""
+
+    rows: NDArray[np.int64]
+    vectors: NDArray[np.int8]
+    stats: stylometry.Stats
+    #: Lengths of the vectors on the scale of the last search, or one close to it; none before the first.
+    _lengths: list[nearest.Lengths] = field(default_factory=list, compare=False, repr=False)
+
+    def lengths(self, scale: Scale) -> nearest.Lengths:
+        """Lengths of the vectors, on a scale close to this one."""
+        for known in self._lengths:
+            low, high, shift = nearest.drift(known, scale.mean, scale.inverse)
+            if shift <= FAR and high <= APART * low:
+                return known
+        made = nearest.lengths(self.vectors, scale.mean, scale.inverse)
+        self._lengths[:] = [made]
+        return made
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,9 +115,14 @@ class StyleChannel(Channel[StyleChunk, StyleMatch, StyleEvidence]):
     def merge(self, chunks: Sequence[StyleChunk], merging: Merging) -> StyleChunk:
         """See Channel."""
         vectors = merging.gather(c.vectors for c in chunks)
-        if len(vectors) < sum(len(c.rows) for c in chunks):
-            return StyleChunk(merging.rows, vectors, stylometry.stats(vectors))
-        return StyleChunk(merging.rows, vectors, _merged(c.stats for c in chunks))
+        whole = len(vectors) == sum(len(c.rows) for c in chunks)
+        merged = StyleChunk(
+            merging.rows, vectors, _merged(c.stats for c in chunks) if whole else stylometry.stats(vectors)
+        )
+        for known in [known for c in chunks for known in c._lengths[:1]][:1]:
+            # The scale of searches, as far as it is known here, so that the next one need not take lengths.
+            merged._lengths.append(nearest.lengths(vectors, known.mean, known.inv_std))
+        return merged
 
     def save(self, folder: Path, chunk: StyleChunk) -> None:
         """See Channel."""
@@ -120,6 +141,13 @@ class StyleChannel(Channel[StyleChunk, StyleMatch, StyleEvidence]):
         count, total, squares = files.load_array(folder / "style-stats.npy")
         rows, vectors = (files.map_array(folder / f"style-{name}.npy") for name in ("rows", "vectors"))
         return StyleChunk(rows, vectors, stylometry.Stats(count[0], total, squares))
+
+    def prepare(self, segments: Sequence[Segment]) -> None:
+        """Takes the lengths of all vectors on the scale that the segments give."""
+        scale = self.scale(segments)
+        for segment in segments:
+            for chunk in segment.of(self.name):
+                chunk.lengths(scale)
 
     def stats(self, segments: Iterable[Segment]) -> stylometry.Stats:
         """Sums over every style vector of some segments.
@@ -140,16 +168,23 @@ class StyleChannel(Channel[StyleChunk, StyleMatch, StyleEvidence]):
         asked = _Asked(query.text, vector, scale)
         found: list[Scored] = []
         vectors: list[NDArray[np.int8]] = []
+        weighed = nearest.weights(vector, scale.mean, scale.inverse)
         for target in targets:
             for chunk in target.segment.of(self.name):
                 limits.check()
-                positions = target.passing(chunk.rows)
-                if positions is None:
-                    scores = stylometry.scores(vector, chunk.vectors, scale.mean, scale.inverse)
-                else:
-                    scores = stylometry.scores_at(vector, chunk.vectors, positions, scale.mean, scale.inverse)
+                near = nearest.nearest(
+                    weighed,
+                    chunk.vectors,
+                    chunk.lengths(scale),
+                    scale.mean,
+                    scale.inverse,
+                    limits.top,
+                    target.passing(chunk.rows),
+                    limits.min_score,
+                )
+                scores = stylometry.scores_at(vector, chunk.vectors, near, scale.mean, scale.inverse)
                 for k in top_of(scores, limits.top, limits.min_score):
-                    at = k if positions is None else positions[k]
+                    at = near[k]
                     found.append(Scored(target, int(chunk.rows[at]), float(scores[k]), len(vectors)))
                     vectors.append(chunk.vectors[at])
         return Found(

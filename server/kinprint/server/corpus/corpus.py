@@ -282,6 +282,8 @@ class Corpus:
                 CHANNELS,
             )
             self._generation = loaded
+            for channel in CHANNELS.values():
+                channel.prepare(loaded.segments)
             self.index.replace(parts_of(loaded))
             logger.info(
                 "corpus %s: published generation %d, %d rows in %d segments, %.1f s",
