@@ -288,7 +288,7 @@ class _Candidates:
             return rows
         ids = pa.table({"id": self.target.segment.array("id").take(pa.array(rows))})
         smallest = pc.select_k_unstable(ids, most, sort_keys=[("id", "ascending")])
-        return rows[np.asarray(smallest)]
+        return np.asarray(rows[np.asarray(smallest)])
 
 
 def _candidates(shingles: NDArray[np.uint64], targets: Sequence[Target]) -> Iterator[_Candidates]:
