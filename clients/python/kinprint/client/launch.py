@@ -159,6 +159,12 @@ class Child:
         self.log.close()
 
 
+def usual_model() -> str:
+    """The embedding model of a server whose command names none."""
+    model = os.environ.get("KINPRINT_MODEL") or "default"
+    return model if model in ("default", "none") else str(Path(model).expanduser().absolute())
+
+
 def spawn(directory: Path, *, model: str, linger: float | None, take_over: bool) -> Child:
     """Start a server on a directory; `take_over` ends a lingering one that holds it.  Raises OSError."""
     # A file, not a pipe: nobody has to read it for the server to go on.
@@ -221,7 +227,7 @@ def ahead(arguments: Sequence[str]) -> None:
         return
     if not (directory / "kinprint.json").exists() or held(directory):
         return
-    model = _option(arguments, "--embedding-model") or os.environ.get("KINPRINT_MODEL") or "default"
+    model = _option(arguments, "--embedding-model") or usual_model()
     if model not in ("default", "none"):
         model = str(Path(model).expanduser().absolute())
     with contextlib.suppress(OSError):
