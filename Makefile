@@ -7,7 +7,7 @@ RELEASED := proto/released.binpb
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types proto proto-check proto-release format clean
+.PHONY: help setup demo test check lint types proto proto-check proto-release sync sync-check format clean
 .PHONY: bench bench-serving bench-copy bench-million bench-style bench-kinship bench-attribution bench-teacher
 
 help: ## List the targets
@@ -28,11 +28,11 @@ demo: setup ## Load the sample corpus, or DATA=file, and ask the questions a new
 # A worker of the tests for each core at hand, at most four: each may start a server, which wants a core or two as well.
 WORKERS := import os; print(min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
 
-test: setup proto-check lint types ## Everything that CI runs: stubs, lint, types, tests
+test: setup proto-check sync-check lint types ## Everything that CI runs: stubs, lint, types, tests
 	@echo "compiling kernels"; $(BIN)/python -c "from kinprint.kernels.warm import warm; warm()"
 	$(BIN)/python -m pytest -n "$$($(BIN)/python -c '$(WORKERS)')" --dist loadfile
 
-check: lint types proto-check ## Lint, types and stubs without the tests
+check: lint types proto-check sync-check ## Lint, types, stubs and the generated client without the tests
 
 lint: setup
 	$(BIN)/ruff check .
@@ -58,6 +58,12 @@ proto: $(STUBS)/.done ## Generate the Python stubs from proto/
 
 proto-check: $(STUBS)/.done
 	@$(STUBS)/bin/python tools/generate_stubs.py --check
+
+sync: setup ## Generate the synchronous client from the asyncio one
+	$(BIN)/python tools/generate_sync.py
+
+sync-check: setup
+	@$(BIN)/python tools/generate_sync.py --check
 
 # The contract that programs in use were made for: nothing of it may change or go.  Renewed with each release.
 proto-release: setup ## At a release: pin the contract in proto/ as the one that may not break

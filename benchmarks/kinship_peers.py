@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from kinprint.kernels.arrow import Texts, from_texts
 from kinprint.kernels.style import burrows as delta
+from kinprint.kernels.style import words
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -64,7 +65,7 @@ def cosine_delta(texts: Sequence[str], model: NDArray[np.int64], models: int) ->
 
 def _delta(texts: Sequence[str], model: NDArray[np.int64], kind: delta.Kind) -> NDArray[np.float64]:
     packed = Texts.from_offsets(*from_texts(texts))
-    vocabulary, _ = delta.most_frequent(packed, FREQUENT)
+    vocabulary, _ = words.most_frequent(packed, FREQUENT)
     table = delta.frequencies(packed, vocabulary, model)
     return -delta.delta(table, table, *delta.mean_and_sd(table), kind)
 

@@ -31,7 +31,7 @@ from typing import Any
 
 import serving_report
 import serving_rows
-from kinprint.client import NotFoundError
+from kinprint.client import KinprintError
 from serving_clients import CLIENTS
 from timing import (
     Sampler,
@@ -64,6 +64,7 @@ class Bench:
     def __init__(self, work: Path, arguments: argparse.Namespace) -> None:
         self.work = work
         self.rows: int = arguments.rows
+        self.queries: int = arguments.queries
         self.repeats: int = arguments.repeats
         self.starts: int = arguments.starts
         self.seconds: float = arguments.seconds
@@ -123,12 +124,10 @@ def meanwhile(*clients: tuple[Any, ...]) -> Iterator[list[Figures]]:
     found += [result_of(process) for process in processes]
 
 
-def searches(bench: Bench, server: Server) -> Figures:
-    """Latencies by channel."""
-    return {
-        channel: client("search", server.address, str(bench.work), channel, TOP, WARM, bench.seconds)
-        for channel in CHANNELS
-    }
+def searches(bench: Bench, server: Server, warm: int = WARM) -> Figures:
+    """Latencies by channel; the first `warm` searches are not timed."""
+    arguments = (TOP, bench.queries, warm, bench.seconds)
+    return {channel: client("search", server.address, str(bench.work), channel, *arguments) for channel in CHANNELS}
 
 
 # ---- sections ----
@@ -159,12 +158,12 @@ def load_once(bench: Bench, data: Path) -> Figures:
             acknowledged = server.usage().since(before)
             settled = wait_quiet(server.pid)
         steady, all_of_it = memory(server.pid), server.usage().since(before)
-        by_thread = usage_by_thread(server.pid) - threads
+        by_thread = {name: cpu - threads.get(name, 0.0) for name, cpu in usage_by_thread(server.pid).items()}
         figures = {
             "client": loaded,
             "server": acknowledged._asdict(),
             "server_settled": all_of_it._asdict(),
-            "threads": dict(by_thread.most_common(6)),
+            "threads": dict(sorted(by_thread.items(), key=lambda one: -one[1])[:6]),
             "settled": settled,
             "idle": idle._asdict(),
             "peak": {**sampler.most._asdict(), "high_water": peak(server.pid)},
@@ -184,10 +183,10 @@ def loading(bench: Bench, server: Server) -> Figures:
     """Searches while another client loads into other corpora of the server."""
     before = server.usage()
     with meanwhile(("keep_loading", server.address, str(bench.work), "other-")) as others:
-        found = searches(bench, server)
+        found = searches(bench, server, warm=1)
     used = server.usage().since(before)
     for corpus in others[0]["corpora"]:
-        with contextlib.suppress(NotFoundError):
+        with contextlib.suppress(KinprintError):
             server.client.delete_corpus(corpus, timeout=300.0)
     return {**found, "load": others[0], "server_cpu": used.cpu}
 
@@ -197,7 +196,7 @@ def jobs(bench: Bench, server: Server) -> Figures:
     before = server.usage()
     runs = [("keep_finding", server.address, threshold, exact, bench.deadline) for threshold, exact in JOBS]
     with Sampler(server.pid) as sampler, meanwhile(*runs) as others:
-        found = searches(bench, server)
+        found = searches(bench, server, warm=1)
     used = server.usage().since(before)
     # What goes on although nobody waits for it any more.
     after = wait_quiet(server.pid)
@@ -234,7 +233,7 @@ def some_row(bench: Bench) -> tuple[str, str]:
     asked = pl.read_parquet(bench.work / "queries.parquet")
     text = asked.filter(pl.col("kind") == "fragment")["text"][0]
     with serving(bench.data) as server:
-        return text, next(iter(server.client.list("bench"))).id
+        return text, next(name for row in server.client.list("bench") if (name := row.id) is not None)
 
 
 def kinprint(*arguments: str) -> list[str]:
@@ -365,7 +364,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--queries", type=int, default=400, help="searches of each channel; the kinds take turns")
     parser.add_argument("--seconds", type=float, default=60.0, help="time after which no further search is made")
-    parser.add_argument("--deadline", type=float, default=10.0, help="seconds that a search for duplicates may take")
+    parser.add_argument("--deadline", type=float, default=60.0, help="seconds that a search for duplicates may take")
     parser.add_argument("--repeats", type=int, default=3, help="loads")
     parser.add_argument("--starts", type=int, default=5, help="first and second commands")
     parser.add_argument("--only", default=",".join(SECTIONS), help=f"sections, of {','.join(SECTIONS)}")
@@ -391,7 +390,8 @@ def parsed() -> argparse.Namespace:
 
 def run(arguments: argparse.Namespace) -> Figures:
     """Measure the sections asked for; the others are those of --json."""
-    settings = {"rows": arguments.rows, "queries": arguments.queries, "deadline": arguments.deadline}
+    settings = {name: getattr(arguments, name) for name in ("rows", "queries", "seconds", "deadline")}
+    settings["bytes"] = arguments.data.stat().st_size
     figures: Figures = {"version": version(), "machine": machine(), **settings, "sections": {}}
     if arguments.json and arguments.json.exists():
         earlier = json.loads(arguments.json.read_text(encoding="utf-8"))
@@ -421,6 +421,8 @@ def main() -> int:
         print(json.dumps(CLIENTS[name](*more)))
         return 0
     arguments = parsed()
+    # Told to end, it ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     figures = json.loads(arguments.json.read_text(encoding="utf-8")) if arguments.report else run(arguments)
     before = json.loads(arguments.before.read_text(encoding="utf-8")) if arguments.before else None
     text = serving_report.report(figures, before)

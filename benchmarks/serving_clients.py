@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import importlib
+import json
 import os
 import resource
 import signal
@@ -15,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import polars as pl
 from kinprint.client import (
@@ -27,10 +29,10 @@ from kinprint.client import (
     connect,
 )
 
-PATIENCE = 300.0
+PATIENCE = 120.0
 """Seconds after which a search counts as failed; its time counts nevertheless."""
 BATCH = 2_000
-LEAST = 8
+LEAST = 4
 """Queries that are made even if the time is up."""
 
 
@@ -54,8 +56,10 @@ def _cpu() -> tuple[float, float]:
     return times.user + times.children_user, times.system + times.children_system
 
 
-def search(address: str, work: str, channel: ChannelName, top: int, warm: int, seconds: float) -> dict[str, Any]:
-    """One query after the other, each as soon as the one before is answered; the last `warm` ones come first, untimed.
+def search(
+    address: str, work: str, channel: ChannelName, top: int, count: int, warm: int, seconds: float
+) -> dict[str, Any]:
+    """The first `count` queries, each as soon as the one before is answered; `warm` others come before, untimed.
 
     No further query is made after `seconds`, nor an untimed one after a quarter of them. Returns, by query: `kind`,
     `ms` until the result is a Python object, `server_ms` by the server's own clock, `hits`, `score` of the first hit,
@@ -70,14 +74,14 @@ def search(address: str, work: str, channel: ChannelName, top: int, warm: int, s
             return client.search(text, corpus="bench", channels=[channel], top=top)
 
         end = time.perf_counter() + seconds / 4
-        for text in asked["text"].tail(warm):
+        for text in asked["text"].slice(count, warm):
             with contextlib.suppress(KinprintError):
                 ask(text)
             if time.perf_counter() > end:
                 break
         cpu = time.process_time()
         begun = time.perf_counter()
-        for kind, text in asked.head(asked.height - warm).iter_rows():
+        for kind, text in asked.head(count).iter_rows():
             started = time.perf_counter()
             if started - begun > seconds and len(found["ms"]) >= LEAST:
                 break
@@ -105,14 +109,21 @@ def _digest(result: SearchResult) -> str:
     return hashlib.sha256(repr(told).encode()).hexdigest()[:12]
 
 
+def _frames() -> Any:
+    """The module of frames, under the name that it has in the version at hand."""
+    try:
+        return importlib.import_module("kinprint.client.frames")
+    except ModuleNotFoundError:
+        return importlib.import_module("kinprint.client.polars")
+
+
 def load(address: str, work: str, corpus: str) -> dict[str, Any]:
     """Load the rows with `copy,style`. Returns wall seconds, rows, and CPU seconds and peak MB of this process."""
-    from kinprint.client import polars as kinprint_polars
-
+    kinprint_frames = _frames()
     with connect(address, timeout=PATIENCE) as client:
         before, started = _cpu(), time.perf_counter()
         frame = pl.scan_parquet(Path(work) / "rows.parquet")
-        report = kinprint_polars.load(client, frame, corpus, channels=("copy", "style"))
+        report = kinprint_frames.load(client, frame, corpus, channels=("copy", "style"))
         wall, after = time.perf_counter() - started, _cpu()
     return {
         "wall": wall,
@@ -128,8 +139,8 @@ def keep_loading(address: str, work: str, prefix: str) -> dict[str, Any]:
     """Load the rows at full speed into one new corpus after the other until told to stop."""
     import pyarrow as pa
     import pyarrow.parquet as pq
-    from kinprint.client import polars as kinprint_polars
 
+    kinprint_frames = _frames()
     stop = _told_to_stop()
     ready = functools.cache(_ready)
     file = pq.ParquetFile(Path(work) / "rows.parquet")
@@ -141,47 +152,47 @@ def keep_loading(address: str, work: str, prefix: str) -> dict[str, Any]:
             yield batch
             ready()
 
-    started, rows, corpora = time.perf_counter(), 0, []
+    corpora: list[str] = []
+    started, rows = time.perf_counter(), 0
     with connect(address, timeout=PATIENCE) as client:
         while not stop():
             corpora.append(f"{prefix}{len(corpora) + 1}")
             reader = pa.RecordBatchReader.from_batches(file.schema_arrow, batches())
-            rows += kinprint_polars.load(client, reader, corpora[-1], channels=("copy", "style")).stored
+            rows += kinprint_frames.load(client, reader, corpora[-1], channels=("copy", "style")).stored
     return {"rows": rows, "wall": time.perf_counter() - started, "corpora": corpora}
 
 
-def keep_finding(address: str, threshold: float, exact: bool, deadline: float) -> dict[str, Any]:
+def keep_finding(address: str, threshold: float, exact: bool, deadline: float) -> NoReturn:
     """Find the near-duplicate pairs of the corpus again and again until told to stop.
 
-    Returns how the runs ended (`finished`, `deadline`, or the name of the error) and how many pairs came.
+    Tells, as it ends, how the runs ended (`finished`, `deadline`, or the name of the error) and how many pairs came.
     """
 
-    class Stop(Exception):  # noqa: N818  (no error)
-        pass
-
-    def told(*_: object) -> None:
-        raise Stop
-
-    signal.signal(signal.SIGTERM, told)
     ended: Counter[str] = Counter()
     pairs = 0
-    try:
-        with connect(address, timeout=PATIENCE) as client:
-            while True:
-                try:
+
+    def told(*_: object) -> None:
+        # At once, whatever the client waits for, as a caller does that is killed.
+        os.write(1, json.dumps({"ended": {**ended, "stopped": 1}, "pairs": pairs}).encode() + b"\n")
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, told)
+    ready = functools.cache(_ready)
+    while True:
+        try:
+            with connect(address, timeout=PATIENCE) as client:
+                while True:
                     with client.find_duplicates("bench", threshold, exact=exact, timeout=deadline) as run:
-                        _ready()
+                        ready()
                         for batch in run:
                             pairs += len(batch)
                     ended["finished"] += 1
-                except DeadlineExceededError:
-                    ended["deadline"] += 1
-                except KinprintError as error:
-                    ended[type(error).__name__] += 1
-                    time.sleep(error.retry_after or 0.2)
-    except Stop:
-        ended["stopped"] += 1
-    return {"ended": dict(ended), "pairs": pairs}
+        except DeadlineExceededError:
+            ended["deadline"] += 1
+        except KinprintError as error:
+            ended[type(error).__name__] += 1
+            time.sleep(error.retry_after or 0.2)
+        ready()
 
 
 def style_peer(address: str, work: str, top: int, warm: int) -> dict[str, Any]:

@@ -11,36 +11,43 @@ from timing import header, quantiles, row
 
 Figures = dict[str, Any]
 CHANNELS = ("copy", "style")
+_FEW = 100
+"""With fewer searches than this the p99 is simply the slowest of them."""
 BESIDE = {"loading": "while another client loads", "jobs": "while six clients find near-duplicates"}
-Get = Callable[[Figures], float]
+Cell = Callable[[Figures], str]
 
 
 # ---- the table of figures ----
 
 
-def _searched(section: str, channel: str, which: int) -> Get:
-    return lambda of: quantiles(of[section][channel]["ms"])[which]
+def _searched(section: str, channel: str, which: int) -> Cell:
+    def cell(of: Figures) -> str:
+        times = of[section][channel]["ms"]
+        few = f" (n = {len(times)})" if len(times) < _FEW else ""
+        return f"{quantiles(times)[which]:,.1f}{few}"
+
+    return cell
 
 
-def _factor(section: str, channel: str) -> Get:
-    return lambda of: quantiles(of[section][channel]["ms"])[1] / quantiles(of["search"][channel]["ms"])[1]
+def _factor(section: str, channel: str) -> Cell:
+    return lambda of: f"{quantiles(of[section][channel]['ms'])[1] / quantiles(of['search'][channel]['ms'])[1]:,.1f}"
 
 
-def _rate(of: Figures) -> float:
-    return statistics.median(run["client"]["rows"] / run["client"]["wall"] for run in of["load"]["runs"])
+def _rate(of: Figures) -> str:
+    return f"{statistics.median(run['client']['rows'] / run['client']['wall'] for run in of['load']['runs']):,.0f}"
 
 
-def _peak_over_steady(of: Figures) -> float:
-    return max(run["peak"]["held"] / run["steady"]["held"] for run in of["load"]["runs"])
+def _peak_over_steady(of: Figures) -> str:
+    return f"{max(run['peak']['held'] / run['steady']['held'] for run in of['load']['runs']):.2f}"
 
 
-def _command(which: str) -> Get:
-    return lambda of: statistics.median(of["start"]["commands"]["search"][which])
+def _command(which: str) -> Cell:
+    return lambda of: f"{statistics.median(of['start']['commands']['search'][which]):.2f}"
 
 
-FIGURES: list[tuple[str, Get, str, str]] = [
+FIGURES: list[tuple[str, Cell, str]] = [
     *(
-        (f"search, `{channel}`, {name}, ms", _searched("search", channel, which), "{:.1f}", target)
+        (f"search, `{channel}`, {name}, ms", _searched("search", channel, which), target)
         for channel, targets in (("copy", ("6", "25")), ("style", ("6", "20")))
         for which, (name, target) in enumerate(zip(("p50", "p99"), targets, strict=True))
     ),
@@ -49,22 +56,22 @@ FIGURES: list[tuple[str, Get, str, str]] = [
         for section, text in BESIDE.items()
         for channel in CHANNELS
         for figure in (
-            (f"`{channel}` {text}, p99, ms", _searched(section, channel, 1), "{:,.1f}", ""),
-            ("- over the p99 alone", _factor(section, channel), "{:,.1f}", "3"),
+            (f"`{channel}` {text}, p99, ms", _searched(section, channel, 1), ""),
+            ("- over the p99 alone", _factor(section, channel), "3"),
         )
     ),
-    ("load with `copy,style`, rows/s, median", _rate, "{:,.0f}", "20,000"),
-    ("peak over steady memory (held), worst load", _peak_over_steady, "{:.2f}", "1.3"),
-    ("first `kinprint search` on a directory, s, median", _command("first"), "{:.2f}", "1.5"),
-    ("second `kinprint search`, s, median", _command("second"), "{:.2f}", "0.4"),
+    ("load with `copy,style`, rows/s, median", _rate, "20,000"),
+    ("peak over steady memory (held), worst load", _peak_over_steady, "1.3"),
+    ("first `kinprint search` on a directory, s, median", _command("first"), "1.5"),
+    ("second `kinprint search`, s, median", _command("second"), "0.4"),
 ]
-"""What each line says, where it comes from, how it is written, and the most (of rows/s the least) that is wanted."""
+"""What each line says, what stands in it, and the most (of rows/s the least) that is wanted."""
 
 
-def _told(of: Figures | None, get: Get, form: str) -> str:
+def _told(of: Figures, cell: Cell) -> str:
     try:
-        return "-" if of is None else form.format(get(of))
-    except (KeyError, ZeroDivisionError):  # the section was not run
+        return cell(of)
+    except KeyError:  # the section was not run
         return "-"
 
 
@@ -72,8 +79,8 @@ def figures_table(now: Figures, before: Figures | None) -> list[str]:
     """One line a figure, of both versions where there are two."""
     names = ["now", "target"] if before is None else ["before", "after", "target"]
     lines = ["## Figures", "", *header("", *names, text=1)]
-    for text, get, form, target in FIGURES:
-        values = [_told(of["sections"], get, form) for of in (before, now) if of is not None]
+    for text, cell, target in FIGURES:
+        values = [_told(of["sections"], cell) for of in (before, now) if of is not None]
         if any(value != "-" for value in values):
             lines.append(row(text, *values, target))
     return [*lines, ""]
@@ -211,7 +218,7 @@ def load(now: Figures, _: Figures | None) -> list[str]:
     lines = [
         "## Loading with `copy,style`",
         "",
-        "From a Parquet file, through `kinprint.client.polars.load`, into an empty directory; each load has a server",
+        "From a Parquet file, through `kinprint.client.frames.load`, into an empty directory; each load has a server",
         f"of its own. Of {len(runs)} loads the slowest made {rows / max(walls):,.0f} rows/s, the median "
         f"{rows / statistics.median(walls):,.0f}.",
         "Wall: until the last row is acknowledged. Settled: how much later the server has nothing left to do.",
@@ -321,7 +328,9 @@ SECTIONS = {"search": search, "loading": loading, "jobs": jobs, "load": load, "s
 def report(now: Figures, before: Figures | None) -> str:
     """Everything that was measured."""
     versions = [("", now)] if before is None else [("Before: ", before), ("After: ", now)]
-    sections, earlier = now["sections"], None if before is None else before["sections"]
+    # Answers are compared only where the rows and queries are the same.
+    alike = before is not None and all(before[name] == now[name] for name in ("bytes", "rows", "queries"))
+    sections, earlier = now["sections"], before["sections"] if before is not None and alike else None
     lines = [
         f"# Serving, {now['rows']:,} rows",
         "",

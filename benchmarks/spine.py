@@ -21,7 +21,7 @@ from pathlib import Path
 import polars as pl
 import search_peers
 from kinprint.client import ChannelName, Client
-from kinprint.client import polars as kinprint_polars
+from kinprint.client import frames as kinprint_frames
 from timing import Server, machine, peak, percentiles, quantiles, row
 
 QUERIES = 200
@@ -48,7 +48,7 @@ def spine(frame: pl.DataFrame, sizes: Sequence[int], scratch: Path) -> list[str]
         server = Server(data, "none")
         before = server.usage()
         started = time.perf_counter()
-        report = kinprint_polars.load(server.client, some.lazy(), "bench")
+        report = kinprint_frames.load(server.client, some.lazy(), "bench")
         seconds = time.perf_counter() - started
         if report.failed:
             print(f"{report.failed} rows refused: {dict(report.reasons)}", file=sys.stderr)
@@ -104,7 +104,7 @@ def semantic(frame: pl.DataFrame, count: int, scratch: Path) -> list[str]:
     before = server.usage()
     started = time.perf_counter()
     some = frame.head(count)
-    kinprint_polars.load(server.client, some.lazy(), "bench", channels=("semantic",))
+    kinprint_frames.load(server.client, some.lazy(), "bench", channels=("semantic",))
     seconds = time.perf_counter() - started
     cpu, most = server.usage().since(before).cpu, peak(server.pid)
     texts = some["response"].filter(some["response"].str.len_chars() > 100).to_list()

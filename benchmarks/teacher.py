@@ -41,8 +41,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import polars as pl
 from kinprint.kernels.arrow import Texts
-from kinprint.kernels.style import burrows as delta
 from kinprint.kernels.style import residual
+from kinprint.kernels.style.imposters import imposters
 from kinprint.server.kinship import answers, scores
 from numpy.typing import NDArray
 from scipy import sparse
@@ -538,7 +538,7 @@ def imposters_by_words(x: Floats, who: People, seed: int) -> Floats:
             continue
         others = np.flatnonzero(~who.relatives[i] & ~who.member.any(1))
         whose = np.concatenate((authors[own], np.full(len(others), -1))).astype(np.int64)
-        out[i] = delta.imposters(
+        out[i] = imposters(
             x[i : i + 1], x[texts[own]], x[np.concatenate((texts[own], others))], zero, one,
             authors=authors[own], pool_authors=whose, iterations=DRAWS, seed=seed,
         )[0]  # fmt: skip

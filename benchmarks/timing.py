@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -71,7 +71,7 @@ def descendants(pid: int) -> list[int]:
 
 def usage(pid: int) -> Usage:
     """CPU and writing of a process, of those it started, and of those it started that have ended."""
-    user = system = written = 0.0
+    user, system, written = 0.0, 0.0, 0.0
     for one in descendants(pid):
         with contextlib.suppress(OSError):
             fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
@@ -82,9 +82,9 @@ def usage(pid: int) -> Usage:
     return Usage(user, system, written)
 
 
-def usage_by_thread(pid: int) -> Counter[str]:
+def usage_by_thread(pid: int) -> dict[str, float]:
     """CPU seconds of the threads that run, by name without the number; threads of Python have its own."""
-    found: Counter[str] = Counter()
+    found: dict[str, float] = defaultdict(float)
     for one in descendants(pid):
         with contextlib.suppress(OSError):
             for task in Path(f"/proc/{one}/task").iterdir():
@@ -93,7 +93,7 @@ def usage_by_thread(pid: int) -> Counter[str]:
                     fields = rest.split()
                     name = name.partition("(")[2].rstrip("-0123456789")
                     found[name] += (int(fields[11]) + int(fields[12])) / _TICK
-    return found
+    return dict(found)
 
 
 def _status(pid: int, *names: str) -> list[float]:
@@ -105,7 +105,7 @@ def _status(pid: int, *names: str) -> list[float]:
 
 def memory(pid: int) -> Memory:
     """Memory of a process and those it started; mapped pages that they share count once for each."""
-    resident = held = 0.0
+    resident, held = 0.0, 0.0
     for one in descendants(pid):
         with contextlib.suppress(OSError):
             rss, anonymous = _status(one, "VmRSS", "RssAnon")

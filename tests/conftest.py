@@ -44,14 +44,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start_server(data: Path, model: Path | str, log: Path) -> RunningServer:
+def start_server(data: Path, model: Path | str, log: Path, *options: str) -> RunningServer:
     """Start `kinprint serve` on a loopback port and wait until it is SERVING."""
     from kinprint.client import KinprintError, connect
 
     address = f"127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "kinprint.server", "serve", "--data", str(data), "--listen", address]
     with log.open("wb") as stream:
-        process = subprocess.Popen([*command, "--model", str(model)], stderr=stream)
+        process = subprocess.Popen([*command, "--model", str(model), *options], stderr=stream)
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
@@ -101,6 +101,8 @@ def _private_cache(request: pytest.FixtureRequest, session_cache: Path, monkeypa
     """Keep tests out of the user's cache, but for those that use the real default model."""
     if request.node.get_closest_marker("model") is None:
         monkeypatch.setenv("KINPRINT_CACHE", str(session_cache))
+    # No test leaves a server behind; those on lingering servers ask for it.
+    monkeypatch.setenv("KINPRINT_LINGER", "0")
 
 
 @pytest.fixture(scope="session")

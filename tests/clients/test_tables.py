@@ -9,10 +9,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from kinprint.client.cli.tables import PAIRS, TRANSCRIPTS, TableWriter
+from kinprint.client.cli.columns import PAIRS, TRANSCRIPTS
+from kinprint.client.cli.tables import TableWriter
 from kinprint.client.cli.terminal import CommandError
-from kinprint.client.ndjson import transcript_row
-from kinprint.client.sources import FileReader
+from kinprint.client.files.ndjson import transcript_row
+from kinprint.client.files.reader import FileReader
 from kinprint.client.types import Transcript
 
 ROWS = [

@@ -761,6 +761,8 @@ def test_help_lists_every_command() -> None:
         "export",
         "delete",
         "purge",
+        "jobs",
+        "stop",
     ):
         assert f" {name} " in text
     assert " info " in text

@@ -22,7 +22,7 @@ from kinprint.kernels.hashing import (
     store64,
     trailing_zeros,
 )
-from kinprint.kernels.jit import kernel, parallel_kernel, prange
+from kinprint.kernels.jit import kernel, parallel_kernel
 from kinprint.kernels.unicode import (
     DECOMPOSITION_SEQUENCES,
     FOLD_SEQUENCES,
@@ -311,12 +311,12 @@ def folded(
     return buffer, length
 
 
-@kernel
-def _fold_chunk(
-    addresses: NDArray[np.uint64],
-    lengths: NDArray[np.int64],
+@parallel_kernel(CHUNK)
+def _fold(
     first: int,
     last: int,
+    addresses: NDArray[np.uint64],
+    lengths: NDArray[np.int64],
     out: NDArray[np.uint8],
     out_offsets: NDArray[np.int64],
     write: bool,
@@ -330,19 +330,6 @@ def _fold_chunk(
             out[out_offsets[i] : out_offsets[i + 1]] = buffer[:length]
         else:
             out_offsets[i + 1] = length
-
-
-@parallel_kernel
-def _fold(
-    addresses: NDArray[np.uint64],
-    lengths: NDArray[np.int64],
-    out: NDArray[np.uint8],
-    out_offsets: NDArray[np.int64],
-    write: bool,
-) -> None:
-    n = addresses.size
-    for c in prange((n + CHUNK - 1) // CHUNK):
-        _fold_chunk(addresses, lengths, c * CHUNK, min(n, (c + 1) * CHUNK), out, out_offsets, write)
 
 
 def fold(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -367,8 +354,8 @@ def fold(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> tuple[NDArray[n
     texts = Texts.from_offsets(data, offsets)
     addresses, lengths = frozen(texts.addresses), frozen(texts.lengths)
     out_offsets = np.zeros(offsets.size, np.int64)
-    _fold(addresses, lengths, np.empty(0, np.uint8), out_offsets, False)
+    _fold(len(texts), addresses, lengths, np.empty(0, np.uint8), out_offsets, False)
     np.cumsum(out_offsets, out=out_offsets)
     out = np.empty(out_offsets[-1], np.uint8)
-    _fold(addresses, lengths, out, out_offsets, True)
+    _fold(len(texts), addresses, lengths, out, out_offsets, True)
     return out, out_offsets

@@ -32,7 +32,6 @@ def _derive(stream: int) -> np.uint64:
 
 
 MULTIPLIER_1: Final = np.uint64(0x9E3779B97F4A7C15)
-MULTIPLIER_2: Final = np.uint64(0xD6E8FEB86659FD93)
 MULTIPLIER_3: Final = np.uint64(0xBF58476D1CE4E5B9)
 NOT_UTF8: Final = np.uint64(0xFF << 56)
 WORD_SEED_1: Final = _derive(0) | NOT_UTF8

@@ -1,69 +1,549 @@
-"""Compile kernels before the first request needs them."""
+"""Compile kernels before they are needed: what a command needs first, in several processes, the rest behind.
+
+Kernels come in *units*, each a few public functions and all that these call; units come in *groups*, each what one kind
+of work needs::
+
+    load     hashes, sketches and seeds of texts, and their style vectors
+    search   what a query computes
+    jobs     duplicates, passages, kinship and authorship
+    frames   what only `kinprint.polars` calls
+
+:func:`compile` leaves machine code in Numba's cache and says so in a stamp beside it, by which :func:`compiled` knows
+without Numba that there is nothing to do. :func:`load` gets the code into this process. What is in no group, or was not
+compiled ahead, is compiled when it is called first.
+
+``python -m kinprint.kernels.warm UNIT ...`` compiles some units; without names, those that come in, one a line.
+"""
 
 from __future__ import annotations
 
-import numpy as np
-from kinprint.kernels import fold
-from kinprint.kernels.arrow import Texts, from_texts
-from kinprint.kernels.copy import dedup, jaccard, lsh, overlap, passages, seeds, shingle, sketch, spans
-from kinprint.kernels.style import authorship, nearest, residual, stylometry
-from kinprint.kernels.style import burrows as delta
+import contextlib
+import os
+import platform
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha256
+from importlib.util import find_spec
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from tempfile import TemporaryFile
+from typing import IO, Final, NamedTuple
 
-_TEXTS = ("The quick brown fox jumps over the lazy dog.", "THE QUICK BROWN FOX", "你好世界你好世界", "e\u0301", "")
-_PASSAGE = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen 世界"
+from .sources import HERE, digest_of_all
+
+GROUPS: Final = ("load", "search", "jobs", "frames")
+"""Names of the groups, from the most urgent to the least."""
+
+_COMMAND: Final = [sys.executable, "-m", "kinprint.kernels.warm"]
+_WORDS: Final = (
+    "The quick brown fox jumps over the lazy dog.",
+    "THE QUICK BROWN FOX",
+    "你好世界你好世界",
+    "e\u0301",
+    "",
+)
+_PASSAGE: Final = (
+    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen 世界"
+)
 
 
-def warm() -> None:
-    """Compile every kernel, or load it from the cache: what a server runs, and what only programs call."""
-    warm_served()
-    delta.warm()
+class Unit(NamedTuple):
+    """Kernels that are compiled together."""
+
+    group: str
+    run: Callable[[], object]
+    """Calls every public function of the unit once, on a few words."""
+    seconds: float
+    """About how much processor time compiling takes, beyond what it comes after; for order and progress alone."""
+    after: tuple[str, ...] = ()
+    """Units that share kernels with this one, so that no two processes compile the same."""
 
 
-def warm_served() -> None:
-    """Run every public function that a server calls once on a few words, so that its machine code is there.
+# ---- what each unit runs; public functions hand read-only views to kernels, so that one version serves all arrays ----
 
-    A first run compiles for one to three minutes of CPU time; later processes load the result in about a second. Public
-    functions hand read-only views to their kernels, so that one version serves writable arrays and memory maps alike.
-    """
-    data, offsets = from_texts(_TEXTS)
-    texts = Texts.from_offsets(data, offsets)
-    fold.fold(data, offsets)
-    shingle.sets_of(Texts.joined([texts] * 20))  # many texts and few go different ways
+
+def _texts():  # type: ignore[no-untyped-def]
+    from kinprint.kernels.arrow import Texts, from_texts
+
+    return Texts.from_offsets(*from_texts(_WORDS))
+
+
+def _hashes() -> None:
+    from kinprint.kernels.copy import shingle
+
+    shingle.hashes_of(_texts())
+
+
+def _sketches() -> None:
+    from kinprint.kernels.copy import sketch
+
+    sketch.sketch_texts(_texts())
+
+
+def _seeds() -> None:
+    import numpy as np
+    from kinprint.kernels.copy import seeds
+
+    index = seeds.build(_texts())
+    seeds.merge([index], [np.arange(index.texts, dtype=np.int32)], index.texts)
+
+
+def _style() -> None:
+    from kinprint.kernels.arrow import from_texts
+    from kinprint.kernels.style import stylometry
+
+    stylometry.stats(stylometry.style_vectors(*from_texts(_WORDS)))
+
+
+def _overlap() -> None:
+    import numpy as np
+    from kinprint.kernels.copy import overlap, shingle
+
+    texts = _texts()
     hashes, indptr, _ = shingle.sets_of(texts)
-    shingle.hashes_of(texts)
-    shingle.counts_of(texts)
-    signatures = sketch.sketch_texts(texts).signatures
-    sketch.sketch_hashes(hashes, indptr)
-    packed = sketch.pack(signatures, 8)
-    sketch.packed_similarity(packed._replace(data=packed.data[:1]), packed)
-    rows = np.arange(len(signatures), dtype=np.int64)
-    sketch.similarity(signatures[0], signatures)
-    sketch.similarity_at(signatures[0], signatures, rows)
-    seeded = seeds.build(texts)
-    seeds.query(seeds.merge([seeded], [np.arange(seeded.texts, dtype=np.int32)], seeded.texts), hashes[: indptr[1]])
-    bands, rows_of_band = lsh.choose_bands(0.7)
-    lsh.query(lsh.build(signatures, bands, rows_of_band), signatures[0])
-    jaccard.intersections(hashes, indptr, rows, rows)
-    jaccard.query_intersections(hashes[: indptr[1]], hashes, indptr)
-    overlap.query_overlap_of(hashes[: indptr[1]], texts, rows)
-    for exact in (False, True):
-        dedup.pairs(texts, exact=exact)
-        dedup.clusters(texts, exact=exact)
-    grams = residual.prompt_grams(texts, rows, np.array([0, len(rows)]), len(rows), joined=1)
-    sums, panel = residual.accumulate(grams, rows < 3)
-    old = panel._replace(mean=panel.mean[..., :-1], norm=panel.norm[..., :-1])
-    residual.accumulate(grams, rows < 3, sums, rows=rows > 0, joined=(old, 1))
-    authorship.warm()
-    stylometry.warm()
-    nearest.warm()
+    overlap.query_overlap_of(hashes[: indptr[1]], texts, np.arange(len(texts)))
+    overlap.intersections(hashes, indptr, np.zeros(1, np.int64), np.ones(1, np.int64))
+
+
+def _meeting() -> None:
+    from kinprint.kernels.copy import seeds, shingle
+
+    seeds.query(seeds.build(_texts()), shingle.sets_of(_texts())[0])
+
+
+def _scores() -> None:
+    import numpy as np
+    from kinprint.kernels.style import stylometry
+
+    vectors = np.ones((2, stylometry.DIM), np.int8)
+    scale = stylometry.scaler(stylometry.stats(vectors))
+    stylometry.scores(vectors[0], vectors, *scale)
+    stylometry.scores_at(vectors[0], vectors, np.zeros(1, np.int64), *scale)
+    stylometry.contributions(vectors[0], vectors[1], *scale)
+
+
+def _nearest() -> None:
+    import numpy as np
+    from kinprint.kernels.style import nearest, stylometry
+
+    vectors = np.ones((2, stylometry.DIM), np.int8)
+    scale = stylometry.scaler(stylometry.stats(vectors))
+    lengths = nearest.lengths(vectors, *scale)
+    nearest.nearest(nearest.weights(vectors[0], *scale), vectors, lengths, *scale, 1)
+
+
+def _traits() -> None:
+    from kinprint.kernels.arrow import from_texts
+    from kinprint.kernels.style import traits
+
+    traits.traits(*from_texts(_WORDS))
+
+
+def _spans() -> None:
+    import numpy as np
+    from kinprint.kernels.copy import spans
+
+    data = np.frombuffer(f"{_PASSAGE} {_PASSAGE}".encode(), np.uint8)
+    found = spans.shared_spans(data, data[::-1][::-1].copy())
+    spans.shared_spans(data, np.concatenate((data, data)))
+    spans.codepoint_offsets(data, found[:, 0])
+
+
+def _pairs() -> None:
+    from kinprint.kernels.arrow import Texts
+    from kinprint.kernels.copy import dedup
+
+    texts = Texts.joined([_texts()] * 2)
+    dedup.pairs(texts)
+    dedup.clusters(texts)
+
+
+def _join() -> None:
+    from kinprint.kernels.copy import dedup
+
+    dedup.pairs(_texts(), exact=True)
+
+
+def _passages() -> None:
+    import numpy as np
+    from kinprint.kernels.arrow import Texts, from_texts
+    from kinprint.kernels.copy import passages, spans
+
     left, right = (Texts.from_offsets(*from_texts([_PASSAGE + end])) for end in (".", "!"))
     index = passages.Index(Texts.joined([left, right]), 1)
     codes = np.zeros(2, np.int32)
-    for found in index.find():
-        passages.bits(index.counts(found.passages, codes, codes))
-        passages.looks_like_code(index.texts, found.passages)
-        stretch = passages.stretches(index.texts, found.passages)
+    for step in index.find():
+        found = step.passages
+        passages.bits(index.counts(found, codes, codes))
+        passages.looks_like_code(index.texts, found)
+        stretch = passages.stretches(index.texts, found)
         passages.share_within(stretch, left, np.zeros(len(stretch), np.int64))
-        spans.codepoint_places(index.texts, found.passages.a, found.passages.start_a, found.passages.bytes)
-    twice = np.concatenate((data, data))
-    spans.codepoint_offsets(data, spans.shared_spans(data, twice)[:, 0])
+        spans.codepoint_places(index.texts, found.a, found.start_a, found.bytes)
+
+
+def _residual() -> None:
+    import numpy as np
+    from kinprint.kernels.style import residual
+
+    texts = _texts()
+    rows = np.arange(len(texts))
+    grams = residual.prompt_grams(texts, rows, np.array([0, len(rows)]), len(rows), joined=1)
+    residual.accumulate(grams, rows < 3)
+
+
+def _features() -> None:
+    import numpy as np
+    from kinprint.kernels.style import features
+
+    made = features.features_of(_texts())
+    features.document_frequencies(made)
+    ones = np.ones(features.DIM, np.float32), np.ones(len(features.FAMILIES), np.float32)
+    features.weigh(made, *ones).take(np.zeros(1, np.int64))
+
+
+def _classifiers() -> None:
+    import numpy as np
+    from kinprint.kernels.style import authorship
+
+    rows = authorship.Features(np.array([0, 1]), np.zeros(1, np.int32), np.ones(1, np.float32))
+    weights = authorship.separate(rows, np.zeros(1, np.int32), 1, 1.0, np.zeros((1, 1), np.int64))
+    authorship.margins(rows, weights, 1)
+    authorship.shares(rows, weights, 1)
+
+
+def _frames() -> None:
+    import numpy as np
+    from kinprint.kernels.copy import sketch
+
+    signatures = np.zeros((2, sketch.SLOTS), np.uint32)
+    sketch.similarity(signatures[0], signatures)
+    packed = sketch.pack(signatures, 8)
+    sketch.packed_similarity(packed._replace(data=packed.data[:1]), packed)
+
+
+UNITS: Final = {
+    "hashes": Unit("load", _hashes, 6),
+    "style": Unit("load", _style, 8),
+    "sketches": Unit("load", _sketches, 6, ("hashes",)),
+    "seeds": Unit("load", _seeds, 4, ("sketches",)),
+    "overlap": Unit("search", _overlap, 6, ("sketches",)),
+    "meeting": Unit("search", _meeting, 1, ("seeds", "overlap")),
+    "scores": Unit("search", _scores, 2, ("style",)),
+    "nearest": Unit("search", _nearest, 2, ("scores",)),
+    "traits": Unit("search", _traits, 2, ("style",)),
+    "spans": Unit("search", _spans, 4),
+    "pairs": Unit("jobs", _pairs, 8, ("overlap",)),
+    "join": Unit("jobs", _join, 5, ("overlap", "pairs")),
+    "passages": Unit("jobs", _passages, 12, ("seeds", "pairs")),
+    "residual": Unit("jobs", _residual, 6, ("style",)),
+    "features": Unit("jobs", _features, 6, ("style",)),
+    "classifiers": Unit("jobs", _classifiers, 3, ("features",)),
+    "frames": Unit("frames", _frames, 2),
+}
+"""Every unit by its name."""
+
+
+def _of(groups: Iterable[str]) -> list[str]:
+    wanted = set(groups)
+    if not wanted <= set(GROUPS):
+        raise ValueError(f"groups are {', '.join(GROUPS)}, not {', '.join(sorted(wanted - set(GROUPS)))}")
+    return [name for name, unit in UNITS.items() if unit.group in wanted]
+
+
+# ---- stamps ----
+
+
+def _processor() -> str:
+    """What machine code depends on beside the sources: the processor, as far as it can be told without LLVM."""
+    known = [platform.machine(), platform.processor()]
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
+            for line in lines:
+                if not line.strip():
+                    break  # the others are alike
+                if line.startswith(("model name", "flags", "Features", "CPU part")):
+                    known.append(line)
+    except OSError:
+        pass
+    return "\n".join(known)
+
+
+def _numba_version() -> str:
+    """Version of Numba, read from its file: importing it takes longer than all else that a command does."""
+    found = find_spec("numba")
+    places = found.submodule_search_locations if found else None
+    if not places:
+        return ""
+    source = Path(places[0], "_version.py").read_text(encoding="utf-8")
+    version = re.search(r"[\"']version[\"']:\s*[\"']([^\"']+)", source)
+    return version.group(1) if version else source
+
+
+def _stamp() -> str:
+    """Equal for two processes that can use the same machine code."""
+    variables = sorted(
+        f"{name}={value}" for name, value in os.environ.items() if name.startswith(("NUMBA_CPU", "NUMBA_OPT"))
+    )
+    parts = (digest_of_all(), _numba_version(), sys.version, sys.platform, _processor(), *variables)
+    return sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _folder() -> Path | None:
+    """Where Numba caches, and the stamps are: a folder that can be written to, or None where there is none."""
+    named = os.environ.get("NUMBA_CACHE_DIR")
+    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "kinprint")
+    for folder in [Path(named)] if named else [HERE / "__pycache__", user]:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(folder, os.W_OK):
+            return folder
+    return None
+
+
+def _missing(names: Iterable[str]) -> list[str]:
+    """Units without a stamp of the present sources and machine."""
+    folder = _folder()
+    if folder is None:
+        return list(names)
+    stamp = _stamp()
+
+    def stamped(name: str) -> bool:
+        try:
+            return (folder / f"kernels-{name}.stamp").read_text(encoding="ascii") == stamp
+        except OSError:
+            return False
+
+    return [name for name in names if not stamped(name)]
+
+
+def _set_stamp(name: str) -> None:
+    folder = _folder()
+    if folder is None:
+        return
+    aside = folder / f"kernels-{name}.stamp.{os.getpid()}"
+    try:
+        aside.write_text(_stamp(), encoding="ascii")
+        aside.replace(folder / f"kernels-{name}.stamp")
+    except OSError:
+        aside.unlink(missing_ok=True)
+
+
+# ---- compiling and loading ----
+
+
+def compiled(groups: Iterable[str] = GROUPS) -> bool:
+    """Whether all kernels of some groups are compiled for this machine, so that they only have to be loaded.
+
+    Reads files and imports no Numba: some milliseconds. A cache that was removed in part may be reported as whole; what
+    is missing then compiles when it is called.
+
+    Raises
+    ------
+    ValueError
+        If there is no such group.
+    """
+    return not _missing(_of(groups))
+
+
+def load(groups: Iterable[str] = GROUPS) -> None:
+    """Get the kernels of some groups into this process: from the cache, or compiled here where they are not in it.
+
+    Raises
+    ------
+    ValueError
+        If there is no such group.
+    """
+    for name in _of(groups):
+        UNITS[name].run()
+
+
+def _run(name: str) -> None:
+    from kinprint.kernels.turn import calling_thread
+
+    with calling_thread():
+        UNITS[name].run()
+    _set_stamp(name)
+
+
+class _Work:
+    """Units that are left, handed to whoever is free: those first on which most depends."""
+
+    def __init__(self, names: Sequence[str], progress: Callable[[int, int, str], None]) -> None:
+        self._left = list(names)
+        self._running: list[str] = []
+        self._changed = threading.Condition()
+        self._progress = progress
+        self._total = sum(self._cost(name) for name in names)
+        self._done = 0
+        self._processes: list[subprocess.Popen[str]] = []
+        self.failure = ""
+
+    @staticmethod
+    def _cost(name: str) -> int:
+        return max(1, round(10 * UNITS[name].seconds))
+
+    def _weight(self, name: str) -> int:
+        """Cost of the longest chain that begins with a unit."""
+        return self._cost(name) + max((self._weight(k) for k in self._left if name in UNITS[k].after), default=0)
+
+    def _free(self) -> list[str]:
+        busy = {*self._left, *self._running}
+        return [name for name in self._left if not busy.intersection(UNITS[name].after)]
+
+    def take(self) -> str | None:
+        """A unit that can begin, once there is one; None when there are no more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.failure or not self._left or self._free())
+            if self.failure or not self._left:
+                return None
+            name = max(self._free(), key=self._weight)
+            self._left.remove(name)
+            self._running.append(name)
+            return name
+
+    def done(self, name: str) -> None:
+        """A unit that was taken is compiled."""
+        with self._changed:
+            self._running.remove(name)
+            self._done += self._cost(name)
+            self._changed.notify_all()
+
+    def begin(self, process: subprocess.Popen[str]) -> None:
+        """A process that is ended with the work."""
+        with self._changed:
+            self._processes.append(process)
+            if self.failure:
+                process.kill()
+
+    def fail(self, reason: str) -> None:
+        """Nothing else begins, and what is under way ends."""
+        with self._changed:
+            self.failure = self.failure or reason
+            for process in self._processes:
+                process.kill()
+            self._changed.notify_all()
+
+    def tell(self) -> None:
+        """Report how far it is."""
+        with self._changed:
+            done, running = self._done, ", ".join(self._running)
+        self._progress(done, self._total, running)
+
+
+def _started(nice: int, errors: IO[str]) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(_COMMAND, stdin=pipe, stdout=pipe, stderr=errors, text=True, env=environment)
+    if nice and hasattr(os, "setpriority"):
+        os.setpriority(os.PRIO_PROCESS, process.pid, os.getpriority(os.PRIO_PROCESS, 0) + nice)
+    return process
+
+
+def _worker(work: _Work, nice: int, changed: SimpleQueue[None]) -> None:
+    """Run a process that compiles one unit after the other, until there are none."""
+    process: subprocess.Popen[str] | None = None
+    name: str | None = "kernels"
+    with TemporaryFile("w+") as errors:
+        try:
+            while (name := work.take()) is not None:
+                changed.put(None)
+                if process is None:
+                    process = _started(nice, errors)
+                    work.begin(process)
+                assert process.stdin is not None
+                assert process.stdout is not None
+                process.stdin.write(f"{name}\n")
+                process.stdin.flush()
+                if process.stdout.readline() != f"{name}\n":
+                    raise OSError("the process ended")
+                work.done(name)
+        except OSError as error:
+            errors.seek(0)
+            work.fail(f"compiling {name}: {errors.read()[-2000:].strip() or error}")
+        finally:
+            if process is not None:
+                with contextlib.suppress(OSError):
+                    process.communicate()
+            changed.put(None)
+
+
+def compile(
+    groups: Iterable[str] = GROUPS,
+    *,
+    processes: int | None = None,
+    progress: Callable[[int, int, str], None] = lambda done, total, what: None,
+    nice: int = 0,
+) -> None:
+    """Compile all kernels of some groups that are not compiled yet, in processes of their own.
+
+    Parameters
+    ----------
+    groups
+        Of :data:`GROUPS`.
+    processes
+        How many at once; the cores at hand by default.
+    progress
+        Called in this thread with the work done, the whole work, and names of what is being compiled: at each change,
+        and twice a second. What it raises ends the work.
+    nice
+        How much nicer the processes are than this one: above 0 for what nobody waits for.
+
+    Raises
+    ------
+    ValueError
+        If there is no such group.
+    RuntimeError
+        If a process fails; the message says how.
+    """
+    names = _missing(_of(groups))
+    if not names or _folder() is None:
+        return
+    if processes is None:
+        processes = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    changed: SimpleQueue[None] = SimpleQueue()
+    work = _Work(names, progress)
+    workers = [
+        threading.Thread(target=_worker, args=(work, nice, changed), daemon=True)
+        for _ in range(min(processes, len(names)))
+    ]
+    for worker in workers:
+        worker.start()
+    try:
+        while any(worker.is_alive() for worker in workers):
+            with contextlib.suppress(Empty):
+                changed.get(timeout=0.5)
+            work.tell()
+    except BaseException:
+        work.fail("compiling was left")
+        raise
+    finally:
+        for worker in workers:
+            worker.join()
+    if work.failure:
+        raise RuntimeError(work.failure)
+    work.tell()
+
+
+def warm() -> None:
+    """:func:`load` of every group."""
+    load()
+
+
+def warm_served() -> None:
+    """:func:`load` of what a server calls."""
+    load(("load", "search", "jobs"))
+
+
+def _main(names: Sequence[str]) -> None:
+    for name in names or (line.strip() for line in sys.stdin):
+        _run(name)
+        print(name, flush=True)
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1:])

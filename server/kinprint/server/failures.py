@@ -13,6 +13,8 @@ embedder, which `edge/errors.py` translates.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 #: Reasons of InvalidField: what is wrong with the field that it names.
@@ -49,6 +51,8 @@ class Failure(Exception):  # noqa: N818  (what a caller is told, not a bug)
 
     reason = "INTERNAL"
     code = "INTERNAL"
+    #: Further facts, for programs: `metadata` of google.rpc.ErrorInfo.
+    metadata: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, message: str, *, field: str | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)

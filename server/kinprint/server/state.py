@@ -16,6 +16,7 @@ from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.writer import Writer
 from kinprint.server.embed.holder import ModelHolder
 from kinprint.server.jobs.registry import Jobs
+from kinprint.server.startup import Startup
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +36,11 @@ class State:
     #: Commits, publishes, purges.
     writers_pool: ThreadPoolExecutor
     started: float = field(default_factory=time.monotonic)
+    startup: Startup = field(default_factory=Startup)
     serving: bool = False
-    #: Calls of our services under way.
+    #: Calls of our services under way, and when the last one ended.
     calls: int = 0
+    idle_since: float = field(default_factory=time.monotonic)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     _writers: dict[int, Writer] = field(default_factory=dict)
     _background: set[asyncio.Task[None]] = field(default_factory=set)

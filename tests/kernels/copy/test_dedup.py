@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import numba
 import numpy as np
 import pytest
 from copy_texts import texts
@@ -18,6 +17,7 @@ from kinprint.kernels.copy import dedup, lsh, shingle, sketch
 from kinprint.kernels.reference import dedup as reference
 from kinprint.kernels.reference import lsh as reference_lsh
 from kinprint.kernels.reference.fold import normalised_answer
+from kinprint.kernels.spread import set_threads
 
 WORDS = (
     "the",
@@ -87,12 +87,11 @@ def candidates(
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    before = numba.get_num_threads()
-    numba.set_num_threads(count)
+    set_threads(count)
     try:
         yield
     finally:
-        numba.set_num_threads(before)
+        set_threads(None)
 
 
 # ---- against the definition ----

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from math import comb
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +13,7 @@ from kinprint.kernels.copy import lsh
 from kinprint.kernels.copy.sketch import EMPTY
 from kinprint.kernels.reference import lsh as reference
 from kinprint.kernels.reference.dedup import components
+from kinprint.kernels.spread import set_threads
 
 
 def signatures(n: int, seed: int, values: int = 3) -> np.ndarray:
@@ -25,7 +25,7 @@ def signatures(n: int, seed: int, values: int = 3) -> np.ndarray:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 40), st.integers(0, 999), st.sampled_from(lsh.BANDINGS), st.integers(1, 50))
-def test_pairs_and_queries_equal_reference(n: int, seed: int, banding: tuple[int, int], chunk: int) -> None:
+def test_pairs_equal_reference(n: int, seed: int, banding: tuple[int, int], chunk: int) -> None:
     matrix = signatures(n, seed)
     bands, rows = banding
     plain = matrix.tolist()
@@ -34,10 +34,6 @@ def test_pairs_and_queries_equal_reference(n: int, seed: int, banding: tuple[int
     pairs = [tuple(pair) for part in parts for pair in part.tolist()]
     assert len(pairs) == len(set(pairs))
     assert set(pairs) == reference.candidate_pairs(plain, bands, rows)
-    index = lsh.build(matrix, bands, rows)
-    for row in matrix[:6]:
-        found = lsh.query(index, row)
-        assert found.tolist() == reference.query(plain, row.tolist(), bands, rows)
 
 
 @settings(max_examples=80, deadline=None)
@@ -174,14 +170,13 @@ def test_threads_make_no_difference() -> None:
         yield from lsh.candidate_pairs(matrix, 32, 4, 1000, labels=labels)
         yield np.array(linked(matrix, (32, 4), lambda a, b: (a + b) % 7 == 0)[1])
 
-    before = numba.get_num_threads()
     results = []
     try:
         for threads in (1, 2):
-            numba.set_num_threads(threads)
+            set_threads(threads)
             results.append(list(everything()))
     finally:
-        numba.set_num_threads(before)
+        set_threads(None)
     assert len(results[0]) == len(results[1]) > 3
     assert all(np.array_equal(a, b) for a, b in zip(*results, strict=True))
 
@@ -205,30 +200,14 @@ def test_least_agreements_of_equal_texts() -> None:
     )
 
 
-@pytest.mark.parametrize("n", [10, 5000])
-def test_index_layout(n: int) -> None:
-    matrix = signatures(n, 1, values=2)
-    index = lsh.build(matrix, 64, 2)
-    present = np.flatnonzero(matrix[:, 0] != EMPTY)
-    assert index.keys.shape == index.ids.shape == (64, present.size)
-    assert index.keys.dtype == np.uint64
-    assert index.ids.dtype == np.int32
-    for keys, ids in zip(index.keys, index.ids, strict=True):
-        assert (keys[1:] >= keys[:-1]).all()
-        assert (ids[1:] > ids[:-1])[keys[1:] == keys[:-1]].all()
-        assert np.array_equal(np.sort(ids), present)
-
-
-def test_radix_sort_of_many_keys_equals_numpy() -> None:
+def test_pairs_among_many_keys() -> None:
     matrix = np.random.default_rng(0).integers(0, 2**32 - 1, (5000, 128), np.uint32)
     matrix[2500:] = matrix[:2500]
-    index = lsh.build(matrix, 16, 8)
-    for keys, ids in zip(index.keys, index.ids, strict=True):
+    for _, keys, ids in lsh._sorted_bands(matrix, lsh._present(matrix), 16, 8):
         assert np.array_equal(keys, np.sort(keys))
         assert np.array_equal(np.sort(ids), np.arange(5000))
     (pairs,) = lsh.candidate_pairs(matrix, 16, 8)
     assert np.array_equal(pairs[np.argsort(pairs[:, 0])], np.c_[np.arange(2500), np.arange(2500, 5000)])
-    assert lsh.query(index, matrix[7]).tolist() == [7, 2507]
 
 
 def test_many_equal_texts_come_in_chunks() -> None:
@@ -250,10 +229,7 @@ def test_chunks_beyond_the_first_buffer() -> None:
 def test_blank_texts_are_in_no_band() -> None:
     matrix = np.full((5, 128), EMPTY, np.uint32)
     assert list(lsh.candidate_pairs(matrix, 16, 8)) == []
-    index = lsh.build(matrix, 16, 8)
-    assert index.keys.shape == (16, 0)
-    assert lsh.query(index, matrix[0]).size == 0
-    assert lsh.query(lsh.build(matrix[:0], 32, 4), np.zeros(128, np.uint32)).size == 0
+    assert list(lsh.candidate_pairs(matrix[:0], 32, 4)) == []
 
 
 @pytest.mark.parametrize(
@@ -272,9 +248,9 @@ def test_refuses() -> None:
         with pytest.raises(ValueError, match="threshold"):
             lsh.choose_bands(threshold)
     with pytest.raises(ValueError, match="128"):
-        lsh.build(matrix, 33, 4)
+        lsh.candidate_pairs(matrix, 33, 4)
     with pytest.raises(ValueError, match="uint32"):
-        lsh.build(matrix.astype(np.int64), 16, 8)
+        lsh.candidate_pairs(matrix.astype(np.int64), 16, 8)
     with pytest.raises(ValueError, match="chunk"):
         lsh.candidate_pairs(matrix, 16, 8, 0)
     for labels in (np.zeros(3), np.zeros(2, np.int32)):
@@ -283,6 +259,3 @@ def test_refuses() -> None:
     for arguments, message in (((33, 4), "128"), ((16, 8, matrix.__len__, 0), "chunk")):
         with pytest.raises(ValueError, match=message):
             lsh.linking_pairs(matrix, *arguments[:2], *(arguments[2:] or (lambda: None,)))  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="name the rows"):
-        lsh.query(lsh.build(matrix, 10, 4), matrix[0])
-    assert 0 in lsh.query(lsh.build(matrix, 10, 4), matrix[0], rows=4)

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 
-import numba
 import numpy as np
 import pytest
 from copy_texts import PIECES, texts
@@ -19,6 +18,7 @@ from kinprint.kernels.copy.passages import GUARANTEE, MAX_TEXTS, REPEATS
 from kinprint.kernels.reference import passages as reference
 from kinprint.kernels.reference.passages import Passage
 from kinprint.kernels.reference.shingle import code_class
+from kinprint.kernels.spread import set_threads
 from kinprint.kernels.unicode import SPACE
 
 WORDS = [f"{a}{b}" for a in ("ki", "lo", "ma", "ne", "pu", "ra", "so", "ti") for b in ("na", "rel", "sto", "vim")]
@@ -381,12 +381,11 @@ def test_threads_change_nothing() -> None:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    before = numba.get_num_threads()
-    numba.set_num_threads(count)
+    set_threads(count)
     try:
         yield
     finally:
-        numba.set_num_threads(before)
+        set_threads(None)
 
 
 def test_a_run_may_be_left() -> None:

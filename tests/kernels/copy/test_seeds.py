@@ -6,7 +6,6 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numba
 import numpy as np
 import pytest
 from copy_texts import PIECES, texts
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from kinprint.kernels.arrow import Texts, from_texts
 from kinprint.kernels.copy import seeds, shingle
 from kinprint.kernels.reference import seeds as reference
+from kinprint.kernels.spread import set_threads
 
 FEW_WORDS = st.lists(st.sampled_from(["a", "b", "c", "的", "是", "."]), max_size=60).map(" ".join)
 """Texts with many repeated shingles."""
@@ -36,12 +36,11 @@ SPACELESS_SCRIPTS = {
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    before = numba.get_num_threads()
-    numba.set_num_threads(count)
+    set_threads(count)
     try:
         yield
     finally:
-        numba.set_num_threads(before)
+        set_threads(None)
 
 
 def indexed(some: list[str]) -> seeds.SeedIndex:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import numba
 import numpy as np
 import pytest
 import unicodedata2  # type: ignore[import-not-found]
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from kinprint.kernels.arrow import from_texts
 from kinprint.kernels.copy import shingle
 from kinprint.kernels.reference import shingle as reference
+from kinprint.kernels.spread import set_threads
 
 
 def sets(*given_texts: str) -> list[set[int]]:
@@ -101,14 +101,13 @@ def test_long_text_beyond_the_first_buffers() -> None:
 
 def test_threads_make_no_difference() -> None:
     layout = from_texts([f"text number {i} of {i % 7} and more" * (i % 5) for i in range(500)])
-    before = numba.get_num_threads()
     one_by_one = []
     try:
-        for threads in {1, before}:
-            numba.set_num_threads(threads)
+        for threads in (1, 3):
+            set_threads(threads)
             one_by_one.append(shingle.shingle_sets(*layout))
     finally:
-        numba.set_num_threads(before)
+        set_threads(None)
     for result in one_by_one[1:]:
         for k in range(3):
             assert np.array_equal(one_by_one[0][k], result[k])

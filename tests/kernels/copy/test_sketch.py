@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 
-import numba
 import numpy as np
 import pytest
 from copy_texts import PIECES, texts
@@ -15,6 +14,7 @@ from kinprint.kernels.copy import shingle, sketch
 from kinprint.kernels.reference import shingle as reference_shingle
 from kinprint.kernels.reference import sketch as reference
 from kinprint.kernels.reference.fold import normalised_answer
+from kinprint.kernels.spread import set_threads
 
 GOLDEN = [
     "The quick brown fox jumps over the lazy dog.",
@@ -166,8 +166,6 @@ def test_similarity_equals_reference(a: str, b: str) -> None:
     matrix = sketch.sketch(*from_texts([a, b, a + b])).signatures
     expected = [reference.similarity(matrix[0].tolist(), row.tolist()) for row in matrix]
     assert sketch.similarity(matrix[0], matrix).tolist() == expected
-    rows = np.array([2, 0, 2])
-    assert sketch.similarity_at(matrix[0], matrix, rows).tolist() == [expected[i] for i in rows]
 
 
 def test_blank_texts_are_like_nothing() -> None:
@@ -180,12 +178,11 @@ def test_blank_texts_are_like_nothing() -> None:
 def test_threads_and_layouts_make_no_difference() -> None:
     data, offsets = from_texts([f"text number {i} of {i % 7} and more. " * (i % 5) for i in range(500)])
     results = [sketch.sketch(data, offsets), sketch.sketch(data.copy(), offsets.copy())]
-    before = numba.get_num_threads()
     try:
-        numba.set_num_threads(1)
+        set_threads(1)
         results.append(sketch.sketch(data, offsets))
     finally:
-        numba.set_num_threads(before)
+        set_threads(None)
     for result in results[1:]:
         for name in result._fields[:4]:
             assert np.array_equal(getattr(results[0], name), getattr(result, name)), name
@@ -212,6 +209,3 @@ def test_refuses() -> None:
         sketch.similarity(matrix[0, :64], matrix)
     with pytest.raises(ValueError, match="signatures must"):
         sketch.similarity(matrix[0], matrix.astype(np.int32))
-    for row in (-1, 2):
-        with pytest.raises(ValueError, match="rows must be in"):
-            sketch.similarity_at(matrix[0], matrix, np.array([row]))

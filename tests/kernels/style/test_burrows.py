@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
 from copy_texts import PIECES
@@ -19,10 +18,14 @@ from faststylometry.burrows_delta import calculate_burrows_delta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kinprint.kernels.arrow import Texts, from_texts, frozen
-from kinprint.kernels.reference import delta as reference
+from kinprint.kernels.reference import burrows as reference
 from kinprint.kernels.reference.shingle import word_hash
+from kinprint.kernels.spread import set_threads
 from kinprint.kernels.style import burrows as delta
+from kinprint.kernels.style import imposters as draws
+from kinprint.kernels.style import words as words_of
 from kinprint.kernels.style.burrows import KINDS, Kind
+from kinprint.kernels.style.imposters import imposters
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -59,7 +62,7 @@ def of(some: Sequence[str]) -> Texts:
     return Texts.from_offsets(*from_texts(some))
 
 
-def as_counter(counts: delta.Counts) -> Counter[int]:
+def as_counter(counts: words_of.Counts) -> Counter[int]:
     assert (np.diff(counts.hashes.astype(object)) > 0).all()
     return Counter(dict(zip(counts.hashes.tolist(), counts.counts.tolist(), strict=True)))
 
@@ -74,19 +77,18 @@ def rows_of(n: int, k: int, seed: int, *, constant: int = 0) -> Floats:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    before = numba.get_num_threads()
-    numba.set_num_threads(count)
+    set_threads(count)
     try:
         yield
     finally:
-        numba.set_num_threads(before)
+        set_threads(None)
 
 
 # ---- words ----
 
 
 def assert_words(some: Sequence[str]) -> None:
-    hashes, indptr = delta.hashes_of(of(some))
+    hashes, indptr = words_of.hashes_of(of(some))
     assert len(indptr) == len(some) + 1
     for i, text in enumerate(some):
         wanted = [word_hash(word) for word in reference.words(text)]
@@ -118,16 +120,16 @@ def test_any_words_equal_the_reference(some: list[str]) -> None:
 )
 def test_what_a_word_is(text: str, words: list[str]) -> None:
     assert reference.words(text) == words
-    assert delta.hashes_of(of([text]))[0].tolist() == [word_hash(word) for word in words]
+    assert words_of.hashes_of(of([text]))[0].tolist() == [word_hash(word) for word in words]
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(texts, max_size=6), st.integers(0, 12))
 def test_counts_equal_the_reference(some: list[str], k: int) -> None:
-    counts = delta.count_words(of(some))
+    counts = words_of.count_words(of(some))
     assert as_counter(counts) == reference.count_words(some)
     assert counts.total == reference.count_words(some).total()
-    hashes, found = delta.most_frequent(of(some), k)
+    hashes, found = words_of.most_frequent(of(some), k)
     assert (hashes.dtype, found.dtype) == (np.uint64, np.int64)
     assert list(zip(hashes.tolist(), found.tolist(), strict=True)) == reference.most_frequent(some, k)
 
@@ -135,11 +137,11 @@ def test_counts_equal_the_reference(some: list[str], k: int) -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.lists(texts, max_size=8), st.randoms(use_true_random=False), st.lists(st.integers(0, 8), max_size=3))
 def test_counts_merge_in_any_order(some: list[str], rng: random.Random, cuts: list[int]) -> None:
-    whole = delta.count_words(of(some))
+    whole = words_of.count_words(of(some))
     shuffled = some.copy()
     rng.shuffle(shuffled)
     bounds = [0, *sorted(cuts), len(shuffled)]
-    parts = [delta.count_words(of(shuffled[a:b])) for a, b in pairwise(bounds)]
+    parts = [words_of.count_words(of(shuffled[a:b])) for a, b in pairwise(bounds)]
     rng.shuffle(parts)
     while len(parts) > 1:
         i = rng.randrange(len(parts) - 1)
@@ -154,26 +156,26 @@ def test_many_words_in_many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     some += [" ".join(f"v{i}" for i in range(6000))]
     wanted = reference.count_words(some)
     for block in (1 << 24, 1, 3000):
-        monkeypatch.setattr(delta, "_BLOCK", block)
+        monkeypatch.setattr(words_of, "_BLOCK", block)
         for count in (1, 2):
             with threads(count):
-                assert as_counter(delta.count_words(of(some))) == wanted
-    hashes, counts = delta.most_frequent(of(some), 100)
+                assert as_counter(words_of.count_words(of(some))) == wanted
+    hashes, counts = words_of.most_frequent(of(some), 100)
     assert list(zip(hashes.tolist(), counts.tolist(), strict=True)) == reference.most_frequent(some, 100)
 
 
 def test_ties_are_broken_by_hash() -> None:
     some = ["d c b a", "a b c d"]
-    hashes, counts = delta.most_frequent(of(some), 3)
+    hashes, counts = words_of.most_frequent(of(some), 3)
     assert hashes.tolist() == sorted(map(word_hash, "abcd"))[:3]
     assert counts.tolist() == [2, 2, 2]
-    assert delta.most_frequent(of(some), 9)[0].size == 4
-    assert delta.most_frequent(of(some), 0)[0].size == 0
-    assert delta.most_frequent(of([]), 3)[0].size == 0
+    assert words_of.most_frequent(of(some), 9)[0].size == 4
+    assert words_of.most_frequent(of(some), 0)[0].size == 0
+    assert words_of.most_frequent(of([]), 3)[0].size == 0
     with pytest.raises(ValueError, match="negative"):
-        delta.most_frequent(of(some), -1)
+        words_of.most_frequent(of(some), -1)
     with pytest.raises(ValueError, match="negative"):
-        delta.count_words(of(some)).most_frequent(-1)
+        words_of.count_words(of(some)).most_frequent(-1)
 
 
 # ---- frequencies ----
@@ -184,7 +186,7 @@ def test_ties_are_broken_by_hash() -> None:
 def test_frequencies_equal_the_reference(some: list[tuple[str, int]], k: int, others: list[str]) -> None:
     told = [text for text, _ in some]
     groups = [group for _, group in some]
-    vocabulary, _ = delta.most_frequent(of(told + others), k)
+    vocabulary, _ = words_of.most_frequent(of(told + others), k)
     single = delta.frequencies(of(told), vocabulary)
     assert single.shape == (len(told), vocabulary.size)
     assert single.tolist() == reference.frequencies(told, vocabulary.tolist(), list(range(len(told))))
@@ -196,7 +198,7 @@ def test_frequencies_in_parts_and_blocks(monkeypatch: pytest.MonkeyPatch) -> Non
     rng = random.Random(2)
     some = [" ".join(rng.choices(WORDS, k=rng.randrange(9))) for _ in range(300)]
     groups = np.array([rng.randrange(7) for _ in some], np.int64)
-    vocabulary, _ = delta.most_frequent(of(some), 9)
+    vocabulary, _ = words_of.most_frequent(of(some), 9)
     whole = delta.counts_in(of(some), vocabulary, groups)
     monkeypatch.setattr(delta, "_CELLS", 1)
     for got, wanted in zip(delta.counts_in(of(some), vocabulary, groups), whole, strict=True):
@@ -396,8 +398,8 @@ def test_scores_equal_the_reference(
     mean, sd = delta.mean_and_sd(rows)
     queries, candidates, pool = rows[:2], rows[2:6], rows[6:]
     options: dict[str, Any] = {"kind": kind, "iterations": iterations, "features": features, "imposters": share}
-    got = delta.imposters(queries, candidates, pool, mean, sd, seed=seed, **options)
-    owned = delta.imposters(queries, candidates, pool, mean, sd, seed=seed, authors=np.array([1, 0, 1, 1]), **options)
+    got = imposters(queries, candidates, pool, mean, sd, seed=seed, **options)
+    owned = imposters(queries, candidates, pool, mean, sd, seed=seed, authors=np.array([1, 0, 1, 1]), **options)
     scaled = [reference.scaled(row, mean.tolist(), sd.tolist(), kind) for row in rows.tolist()]
     arguments = (scaled[6:], range(len(pool)), kind, iterations, features, share, seed)
     for q in range(2):
@@ -414,8 +416,8 @@ def test_draws() -> None:
     seen, firsts = np.zeros(k), np.zeros(m)
     for iteration in range(3000):
         # What a kernel returns to Python is an int, which the next one would take for an int64.
-        delta._draw_columns(np.uint64(delta._stream(np.uint64(5), iteration, 0)), k, columns)
-        delta._shuffle(np.uint64(delta._stream(np.uint64(5), iteration, 1)), order)
+        draws._draw_columns(np.uint64(draws._stream(np.uint64(5), iteration, 0)), k, columns)
+        draws._shuffle(np.uint64(draws._stream(np.uint64(5), iteration, 1)), order)
         assert columns.tolist() == reference.drawn_columns(5, iteration, k, 8 / 21)
         assert order.tolist() == reference.shuffled_pool(5, iteration, m)
         seen[columns] += 1
@@ -430,32 +432,30 @@ def test_scores_do_not_depend_on_company_or_threads(monkeypatch: pytest.MonkeyPa
     mean, sd = delta.mean_and_sd(rows)
     queries, candidates, pool = rows[:20], rows[20:30], rows[30:]
     with threads(1):
-        got = delta.imposters(queries, candidates, pool, mean, sd, seed=3)
+        got = imposters(queries, candidates, pool, mean, sd, seed=3)
     assert got.shape == (20, 10)
     assert 0 < got.mean() < 1
     with threads(2):
-        np.testing.assert_array_equal(delta.imposters(queries, candidates, pool, mean, sd, seed=3), got)
+        np.testing.assert_array_equal(imposters(queries, candidates, pool, mean, sd, seed=3), got)
     order = np.random.default_rng(1).permutation(20)
-    np.testing.assert_array_equal(delta.imposters(queries[order], candidates, pool, mean, sd, seed=3), got[order])
+    np.testing.assert_array_equal(imposters(queries[order], candidates, pool, mean, sd, seed=3), got[order])
     order = np.random.default_rng(1).permutation(10)
-    np.testing.assert_array_equal(delta.imposters(queries, candidates[order], pool, mean, sd, seed=3), got[:, order])
-    np.testing.assert_array_equal(delta.imposters(queries[:1], candidates[4:5], pool, mean, sd, seed=3), got[:1, 4:5])
-    np.testing.assert_array_equal(delta.imposters(frozen(queries), candidates, pool, mean, sd, seed=3), got)
-    monkeypatch.setattr(delta, "_WINS", 1)
-    np.testing.assert_array_equal(delta.imposters(queries, candidates, pool, mean, sd, seed=3), got)
-    assert (delta.imposters(queries, candidates, pool, mean, sd, seed=4) != got).any()
+    np.testing.assert_array_equal(imposters(queries, candidates[order], pool, mean, sd, seed=3), got[:, order])
+    np.testing.assert_array_equal(imposters(queries[:1], candidates[4:5], pool, mean, sd, seed=3), got[:1, 4:5])
+    np.testing.assert_array_equal(imposters(frozen(queries), candidates, pool, mean, sd, seed=3), got)
+    monkeypatch.setattr(draws, "_WINS", 1)
+    np.testing.assert_array_equal(imposters(queries, candidates, pool, mean, sd, seed=3), got)
+    assert (imposters(queries, candidates, pool, mean, sd, seed=4) != got).any()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_imposters_in_any_order(kind: Kind) -> None:
     rows = rows_of(30, 10, 6)
     mean, sd = delta.mean_and_sd(rows)
-    got = delta.imposters(rows[:4], rows[4:8], rows[8:], mean, sd, kind=kind, imposters=1.0)
-    np.testing.assert_array_equal(
-        delta.imposters(rows[:4], rows[4:8], rows[:7:-1], mean, sd, kind=kind, imposters=1.0), got
-    )
+    got = imposters(rows[:4], rows[4:8], rows[8:], mean, sd, kind=kind, imposters=1.0)
+    np.testing.assert_array_equal(imposters(rows[:4], rows[4:8], rows[:7:-1], mean, sd, kind=kind, imposters=1.0), got)
     # With all words as well, every iteration is the same: is the candidate nearer than all others?
-    whole = delta.imposters(rows[:4], rows[4:8], rows[8:], mean, sd, kind=kind, imposters=1.0, features=1.0)
+    whole = imposters(rows[:4], rows[4:8], rows[8:], mean, sd, kind=kind, imposters=1.0, features=1.0)
     near = delta.delta(rows[:4], rows[4:8], mean, sd, kind)
     least = delta.delta(rows[:4], rows[8:], mean, sd, kind).min(axis=1, keepdims=True)
     np.testing.assert_array_equal(whole, (near < least).astype(np.float64))
@@ -468,7 +468,7 @@ def test_own_texts_are_no_imposters() -> None:
     scaled = [reference.scaled(row, mean.tolist(), sd.tolist(), "cosine") for row in rows.tolist()]
     queries, known = rows[:2], rows[2:]
     for share in (0.1, 0.5, 1.0):
-        got = delta.imposters(queries, known, known, mean, sd, authors=authors, pool_authors=authors, imposters=share)
+        got = imposters(queries, known, known, mean, sd, authors=authors, pool_authors=authors, imposters=share)
         for q in range(2):
             for c in range(3):
                 own = [scaled[2 + i] for i in np.flatnonzero(authors == c)]
@@ -477,7 +477,7 @@ def test_own_texts_are_no_imposters() -> None:
                     scaled[q], own, scaled[2:], others, "cosine", 100, 0.5, share, 0
                 )
     assert (got.sum(axis=1) <= 1 + 1e-12).all()  # against all others, only one can be the nearest
-    apart = delta.imposters(queries, known, known, mean, sd, authors=authors, imposters=1.0)
+    apart = imposters(queries, known, known, mean, sd, authors=authors, imposters=1.0)
     assert (apart == 0).all()  # each text meets itself among the imposters, and a tie goes to the imposter
 
 
@@ -490,7 +490,7 @@ def test_authors_are_told_apart() -> None:
     queries = np.concatenate([part[3:] for part in texts_of])
     mean, sd = delta.mean_and_sd(pool)
     for kind in KINDS:
-        got = delta.imposters(queries, pool, pool, mean, sd, authors=authors, pool_authors=authors, kind=kind)
+        got = imposters(queries, pool, pool, mean, sd, authors=authors, pool_authors=authors, kind=kind)
         assert np.diag(got).min() > 0.9
         assert (got - np.diag(np.diag(got))).max() < 0.5
         assert (delta.delta(queries, pool, mean, sd, kind).argmin(axis=1) // 3).tolist() == list(range(8))
@@ -499,7 +499,7 @@ def test_authors_are_told_apart() -> None:
 def test_what_imposters_refuse() -> None:
     rows = rows_of(6, 4, 0)
     mean, sd = delta.mean_and_sd(rows)
-    call: Callable[..., Any] = delta.imposters
+    call: Callable[..., Any] = imposters
     for options, why in [
         ({"iterations": 0}, "iterations"),
         ({"features": 0.0}, "features and imposters"),
@@ -543,9 +543,9 @@ def test_burrows_as_faststylometry_computes_it(seed: int) -> None:
             (test if book == "three" else train).append((author, book, tokens))
     books = [" ".join(tokens) for _, _, tokens in train]
     # Words that are equally frequent have another order there, so the cut is made where none are.
-    _, counts = delta.most_frequent(of(books), len(vocabulary))
+    _, counts = words_of.most_frequent(of(books), len(vocabulary))
     k = next(k for k in range(50, 0, -1) if counts[k - 1] != counts[k])
-    words, _ = delta.most_frequent(of(books), k)
+    words, _ = words_of.most_frequent(of(books), k)
 
     known, asked = (Corpus(*(list(column) for column in zip(*some, strict=True))) for some in (train, test))
     theirs = calculate_burrows_delta(known, asked, vocab_size=k, tok_match_pattern="")

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeAlias
 
-import numba
 import numpy as np
 import pytest
 from copy_texts import PIECES
@@ -19,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kinprint.kernels.arrow import Texts, from_texts, frozen
 from kinprint.kernels.reference import residual as reference
+from kinprint.kernels.spread import set_threads
 from kinprint.kernels.style import residual
 from kinprint.kernels.style.residual import BOUND, FAMILIES, WINDOW, Grams, Reference, Sums
 from numpy.typing import NDArray
@@ -66,12 +66,11 @@ def of(some: Sequence[str]) -> Texts:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    before = numba.get_num_threads()
-    numba.set_num_threads(count)
+    set_threads(count)
     try:
         yield
     finally:
-        numba.set_num_threads(before)
+        set_threads(None)
 
 
 # ---- n-grams ----

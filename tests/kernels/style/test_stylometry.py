@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kinprint.kernels.reference import stylometry as reference
-from kinprint.kernels.style import stylometry
+from kinprint.kernels.style import stylometry, tokens
 from numpy.typing import NDArray
 
 SAMPLES = [
@@ -97,7 +97,7 @@ def test_both_sides_of_the_window_equal_the_reference(text: str, before: int, af
 
 
 def test_half_octave_classes() -> None:
-    half_octave: Callable[[int], int] = stylometry.half_octave.py_func  # type: ignore[attr-defined]
+    half_octave: Callable[[int], int] = tokens.half_octave.py_func  # type: ignore[attr-defined]
     got = [int(half_octave(x)) for x in range(1, 3000)]
     assert got == [reference.half_octave(x) for x in range(1, 3000)]
 
@@ -291,7 +291,3 @@ def test_wrong_arguments_are_refused() -> None:
         stylometry.scores_at(matrix[0], matrix, np.array([1], np.int64), mean, inv_std)
     with pytest.raises(IndexError):
         stylometry.scores_at(matrix[0], matrix, np.array([-1], np.int64), mean, inv_std)
-
-
-def test_warm_compiles() -> None:
-    stylometry.warm()

@@ -4,9 +4,8 @@ Rows of slots are grouped into bands; two texts are candidates if any band agree
 probability 1 - (1 - J^rows)^bands (Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", 3.4). Blank texts are in
 no band.
 
-:func:`candidate_pairs` finds all pairs of a set of sketches, a few bands at a time. :func:`build` and :func:`query` are
-for looking single sketches up: a band is a sorted array of 64-bit keys with the ids beside it, a few binary searches a
-query, and can be memory-mapped as it is.
+:func:`candidate_pairs` finds all pairs of a set of sketches, :func:`linking_pairs` enough of them to find what hangs
+together, both a few bands at a time.
 """
 
 from __future__ import annotations
@@ -14,13 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from kinprint.kernels.arrow import frozen
-from kinprint.kernels.copy.sketch import EMPTY, SLOTS, check_signature, check_signatures
+from kinprint.kernels.copy.sketch import EMPTY, SLOTS, check_signatures
 from kinprint.kernels.hashing import BAND_SEED, MULTIPLIER_1, finalise, multiply_fold
-from kinprint.kernels.jit import kernel, parallel_kernel, prange
+from kinprint.kernels.jit import kernel, parallel_kernel
 from numpy.typing import NDArray
 
 BANDINGS: Final = ((16, 8), (32, 4), (42, 3), (64, 2))
@@ -31,15 +30,6 @@ BANDS_AT_ONCE: Final = 8
 """Bands that are worked off in one pass at least, however many texts there are."""
 RECALL: Final = 0.999
 """What :func:`choose_bands` asks for at the threshold."""
-
-
-class Lsh(NamedTuple):
-    """Bands of the m texts that are not blank."""
-
-    keys: NDArray[np.uint64]
-    """uint64[bands, m]: the key of every text, ascending within each band."""
-    ids: NDArray[np.int32]
-    """int32[bands, m]: the text of each key; ascending where keys are equal."""
 
 
 def recall(threshold: float, bands: int, rows: int) -> float:
@@ -77,124 +67,21 @@ def band_key(signature: NDArray[np.uint32], band: int, rows: int) -> np.uint64:
     return finalise(h)
 
 
-@kernel
-def _sort(keys: NDArray[np.uint64], ids: NDArray[np.int32]) -> None:
-    """Stable least-significant-digit radix sort of ``keys`` in place, ``ids`` along with them."""
-    n = keys.size
-    if n < 2048:
-        order = np.argsort(keys, kind="mergesort")
-        keys[:] = keys[order]
-        ids[:] = ids[order]
-        return
-    a, b = keys, np.empty(n, np.uint64)
-    x, y = ids, np.empty(n, np.int32)
-    counts = np.zeros((6, 2048), np.int64)
-    for i in range(n):
-        k = keys[i]
-        for d in range(6):
-            counts[d, np.int64((k >> np.uint64(11 * d)) & np.uint64(2047))] += 1
-    # Six passes are an even number: the result ends up in keys and ids.
-    for d in range(6):
-        shift = np.uint64(11 * d)
-        total = 0
-        for v in range(2048):
-            count = int(counts[d, v])
-            counts[d, v] = total
-            total += count
-        for i in range(n):
-            k = a[i]
-            digit = np.int64((k >> shift) & np.uint64(2047))
-            place = counts[d, digit]
-            counts[d, digit] = place + 1
-            b[place] = k
-            y[place] = x[i]
-        a, b = b, a
-        x, y = y, x
-
-
-@kernel
-def _build_band(
+@parallel_kernel(1024)
+def _band_keys(
+    first: int,
+    last: int,
     signatures: NDArray[np.uint32],
     present: NDArray[np.int32],
-    band: int,
+    first_band: int,
     rows: int,
-    keys: NDArray[np.uint64],
-    ids: NDArray[np.int32],
-) -> None:
-    for i in range(present.size):
-        keys[i] = band_key(signatures[present[i]], band, rows)
-        ids[i] = present[i]
-    _sort(keys, ids)
-
-
-@parallel_kernel
-def _build(
-    signatures: NDArray[np.uint32], present: NDArray[np.int32], bands: int, rows: int
-) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
-    m = present.size
-    keys = np.empty((bands, m), np.uint64)
-    ids = np.empty((bands, m), np.int32)
-    for band in prange(bands):
-        _build_band(signatures, present, band, rows, keys[band], ids[band])
-    return keys, ids
-
-
-@kernel
-def _lower(keys: NDArray[np.uint64], key: np.uint64) -> int:
-    low = 0
-    high = keys.size
-    while low < high:
-        middle = (low + high) >> 1
-        if keys[middle] < key:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-@kernel
-def _query(
-    keys: NDArray[np.uint64], ids: NDArray[np.int32], signature: NDArray[np.uint32], rows: int
-) -> NDArray[np.int64]:
-    bands, m = keys.shape
-    first = np.empty(bands, np.int64)
-    after = np.empty(bands, np.int64)
-    total = 0
-    for band in range(bands):
-        key = band_key(signature, band, rows)
-        low = _lower(keys[band], key)
-        high = low
-        while high < m and keys[band, high] == key:
-            high += 1
-        first[band] = low
-        after[band] = high
-        total += high - low
-    found = np.empty(total, np.int64)
-    k = 0
-    for band in range(bands):
-        for i in range(first[band], after[band]):
-            found[k] = ids[band, i]
-            k += 1
-    found.sort()
-    kept = 0
-    for i in range(total):
-        if i == 0 or found[i] != found[kept - 1]:
-            found[kept] = found[i]
-            kept += 1
-    return found[:kept].copy()
-
-
-@parallel_kernel
-def _band_keys(
-    signatures: NDArray[np.uint32], present: NDArray[np.int32], first: int, rows: int, keys: NDArray[np.uint32]
+    keys: NDArray[np.uint32],
 ) -> None:
     """High halves of the keys of some bands in a row, uint32[bands, n], in one pass over the sketches."""
-    n = present.size
-    for c in prange((n + 1023) // 1024):
-        for i in range(c * 1024, min(n, (c + 1) * 1024)):
-            signature = signatures[present[i]]
-            for b in range(keys.shape[0]):
-                keys[b, i] = np.uint32(band_key(signature, first + b, rows) >> np.uint64(32))
+    for i in range(first, last):
+        signature = signatures[present[i]]
+        for b in range(keys.shape[0]):
+            keys[b, i] = np.uint32(band_key(signature, first_band + b, rows) >> np.uint64(32))
 
 
 @kernel
@@ -253,12 +140,17 @@ def _crowded(keys: NDArray[np.uint32], present: NDArray[np.int32], ids: NDArray[
     return kept
 
 
-@parallel_kernel
+@parallel_kernel()
 def _crowded_bands(
-    keys: NDArray[np.uint32], present: NDArray[np.int32], ids: NDArray[np.int32], kept: NDArray[np.int64]
+    first: int,
+    last: int,
+    keys: NDArray[np.uint32],
+    present: NDArray[np.int32],
+    ids: NDArray[np.int32],
+    kept: NDArray[np.int64],
 ) -> None:
     """:func:`_crowded` of each band."""
-    for b in prange(kept.size):
+    for b in range(first, last):
         kept[b] = _crowded(keys[b], present, ids[b])
 
 
@@ -453,48 +345,6 @@ def _check_banding(bands: int, rows: int) -> None:
         raise ValueError(f"{bands} bands of {rows} rows do not fit {SLOTS} slots")
 
 
-def build(signatures: NDArray[np.uint32], bands: int, rows: int) -> Lsh:
-    """Index the sketches of n texts, parallel over bands.
-
-    Parameters
-    ----------
-    signatures : uint32[n, 128]
-    bands, rows
-        ``bands * rows`` at most 128; see :func:`choose_bands`.
-
-    Raises
-    ------
-    ValueError
-        If a shape, a dtype or the banding does not fit.
-    """
-    check_signatures(signatures)
-    _check_banding(bands, rows)
-    return Lsh(*_build(frozen(signatures), _present(signatures), bands, rows))
-
-
-def query(lsh: Lsh, signature: NDArray[np.uint32], rows: int | None = None) -> NDArray[np.int64]:
-    """Texts that share a band with ``signature`` uint32[128]: int64[c], ascending, each once.
-
-    ``rows`` is the number of slots in a band; it follows from the number of bands when these are of
-    :data:`BANDINGS`. A blank signature finds nothing.
-
-    Raises
-    ------
-    ValueError
-        If a shape or dtype differs, or the number of bands tells no ``rows``.
-    """
-    check_signature(signature)
-    bands = lsh.keys.shape[0]
-    if rows is None:
-        rows = dict(BANDINGS).get(bands)
-        if rows is None:
-            raise ValueError(f"name the rows of an index of {bands} bands")
-    _check_banding(bands, rows)
-    if signature[0] == EMPTY:
-        return np.empty(0, np.int64)
-    return _query(frozen(lsh.keys), frozen(lsh.ids), frozen(signature), rows)
-
-
 def least_agreements(threshold: float) -> int:
     """Slots, of 128, below which a pair is hardly of Jaccard similarity ``threshold`` or more.
 
@@ -599,8 +449,8 @@ def _sorted_bands(
     for first in range(0, bands, at_once):
         some = keys[: min(at_once, bands - first)]
         kept = np.zeros(len(some), np.int64)
-        _band_keys(signatures, present, first, rows, some)
-        _crowded_bands(some, present, ids, kept)
+        _band_keys(present.size, signatures, present, first, rows, some)
+        _crowded_bands(len(some), some, present, ids, kept)
         for b, count in enumerate(kept.tolist()):
             yield first + b, keys[b, :count], ids[b, :count]
 

@@ -1,9 +1,12 @@
-"""Exact overlap of texts, from the texts themselves: one pass, nothing sorted, nothing copied.
+"""Exact sizes of intersections: of texts, from the texts themselves, and of shingle sets.
 
-This verifies the candidates of a search and of a search for duplicates. Each text is shingled into a scratch hash
-table that drops repeats, and each new shingle is looked up in a hash table of the other text's. Both tables use
-linear probing at a load of at most one half; shingle hashes are well mixed, so their low bits are the place. A
-generation stamp spares clearing between texts.
+Jaccard similarity is ``k / (size_a + size_b - k)`` and the containment of a in b is ``k / size_a``, where k is the
+intersection found here; nothing is estimated.
+
+Texts are verified as the candidates of a search and of a search for duplicates, in one pass, nothing sorted, nothing
+copied. Each text is shingled into a scratch hash table that drops repeats, and each new shingle is looked up in a hash
+table of the other text's. Both tables use linear probing at a load of at most one half; shingle hashes are well mixed,
+so their low bits are the place. A generation stamp spares clearing between texts.
 """
 
 from __future__ import annotations
@@ -13,14 +16,18 @@ from typing import Final, NamedTuple
 import numpy as np
 from kinprint.kernels.arrow import Texts, frozen
 from kinprint.kernels.copy.shingle import Shingling, folded_text, larger_size, scheme_number, shingle_text, workspace
+from kinprint.kernels.copy.sketch import check_sets
 from kinprint.kernels.fold import BUFFER
-from kinprint.kernels.jit import kernel, parallel_kernel, prange
+from kinprint.kernels.jit import kernel, parallel_kernel
 from numpy.typing import NDArray
 
 CHUNK: Final = 16
 """Texts that one thread takes at once."""
 PAIR_CHUNK: Final = 128
 """Pairs that one thread takes at once."""
+
+_GALLOP = 16
+"""Ratio of sizes from which a gallop through the larger set beats a merge of both."""
 
 
 @kernel
@@ -108,16 +115,16 @@ def _common(
     return common, distinct
 
 
-@kernel
-def _query_chunk(
+@parallel_kernel(CHUNK)
+def _query(
+    first: int,
+    last: int,
     table: NDArray[np.uint64],
     size: int,
     has_zero: bool,
     addresses: NDArray[np.uint64],
     lengths: NDArray[np.int64],
     rows: NDArray[np.int64],
-    first: int,
-    last: int,
     shared: NDArray[np.int64],
     sizes: NDArray[np.int64],
 ) -> None:
@@ -138,29 +145,15 @@ def _query_chunk(
         sizes[r] = distinct
 
 
-@parallel_kernel
-def _query(
-    query: NDArray[np.uint64], addresses: NDArray[np.uint64], lengths: NDArray[np.int64], rows: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    n = rows.size
-    shared = np.empty(n, np.int64)
-    sizes = np.empty(n, np.int64)
-    table, size, has_zero, _ = _fill_table(query, query.size, np.empty(0, np.uint64))
-    for c in prange((n + CHUNK - 1) // CHUNK):
-        last = min(n, (c + 1) * CHUNK)
-        _query_chunk(table, size, has_zero, addresses, lengths, rows, c * CHUNK, last, shared, sizes)
-    return shared, sizes
-
-
-@kernel
-def _pair_chunk(
+@parallel_kernel(PAIR_CHUNK)
+def _pairs(
+    first: int,
+    last: int,
     addresses: NDArray[np.uint64],
     lengths: NDArray[np.int64],
     scheme: int,
     a: NDArray[np.int64],
     b: NDArray[np.int64],
-    first: int,
-    last: int,
     out: NDArray[np.int64],
 ) -> None:
     """Pairs first .. last-1 to ``out`` int64[p, 3]; a text that comes several times in a row in ``a`` is read once."""
@@ -191,17 +184,6 @@ def _pair_chunk(
         out[p, 0] = common
         out[p, 1] = size_a
         out[p, 2] = distinct
-
-
-@parallel_kernel
-def _pairs(
-    addresses: NDArray[np.uint64], lengths: NDArray[np.int64], scheme: int, a: NDArray[np.int64], b: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    n = a.size
-    out = np.empty((n, 3), np.int64)
-    for c in prange((n + PAIR_CHUNK - 1) // PAIR_CHUNK):
-        _pair_chunk(addresses, lengths, scheme, a, b, c * PAIR_CHUNK, min(n, (c + 1) * PAIR_CHUNK), out)
-    return out
 
 
 def _check_rows(rows: NDArray[np.int64], count: int) -> None:
@@ -238,14 +220,12 @@ def query_overlap_of(
     if query.dtype != np.uint64 or query.ndim != 1:
         raise ValueError(f"query must be uint64[q], not {query.dtype}{list(query.shape)}")
     _check_rows(rows, len(texts))
-    return _query(frozen(np.ascontiguousarray(query)), frozen(texts.addresses), frozen(texts.lengths), frozen(rows))
-
-
-def query_overlap(
-    query: NDArray[np.uint64], data: NDArray[np.uint8], offsets: NDArray[np.int64], rows: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """:func:`query_overlap_of` texts in Arrow layout: UTF-8 bytes uint8[nbytes], int64[n + 1]."""
-    return query_overlap_of(query, Texts.from_offsets(data, offsets), rows)
+    table, size, has_zero, _ = _fill_table(frozen(np.ascontiguousarray(query)), query.size, np.empty(0, np.uint64))
+    shared = np.empty(rows.size, np.int64)
+    sizes = np.empty(rows.size, np.int64)
+    where = frozen(texts.addresses), frozen(texts.lengths), frozen(np.ascontiguousarray(rows))
+    _query(rows.size, frozen(table), size, has_zero, *where, shared, sizes)
+    return shared, sizes
 
 
 def pair_overlap(
@@ -279,4 +259,95 @@ def pair_overlap(
     if a.size != b.size:
         raise ValueError(f"a and b must be of one length, not {a.size} and {b.size}")
     rows_a, rows_b = frozen(np.ascontiguousarray(a)), frozen(np.ascontiguousarray(b))
-    return _pairs(frozen(texts.addresses), frozen(texts.lengths), scheme_number(shingles), rows_a, rows_b)
+    out = np.empty((a.size, 3), np.int64)
+    _pairs(a.size, frozen(texts.addresses), frozen(texts.lengths), scheme_number(shingles), rows_a, rows_b, out)
+    return out
+
+
+# ---- sets ----
+
+
+@kernel
+def _intersection(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> int:
+    """Common elements of two ascending arrays without repeats."""
+    if a.size > b.size:
+        a, b = b, a
+    count = 0
+    j = 0
+    if a.size * _GALLOP < b.size:
+        # Exponential search from where the last one ended (Bentley, Yao 1976).
+        for i in range(a.size):
+            value = a[i]
+            step = 1
+            low = j
+            high = j
+            while high < b.size and b[high] < value:
+                low = high + 1
+                high += step
+                step *= 2
+            high = min(high, b.size)
+            while low < high:
+                middle = (low + high) >> 1
+                if b[middle] < value:
+                    low = middle + 1
+                else:
+                    high = middle
+            j = low
+            if j == b.size:
+                break
+            if b[j] == value:
+                count += 1
+                j += 1
+        return count
+    i = 0
+    while i < a.size and j < b.size:
+        x = a[i]
+        y = b[j]
+        count += 1 if x == y else 0
+        i += 1 if x <= y else 0
+        j += 1 if y <= x else 0
+    return count
+
+
+@kernel
+def _intersections(
+    hashes: NDArray[np.uint64], indptr: NDArray[np.int64], a: NDArray[np.int64], b: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    out = np.empty(a.size, np.int64)
+    for p in range(a.size):
+        i = a[p]
+        j = b[p]
+        out[p] = _intersection(hashes[indptr[i] : indptr[i + 1]], hashes[indptr[j] : indptr[j + 1]])
+    return out
+
+
+def intersections(
+    hashes: NDArray[np.uint64], indptr: NDArray[np.int64], a: NDArray[np.int64], b: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Common shingles of the texts ``a[p]`` and ``b[p]`` for every pair p.
+
+    Parameters
+    ----------
+    hashes, indptr
+        Shingle sets as :func:`~kinprint.kernels.copy.shingle.sets_of` gives them: uint64[m], int64[n + 1].
+    a, b : int64[p]
+        Rows, in 0..n-1.
+
+    Returns
+    -------
+    int64[p]
+
+    Raises
+    ------
+    ValueError
+        If a shape or dtype differs, or a row is out of range.
+    """
+    check_sets(hashes, indptr)
+    n = indptr.size - 1
+    for rows in (a, b):
+        if rows.dtype != np.int64 or rows.ndim != 1 or rows.size != a.size:
+            raise ValueError(f"a and b must be int64[p] of one length, not {rows.dtype}{list(rows.shape)}")
+        if rows.size and (rows.min() < 0 or rows.max() >= n):
+            raise ValueError(f"rows must be in 0..{n - 1}")
+    rows_a, rows_b = frozen(np.ascontiguousarray(a)), frozen(np.ascontiguousarray(b))
+    return _intersections(frozen(hashes), frozen(indptr), rows_a, rows_b)

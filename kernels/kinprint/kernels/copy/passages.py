@@ -16,26 +16,28 @@ than :data:`REPEATS` times as many pairs. A passage is lost by it only if all th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
-import numba
 import numpy as np
-from kinprint.kernels.arrow import Texts, frozen, memory, room_for_hashes
-from kinprint.kernels.copy.overlap import pair_overlap
+from kinprint.kernels.arrow import Texts, frozen, memory
+from kinprint.kernels.copy.postings import GRAM, WINDOW, grams_of, postings, scratch, tokens_of
+from kinprint.kernels.copy.rarity import bits as bits
+from kinprint.kernels.copy.rarity import counts_elsewhere
+from kinprint.kernels.copy.rarity import looks_like_code as looks_like_code
+from kinprint.kernels.copy.rarity import share_within as share_within
+from kinprint.kernels.copy.rarity import stretches as stretches
 from kinprint.kernels.copy.seeds import winnow
-from kinprint.kernels.copy.shingle import Workspace, find_words, folded_text, hash_words, larger_size, workspace
+from kinprint.kernels.copy.shingle import folded_text, larger_size, workspace
 from kinprint.kernels.fold import BUFFER
-from kinprint.kernels.hashing import CODE_POINT_SHINGLE_1, CODE_POINT_SHINGLE_2, finalise, load64, multiply_fold
-from kinprint.kernels.jit import kernel, parallel_kernel, prange
+from kinprint.kernels.hashing import finalise, load64
+from kinprint.kernels.jit import kernel
+from kinprint.kernels.spread import threads
 from kinprint.kernels.unicode import SPACE, code_class, decode
 from numpy.typing import NDArray
 
-GRAM: Final = 8
-"""Tokens that are hashed together."""
-WINDOW: Final = 5
-"""Hashes in a row of which one is a seed."""
+T = TypeVar("T")
 GUARANTEE: Final = GRAM + WINDOW - 1
 """Tokens of a passage that is found for certain."""
 MAX_TEXTS: Final = 2_000
@@ -44,19 +46,6 @@ REPEATS: Final = 32
 """Pairs of places, by ``max_texts``, that a seed may make between one text and the other side."""
 VERSION: Final = 1
 """Raised whenever the seeds of any text change."""
-
-_CHUNK = 64
-
-
-class Postings(NamedTuple):
-    """Seeds of n texts, sorted by hash, then text, then place."""
-
-    hashes: NDArray[np.uint64]
-    """uint64[m]."""
-    texts: NDArray[np.int32]
-    """int32[m]."""
-    places: NDArray[np.int32]
-    """int32[m]: the byte where the first token of the seed begins."""
 
 
 class Passages(NamedTuple):
@@ -84,183 +73,6 @@ class Passages(NamedTuple):
         if not parts:
             return cls(*(np.empty(0, np.int64) for _ in cls._fields))
         return cls(*map(np.concatenate, zip(*parts, strict=True)))
-
-
-# ---- tokens and seeds of one text ----
-
-
-@kernel
-def _tokens(work: Workspace, length: int, starts: NDArray[np.int32], hashes: NDArray[np.uint64]) -> tuple[int, int]:
-    """Begin and hash of every token of the text in the workspace, in the order of the text: (tokens, edges of
-    words).
-    """
-    edges, spaceless, _, _, _ = find_words(work, length)
-    words = edges // 2
-    hash_words(work.buffer, work.edges, words, work.words)
-    if spaceless == 0:
-        for i in range(words):
-            starts[i] = work.edges[2 * i]
-            hashes[i] = work.words[i]
-        return words, edges
-    i = 0
-    j = 0
-    n = 0
-    while i < words or j < spaceless:
-        if j == spaceless or (i < words and work.edges[2 * i] < work.places[j]):
-            starts[n] = work.edges[2 * i]
-            hashes[n] = work.words[i]
-            i += 1
-        else:
-            cp, _ = decode(work.buffer, work.places[j], length)
-            starts[n] = work.places[j]
-            hashes[n] = finalise(multiply_fold(np.uint64(cp) ^ CODE_POINT_SHINGLE_1, CODE_POINT_SHINGLE_2))
-            j += 1
-        n += 1
-    return n, edges
-
-
-@kernel
-def _grams(tokens: NDArray[np.uint64], count: int, size: int, out: NDArray[np.uint64]) -> int:
-    """Hashes of each ``size`` tokens in a row; their number."""
-    n = count - size + 1
-    for i in range(n):
-        h = np.uint64(0)
-        for j in range(size):
-            v = tokens[i + j]
-            turn = np.uint64(7 * j)
-            h += (v << turn) | (v >> ((np.uint64(64) - turn) & np.uint64(63)))
-        out[i] = finalise(h)
-    return max(0, n)
-
-
-class _Scratch(NamedTuple):
-    """Scratch of one thread for tokens."""
-
-    starts: NDArray[np.int32]
-    tokens: NDArray[np.uint64]
-    grams: NDArray[np.uint64]
-    chosen: NDArray[np.int32]
-
-
-@kernel
-def _scratch(size: int) -> _Scratch:
-    return _Scratch(
-        np.empty(size, np.int32), np.empty(size, np.uint64), np.empty(size, np.uint64), np.empty(size, np.int32)
-    )
-
-
-@kernel
-def _posting_chunk(
-    addresses: NDArray[np.uint64],
-    lengths: NDArray[np.int64],
-    first: int,
-    last: int,
-    offsets: NDArray[np.int64],
-    counts: NDArray[np.int64],
-    hashes: NDArray[np.uint64],
-    packed: NDArray[np.uint64],
-) -> None:
-    """Count the seeds of texts first .. last-1, or, with room in ``hashes``, write them."""
-    work = workspace(BUFFER)
-    spare = _scratch(BUFFER + 2)
-    for i in range(first, last):
-        length = folded_text(work, addresses[i], lengths[i], True)
-        while length < 0:
-            work = workspace(larger_size(work, lengths[i]))
-            length = folded_text(work, addresses[i], lengths[i], True)
-        if spare.starts.size < length + 2:
-            spare = _scratch(2 * length + 2)
-        n, _ = _tokens(work, length, spare.starts, spare.tokens)
-        m = winnow(spare.grams, 0, _grams(spare.tokens, n, GRAM, spare.grams), WINDOW, spare.chosen)
-        if hashes.size > 0:
-            for k in range(m):
-                hashes[offsets[i] + k] = spare.grams[spare.chosen[k]]
-                packed[offsets[i] + k] = (np.uint64(i) << np.uint64(32)) | np.uint64(spare.starts[spare.chosen[k]])
-        counts[i] = m
-
-
-@parallel_kernel
-def _posting_pass(
-    addresses: NDArray[np.uint64],
-    lengths: NDArray[np.int64],
-    offsets: NDArray[np.int64],
-    counts: NDArray[np.int64],
-    hashes: NDArray[np.uint64],
-    packed: NDArray[np.uint64],
-) -> None:
-    n = addresses.size
-    for c in prange((n + _CHUNK - 1) // _CHUNK):
-        last = min(n, (c + 1) * _CHUNK)
-        _posting_chunk(addresses, lengths, c * _CHUNK, last, offsets, counts, hashes, packed)
-
-
-@kernel
-def _sort_pairs(
-    hashes: NDArray[np.uint64], packed: NDArray[np.uint64], spare_h: NDArray[np.uint64], spare_p: NDArray[np.uint64]
-) -> None:
-    """Sort by hash, stably: radix by the top 44 bits, then insertion among the few that agree in these."""
-    a, b = hashes, spare_h
-    x, y = packed, spare_p
-    n = hashes.size
-    for shift in (20, 31, 42, 53):
-        bits = np.uint64(shift)
-        counts = np.zeros(2049, np.int64)
-        for i in range(n):
-            counts[np.int64((a[i] >> bits) & np.uint64(2047)) + 1] += 1
-        for d in range(2048):
-            counts[d + 1] += counts[d]
-        for i in range(n):
-            digit = np.int64((a[i] >> bits) & np.uint64(2047))
-            k = counts[digit]
-            b[k] = a[i]
-            y[k] = x[i]
-            counts[digit] = k + 1
-        a, b = b, a
-        x, y = y, x
-    for i in range(1, n):
-        h = hashes[i]
-        p = packed[i]
-        j = i
-        while j > 0 and hashes[j - 1] > h:
-            hashes[j] = hashes[j - 1]
-            packed[j] = packed[j - 1]
-            j -= 1
-        hashes[j] = h
-        packed[j] = p
-
-
-@kernel
-def _unpack(packed: NDArray[np.uint64], texts: NDArray[np.int32], places: NDArray[np.int32]) -> None:
-    for i in range(packed.size):
-        texts[i] = np.int32(packed[i] >> np.uint64(32))
-        places[i] = np.int32(packed[i] & np.uint64(0xFFFFFFFF))
-
-
-def postings(texts: Texts) -> Postings:
-    """Seeds of texts, sorted: 16 bytes a seed, about 850 a text of 165 words, and twice that while it is made.
-
-    Raises
-    ------
-    ValueError
-        If there are 2^31 texts or more.
-    """
-    n = len(texts)
-    if n >= 2**31:
-        raise ValueError(f"at most 2^31 - 1 texts, not {n}")
-    addresses, lengths = frozen(texts.addresses), frozen(texts.lengths)
-    counts = np.zeros(n, np.int64)
-    offsets = np.zeros(n + 1, np.int64)
-    none = np.empty(0, np.uint64)
-    _posting_pass(addresses, lengths, offsets, counts, none, none)
-    np.cumsum(counts, out=offsets[1:])
-    total = int(offsets[-1])
-    hashes, packed = room_for_hashes(total), room_for_hashes(total)
-    if hashes.size:
-        _posting_pass(addresses, lengths, offsets, counts, hashes, packed)
-        _sort_pairs(hashes, packed, room_for_hashes(total), room_for_hashes(total))
-    made = Postings(hashes, np.empty(hashes.size, np.int32), np.empty(hashes.size, np.int32))
-    _unpack(packed, made.texts, made.places)
-    return made
 
 
 # ---- matches ----
@@ -530,7 +342,7 @@ def _windows(
 
 
 @kernel
-def _weight(
+def _weighed_by(
     chosen: NDArray[np.int32],
     windows: NDArray[np.int32],
     own: NDArray[np.int64],
@@ -585,7 +397,7 @@ def _passages_chunk(
     out = np.empty((256, 8), np.int64)
     filled = 0
     work = workspace(BUFFER)
-    spare = _scratch(BUFFER + 2)
+    spare = scratch(BUFFER + 2)
     seeds = _own(256)
     table = _reached(1024)
     stamp = np.uint32(0)
@@ -604,8 +416,8 @@ def _passages_chunk(
             work = workspace(larger_size(work, lengths[i]))
             length = folded_text(work, addresses[i], lengths[i], True)
         if spare.starts.size < length + 2:
-            spare = _scratch(2 * length + 2)
-        tokens, edges = _tokens(work, length, spare.starts, spare.tokens)
+            spare = scratch(2 * length + 2)
+        tokens, edges = tokens_of(work, length, spare.starts, spare.tokens)
         starts = spare.starts[:tokens]
         by_place = np.argsort(places[own], kind="mergesort")
         stamp += np.uint32(1)
@@ -658,7 +470,7 @@ def _passages_chunk(
         by = _order(found, n)
         holders = np.empty(n, np.int64)
         _holders(found, by, holders)
-        count = _grams(spare.tokens, tokens, GRAM, spare.grams)
+        count = grams_of(spare.tokens, tokens, GRAM, spare.grams)
         m = winnow(spare.grams, 0, count, WINDOW, spare.chosen)
         windows = np.empty((m, 2), np.int32)
         _windows(spare.grams, count, spare.chosen, m, windows)
@@ -683,7 +495,7 @@ def _passages_chunk(
             out[filled, 4] = f[1] - f[0]
             out[filled, 5] = f[6] - f[5]
             out[filled, 6] = holders[by[q]]
-            out[filled, 7] = _weight(spare.chosen[:m], windows, own, by_place, begins, ends, f[5], whole, f[4])
+            out[filled, 7] = _weighed_by(spare.chosen[:m], windows, own, by_place, begins, ends, f[5], whole, f[4])
             filled += 1
     return out[:filled].copy()
 
@@ -696,6 +508,25 @@ class Found(NamedTuple):
     """Texts of the first side looked at so far."""
     skipped: int
     """Seeds passed over so far, as common to too many texts."""
+
+
+def _ahead(work: Callable[[int], T], arguments: Iterable[int], workers: int) -> Iterator[T]:
+    """``map(work, arguments)`` by so many threads, one result ahead of each; by the calling thread if it is one."""
+    if workers == 1:
+        yield from map(work, arguments)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[T]] = deque()
+        try:
+            for argument in arguments:
+                waiting.append(pool.submit(work, argument))
+                if len(waiting) > workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 class Index:
@@ -778,24 +609,9 @@ class Index:
             return rows, last, int(skipped[0])
 
         total = 0
-        threads = numba.get_num_threads()
-        with ThreadPoolExecutor(threads) as pool:
-            waiting: deque[Future[tuple[NDArray[np.int64], int, int]]] = deque()
-            coming = iter(range(0, count, at_once))
-            try:
-                while True:
-                    for first in coming:
-                        waiting.append(pool.submit(look, first))
-                        if len(waiting) > threads:
-                            break
-                    if not waiting:
-                        return
-                    rows, last, skipped = waiting.popleft().result()
-                    total += skipped
-                    yield Found(Passages(*np.ascontiguousarray(rows.T)), last, total)
-            finally:
-                for future in waiting:
-                    future.cancel()
+        for rows, last, skipped in _ahead(look, range(0, count, at_once), threads()):
+            total += skipped
+            yield Found(Passages(*np.ascontiguousarray(rows.T)), last, total)
 
     def counts(self, passages: Passages, models: NDArray[np.int32], prompts: NDArray[np.int32]) -> NDArray[np.int64]:
         """How often each passage occurs in texts of neither of its two models.
@@ -824,7 +640,9 @@ class Index:
         sizes = np.bincount(models[models >= 0]).astype(np.int64)
         by_prompt = np.argsort(prompts, kind="stable").astype(np.int64)
         a, b, seed = (frozen(np.ascontiguousarray(c)) for c in (passages.a, passages.b, passages.seed))
-        return _counts(
+        out = np.zeros((len(a), 4), np.int64)
+        counts_elsewhere(
+            len(a),
             frozen(self.postings.texts),
             frozen(self._begins),
             frozen(self._ends),
@@ -836,185 +654,6 @@ class Index:
             frozen(sizes),
             frozen(by_prompt),
             frozen(prompts[by_prompt]),
+            out,
         )
-
-
-@parallel_kernel
-def _counts(
-    texts: NDArray[np.int32],
-    begins: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    a: NDArray[np.int64],
-    b: NDArray[np.int64],
-    seed: NDArray[np.int64],
-    models: NDArray[np.int32],
-    prompts: NDArray[np.int32],
-    sizes: NDArray[np.int64],
-    by_prompt: NDArray[np.int64],
-    sorted_prompts: NDArray[np.int32],
-) -> NDArray[np.int64]:
-    out = np.zeros((a.size, 4), np.int64)
-    for k in prange(a.size):
-        i = a[k]
-        j = b[k]
-        model_i = models[i]
-        model_j = models[j]
-        prompt = prompts[i]
-        before = -1
-        for p in range(begins[seed[k]], ends[seed[k]]):
-            t = int(texts[p])
-            if t in (before, i, j):
-                continue
-            before = t
-            model = models[t]
-            if model >= 0 and model in (model_i, model_j):
-                continue
-            out[k, 0] += 1
-            if prompt >= 0 and prompts[t] == prompt:
-                out[k, 2] += 1
-        out[k, 1] = models.size
-        out[k, 1] -= sizes[model_i] if model_i >= 0 else 1
-        if model_j != model_i or model_j < 0:
-            out[k, 1] -= sizes[model_j] if model_j >= 0 else 1
-        if prompt >= 0:
-            low = np.searchsorted(sorted_prompts, prompt)
-            while low < sorted_prompts.size and sorted_prompts[low] == prompt:
-                t = int(by_prompt[low])
-                low += 1
-                model = models[t]
-                if t in (i, j) or (model >= 0 and model in (model_i, model_j)):
-                    continue
-                out[k, 3] += 1
-    return out
-
-
-def bits(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Rarity of passages, float64[p], from :meth:`Index.counts`: -log2 of how likely an unrelated text has one.
-
-    In the corpus at large that is (c + 1/2) / (n + 1), after Krichevsky and Trofimov (1981), for c of n texts of other
-    models; so a passage never seen elsewhere has log2(2 (n + 1)) bits, and no more, however long it is. Where other
-    models' answers to the same prompt have it as well, their share, (c' + p) / (n' + 1) with the corpus's p as one
-    observation more, takes its place if it is larger: what the prompt draws out of everybody is no evidence.
-    """
-    at_large = (counts[:, 0] + 0.5) / (counts[:, 1] + 1.0)
-    by_prompt = (counts[:, 2] + at_large) / (counts[:, 3] + 1.0)
-    likely = np.where(counts[:, 2] > 0, np.maximum(at_large, by_prompt), at_large)
-    return np.asarray(-np.log2(likely))
-
-
-# ---- what is no evidence ----
-
-
-@kernel
-def _is_code_symbol(byte: np.uint8) -> bool:
-    """One of {}[]()<>=;_|&$#@^~+*/" and the backslash and backquote."""
-    for symbol in b'{}[]()<>=;_|&$#@^~+*/"\\`':  # noqa: SIM110  (compiled)
-        if byte == symbol:
-            return True
-    return False
-
-
-@kernel
-def _fences(text: NDArray[np.uint8], start: int, end: int, inside: bool, line: bool) -> tuple[int, int, bool, bool]:
-    """Go over ``text[start:end]``: (visible bytes, of these in a fenced block, and the state at the end).
-
-    The state is whether a fenced block is open and whether only white space came since the begin of the line.
-    """
-    visible = 0
-    fenced = 0
-    for p in range(start, end):
-        if line and p + 3 <= text.size and text[p] == 0x60 and text[p + 1] == 0x60 and text[p + 2] == 0x60:
-            inside = not inside
-        byte = text[p]
-        if byte == 0x0A:
-            line = True
-        elif byte != 0x20 and byte != 0x09:
-            line = False
-        if byte > 0x20:
-            visible += 1
-            fenced += 1 if inside else 0
-    return visible, fenced, inside, line
-
-
-@kernel
-def _code_chunk(
-    addresses: NDArray[np.uint64],
-    lengths: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    sizes: NDArray[np.int64],
-    first: int,
-    last: int,
-    out: NDArray[np.bool_],
-) -> None:
-    """Stretches first .. last-1; of those of one text each goes on from the begin of the one before it."""
-    row = np.int64(-1)
-    at = np.int64(0)
-    inside = False
-    line = True
-    for k in range(first, last):
-        text = memory(addresses[rows[k]], lengths[rows[k]])
-        if rows[k] != row or starts[k] < at:
-            row = rows[k]
-            at = np.int64(0)
-            inside = False
-            line = True
-        _, _, inside, line = _fences(text, int(at), int(starts[k]), inside, line)
-        at = starts[k]
-        end = at + sizes[k]
-        visible, fenced, _, _ = _fences(text, int(at), int(end), inside, line)
-        symbols = 0
-        for p in range(at, end):
-            symbols += 1 if _is_code_symbol(text[p]) else 0
-        out[k] = 2 * fenced >= visible or 5 * symbols >= visible
-
-
-@parallel_kernel
-def _code(
-    addresses: NDArray[np.uint64],
-    lengths: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    sizes: NDArray[np.int64],
-    out: NDArray[np.bool_],
-) -> None:
-    n = rows.size
-    for c in prange((n + _CHUNK - 1) // _CHUNK):
-        _code_chunk(addresses, lengths, rows, starts, sizes, c * _CHUNK, min(n, (c + 1) * _CHUNK), out)
-
-
-def looks_like_code(texts: Texts, passages: Passages) -> NDArray[np.bool_]:
-    """Passages of which half or more stands in a fenced code block of a, or a fifth are symbols of code: bool[p].
-
-    In bytes that are no white space. A fence is a line that begins with three backquotes.
-    """
-    out = np.zeros(len(passages.a), np.bool_)
-    rows, starts, sizes = (np.ascontiguousarray(c) for c in (passages.a, passages.start_a, passages.bytes))
-    _code(frozen(texts.addresses), frozen(texts.lengths), frozen(rows), frozen(starts), frozen(sizes), out)
-    return out
-
-
-def stretches(texts: Texts, passages: Passages) -> Texts:
-    """The passages themselves, where they stand in a."""
-    addresses = texts.addresses[passages.a] + passages.start_a.astype(np.uint64)
-    return Texts(addresses, passages.bytes, texts.owner)
-
-
-def share_within(stretch: Texts, sources: Texts, source: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Share of each stretch's shingles that its source has, float64[p]: how much of it is quoted.
-
-    ``source`` int64[p] is a row of ``sources``, or negative where there is none.
-    """
-    out = np.zeros(len(stretch))
-    known = np.flatnonzero(source >= 0)
-    if known.size == 0:
         return out
-    both = Texts(
-        np.concatenate((sources.addresses, stretch.addresses)),
-        np.concatenate((sources.lengths, stretch.lengths)),
-        (sources.owner, stretch.owner),
-    )
-    known = known[np.argsort(source[known], kind="stable")]
-    counts = pair_overlap(both, source[known], known + len(sources))
-    out[known] = counts[:, 0] / np.maximum(counts[:, 2], 1)
-    return out

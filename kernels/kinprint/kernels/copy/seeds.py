@@ -20,7 +20,7 @@ import numpy as np
 from kinprint.kernels.arrow import Texts, frozen
 from kinprint.kernels.copy.shingle import Workspace, folded_text, larger_size, shingle_words, workspace
 from kinprint.kernels.fold import BUFFER, CHUNK
-from kinprint.kernels.jit import kernel, parallel_kernel, prange
+from kinprint.kernels.jit import kernel, parallel_kernel
 from numpy.typing import NDArray
 
 WINDOW: Final = 6
@@ -90,12 +90,12 @@ def _seeds(work: Workspace, length: int, chosen: NDArray[np.int32]) -> int:
     return kept
 
 
-@kernel
-def _seed_chunk(
-    addresses: NDArray[np.uint64],
-    lengths: NDArray[np.int64],
+@parallel_kernel(CHUNK)
+def _all_seeds(
     first: int,
     last: int,
+    addresses: NDArray[np.uint64],
+    lengths: NDArray[np.int64],
     starts: NDArray[np.int64],
     counts: NDArray[np.int64],
     out: NDArray[np.uint64],
@@ -117,19 +117,6 @@ def _seed_chunk(
             for k in range(m):
                 out[starts[i] + k] = (work.words[k] << np.uint64(32)) | np.uint64(i)
         counts[i] = m
-
-
-@parallel_kernel
-def _all_seeds(
-    addresses: NDArray[np.uint64],
-    lengths: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    counts: NDArray[np.int64],
-    out: NDArray[np.uint64],
-) -> None:
-    n = addresses.size
-    for c in prange((n + CHUNK - 1) // CHUNK):
-        _seed_chunk(addresses, lengths, c * CHUNK, min(n, (c + 1) * CHUNK), starts, counts, out)
 
 
 @kernel
@@ -180,11 +167,11 @@ def build(texts: Texts) -> SeedIndex:
     addresses, lengths = frozen(texts.addresses), frozen(texts.lengths)
     counts = np.zeros(n, np.int64)
     starts = np.zeros(n + 1, np.int64)
-    _all_seeds(addresses, lengths, starts, counts, np.empty(0, np.uint64))
+    _all_seeds(n, addresses, lengths, starts, counts, np.empty(0, np.uint64))
     np.cumsum(counts, out=starts[1:])
     postings = np.empty(starts[-1], np.uint64)
     if postings.size:
-        _all_seeds(addresses, lengths, starts, counts, postings)
+        _all_seeds(n, addresses, lengths, starts, counts, postings)
     spare = np.empty_like(postings)
     for shift in (31, 42, 53):  # texts are in their order already, and keep it where keys are equal
         _sort_pass(postings, spare, shift)

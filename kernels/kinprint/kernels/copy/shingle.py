@@ -43,7 +43,7 @@ from kinprint.kernels.hashing import (
     word_mask,
 )
 from kinprint.kernels.hashing import WHOLE_TEXT as WHOLE_TEXT_SEED
-from kinprint.kernels.jit import kernel, parallel_kernel, prange
+from kinprint.kernels.jit import kernel, parallel_kernel
 from kinprint.kernels.unicode import DIGIT, MARK, SPACELESS, SYMBOL, UPPER, WORD, code_class, decode
 from numpy.typing import NDArray
 
@@ -264,8 +264,9 @@ def shingle_words(work: Workspace, length: int) -> tuple[int, int, int]:
     hash_words(work.buffer, work.edges, words, work.words)
     of_words = max(0, words - 2)
     _word_shingles(work.words, words, work.hashes)
-    if found > 0:
-        work.hashes[of_words : of_words + found] = work.points[:found]
+    # Loops in place of slices here and below: for these Numba compiles the text of an error, which takes seconds.
+    for k in range(found):
+        work.hashes[of_words + k] = work.points[k]
     if of_words + found > 0:
         return of_words, found, 0
     work.hashes[0] = _whole_text(work, length, words, spaceless, head, tail)
@@ -372,7 +373,8 @@ def sort_unique(values: NDArray[np.uint64], m: int, scratch: NDArray[np.uint64])
                         j -= 1
                     scratch[j] = v
             start = end
-        values[:m] = scratch[:m]
+        for i in range(m):
+            values[i] = scratch[i]
     kept = min(m, 1)
     for i in range(1, m):
         if values[i] != values[kept - 1]:
@@ -381,12 +383,12 @@ def sort_unique(values: NDArray[np.uint64], m: int, scratch: NDArray[np.uint64])
     return kept
 
 
-@kernel
-def _sets_chunk(
-    addresses: NDArray[np.uint64],
-    lengths: NDArray[np.int64],
+@parallel_kernel(CHUNK)
+def _sets(
     first: int,
     last: int,
+    addresses: NDArray[np.uint64],
+    lengths: NDArray[np.int64],
     scheme: int,
     places: NDArray[np.int64],
     out: NDArray[np.uint64],
@@ -405,32 +407,18 @@ def _sets_chunk(
         if spare.size < a + b:
             spare = np.empty(2 * (a + b), np.uint64)
         m = sort_unique(work.hashes, a + b, spare)
-        out[places[i] : places[i] + m] = work.hashes[:m]
+        for k in range(m):
+            out[places[i] + k] = work.hashes[k]
         sizes[i] = m
         flags[i] = flag
 
 
-@parallel_kernel
-def _sets(
-    addresses: NDArray[np.uint64],
-    lengths: NDArray[np.int64],
-    scheme: int,
-    places: NDArray[np.int64],
-    out: NDArray[np.uint64],
-    sizes: NDArray[np.int64],
-    flags: NDArray[np.uint8],
-) -> None:
-    n = addresses.size
-    for c in prange((n + CHUNK - 1) // CHUNK):
-        _sets_chunk(addresses, lengths, c * CHUNK, min(n, (c + 1) * CHUNK), scheme, places, out, sizes, flags)
-
-
-@kernel
-def _counts_chunk(
-    addresses: NDArray[np.uint64],
-    lengths: NDArray[np.int64],
+@parallel_kernel(CHUNK)
+def _counts(
     first: int,
     last: int,
+    addresses: NDArray[np.uint64],
+    lengths: NDArray[np.int64],
     scheme: int,
     distinct: bool,
     counts: NDArray[np.int64],
@@ -452,20 +440,6 @@ def _counts_chunk(
         flags[i] = flag
 
 
-@parallel_kernel
-def _counts(
-    addresses: NDArray[np.uint64],
-    lengths: NDArray[np.int64],
-    scheme: int,
-    distinct: bool,
-    counts: NDArray[np.int64],
-    flags: NDArray[np.uint8],
-) -> None:
-    n = addresses.size
-    for c in prange((n + CHUNK - 1) // CHUNK):
-        _counts_chunk(addresses, lengths, c * CHUNK, min(n, (c + 1) * CHUNK), scheme, distinct, counts, flags)
-
-
 @kernel
 def _compact(hashes: NDArray[np.uint64], places: NDArray[np.int64], indptr: NDArray[np.int64]) -> None:
     """Close the gaps that dropped repeats left; runs forward, where nothing yet to be moved can be overwritten."""
@@ -476,9 +450,9 @@ def _compact(hashes: NDArray[np.uint64], places: NDArray[np.int64], indptr: NDAr
                 hashes[k] = hashes[k + shift]
 
 
-@kernel
-def _text_hashes_chunk(
-    addresses: NDArray[np.uint64], lengths: NDArray[np.int64], first: int, last: int, out: NDArray[np.uint64]
+@parallel_kernel(CHUNK)
+def _text_hashes(
+    first: int, last: int, addresses: NDArray[np.uint64], lengths: NDArray[np.int64], out: NDArray[np.uint64]
 ) -> None:
     work = workspace(BUFFER)
     for i in range(first, last):
@@ -489,15 +463,6 @@ def _text_hashes_chunk(
         a, b = hash_text(work.buffer, length)
         out[i, 0] = a
         out[i, 1] = b
-
-
-@parallel_kernel
-def _text_hashes(addresses: NDArray[np.uint64], lengths: NDArray[np.int64]) -> NDArray[np.uint64]:
-    n = addresses.size
-    out = np.empty((n, 2), np.uint64)
-    for c in prange((n + CHUNK - 1) // CHUNK):
-        _text_hashes_chunk(addresses, lengths, c * CHUNK, min(n, (c + 1) * CHUNK), out)
-    return out
 
 
 def scheme_number(shingles: Shingling) -> int:
@@ -540,18 +505,10 @@ def sets_of(
     places = np.zeros(n + 1, np.int64)
     indptr = np.zeros(n + 1, np.int64)
     flags = np.empty(n, np.uint8)
-    # A few texts, such as a query, are done sooner than a second thread is woken.
-    few = n <= CHUNK
-    if few:
-        _counts_chunk(addresses, lengths, 0, n, scheme, False, places[1:], flags)
-    else:
-        _counts(addresses, lengths, scheme, False, places[1:], flags)
+    _counts(n, addresses, lengths, scheme, False, places[1:], flags)
     np.cumsum(places, out=places)
     hashes = room_for_hashes(int(places[-1]))
-    if few:
-        _sets_chunk(addresses, lengths, 0, n, scheme, places, hashes, indptr[1:], flags)
-    else:
-        _sets(addresses, lengths, scheme, places, hashes, indptr[1:], flags)
+    _sets(n, addresses, lengths, scheme, places, hashes, indptr[1:], flags)
     np.cumsum(indptr, out=indptr)
     _compact(hashes, places, indptr)
     # A copy only where repeats took up much; otherwise their room stays behind the array.
@@ -570,13 +527,15 @@ def counts_of(texts: Texts, shingles: Shingling = "w3c5", distinct: bool = True)
     counts = np.empty(len(texts), np.int64)
     flags = np.empty(len(texts), np.uint8)
     scheme = scheme_number(shingles)
-    _counts(frozen(texts.addresses), frozen(texts.lengths), scheme, distinct, counts, flags)
+    _counts(len(texts), frozen(texts.addresses), frozen(texts.lengths), scheme, distinct, counts, flags)
     return counts
 
 
 def hashes_of(texts: Texts) -> NDArray[np.uint64]:
     """128-bit hash of every normalised answer: uint64[n, 2]; see :func:`text_hashes`."""
-    return _text_hashes(frozen(texts.addresses), frozen(texts.lengths))
+    out = np.empty((len(texts), 2), np.uint64)
+    _text_hashes(len(texts), frozen(texts.addresses), frozen(texts.lengths), out)
+    return out
 
 
 def shingle_sets(

@@ -33,7 +33,7 @@ from kinprint.kernels.copy.shingle import (
 from kinprint.kernels.fold import BUFFER, CHUNK
 from kinprint.kernels.hashing import MULTIPLIER_1, ROUND_SEED, SLOT_ADDENDS, SLOT_MULTIPLIERS, hash_text
 from kinprint.kernels.hashing import SEED as SEED
-from kinprint.kernels.jit import kernel, parallel_kernel, prange
+from kinprint.kernels.jit import kernel, parallel_kernel
 from numpy.typing import NDArray
 
 VERSION: Final = 2
@@ -41,6 +41,8 @@ VERSION: Final = 2
 SLOTS: Final = 128
 EMPTY: Final = np.uint32(0xFFFFFFFF)
 """Every slot of a blank text, and no slot of any other."""
+ROWS: Final = 8192
+"""Sketches that are compared sooner than a second thread is woken."""
 PACKED_BITS: Final = (1, 2, 4, 8, 16)
 """Bits a slot that :func:`pack` offers."""
 
@@ -211,12 +213,12 @@ def sketch_set(hashes: NDArray[np.uint64], m: int, slots: NDArray[np.uint32], bi
         slots[k3] = np.uint32(1 << 31) | (r3 >> np.uint32(2))
 
 
-@kernel
-def _sketch_chunk(
-    addresses: NDArray[np.uint64],
-    lengths: NDArray[np.int64],
+@parallel_kernel(CHUNK)
+def _sketch(
     first: int,
     last: int,
+    addresses: NDArray[np.uint64],
+    lengths: NDArray[np.int64],
     scheme: int,
     normalised: bool,
     signatures: NDArray[np.uint32],
@@ -244,26 +246,9 @@ def _sketch_chunk(
         flags[i] = flag
 
 
-@parallel_kernel
-def _sketch(
-    addresses: NDArray[np.uint64],
-    lengths: NDArray[np.int64],
-    scheme: int,
-    normalised: bool,
-    signatures: NDArray[np.uint32],
-    text_hashes: NDArray[np.uint64],
-    sizes: NDArray[np.int32],
-    flags: NDArray[np.uint8],
-) -> None:
-    n = addresses.size
-    for c in prange((n + CHUNK - 1) // CHUNK):
-        last = min(n, (c + 1) * CHUNK)
-        _sketch_chunk(addresses, lengths, c * CHUNK, last, scheme, normalised, signatures, text_hashes, sizes, flags)
-
-
-@kernel
-def _sketch_hashes_chunk(
-    hashes: NDArray[np.uint64], indptr: NDArray[np.int64], first: int, last: int, signatures: NDArray[np.uint32]
+@parallel_kernel(CHUNK)
+def _sketch_hashes(
+    first: int, last: int, hashes: NDArray[np.uint64], indptr: NDArray[np.int64], signatures: NDArray[np.uint32]
 ) -> None:
     bins = new_bins(BUFFER)
     for i in range(first, last):
@@ -271,13 +256,6 @@ def _sketch_hashes_chunk(
         if m > bins.folded.size:
             bins = new_bins(2 * m)
         sketch_set(hashes[indptr[i] : indptr[i + 1]], m, signatures[i], bins)
-
-
-@parallel_kernel
-def _sketch_hashes(hashes: NDArray[np.uint64], indptr: NDArray[np.int64], signatures: NDArray[np.uint32]) -> None:
-    n = indptr.size - 1
-    for c in prange((n + CHUNK - 1) // CHUNK):
-        _sketch_hashes_chunk(hashes, indptr, c * CHUNK, min(n, (c + 1) * CHUNK), signatures)
 
 
 def new_sketches(n: int, shingles: Shingling = "w3c5", *, text_hashes: bool = True) -> Sketches:
@@ -325,7 +303,7 @@ def sketch_texts(
         out = new_sketches(len(texts), shingles, text_hashes=text_hashes)
     if len(out.signatures) != len(texts) or out.scheme != Scheme(shingles):
         raise ValueError(f"out has room for {len(out.signatures)} sketches of {out.scheme}, not for {len(texts)}")
-    _sketch(frozen(texts.addresses), frozen(texts.lengths), number, normalised, *out[:4])
+    _sketch(len(texts), frozen(texts.addresses), frozen(texts.lengths), number, normalised, *out[:4])
     return out
 
 
@@ -357,7 +335,7 @@ def sketch_hashes(hashes: NDArray[np.uint64], indptr: NDArray[np.int64]) -> NDAr
     """
     check_sets(hashes, indptr)
     signatures = room_for_hashes((indptr.size - 1) * SLOTS // 2).view(np.uint32).reshape(-1, SLOTS)
-    _sketch_hashes(frozen(hashes), frozen(indptr), signatures)
+    _sketch_hashes(len(signatures), frozen(hashes), frozen(indptr), signatures)
     return signatures
 
 
@@ -371,34 +349,15 @@ def check_sets(hashes: NDArray[np.uint64], indptr: NDArray[np.int64]) -> None:
         raise ValueError(f"indptr must not decrease and must stay within 0..{hashes.size}")
 
 
-@parallel_kernel
-def _similarity(query: NDArray[np.uint32], signatures: NDArray[np.uint32]) -> NDArray[np.float32]:
-    n = signatures.shape[0]
-    out = np.zeros(n, np.float32)
-    if query[0] == EMPTY:
-        return out
-    for i in prange(n):
+@parallel_kernel(ROWS)
+def _similarity(
+    first: int, last: int, query: NDArray[np.uint32], signatures: NDArray[np.uint32], out: NDArray[np.float32]
+) -> None:
+    for i in range(first, last):
         equal = 0
         for j in range(SLOTS):
             equal += 1 if signatures[i, j] == query[j] else 0
         out[i] = np.float32(equal / SLOTS)
-    return out
-
-
-@kernel
-def _similarity_at(
-    query: NDArray[np.uint32], signatures: NDArray[np.uint32], rows: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    out = np.zeros(rows.size, np.float32)
-    if query[0] == EMPTY:
-        return out
-    for r in range(rows.size):
-        i = rows[r]
-        equal = 0
-        for j in range(SLOTS):
-            equal += 1 if signatures[i, j] == query[j] else 0
-        out[r] = np.float32(equal / SLOTS)
-    return out
 
 
 def check_signatures(signatures: NDArray[np.uint32]) -> None:
@@ -444,26 +403,10 @@ def similarity(query: NDArray[np.uint32], signatures: NDArray[np.uint32]) -> NDA
     """
     check_signature(query)
     check_signatures(signatures)
-    return _similarity(frozen(query), frozen(signatures))
-
-
-def similarity_at(
-    query: NDArray[np.uint32], signatures: NDArray[np.uint32], rows: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """:func:`similarity` with ``signatures[rows]`` only, without a copy of them: float32[r] for ``rows`` int64[r].
-
-    Raises
-    ------
-    ValueError
-        If a shape or dtype differs, or a row is not in ``signatures``.
-    """
-    check_signature(query)
-    check_signatures(signatures)
-    if rows.dtype != np.int64 or rows.ndim != 1:
-        raise ValueError(f"rows must be int64[r], not {rows.dtype}{list(rows.shape)}")
-    if rows.size and (rows.min() < 0 or rows.max() >= signatures.shape[0]):
-        raise ValueError(f"rows must be in 0..{signatures.shape[0] - 1}")
-    return _similarity_at(frozen(query), frozen(signatures), frozen(np.ascontiguousarray(rows)))
+    out = np.zeros(len(signatures), np.float32)
+    if query[0] != EMPTY:
+        _similarity(len(signatures), frozen(query), frozen(signatures), out)
+    return out
 
 
 # ---- packed: b bits a slot ----
@@ -478,19 +421,16 @@ class Packed(NamedTuple):
     """With the bits kept."""
 
 
-@parallel_kernel
-def _pack(signatures: NDArray[np.uint32], bits: int) -> NDArray[np.uint8]:
-    n = signatures.shape[0]
-    out = np.zeros((n, SLOTS * bits // 8), np.uint8)
+@parallel_kernel(ROWS)
+def _pack(first: int, last: int, signatures: NDArray[np.uint32], bits: int, out: NDArray[np.uint8]) -> None:
     mask = np.uint32((1 << bits) - 1)
-    for i in prange(n):
+    for i in range(first, last):
         for j in range(SLOTS):
             value = signatures[i, j] & mask
             place = j * bits
             out[i, place >> 3] |= np.uint8((value << np.uint32(place & 7)) & np.uint32(0xFF))
             if bits == 16:
                 out[i, (place >> 3) + 1] = np.uint8(value >> np.uint32(8))
-    return out
 
 
 @kernel
@@ -501,16 +441,16 @@ def _is_blank(row: NDArray[np.uint8]) -> bool:
     return True
 
 
-@parallel_kernel
-def _packed_similarity(query: NDArray[np.uint8], data: NDArray[np.uint8], bits: int) -> NDArray[np.float32]:
-    n = data.shape[0]
-    out = np.zeros(n, np.float32)
+@parallel_kernel(ROWS)
+def _packed_similarity(
+    first: int, last: int, query: NDArray[np.uint8], data: NDArray[np.uint8], bits: int, out: NDArray[np.float32]
+) -> None:
     if _is_blank(query):
-        return out
+        return
     chance = 1.0 / (1 << bits)
     per_byte = max(1, 8 // bits)
     mask = (1 << min(bits, 8)) - 1
-    for i in prange(n):
+    for i in range(first, last):
         if _is_blank(data[i]):
             continue
         equal = 0
@@ -524,7 +464,6 @@ def _packed_similarity(query: NDArray[np.uint8], data: NDArray[np.uint8], bits: 
                 for q in range(per_byte):
                     equal += 1 if ((differs >> (q * bits)) & mask) == 0 else 0
         out[i] = np.float32(max(0.0, (equal / SLOTS - chance) / (1.0 - chance)))
-    return out
 
 
 def pack(signatures: NDArray[np.uint32], bits: int, shingles: Shingling = "w3c5") -> Packed:
@@ -539,7 +478,9 @@ def pack(signatures: NDArray[np.uint32], bits: int, shingles: Shingling = "w3c5"
     if bits not in PACKED_BITS:
         raise ValueError(f"bits must be one of {', '.join(map(str, PACKED_BITS))}, not {bits}")
     scheme_number(shingles)
-    return Packed(_pack(frozen(signatures), bits), Scheme(shingles, bits=bits))
+    out = np.zeros((len(signatures), SLOTS * bits // 8), np.uint8)
+    _pack(len(signatures), frozen(signatures), bits, out)
+    return Packed(out, Scheme(shingles, bits=bits))
 
 
 def packed_similarity(query: Packed, packed: Packed) -> NDArray[np.float32]:
@@ -556,4 +497,6 @@ def packed_similarity(query: Packed, packed: Packed) -> NDArray[np.float32]:
     check_comparable(query.scheme, packed.scheme)
     if query.data.shape[0] != 1:
         raise ValueError(f"the query must be one sketch, not {query.data.shape[0]}")
-    return _packed_similarity(frozen(query.data[0]), frozen(packed.data), packed.scheme.bits)
+    out = np.zeros(len(packed.data), np.float32)
+    _packed_similarity(len(out), frozen(query.data[0]), frozen(packed.data), packed.scheme.bits, out)
+    return out

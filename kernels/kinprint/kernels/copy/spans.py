@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 from kinprint.kernels.arrow import Texts, frozen, memory
-from kinprint.kernels.jit import kernel, parallel_kernel, prange
+from kinprint.kernels.jit import kernel, parallel_kernel
 from kinprint.kernels.unicode import DIGIT, MARK, SPACE, SPACELESS, SYMBOL, UPPER, WORD, code_class, decode
 from numpy.typing import NDArray
 
@@ -371,8 +371,10 @@ def codepoint_offsets(data: NDArray[np.uint8], byte_offsets: NDArray[np.int64]) 
     return _codepoint_offsets(frozen(data), frozen(np.ascontiguousarray(byte_offsets)), order)
 
 
-@parallel_kernel
+@parallel_kernel(64)
 def _codepoint_places(
+    first: int,
+    last: int,
     addresses: NDArray[np.uint64],
     lengths: NDArray[np.int64],
     rows: NDArray[np.int64],
@@ -380,7 +382,7 @@ def _codepoint_places(
     sizes: NDArray[np.int64],
     out: NDArray[np.int64],
 ) -> None:
-    for k in prange(rows.size):
+    for k in range(first, last):
         text = memory(addresses[rows[k]], lengths[rows[k]])
         before = 0
         for p in range(starts[k]):
@@ -417,5 +419,5 @@ def codepoint_places(
         raise ValueError("a stretch does not lie within its text")
     out = np.empty((rows.size, 2), np.int64)
     where, begin, count = (frozen(np.ascontiguousarray(column)) for column in (rows, starts, sizes))
-    _codepoint_places(frozen(texts.addresses), frozen(texts.lengths), where, begin, count, out)
+    _codepoint_places(rows.size, frozen(texts.addresses), frozen(texts.lengths), where, begin, count, out)
     return out[:, 0], out[:, 1]

@@ -20,11 +20,6 @@ def agreements(a: list[int], b: list[int]) -> int:
     return sum(x == y for x, y in zip(a, b, strict=True))
 
 
-def query(signatures: list[list[int]], signature: list[int], bands: int, rows: int) -> list[int]:
-    """Texts that agree with ``signature`` in all rows of some band."""
-    return [i for i, other in enumerate(signatures) if shares_a_band(signature, other, bands, rows)]
-
-
 def candidate_pairs(
     signatures: list[list[int]], bands: int, rows: int, least: int = 1, labels: Sequence[int] | None = None
 ) -> set[tuple[int, int]]:

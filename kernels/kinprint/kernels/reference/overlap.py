@@ -11,3 +11,8 @@ def query_overlap(query: str, texts: Sequence[str], rows: Sequence[int]) -> list
     """(|A and B|, |B|) of the query A with each text B of ``rows``, over distinct shingles."""
     wanted = set(shingles(query)[0])
     return [(len(wanted & set(found)), len(set(found))) for found in (shingles(texts[i])[0] for i in rows)]
+
+
+def intersection(a: set[int], b: set[int]) -> int:
+    """Number of common elements."""
+    return len(a & b)

@@ -30,11 +30,11 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-import numba
 import numpy as np
 from kinprint.kernels.arrow import Texts, frozen, memory
-from kinprint.kernels.jit import kernel, parallel_kernel, prange
-from kinprint.kernels.style.stylometry import ATTACHED, decode_window, mix
+from kinprint.kernels.jit import kernel, parallel_kernel
+from kinprint.kernels.spread import threads
+from kinprint.kernels.style.tokens import ATTACHED, decode_window, mix
 from kinprint.kernels.unicode import (
     DIGIT,
     FOLD_SEQUENCES,
@@ -164,9 +164,9 @@ def prompt_grams(
     present = np.zeros((prompts, models), np.bool_)
     present[np.repeat(np.arange(prompts), np.diff(starts)), model] = True
     if n:
-        threads = max(1, min(numba.get_num_threads(), prompts))
+        strands = max(1, min(threads(), prompts))
         addresses, lengths = frozen(texts.addresses), frozen(texts.lengths)
-        _grams(addresses, lengths, frozen(model), frozen(starts), models - joined, threads, gram)
+        _grams(strands, addresses, lengths, frozen(model), frozen(starts), models - joined, strands, gram)
     return Grams(gram, present)
 
 
@@ -230,8 +230,9 @@ def accumulate(
     total = np.zeros((_F, models, models)) if sums is None else sums.total.copy()
     if prompts:
         gram = frozen(np.ascontiguousarray(grams.gram, np.float32))
-        _moments(gram, frozen(reference), first_new, joined is not None, mean, centre, norm, scale)
-        _add(gram, frozen(mean), frozen(centre), frozen(norm), frozen(scale), frozen(wanted), total)
+        _moments(prompts * _F, gram, frozen(reference), first_new, joined is not None, mean, centre, norm, scale)
+        _add(models, gram, frozen(mean), frozen(centre), frozen(norm), frozen(scale), frozen(wanted), total)
+        _mirror(frozen(wanted), total)
     here = grams.present.astype(np.int64)
     shared = np.asarray(here.T @ here, np.int64)
     shared[~(wanted[:, None] | wanted[None, :])] = 0
@@ -402,16 +403,16 @@ def _ngrams(data, cps, classes, keys, kinds, line, out, bounds):  # type: ignore
 # ---- inner products ----
 
 
-@parallel_kernel
-def _grams(addresses, lengths, model, starts, counted, threads, gram):  # type: ignore[no-untyped-def]
+@parallel_kernel()
+def _grams(first, last, addresses, lengths, model, starts, counted, strands, gram):  # type: ignore[no-untyped-def]
     """gram float32[prompts, 5, models, models]; models from ``counted`` on do not count for rarity."""
-    for t in prange(threads):
-        _grams_of(t, threads, addresses, lengths, model, starts, counted, gram)
+    for t in range(first, last):
+        _grams_of(t, strands, addresses, lengths, model, starts, counted, gram)
 
 
 @kernel
-def _grams_of(t, threads, addresses, lengths, model, starts, counted, gram):  # type: ignore[no-untyped-def]
-    """Every ``threads``-th prompt from ``t`` on, in one workspace: touching new memory for each would cost more."""
+def _grams_of(t, strands, addresses, lengths, model, starts, counted, gram):  # type: ignore[no-untyped-def]
+    """Every ``strands``-th prompt from ``t`` on, in one workspace: touching new memory for each would cost more."""
     prompts = starts.size - 1
     most = 0
     for p in range(prompts):
@@ -443,7 +444,7 @@ def _grams_of(t, threads, addresses, lengths, model, starts, counted, gram):  # 
     # Thousands of products add up: in single precision equal answers would differ by more than residuals may.
     local = np.empty((most, most), np.float64)
     norms = np.empty(most, np.float64)
-    for p in range(t, prompts, threads):
+    for p in range(t, prompts, strands):
         first = starts[p]
         n = starts[p + 1] - first
         if n == 0:
@@ -563,11 +564,11 @@ def _grams_of(t, threads, addresses, lengths, model, starts, counted, gram):  # 
 # ---- residuals ----
 
 
-@parallel_kernel
-def _moments(gram, reference, first_new, joining, mean, centre, norm, scale):  # type: ignore[no-untyped-def]
+@parallel_kernel()
+def _moments(first, last, gram, reference, first_new, joining, mean, centre, norm, scale):  # type: ignore[no-untyped-def]
     """Fill mean, norm (of new models only when joining), centre and scale; see :class:`Reference`."""
-    prompts, families, models, _ = gram.shape
-    for pf in prange(prompts * families):
+    _, families, models, _ = gram.shape
+    for pf in range(first, last):
         p = pf // families
         f = pf % families
         g = gram[p, f]
@@ -608,13 +609,13 @@ def _moments(gram, reference, first_new, joining, mean, centre, norm, scale):  #
         scale[p, f] = 1.0 / np.sqrt((squares + _PRIOR_PAIRS * _PRIOR_RMS * _PRIOR_RMS) / (pairs + _PRIOR_PAIRS))
 
 
-@parallel_kernel
-def _add(gram, mean, centre, norm, scale, wanted, total):  # type: ignore[no-untyped-def]
+@parallel_kernel()
+def _add(first, last, gram, mean, centre, norm, scale, wanted, total):  # type: ignore[no-untyped-def]
     """Add the bounded residual cosines of pairs with a wanted model to ``total`` float64[5, models, models]."""
     prompts, families, models, _ = gram.shape
     per_bound = np.float32(1.0 / (BOUND * BOUND))
     one = np.float32(1.0)
-    for i in prange(models):
+    for i in range(first, last):
         if not wanted[i]:
             continue
         for f in range(families):
@@ -633,6 +634,12 @@ def _add(gram, mean, centre, norm, scale, wanted, total):  # type: ignore[no-unt
                     # The same whichever of the two is i, to the last bit.
                     x = ((row[j] + middle) - (m[j] + own_mean)) * (v[j] * own_norm) * size
                     into[j] += x / np.sqrt(one + x * x * per_bound)
+
+
+@kernel
+def _mirror(wanted, total):  # type: ignore[no-untyped-def]
+    """Zeros on the diagonal of what :func:`_add` left, and its columns beside its rows."""
+    families, models, _ = total.shape
     for i in range(models):
         for f in range(families):
             if wanted[i]:

@@ -36,31 +36,35 @@ start above zero. Arrays may be read-only and are never read past their end.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 import numpy as np
-from kinprint.kernels.arrow import check_texts
-from kinprint.kernels.jit import parallel_kernel, prange
-from kinprint.kernels.unicode import (
-    DIGIT,
-    IGNORABLE,
-    MARK,
-    PROPS_BLOCKS,
-    PROPS_INDEX,
-    PUNCT,
-    SPACE,
-    SPACELESS,
-    UPPER,
-    WORD,
-    code_class,
-    decode,
-    is_line_end,
-    is_word_class,
+from kinprint.kernels.arrow import check_texts, frozen
+from kinprint.kernels.jit import kernel, parallel_kernel, regrouping_kernel
+from kinprint.kernels.style.tokens import (
+    ATTACHED,
+    F_AFTER,
+    F_BEFORE,
+    T_LINE,
+    T_NUMBER,
+    T_ODD_SPACE,
+    T_SPACELESS,
+    T_SYMBOL,
+    T_WORD,
+    count_lengths,
+    decode_window,
+    finish,
+    mix,
+    tail_start,
+    tokenise,
+    trimmed_end,
 )
-from numba import njit
+from kinprint.kernels.style.tokens import TAIL as TAIL
+from kinprint.kernels.style.tokens import WINDOW as WINDOW
+from kinprint.kernels.style.traits import TRAITS as TRAITS
+from kinprint.kernels.style.traits import traits as traits
+from kinprint.kernels.unicode import DIGIT, SPACE, SPACELESS, is_line_end, is_word_class
 from numpy.typing import NDArray
-
-Scalar = TypeVar("Scalar", bound=np.generic)
 
 DIM: Final = 512
 """Length of a style vector."""
@@ -72,67 +76,20 @@ BOUNDS: Final = (0, 64, 128, 384, 448, 512)
 """Family ``f`` holds the dimensions from ``BOUNDS[f]`` up to ``BOUNDS[f + 1]``."""
 SLICES: Final = {name: slice(BOUNDS[f], BOUNDS[f + 1]) for f, name in enumerate(FAMILIES)}
 """Range of each family in a vector."""
-WINDOW: Final = 4096
-"""Code points, from the start of a text, that style is read from; the closing always comes from the end."""
-TAIL: Final = 256
-"""Code points at the end of a text longer than :data:`WINDOW` in which its closing is read."""
 SCALE: Final = 127.0
 """Length of one family in the quantised vector."""
 PRIOR_COUNT: Final = 30
 """Corpora with fewer texts than this are scaled partly by the neutral prior (see :func:`scaler`)."""
 FLOOR: Final = 0.25
 """Least deviation of a dimension, as a share of the neutral deviation of its family."""
-TRAITS: Final = (
-    "words_per_sentence",
-    "code_points_per_word",
-    "commas_per_100_words",
-    "exclamation_marks_per_100_words",
-    "question_marks_per_100_words",
-    "em_dashes_per_100_words",
-    "emoji_per_100_words",
-    "list_items_per_100_words",
-    "bold_spans_per_100_words",
-    "headings_per_100_words",
-    "uppercase_share",
-    "type_token_ratio",
-)
-"""Names of the columns that :func:`traits` returns."""
-
-# Kinds of token. Everything up to T_NUMBER is a word for counting.
-T_WORD: Final = 0
-T_SPACELESS: Final = 1
-T_NUMBER: Final = 2
-T_MARK: Final = 3
-T_SYMBOL: Final = 4
-T_ODD_SPACE: Final = 5
-T_LINE: Final = 6
-T_PARAGRAPH: Final = 7
-
-# Flags of a token.
-F_BEFORE: Final = 1
-"""White space stands before the token (or the text starts)."""
-F_AFTER: Final = 2
-"""White space stands after the token (or the text ends)."""
-F_TIGHT: Final = 4
-"""A letter or digit follows at once."""
-
-SHORT_WORD: Final = 4
 OPENING: Final = 5
-TTR_WORDS: Final = 100
 
-_M1 = np.uint64(0x9E3779B97F4A7C15)
-_M2 = np.uint64(0xBF58476D1CE4E5B9)
-_M3 = np.uint64(0x94D049BB133111EB)
-_S29 = np.uint64(29)
-_S32 = np.uint64(32)
-# Most text is ASCII, which has no marks and no ignorable code points.
-_ASCII_CLASSES = (PROPS_BLOCKS[PROPS_INDEX[0]] & 15).astype(np.uint8)
 # Scratch is allocated once for so many texts.
 _CHUNK = 64
+# Vectors that are compared sooner than a second thread is woken.
+_ROWS = 4096
 _KEYS = 4 * WINDOW + 64
 _TABLE = 1 << 16
-ATTACHED: Final = 9
-"""Class, in what :func:`decode_window` returns, of a combining mark on a spaceless letter."""
 
 
 class Stats(NamedTuple):
@@ -148,225 +105,7 @@ class Stats(NamedTuple):
     squares: NDArray[np.int64]
 
 
-@njit(inline="always")
-def mix(h, x):  # type: ignore[no-untyped-def]
-    """One step of a running 64-bit hash: ``h`` with ``x`` mixed in."""
-    h = (h ^ np.uint64(x)) * _M1
-    return h ^ (h >> _S29)
-
-
-@njit(inline="always")
-def finish(h):  # type: ignore[no-untyped-def]
-    """Finaliser of SplitMix64 (Steele, Lea and Flood 2014): every input bit reaches bucket and sign."""
-    h = (h ^ (h >> np.uint64(30))) * _M2
-    h = (h ^ (h >> np.uint64(27))) * _M3
-    return h ^ (h >> np.uint64(31))
-
-
-@njit(inline="always")
-def _is_sentence_end(cp):  # type: ignore[no-untyped-def]
-    """Full stops, exclamation and question marks of the larger scripts, and the ellipsis."""
-    if cp < 0x80:
-        return cp == 0x2E or cp == 0x21 or cp == 0x3F
-    return (
-        cp == 0x3002  # ideographic full stop
-        or cp == 0xFF01
-        or cp == 0xFF1F
-        or cp == 0xFF0E
-        or cp == 0xFF61
-        or cp == 0x2026
-        or cp == 0x061F
-        or cp == 0x06D4
-        or cp == 0x0964  # danda
-        or cp == 0x0965
-        or cp == 0x0589
-        or cp == 0x1362
-        or cp == 0x104B
-        or cp == 0x17D4
-        or cp == 0x0F0D
-    )
-
-
-@njit(inline="always")
-def half_octave(x):  # type: ignore[no-untyped-def]
-    """Logarithmic class of x >= 1, two classes an octave: 1, 2, 3, 4-5, 6-7, 8-11, ..."""
-    k = 0
-    y = x
-    while y >= 4:
-        y >>= 1
-        k += 2
-    return k + y - 1
-
-
-@njit(nogil=True, cache=True)
-def decode_window(data, start, end, limit, cps, classes):  # type: ignore[no-untyped-def]
-    """Decode up to ``limit`` code points of ``data[start:end]``; returns (their number, byte after the last).
-
-    Leading white space and ignorable code points are left out, a combining mark on a spaceless letter gets a
-    class of its own, and CR LF is read as LF.
-    """
-    n = 0
-    i = start
-    previous = np.uint8(WORD)
-    while i < end and n < limit:
-        if data[i] < 0x80:
-            byte = data[i]
-            i += 1
-            c = _ASCII_CLASSES[byte]
-            if (c == SPACE and n == 0) or (byte == 0x0D and i < end and data[i] == 0x0A):
-                continue
-            cps[n] = byte
-            classes[n] = c
-            previous = c
-            n += 1
-            continue
-        cp, width = decode(data, i, end)
-        i += width
-        c = code_class(cp)
-        if c == IGNORABLE or (c == SPACE and n == 0):
-            continue
-        if c == MARK and previous in (SPACELESS, ATTACHED):
-            c = np.uint8(ATTACHED)
-        cps[n] = cp
-        classes[n] = c
-        previous = c
-        n += 1
-    return n, i
-
-
-@njit(nogil=True, cache=True)
-def tokenise(cps, classes, n, kinds, keys, masks, lengths, marks, flags):  # type: ignore[no-untyped-def]
-    """Tokens of ``n`` code points; returns their number (at most ``n``).
-
-    Per token: kind, hash of the token as written, hash of its mask, length in code points (line ends for
-    lines), first code point and flags. White space at the end of the text gives no token.
-    """
-    k = 0
-    i = 0
-    space = F_BEFORE
-    while n > 0 and classes[n - 1] == SPACE:
-        n -= 1
-    while i < n:
-        cp = np.int64(cps[i])
-        c = classes[i]
-        if c == SPACE:
-            j = i
-            lines = 0
-            indent = 0
-            while j < n and classes[j] == SPACE:
-                if is_line_end(cps[j]):
-                    lines += 1
-                    indent = 0
-                else:
-                    indent += 1
-                j += 1
-            if lines > 0:
-                kinds[k] = T_LINE if lines == 1 else T_PARAGRAPH
-                key = mix(mix(np.uint64(500), min(lines, 3)), min(3, (indent + 1) >> 1))
-                keys[k] = key
-                masks[k] = key
-                lengths[k] = lines
-                marks[k] = 0x0A
-                flags[k] = 0
-                k += 1
-            else:
-                for q in range(i, j):
-                    if cps[q] != 0x20:
-                        key = mix(np.uint64(700), cps[q])
-                        kinds[k] = T_ODD_SPACE
-                        keys[k] = key
-                        masks[k] = key
-                        lengths[k] = 1
-                        marks[k] = cps[q]
-                        flags[k] = 0
-                        k += 1
-            space = F_BEFORE
-            i = j
-            continue
-        flag = space
-        space = 0
-        if c == SPACELESS:
-            key = mix(np.uint64(200), cp)
-            kinds[k] = T_SPACELESS
-            j = i + 1
-            while j < n and classes[j] == ATTACHED:
-                key = mix(key, cps[j])
-                j += 1
-            length = j - i
-        elif is_word_class(c):
-            j = i
-            key = np.uint64(100)
-            length = 0
-            upper = 0
-            digits = 0
-            last = np.int64(0)
-            before_last = np.int64(0)
-            while j < n:
-                d = classes[j]
-                if is_word_class(d):
-                    upper += d == UPPER
-                    digits += d == DIGIT
-                elif not (
-                    (cps[j] == 0x27 or cps[j] == 0x2019)
-                    and j > i
-                    and j + 1 < n
-                    and (classes[j + 1] == WORD or classes[j + 1] == UPPER)
-                ):
-                    break
-                key = mix(key, cps[j])
-                before_last = last
-                last = np.int64(cps[j])
-                length += 1
-                j += 1
-            mask = key
-            kinds[k] = T_WORD
-            if digits == length:
-                kinds[k] = T_NUMBER
-                mask = mix(np.uint64(300), min(length, 5))
-            elif length > SHORT_WORD:
-                if upper == 0:
-                    shape = 0
-                elif upper == 1 and c == UPPER:
-                    shape = 1
-                elif upper == length:
-                    shape = 2
-                else:
-                    shape = 3
-                if length <= 6:
-                    size = 0
-                elif length <= 8:
-                    size = 1
-                elif length <= 11:
-                    size = 2
-                else:
-                    size = 3
-                mask = mix(mix(mix(np.uint64(400), size * 4 + shape), before_last), last)
-            masks[k] = mask
-        else:
-            kinds[k] = T_MARK if c == PUNCT else T_SYMBOL
-            j = i + 1
-            while j < n and cps[j] == cp:
-                j += 1
-            length = j - i
-            key = mix(mix(np.uint64(600), cp), min(length, 4))
-        if j >= n or classes[j] == SPACE:
-            flag |= F_AFTER
-        elif is_word_class(classes[j]):
-            flag |= F_TIGHT
-        keys[k] = key
-        if kinds[k] == T_SPACELESS:
-            masks[k] = key
-        elif kinds[k] == T_MARK or kinds[k] == T_SYMBOL:
-            masks[k] = mix(key, 1 + (flag & (F_BEFORE | F_AFTER)))
-        lengths[k] = length
-        marks[k] = cp
-        flags[k] = flag
-        k += 1
-        i = j
-    return k
-
-
-@njit(nogil=True, cache=True)
+@kernel
 def _emit_characters(cps, classes, n, out):  # type: ignore[no-untyped-def]
     """Character 3-grams that hold a letter's neighbour other than a letter; returns their number.
 
@@ -411,7 +150,7 @@ def _emit_characters(cps, classes, n, out):  # type: ignore[no-untyped-def]
     return m
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _emit_words(kinds, masks, flags, k, out):  # type: ignore[no-untyped-def]
     """Masked word 1-grams and 2-grams, and edges of spaceless runs; returns their number."""
     m = 0
@@ -444,7 +183,7 @@ def _emit_words(kinds, masks, flags, k, out):  # type: ignore[no-untyped-def]
     return m
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _emit_punctuation(kinds, masks, k, out):  # type: ignore[no-untyped-def]
     """2-grams to 4-grams of marks, words between them collapsed, and each symbol; returns their number.
 
@@ -481,7 +220,7 @@ def _emit_punctuation(kinds, masks, k, out):  # type: ignore[no-untyped-def]
     return m
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _emit_opening(keys, masks, k, out, m):  # type: ignore[no-untyped-def]
     h = np.uint64(61)
     for i in range(min(OPENING, k)):
@@ -492,7 +231,7 @@ def _emit_opening(keys, masks, k, out, m):  # type: ignore[no-untyped-def]
     return m
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _emit_closing(kinds, masks, k, out, m):  # type: ignore[no-untyped-def]
     if k == 0:
         return m
@@ -509,39 +248,7 @@ def _emit_closing(kinds, masks, k, out, m):  # type: ignore[no-untyped-def]
     return m + 1
 
 
-@njit(nogil=True, cache=True)
-def count_lengths(kinds, lengths, marks, flags, k, counts):  # type: ignore[no-untyped-def]
-    """Histograms into ``counts`` int64[64]: words 16, clauses 14, sentences 16, lines 18."""
-    counts[:] = 0
-    clause = 0
-    sentence = 0
-    line = 0
-    for i in range(k + 1):
-        kind = kinds[i] if i < k else T_PARAGRAPH
-        if kind <= T_NUMBER:
-            if kind != T_SPACELESS:
-                counts[min(lengths[i], 16) - 1] += 1
-            clause += 1
-            sentence += 1
-            line += 1
-            continue
-        if kind == T_ODD_SPACE:
-            continue
-        if clause > 0:
-            counts[16 + min(half_octave(clause), 13)] += 1
-            clause = 0
-        ends = kind >= T_LINE
-        if kind == T_MARK and _is_sentence_end(marks[i]) and not flags[i] & F_TIGHT:
-            ends = True
-        if ends and sentence > 0:
-            counts[30 + min(half_octave(sentence), 15)] += 1
-            sentence = 0
-        if kind >= T_LINE and line > 0:
-            counts[46 + min(half_octave(line), 17)] += 1
-            line = 0
-
-
-@njit(nogil=True, cache=True)
+@kernel
 def _hash_family(keys, m, low, high, table, tally, used, sums, out):  # type: ignore[no-untyped-def]
     """Count ``m`` features, hash them with signs into ``out[low:high]``, scale to unit length times SCALE.
 
@@ -574,8 +281,8 @@ def _hash_family(keys, m, low, high, table, tally, used, sums, out):  # type: ig
         if tally[s] > 1:
             weight = np.int64(np.rint(np.sqrt(np.float64(tally[s])) * 256.0))
         tally[s] = 0
-        bucket = np.int64(((h >> _S32) * np.uint64(width)) >> _S32)
-        if (h >> _S29) & np.uint64(1):
+        bucket = np.int64(((h >> np.uint64(32)) * np.uint64(width)) >> np.uint64(32))
+        if (h >> np.uint64(29)) & np.uint64(1):
             weight = -weight
         sums[bucket] += weight
     squares = np.int64(0)
@@ -588,7 +295,7 @@ def _hash_family(keys, m, low, high, table, tally, used, sums, out):  # type: ig
         out[low + j] = np.int8(np.rint(np.float64(sums[j]) * SCALE / norm))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _histogram(counts, start, end, low, out):  # type: ignore[no-untyped-def]
     total = np.int64(0)
     for j in range(start, end):
@@ -599,35 +306,8 @@ def _histogram(counts, start, end, low, out):  # type: ignore[no-untyped-def]
         out[low + j] = np.int8(np.rint(SCALE * np.sqrt(np.float64(counts[j]) / np.float64(total))))
 
 
-@njit(nogil=True, cache=True)
-def trimmed_end(data, start, end):  # type: ignore[no-untyped-def]
-    """``end`` moved back before white space and ignorable code points."""
-    while end > start:
-        i = end - 1
-        while i > start and data[i] & 0xC0 == 0x80:
-            i -= 1
-        cp, _ = decode(data, i, end)
-        c = code_class(cp)
-        if c != SPACE and c != IGNORABLE:
-            break
-        end = i
-    return end
-
-
-@njit(nogil=True, cache=True)
-def tail_start(data, start, end):  # type: ignore[no-untyped-def]
-    """Byte at which the last TAIL code points of ``data[start:end]`` begin."""
-    i = end
-    seen = 0
-    while i > start and seen < TAIL:
-        i -= 1
-        if data[i] & 0xC0 != 0x80:
-            seen += 1
-    return i
-
-
-@njit(nogil=True, cache=True)
-def _style_vectors_of(data, offsets, low, high, out):  # type: ignore[no-untyped-def]
+@parallel_kernel(_CHUNK)
+def _style_vectors(low, high, data, offsets, out):  # type: ignore[no-untyped-def]
     """Rows ``low`` to ``high`` of the result."""
     cps = np.empty(WINDOW, np.int32)
     classes = np.empty(WINDOW, np.uint8)
@@ -670,22 +350,6 @@ def _style_vectors_of(data, offsets, low, high, out):  # type: ignore[no-untyped
         _hash_family(features, m, BOUNDS[3], BOUNDS[4], table, tally, used, sums, row)
 
 
-@parallel_kernel
-def _style_vectors(data, offsets):  # type: ignore[no-untyped-def]
-    n = offsets.size - 1
-    out = np.zeros((n, DIM), np.int8)
-    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
-        _style_vectors_of(data, offsets, chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK), out)
-    return out
-
-
-def _frozen(array: NDArray[Scalar]) -> NDArray[Scalar]:
-    """Read-only view: Numba compiles writable and read-only arrays apart, so kernels see one kind only."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
-
-
 def _check_vectors(vectors: NDArray[np.int8]) -> None:
     if vectors.dtype != np.int8 or vectors.ndim != 2 or vectors.shape[1] != DIM or not vectors.flags.c_contiguous:
         raise ValueError(f"vectors must be a contiguous int8[n, {DIM}]")
@@ -712,11 +376,12 @@ def style_vectors(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArra
     bounded.
     """
     check_texts(data, offsets)
-    result: NDArray[np.int8] = _style_vectors(_frozen(data), _frozen(offsets))
-    return result
+    out = np.zeros((offsets.size - 1, DIM), np.int8)
+    _style_vectors(len(out), frozen(data), frozen(offsets), out)
+    return out
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _is_blank(vector):  # type: ignore[no-untyped-def]
     seen = np.int32(0)
     for j in range(vector.size):
@@ -724,7 +389,7 @@ def _is_blank(vector):  # type: ignore[no-untyped-def]
     return seen == 0
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _stats(vectors):  # type: ignore[no-untyped-def]
     count = np.int64(0)
     total = np.zeros(DIM, np.int64)
@@ -747,7 +412,7 @@ def stats(vectors: NDArray[np.int8]) -> Stats:
     :raises ValueError: on another dtype or shape.
     """
     _check_vectors(vectors)
-    count, total, squares = _stats(_frozen(vectors))
+    count, total, squares = _stats(frozen(vectors))
     return Stats(np.int64(count), total, squares)
 
 
@@ -786,7 +451,7 @@ def scaler(stats: Stats) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return (weight * mean).astype(np.float32), (1.0 / deviation).astype(np.float32)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _standardise(vector, mean, inv_std):  # type: ignore[no-untyped-def]
     """z-scored vector of unit length, float32[512]; zeros for a blank one."""
     z = np.zeros(DIM, np.float32)
@@ -803,8 +468,7 @@ def _standardise(vector, mean, inv_std):  # type: ignore[no-untyped-def]
     return z
 
 
-# Sums may be regrouped so that they run in vector registers; NaN and infinity keep their meaning.
-@njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+@regrouping_kernel
 def _row_score(z, row, mean, inv_std):  # type: ignore[no-untyped-def]
     dot = np.float32(0.0)
     norm = np.float32(0.0)
@@ -819,24 +483,16 @@ def _row_score(z, row, mean, inv_std):  # type: ignore[no-untyped-def]
     return min(np.float32(1.0), max(np.float32(-1.0), dot / np.sqrt(norm)))
 
 
-@parallel_kernel
-def _scores(query, vectors, mean, inv_std):  # type: ignore[no-untyped-def]
-    z = _standardise(query, mean, inv_std)
-    n = vectors.shape[0]
-    out = np.empty(n, np.float32)
-    for i in prange(n):
+@parallel_kernel(_ROWS)
+def _scores(low, high, z, vectors, mean, inv_std, out):  # type: ignore[no-untyped-def]
+    for i in range(low, high):
         out[i] = _row_score(z, vectors[i], mean, inv_std)
-    return out
 
 
-@parallel_kernel
-def _scores_at(query, vectors, rows, mean, inv_std):  # type: ignore[no-untyped-def]
-    z = _standardise(query, mean, inv_std)
-    n = rows.size
-    out = np.empty(n, np.float32)
-    for i in prange(n):
+@parallel_kernel(_ROWS)
+def _scores_at(low, high, z, vectors, rows, mean, inv_std, out):  # type: ignore[no-untyped-def]
+    for i in range(low, high):
         out[i] = _row_score(z, vectors[rows[i]], mean, inv_std)
-    return out
 
 
 def scores(
@@ -853,8 +509,11 @@ def scores(
     """
     _check_scaled(query, mean, inv_std)
     _check_vectors(vectors)
-    result: NDArray[np.float32] = _scores(_frozen(query), _frozen(vectors), _frozen(mean), _frozen(inv_std))
-    return result
+    scale = frozen(mean), frozen(inv_std)
+    z = _standardise(frozen(query), *scale)
+    out = np.empty(len(vectors), np.float32)
+    _scores(out.size, frozen(z), frozen(vectors), *scale, out)
+    return out
 
 
 def scores_at(
@@ -875,10 +534,11 @@ def scores_at(
         raise ValueError("rows must be a contiguous int64[r]")
     if rows.size and (int(rows.min()) < 0 or int(rows.max()) >= vectors.shape[0]):
         raise IndexError(f"row numbers must lie in [0, {vectors.shape[0]})")
-    result: NDArray[np.float32] = _scores_at(
-        _frozen(query), _frozen(vectors), _frozen(rows), _frozen(mean), _frozen(inv_std)
-    )
-    return result
+    scale = frozen(mean), frozen(inv_std)
+    z = _standardise(frozen(query), *scale)
+    out = np.empty(rows.size, np.float32)
+    _scores_at(out.size, frozen(z), frozen(vectors), frozen(rows), *scale, out)
+    return out
 
 
 def contributions(
@@ -894,172 +554,8 @@ def contributions(
     """
     _check_scaled(query, mean, inv_std)
     _check_scaled(other, mean, inv_std)
-    scale = _frozen(mean), _frozen(inv_std)
-    product = _standardise(_frozen(query), *scale) * _standardise(_frozen(other), *scale)
+    scale = frozen(mean), frozen(inv_std)
+    product = _standardise(frozen(query), *scale) * _standardise(frozen(other), *scale)
     return np.array(
         [product[BOUNDS[f] : BOUNDS[f + 1]].sum(dtype=np.float64) for f in range(len(FAMILIES))], np.float32
     )
-
-
-@njit(inline="always")
-def _is_comma(cp):  # type: ignore[no-untyped-def]
-    return cp == 0x2C or cp == 0xFF0C or cp == 0x3001 or cp == 0x060C or cp == 0xFF64
-
-
-@njit(inline="always")
-def _is_bullet(cp):  # type: ignore[no-untyped-def]
-    if cp < 0x80:
-        return cp == 0x2D or cp == 0x2A or cp == 0x2B
-    return cp == 0x2013 or cp == 0x2022 or cp == 0x2023 or cp == 0x25CF
-
-
-@njit(nogil=True, cache=True)
-def _text_traits(  # type: ignore[no-untyped-def]
-    cps, classes, size, kinds, keys, lengths, marks, flags, k, seen, out
-):
-    words = 0
-    spelled = 0
-    letters = 0
-    sentences = 0
-    sentence = 0
-    commas = 0
-    exclamations = 0
-    questions = 0
-    dashes = 0
-    emoji = 0
-    items = 0
-    bold = 0
-    headings = 0
-    distinct = 0
-    for i in range(k + 1):
-        kind = kinds[i] if i < k else T_PARAGRAPH
-        if kind <= T_NUMBER:
-            sentence += 1
-            if kind == T_WORD:
-                spelled += 1
-                letters += lengths[i]
-            if words < TTR_WORDS:
-                new = True
-                for q in range(distinct):
-                    if seen[q] == keys[i]:
-                        new = False
-                        break
-                if new:
-                    seen[distinct] = keys[i]
-                    distinct += 1
-            words += 1
-        ends = kind >= T_LINE
-        if kind == T_MARK:
-            cp = marks[i]
-            length = lengths[i]
-            if _is_sentence_end(cp) and not flags[i] & F_TIGHT:
-                ends = True
-            if _is_comma(cp):
-                commas += length
-            elif cp == 0x21 or cp == 0xFF01:
-                exclamations += length
-            elif cp == 0x3F or cp == 0xFF1F or cp == 0x061F:
-                questions += length
-            elif cp == 0x2014:
-                dashes += length
-            elif (cp == 0x2A or cp == 0x5F) and (length == 2 or length == 3):
-                bold += 1
-        elif kind == T_SYMBOL and marks[i] >= 0x2600:
-            emoji += lengths[i]
-        if ends and sentence > 0:
-            sentences += 1
-            sentence = 0
-        if i < k and (i == 0 or kinds[i - 1] >= T_LINE):
-            if kind in (T_MARK, T_SYMBOL):
-                if flags[i] & F_AFTER and i + 1 < k:
-                    if marks[i] == 0x23 and lengths[i] <= 6:
-                        headings += 1
-                    elif lengths[i] == 1 and _is_bullet(marks[i]):
-                        items += 1
-            elif (
-                kind == T_NUMBER
-                and i + 2 < k
-                and kinds[i + 1] == T_MARK
-                and (marks[i + 1] == 0x2E or marks[i + 1] == 0x29 or marks[i + 1] == 0x3001)
-                and lengths[i + 1] == 1
-                and not flags[i] & F_AFTER
-                and (flags[i + 1] & F_AFTER or marks[i + 1] == 0x3001)
-            ):
-                items += 1
-    upper = 0
-    cased = 0
-    for i in range(size):
-        c = classes[i]
-        upper += c == UPPER
-        cased += c in (UPPER, WORD)
-    per = np.float32(100.0) / np.float32(words) if words > 0 else np.float32(0.0)
-    out[0] = np.float32(words) / np.float32(sentences) if sentences > 0 else np.float32(0.0)
-    out[1] = np.float32(letters) / np.float32(spelled) if spelled > 0 else np.float32(0.0)
-    out[2] = np.float32(commas) * per
-    out[3] = np.float32(exclamations) * per
-    out[4] = np.float32(questions) * per
-    out[5] = np.float32(dashes) * per
-    out[6] = np.float32(emoji) * per
-    out[7] = np.float32(items) * per
-    out[8] = np.float32(bold >> 1) * per
-    out[9] = np.float32(headings) * per
-    out[10] = np.float32(upper) / np.float32(cased) if cased > 0 else np.float32(0.0)
-    out[11] = np.float32(distinct) / np.float32(min(words, TTR_WORDS)) if words > 0 else np.float32(0.0)
-
-
-@njit(nogil=True, cache=True)
-def _traits_of(data, offsets, low, high, out):  # type: ignore[no-untyped-def]
-    """Rows ``low`` to ``high`` of the result."""
-    cps = np.empty(WINDOW, np.int32)
-    classes = np.empty(WINDOW, np.uint8)
-    kinds = np.empty(WINDOW, np.uint8)
-    keys = np.empty(WINDOW, np.uint64)
-    masks = np.empty(WINDOW, np.uint64)
-    lengths = np.empty(WINDOW, np.int32)
-    marks = np.empty(WINDOW, np.int32)
-    flags = np.empty(WINDOW, np.uint8)
-    seen = np.empty(TTR_WORDS, np.uint64)
-    for t in range(low, high):
-        end = trimmed_end(data, offsets[t], offsets[t + 1])
-        size, _ = decode_window(data, offsets[t], end, WINDOW, cps, classes)
-        k = tokenise(cps, classes, size, kinds, keys, masks, lengths, marks, flags)
-        if k > 0:
-            _text_traits(cps, classes, size, kinds, keys, lengths, marks, flags, k, seen, out[t])
-
-
-@parallel_kernel
-def _traits(data, offsets):  # type: ignore[no-untyped-def]
-    n = offsets.size - 1
-    out = np.zeros((n, len(TRAITS)), np.float32)
-    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
-        _traits_of(data, offsets, chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK), out)
-    return out
-
-
-def traits(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Plain measures of style for people to read, in the columns that :data:`TRAITS` names.
-
-    :param data: uint8[bytes], UTF-8; ``offsets`` int64[n + 1]. :returns: float32[n, 12], taken over the first
-    :data:`WINDOW` code points. A letter of a script without spaces
-        counts as one word, except in ``code_points_per_word``, which is over words and not numbers.
-        Exclamation and question marks count one by one. ``uppercase_share`` is over letters and other word
-        characters that are not decimal digits; ``type_token_ratio`` over the first 100 words, so that length
-        does not lower it. A measure without its denominator (a text without words), and every measure of a
-        blank text, is zero.
-    :raises ValueError: on other dtypes or dimensions, or when offsets fall or leave ``data``.
-    """
-    check_texts(data, offsets)
-    result: NDArray[np.float32] = _traits(_frozen(data), _frozen(offsets))
-    return result
-
-
-def warm() -> None:
-    """Compile every kernel here; writable and read-only arrays share the one compilation."""
-    data = np.frombuffer(b"A word, 1. two!", np.uint8)
-    offsets = np.array([0, data.size], np.int64)
-    vectors = style_vectors(data, offsets)
-    traits(data, offsets)
-    mean, inv_std = scaler(stats(vectors))
-    scores(vectors[0], vectors, mean, inv_std)
-    scores_at(vectors[0], vectors, np.zeros(1, np.int64), mean, inv_std)
-    contributions(vectors[0], vectors[0], mean, inv_std)

@@ -17,7 +17,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 from kinprint.kernels.arrow import Texts
-from kinprint.kernels.copy import jaccard, overlap, seeds, shingle, sketch, spans
+from kinprint.kernels.copy import overlap, seeds, shingle, sketch, spans
 from kinprint.server.channels.protocol import Channel, Comparison, Found, Limits, Match, Query, Target
 from kinprint.server.channels.ranking import Scored, best
 from kinprint.server.embed.space import EmbeddingSpace
@@ -255,7 +255,7 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
         """See Channel."""
         data, offsets = encode_texts([a.text, b.text])
         hashes, indptr, flags = shingle.shingle_sets(data, offsets)
-        shared = jaccard.intersections(hashes, indptr, np.array([0]), np.array([1]))
+        shared = overlap.intersections(hashes, indptr, np.array([0]), np.array([1]))
         text_hashes = shingle.text_hashes(data, offsets)
         sizes = np.diff(indptr)
         listed, omitted = shared_spans(a.text, b.text, comparison.spans)
@@ -287,8 +287,8 @@ class _Candidates:
         if len(rows) <= most:
             return rows
         ids = pa.table({"id": self.target.segment.array("id").take(pa.array(rows))})
-        smallest = pc.select_k_unstable(ids, most, sort_keys=[("id", "ascending")])
-        return rows[np.asarray(smallest)]
+        smallest = np.asarray(pc.select_k_unstable(ids, most, sort_keys=[("id", "ascending")]))
+        return np.asarray(rows[smallest])
 
 
 def _candidates(shingles: NDArray[np.uint64], targets: Sequence[Target]) -> Iterator[_Candidates]:

@@ -3,6 +3,7 @@ that are no message of the contract."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any
@@ -72,7 +73,7 @@ class Guard(grpc.aio.ServerInterceptor):
         if self._state.draining.is_set():
             raise Unavailable("the server is shutting down; retry, on another server if there is one", retry_after=1.0)
         if not self._state.serving:
-            raise Unavailable("the server is starting; retry in a moment", retry_after=0.5)
+            raise self._state.startup.refusal()
         if isinstance(request, _Malformed):
             raise _refusal(request)
         self._state.calls += 1
@@ -80,6 +81,7 @@ class Guard(grpc.aio.ServerInterceptor):
             yield
         finally:
             self._state.calls -= 1
+            self._state.idle_since = time.monotonic()
 
     def _unary(self, behaviour: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:

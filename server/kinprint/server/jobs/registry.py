@@ -285,13 +285,14 @@ class Jobs:
 
     async def _watch(self, held: _Held, worker: Worker) -> None:
         """Note the memory of a worker, and end it when it holds more than it may."""
-        base = worker.memory()
+        job = held.job
         while True:
-            held.job.memory = worker.memory()
-            held.job.most_memory = max(held.job.most_memory, held.job.memory)
-            if held.job.memory_limit and held.job.memory - base > held.job.memory_limit:
-                worker.kill()
-                return
+            if worker.base_memory is not None:  # what it holds before, every run needs
+                job.memory = max(0, worker.memory() - worker.base_memory)
+                job.most_memory = max(job.most_memory, job.memory)
+                if job.memory_limit and job.memory > job.memory_limit:
+                    worker.kill()
+                    return
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _worker(self, held: _Held) -> Worker:

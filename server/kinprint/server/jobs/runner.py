@@ -44,6 +44,8 @@ class Worker:
         self._pins: Path | None = None
         # Held by whoever uses the pipes, so that `close` does not close them under a reader.
         self._using = threading.Lock()
+        #: Bytes that it held when its run began; None before.
+        self.base_memory: int | None = None
         #: Whether it takes another run.
         self.reusable = False
 
@@ -75,6 +77,7 @@ class Worker:
         Raises WorkerDied; OSError when files cannot be linked.
         """
         self.reusable = False
+        self.base_memory = None
         self._pins = folder
         try:
             pinned = pins.pin(arguments, folder), {key: pins.pin(value, folder) for key, value in named.items()}
@@ -96,7 +99,8 @@ class Worker:
                 with self._using:
                     message = pipe.receive(self._out)
                 match message:
-                    case Opened():
+                    case Opened(memory):
+                        self.base_memory = memory
                         self._unpin()
                     case Made():
                         return message

@@ -6,6 +6,7 @@ input does: nobody waits for it then.
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import os
@@ -39,7 +40,9 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The worker has mapped what it needs."""
+    """The worker has mapped what it needs. memory: bytes of its own that it holds before it begins."""
+
+    memory: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ class Finished:
 
 #: Memory of its own that a worker may keep between two runs, bytes; beyond it a fresh one is started.
 _KEPT = 512 << 20
+#: Bytes beyond a run's memory that may be asked for, at least, before the request fails.
+_MARGIN = 1 << 30
 
 
 def _requests() -> queue.SimpleQueue[Run]:
@@ -99,14 +104,15 @@ def _serve(out: int) -> None:
         run = requests.get()
         try:
             arguments, named = pins.unpin(run.arguments), {key: pins.unpin(v) for key, v in run.named.items()}
-            pipe.send(out, Opened())
+            pipe.send(out, Opened(own_memory(os.getpid())))
             _limit(run.memory)
             for value in run.function(*arguments, **named):
                 pipe.send(out, Made(value))
         except pipe.PipeClosed:
             os._exit(0)
         except BaseException as error:
-            pipe.send(out, Failed(_picklable(error)))
+            _limit(0)  # to tell it takes memory, too
+            pipe.send(out, Failed(_picklable(_lack_of_memory(error) or error)))
         del run
         arguments = named = None  # type: ignore[assignment]
         _limit(0)
@@ -115,13 +121,29 @@ def _serve(out: int) -> None:
 
 
 def _limit(memory: int) -> None:
-    """Let allocations fail beyond `memory` bytes from here on; 0: never."""
+    """Let allocations fail that go far beyond `memory` bytes from here on; 0: never.
+
+    What a process holds the server looks at, and ends it beyond its limit. Here a single request that could never be
+    met fails, with the size in its error. Not closer: a thread that cannot be started leaves some libraries waiting.
+    """
     _soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     held = _status(os.getpid(), "VmData")
-    soft = held + memory if memory and held is not None else resource.RLIM_INFINITY
+    soft = held + memory + max(memory, _MARGIN) if memory and held is not None else resource.RLIM_INFINITY
     if hard != resource.RLIM_INFINITY:
         soft = hard if soft == resource.RLIM_INFINITY else min(soft, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def _lack_of_memory(error: BaseException) -> MemoryError | None:
+    """The MemoryError behind an error, whatever a library made of it; None where there is none."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MemoryError):
+            return MemoryError(str(cause))
+        if isinstance(cause, OSError) and cause.errno == errno.ENOMEM:
+            return MemoryError(str(cause))
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def _picklable(error: BaseException) -> BaseException:

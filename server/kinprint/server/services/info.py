@@ -48,7 +48,9 @@ class InfoService(info_pb2_grpc.InfoServiceServicer):
     def __init__(self, state: State) -> None:
         self._state = state
 
-    async def GetServerInfo(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
+    async def GetServerInfo(  # noqa: N802
+        self, request: info_pb2.GetServerInfoRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> info_pb2.GetServerInfoResponse:
         uptime = duration_pb2.Duration()
         uptime.FromMilliseconds(int((time.monotonic() - self._state.started) * 1000))
         model = self._state.model

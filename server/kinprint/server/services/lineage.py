@@ -2,57 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
-import numpy as np
-from kinprint.kernels.arrow import Texts
+from kinprint.server.authorship import attribute
+from kinprint.server.authorship.sets import Sent, Sets
 from kinprint.server.corpus.filter import Filter
-from kinprint.server.corpus.normalise import split_reasoning
 from kinprint.server.corpus.view import View
-from kinprint.server.failures import Failure, InvalidField, ModelNotFound, PanelDamaged, Unavailable
+from kinprint.server.failures import Failure, InvalidField, ModelNotFound, PanelDamaged
+from kinprint.server.kinship import fit as fitting
 from kinprint.server.kinship import judge as kinship
-from kinprint.server.kinship import panel as panels
 from kinprint.server.kinship import tree as lineage
 from kinprint.server.kinship.dossier import document as report
-from kinprint.server.kinship.panel import Edge, Member, Panel
-from kinprint.server.limits import LIMITS
-from kinprint.server.progress import Progress
+from kinprint.server.kinship.labels import Edge, Member
+from kinprint.server.kinship.panel import Panel
 from kinprint.server.services.messages import types as convert
 from kinprint.server.services.messages.lineage import (
-    attribution_finished,
+    attribute_messages,
     evidence_messages,
     kinship_messages,
     lineage_messages,
     panel_messages,
-    set_messages,
-    step,
     summary,
 )
-from kinprint.server.services.streams import long_run
+from kinprint.server.services.streams import Incoming, long_run, protocol_error
 from kinprint.server.state import State
 from kinprint.v1 import lineage_pb2, lineage_pb2_grpc
-from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from kinprint.server.authorship import train as attribution
 
 #: Most bytes of a panel.
 _PANEL_BYTES = 2 << 20
-#: Bytes of a document or a matrix in one message.
-_CHUNK_BYTES = 1 << 20
-#: Rows of a message: two names of 512 bytes and seven numbers each stay below the limit.
-_MESSAGE_ROWS = 2500
-#: Bytes of all texts of one attribution, which are held in memory.
-_ATTRIBUTE_BYTES = 1 << 30
-#: Texts that are attributed between two messages, more where a set has more.
-_ATTRIBUTE_TEXTS = 2000
-#: Share of the time that learning takes.
-_LEARNING = 0.9
 
 
 class LineageService(lineage_pb2_grpc.LineageServiceServicer):
@@ -81,7 +62,7 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
             context,
             "FitPanel",
             [view.corpus],
-            panels.fit,
+            fitting.fit,
             view,
             members,
             edges,
@@ -186,106 +167,45 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
     # ---- texts ----
 
     async def Attribute(  # noqa: N802
-        self, requests: AsyncIterator[Any], context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[Any]:
-        async with aclosing(self._requests(requests)) as received:
-            start = _expect(await anext(received), "start")
+        self, requests: AsyncIterator[lineage_pb2.AttributeRequest], context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[lineage_pb2.AttributeResponse]:
+        async with Incoming(self._state, requests, "send the texts to the next") as incoming:
+            first = await incoming.next()
+            _expect(first, "start")
+            assert first is not None
+            start = first.start
             view = self._state.catalog.get(start.corpus, "start.corpus").view
 
-            def check() -> Filter:
+            def read() -> tuple[Filter, Panel | None]:
                 _check_models(view, ((f"start.models[{i}]", name) for i, name in enumerate(start.models)))
-                return convert.row_filter(start.filter, "start.filter")
+                return convert.row_filter(start.filter, "start.filter"), _panel_of(start, "start.panel")
 
-            rows = await self._state.read(check)
-            panel = await self._state.read(lambda: _panel_of(start, "start.panel"))
+            rows, panel = await self._state.read(read)
             yield lineage_pb2.AttributeResponse(started=lineage_pb2.AttributeStarted(limits=convert.limits()))
-            sets = _Sets()
-            while (request := await anext(received)) is not None and request.WhichOneof("message") == "batch":
-                await self._state.read(partial(sets.add, request.batch))
-                yield lineage_pb2.AttributeResponse(received=lineage_pb2.AttributeReceived(texts=len(sets.texts)))
+            sets = Sets()
+            while (request := await incoming.next()) is not None and request.WhichOneof("message") == "batch":
+                await self._state.read(partial(_take, sets, request.batch))
+                yield lineage_pb2.AttributeResponse(received=lineage_pb2.AttributeReceived(texts=len(sets)))
             _expect(request, "stop")
-        if not sets.texts:
+        if not len(sets):
             raise InvalidField("batch.texts", "no text was sent", "FIELD_MISSING")
-        families = {member.model: member.family for member in panel.members} if panel is not None else None
-        attributor: attribution.Attributor | None = None
-        async with aclosing(self._learnt(view, rows, start, families)) as steps:
-            async for made in steps:
-                if isinstance(made, lineage_pb2.LineageProgress):
-                    yield lineage_pb2.AttributeResponse(progress=made)
-                else:
-                    attributor = made
-        if attributor is None:  # cancelled
-            return
-        named = done = 0
-        for texts, codes in sets.parts():
-            rankings = await self._state.read(partial(_attribute, attributor, texts, codes))
-            for message in set_messages(rankings, sets.ids):
+        run = long_run(
+            self._state,
+            context,
+            "Attribute",
+            [view.corpus],
+            attribute.run,
+            view,
+            rows,
+            await self._state.read(sets.submitted),
+            list(start.models),
+            {member.model: member.family for member in panel.members} if panel is not None else None,
+            seed=start.seed,
+            translate=partial(attribute_messages, ids=sets.ids),
+        )
+        async with aclosing(run) as messages:
+            async for message in messages:
                 yield message
-            named += sum(not ranking.abstained for ranking in rankings)
-            done += len(texts)
-            share = _LEARNING + (1 - _LEARNING) * done / len(sets.texts)
-            yield lineage_pb2.AttributeResponse(progress=step("attributing", share))
-        finished = attribution_finished(attributor, len(sets.ids), named, len(sets.texts))
-        yield lineage_pb2.AttributeResponse(finished=finished)
-
-    async def _requests(self, requests: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
-        """Requests as they come, None when the client has closed its side.
-
-        Raises Unavailable when the server drains.
-        """
-        iterator = aiter(requests)
-        draining = asyncio.ensure_future(self._state.draining.wait())
-        following: asyncio.Future[Any] | None = None
-        try:
-            while True:
-                following = asyncio.ensure_future(anext(iterator, None))
-                await asyncio.wait({following, draining}, return_when=asyncio.FIRST_COMPLETED)
-                if not following.done():
-                    raise Unavailable("the server is shutting down; send the texts to the next", retry_after=1.0)
-                yield following.result()
-        finally:
-            draining.cancel()
-            if following is not None:
-                following.cancel()
-
-    async def _learnt(
-        self,
-        view: View,
-        rows: Filter,
-        start: Any,
-        families: Mapping[str, str] | None,
-    ) -> AsyncGenerator[Any, None]:
-        """Messages of progress, then the Attributor."""
-        loop = asyncio.get_running_loop()
-        told: asyncio.Queue[Progress | None] = asyncio.Queue()
-        cancelled = False
-
-        def tell(step: Progress) -> None:
-            loop.call_soon_threadsafe(told.put_nowait, step)
-
-        def learn() -> attribution.Attributor | None:
-            # Imported where it is used: it brings scikit-learn, which takes a second to load.
-            from kinprint.server.authorship import train as attribution
-            from kinprint.server.authorship.labelled import known_answers
-
-            known, background = known_answers(view, rows, frozenset(start.models), families)
-            return attribution.train(
-                known,
-                background=background,
-                seed=start.seed,
-                progress=tell,
-                cancelled=lambda: cancelled,
-            )
-
-        learning = asyncio.ensure_future(self._state.read(learn))
-        learning.add_done_callback(lambda _: told.put_nowait(None))
-        try:
-            while (made := await told.get()) is not None:
-                yield step(made.step, _LEARNING * made.share)
-            yield await learning
-        finally:
-            cancelled = True
-            learning.cancel()
 
 
 # ---- what was asked ----
@@ -340,81 +260,14 @@ def _panel_of(request: Any, field: str = "panel") -> Panel | None:
     return _panel(request.panel, field) if request.HasField("panel") else None
 
 
-def _expect(request: Any, kind: str) -> Any:
-    """The part of a message that is to be of one kind."""
+def _expect(request: lineage_pb2.AttributeRequest | None, kind: str) -> None:
+    """Raise InvalidField unless a message is of one kind."""
     if request is None:
-        raise InvalidField("message", f"the stream ended before {kind}", "STREAM_PROTOCOL")
+        raise protocol_error(f"the stream ended before {kind}")
     found = request.WhichOneof("message")
     if found != kind:
-        raise InvalidField("message", f"{found or 'an empty message'} came where {kind} was due", "STREAM_PROTOCOL")
-    return getattr(request, kind)
+        raise protocol_error(f"{found or 'an empty message'} came where {kind} was due")
 
 
-class _Sets:
-    """Texts as they were sent, with the set of each."""
-
-    def __init__(self) -> None:
-        self.texts: list[bytes] = []
-        #: set_id (None: a text by itself) and id of each set, in the order of their first text.
-        self.ids: list[tuple[str | None, str]] = []
-        self._codes: list[int] = []
-        self._named: dict[str, int] = {}
-        self._bytes = 0
-
-    def add(self, batch: Any) -> None:
-        """Take a batch.  Raises InvalidField."""
-        if not 1 <= len(batch.texts) <= LIMITS.max_batch_items:
-            raise InvalidField("batch.texts", f"a batch holds 1 to {LIMITS.max_batch_items} texts", "BATCH_SIZE")
-        for i, item in enumerate(batch.texts):
-            data = item.text.encode()
-            if len(data) > LIMITS.max_text_bytes:
-                raise InvalidField(
-                    f"batch.texts[{i}].text",
-                    f"text {len(self.texts)} is longer than {LIMITS.max_text_bytes} bytes of UTF-8",
-                    "TEXT_TOO_LONG",
-                )
-            for name in ("set_id", "id"):
-                if len(getattr(item, name).encode()) > LIMITS.max_key_bytes:
-                    raise InvalidField(
-                        f"batch.texts[{i}].{name}",
-                        f"{name} is longer than {LIMITS.max_key_bytes} bytes of UTF-8",
-                        "FIELD_TOO_LONG",
-                    )
-            reasoning, answer = split_reasoning(item.text)
-            data = data if reasoning is None else answer.encode()
-            self._bytes += len(data)
-            if self._bytes > _ATTRIBUTE_BYTES:
-                raise InvalidField(
-                    "batch.texts", f"all texts together are more than {_ATTRIBUTE_BYTES} bytes", "TOO_MANY_TEXTS"
-                )
-            self.texts.append(data)
-            self._codes.append(self._code(item))
-
-    def _code(self, item: Any) -> int:
-        if not item.HasField("set_id"):
-            self.ids.append((None, item.id))
-            return len(self.ids) - 1
-        if item.set_id not in self._named:
-            self._named[item.set_id] = len(self.ids)
-            self.ids.append((item.set_id, ""))
-        return self._named[item.set_id]
-
-    def parts(self) -> Iterator[tuple[Texts, NDArray[np.int64]]]:
-        """Texts and their sets, some whole sets at a time, in their order."""
-        codes = np.array(self._codes, np.int64)
-        order = np.argsort(codes, kind="stable")
-        ends = np.cumsum(np.bincount(codes, minlength=len(self.ids)))
-        begin = 0
-        while begin < len(order):
-            end = int(ends[np.searchsorted(ends, min(begin + _ATTRIBUTE_TEXTS, len(order)))])
-            chosen = order[begin:end]
-            some = [self.texts[k] for k in chosen]
-            offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum([len(text) for text in some], dtype=np.int64)])
-            yield Texts.from_offsets(np.frombuffer(b"".join(some), np.uint8), offsets), codes[chosen]
-            begin = end
-
-
-def _attribute(attributor: attribution.Attributor, texts: Texts, codes: NDArray[np.int64]) -> list[attribution.Ranking]:
-    from kinprint.server.authorship import train as attribution
-
-    return attribution.attribute(attributor, texts, codes)
+def _take(sets: Sets, batch: lineage_pb2.AttributeBatch) -> None:
+    sets.add([Sent(text.text, text.set_id if text.HasField("set_id") else None, text.id) for text in batch.texts])

@@ -18,7 +18,9 @@ from kinprint.kernels.style import stylometry
 from kinprint.server.channels import CHANNELS, DEFAULT
 from kinprint.server.channels.protocol import Comparison
 from kinprint.server.corpus.corpus import Corpus
+from kinprint.server.corpus.filter import Filter
 from kinprint.server.corpus.language import detect_languages
+from kinprint.server.corpus.listing import find
 from kinprint.server.corpus.normalise import language_tag
 from kinprint.server.edge.errors import status_of
 from kinprint.server.embed import sentence_starts, sentences_of
@@ -34,8 +36,7 @@ from kinprint.server.services.messages.match import (
     overlaps_messages,
     search_response,
 )
-from kinprint.server.services.streams import long_run
-from kinprint.server.services.transcripts import find
+from kinprint.server.services.streams import Incoming, long_run
 from kinprint.server.state import State
 from kinprint.server.store.columns import encode_texts
 from kinprint.v1 import match_pb2, match_pb2_grpc
@@ -53,21 +54,23 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
 
     # ---- fingerprint ----
 
-    async def Fingerprint(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
+    async def Fingerprint(  # noqa: N802
+        self, request: match_pb2.FingerprintRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> match_pb2.FingerprintResponse:
         channels = convert.channel_names(request.channels, DEFAULT)
+        if not 1 <= len(request.texts) <= 1000:
+            raise InvalidField("texts", "give 1 to 1000 texts", "FIELD_INVALID" if request.texts else "FIELD_MISSING")
         texts = list(request.texts)
-        if not 1 <= len(texts) <= 1000:
-            raise InvalidField("texts", "give 1 to 1000 texts", "FIELD_INVALID" if texts else "FIELD_MISSING")
-        for i, text in enumerate(texts):
-            if len(text.encode()) > LIMITS.max_text_bytes:
-                raise InvalidField(
-                    f"texts[{i}]",
-                    f"the text is longer than {LIMITS.max_text_bytes} bytes of UTF-8",
-                    "TEXT_TOO_LONG",
-                )
         response = match_pb2.FingerprintResponse()
 
         def cheap() -> None:
+            for i, text in enumerate(texts):
+                if len(text.encode()) > LIMITS.max_text_bytes:
+                    raise InvalidField(
+                        f"texts[{i}]",
+                        f"the text is longer than {LIMITS.max_text_bytes} bytes of UTF-8",
+                        "TEXT_TOO_LONG",
+                    )
             data, offsets = encode_texts(texts)
             if "copy" in channels:
                 made = sketch.sketch(data, offsets)
@@ -87,27 +90,33 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
                 lambda: [[] if i in blank else sentences_of(text) for i, text in enumerate(texts)]
             )
             embedded = await service.embed_passages([s for found in sentences for s in found])
-            vectors = np.zeros((len(texts), space.dim), np.float32)
-            filled = [i for i, found in enumerate(sentences) if found]
-            starts = sentence_starts([sentences[i] for i in filled])
-            vectors[filled] = space.pool(space.neutral(embedded.vectors), starts)
-            response.model_digest = space.digest
-            response.embeddings.CopyFrom(convert.matrix(vectors))
+
+            def pooled() -> None:
+                vectors = np.zeros((len(texts), space.dim), np.float32)
+                filled = [i for i, found in enumerate(sentences) if found]
+                starts = sentence_starts([sentences[i] for i in filled])
+                vectors[filled] = space.pool(space.neutral(embedded.vectors), starts)
+                response.model_digest = space.digest
+                response.embeddings.CopyFrom(convert.matrix(vectors))
+
+            await self._state.read(pooled)
         return response
 
     # ---- search ----
 
-    async def Search(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
+    async def Search(  # noqa: N802
+        self, request: match_pb2.SearchRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> match_pb2.SearchResponse:
         return await self._search(request)
 
     async def StreamSearch(  # noqa: N802
-        self, requests: AsyncIterator[Any], context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[Any]:
-        answers: asyncio.Queue[Any] = asyncio.Queue()
+        self, requests: AsyncIterator[match_pb2.StreamSearchRequest], context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[match_pb2.StreamSearchResponse]:
+        answers: asyncio.Queue[match_pb2.StreamSearchResponse | Exception | None] = asyncio.Queue()
         room = asyncio.Semaphore(_STREAM_WINDOW)
         tasks: set[asyncio.Task[None]] = set()
 
-        async def answer(request: Any) -> None:
+        async def answer(request: match_pb2.StreamSearchRequest) -> None:
             try:
                 found = match_pb2.StreamSearchResponse(tag=request.tag, response=await self._search(request.search))
             except Exception as error:
@@ -117,32 +126,20 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             await answers.put(found)
 
         async def read() -> None:
-            iterator = aiter(requests)
-            draining = asyncio.ensure_future(self._state.draining.wait())
-            following: asyncio.Future[Any] | None = None
             ended: Exception | None = None
             try:
-                while ended is None:
-                    following = asyncio.ensure_future(anext(iterator, None))
-                    await asyncio.wait({following, draining}, return_when=asyncio.FIRST_COMPLETED)
-                    if not following.done():
-                        ended = Unavailable("the server is shutting down; search again on the next", retry_after=1.0)
-                    elif (request := following.result()) is None:
-                        break
-                    else:
+                async with Incoming(self._state, requests, "search again on the next") as incoming:
+                    while (request := await incoming.next()) is not None:
                         await room.acquire()
                         task = asyncio.create_task(answer(request))
                         tasks.add(task)
                         task.add_done_callback(tasks.discard)
-                while tasks:
-                    await asyncio.wait(set(tasks))
-                await answers.put(ended)
             except Exception as error:  # raised below, so that the call ends with its status
-                await answers.put(error)
-            finally:
-                draining.cancel()
-                if following is not None:
-                    following.cancel()
+                ended = error
+            if ended is None or isinstance(ended, Unavailable):
+                while tasks:  # what was asked for before is answered
+                    await asyncio.wait(set(tasks))
+            await answers.put(ended)
 
         reader = asyncio.create_task(read())
         try:
@@ -155,21 +152,24 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             for task in set(tasks):
                 task.cancel()
 
-    async def _search(self, request: Any) -> match_pb2.SearchResponse:
+    async def _search(self, request: match_pb2.SearchRequest) -> match_pb2.SearchResponse:
         started = time.perf_counter()
         channels = convert.channel_names(request.channels, ("copy",))
         corpora = self._state.catalog.several(request.corpora)
         views = [corpus.view for corpus in corpora]
-        rows = convert.row_filter(request.filter)
-        top = request.top or 10
-        if top > 1000:
+        if request.top > 1000:
             raise InvalidField("top", "top is at most 1000", "FIELD_INVALID")
         min_score = request.min_score if request.HasField("min_score") else None
         if min_score is not None and math.isnan(min_score):
             raise InvalidField("min_score", "min_score is not a number", "FIELD_INVALID")
         language = language_tag(request.query_language, "query_language")
         query, info = await self._query(request.query, "query", language, detect="semantic" in channels)
-        covered(channels, views)
+
+        def prepared() -> Filter:
+            covered(channels, views)
+            return convert.row_filter(request.filter)
+
+        rows = await self._state.read(prepared)
         timings = (0.0, 0.0)
         if any(CHANNELS[channel].embedded for channel in channels):
             query, timings = await self._embedded(query, corpora)
@@ -179,10 +179,10 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             views,
             channels,
             rows,
-            top,
-            min_score,
-            min(request.max_spans or 20, 1000),
-            request.max_evidence if request.HasField("max_evidence") else 10,
+            top=request.top or 10,
+            min_score=min_score,
+            max_spans=min(request.max_spans or 20, 1000),
+            max_evidence=request.max_evidence if request.HasField("max_evidence") else 10,
         )
         gone = threading.Event()
         try:
@@ -194,7 +194,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         return outcome
 
     async def _query(
-        self, source: Any, field: str, language: str | None = None, *, detect: bool
+        self, source: match_pb2.TextSource, field: str, language: str | None = None, *, detect: bool
     ) -> tuple[Query, QueryInfo]:
         """The text to search for, without reasoning, and what was understood of it.
 
@@ -209,9 +209,9 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
 
             return await self._state.read(read)
         if kind == "text":
-            text = convert.text_of(source, f"{field}.text")
 
             def take() -> tuple[Query, QueryInfo]:
+                text = convert.text_of(source, f"{field}.text")
                 query, info = given(text, field, language)
                 if language is None and detect:
                     known = detect_languages([query.text])[0]
@@ -228,9 +228,15 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         """
         spaces = [corpus for corpus in corpora if corpus.space is not None]
         if query.itself is not None:
-            own = self._state.catalog.get(query.itself[0])
-            place = own.view.locate([query.itself[1]])[0]
-            known = stored_sentences(own.view, place) if place is not None else None
+            itself = query.itself
+            own = self._state.catalog.get(itself[0])
+
+            def there() -> NDArray[np.float32] | None:
+                view = own.view
+                place = view.locate([itself[1]])[0]
+                return stored_sentences(view, place) if place is not None else None
+
+            known = await self._state.read(there)
             if known is not None and own.space is not None:
                 for corpus in spaces:
                     corpus.check_space(own.space)
@@ -240,11 +246,13 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             corpus.check_space(space)
         vectors, cut, timings = await service.embed_search(await self._state.read(lambda: sentences_of(query.text)))
         took = (timings.queue_s, timings.tokenise_s + timings.infer_s)
-        return replace(query, sentences=space.neutral(vectors), truncated=cut), took
+        return replace(query, sentences=await self._state.read(lambda: space.neutral(vectors)), truncated=cut), took
 
     # ---- compare ----
 
-    async def Compare(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
+    async def Compare(  # noqa: N802
+        self, request: match_pb2.CompareRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> match_pb2.CompareResponse:
         default = ("copy", "style", "semantic") if self._state.model.available else ("copy", "style")
         channels = convert.channel_names(request.channels, default)
         detect = "semantic" in channels
@@ -279,8 +287,12 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         if as_clusters and (against or request.expand):
             raise InvalidField("output", "clusters go neither with against nor with expand", "FIELD_INVALID")
         views = [corpus.view for corpus in (*corpora, *against)]
-        covered(("copy",), views)
-        rows = await self._state.read(lambda: convert.row_filter(request.filter))
+
+        def prepared() -> Filter:
+            covered(("copy",), views)
+            return convert.row_filter(request.filter)
+
+        rows = await self._state.read(prepared)
         named: dict[str, Any] = {"rows": rows, "exact": request.exact}
         if not as_clusters:
             named |= {"expand": request.expand, "between": len(corpora) if against else None}

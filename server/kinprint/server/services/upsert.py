@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from typing import Any
 
 import numpy as np
@@ -14,25 +14,14 @@ from kinprint.server.channels import DEFAULT, EMBEDDED
 from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.normalise import Normalised, Submission, normalise
 from kinprint.server.corpus.plan import Batch
-from kinprint.server.corpus.writer import Writer
-from kinprint.server.edge.errors import status_of
-from kinprint.server.failures import Failure, InvalidField
+from kinprint.server.corpus.writer import Stored, Writer
+from kinprint.server.failures import Failure, InvalidField, Unavailable
 from kinprint.server.limits import LIMITS
 from kinprint.server.services.messages import types as convert
+from kinprint.server.services.messages.transcripts import upsert_result
+from kinprint.server.services.streams import Incoming, protocol_error
 from kinprint.server.state import State
-from kinprint.v1 import transcript_pb2
-
-_OUTCOMES = {
-    "CREATED": transcript_pb2.UPSERT_OUTCOME_CREATED,
-    "REPLACED": transcript_pb2.UPSERT_OUTCOME_REPLACED,
-    "UNCHANGED": transcript_pb2.UPSERT_OUTCOME_UNCHANGED,
-    "FILLED": transcript_pb2.UPSERT_OUTCOME_FILLED,
-    "SUPERSEDED": transcript_pb2.UPSERT_OUTCOME_SUPERSEDED,
-}
-
-
-def _protocol(message: str) -> InvalidField:
-    return InvalidField("message", message, "STREAM_PROTOCOL")
+from kinprint.v1 import transcript_pb2, types_pb2
 
 
 class UpsertStream:
@@ -60,7 +49,9 @@ class UpsertStream:
         self._started_seq = 0
         self._begun = False
 
-    async def run(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async def run(
+        self, requests: AsyncIterator[transcript_pb2.UpsertTranscriptsRequest]
+    ) -> AsyncGenerator[transcript_pb2.UpsertTranscriptsResponse, None]:
         """Answer a stream of requests."""
         reader = asyncio.create_task(self._read(requests))
         try:
@@ -76,45 +67,27 @@ class UpsertStream:
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await reader
 
-    async def _read(self, requests: AsyncIterator[Any]) -> None:
+    async def _read(self, requests: AsyncIterator[transcript_pb2.UpsertTranscriptsRequest]) -> None:
         try:
-            draining = asyncio.ensure_future(self._state.draining.wait())
-            iterator = aiter(requests)
-            stopped = False
-            try:
-                while not stopped:
-                    following = asyncio.ensure_future(anext(iterator, None))
-                    await asyncio.wait({following, draining}, return_when=asyncio.FIRST_COMPLETED)
-                    if not following.done():
-                        following.cancel()
-                        with contextlib.suppress(asyncio.CancelledError, Exception):
-                            await following
-                        break
-                    request = following.result()
-                    if request is None:
-                        # Half-closed without stop: what was sent is committed, and the client is told.
-                        await self._finish_batches()
-                        raise _protocol("the stream ended without stop; every acked batch is stored")
-                    kind = request.WhichOneof("message")
-                    if kind == "start":
-                        if self._begun:
-                            raise _protocol("start was sent twice")
-                        await self._start(request.start)
-                    elif not self._begun:
-                        raise _protocol("the first message must be start")
-                    elif kind == "batch":
-                        await self._batch(request.batch)
-                    elif kind == "stop":
-                        stopped = True
+            drained = False
+            async with Incoming(self._state, requests, "send the rest to the next") as incoming:
+                while not drained:
+                    try:
+                        request = await incoming.next()
+                    except Unavailable:
+                        drained = True
                     else:
-                        raise _protocol("the message holds none of start, batch, stop")
-            finally:
-                draining.cancel()
+                        if request is None:
+                            # Half-closed without stop: what was sent is committed, and the client is told.
+                            await self._finish_batches()
+                            raise protocol_error("the stream ended without stop; every acked batch is stored")
+                        if await self._take(request):
+                            break
             await self._finish_batches()
-            if stopped:
-                await self._send(finished=self._finished())
-            else:
+            if drained:
                 await self._send(shutting_down=transcript_pb2.UpsertShuttingDown(resume_from=self._acked + 1))
+            else:
+                await self._send(finished=self._finished())
             await self._out.put(None)
         except Exception as error:  # handed to `run`, which ends the RPC with its status
             await self._out.put(error)
@@ -124,10 +97,25 @@ class UpsertStream:
                 if self._corpus.writers == 0 and not self._state.draining.is_set():
                     self._state.background(self._corpus.settle)
 
+    async def _take(self, request: transcript_pb2.UpsertTranscriptsRequest) -> bool:
+        """Act on one message; whether it was the last."""
+        kind = request.WhichOneof("message")
+        if kind == "start":
+            if self._begun:
+                raise protocol_error("start was sent twice")
+            await self._start(request.start)
+        elif not self._begun:
+            raise protocol_error("the first message must be start")
+        elif kind == "batch":
+            await self._batch(request.batch)
+        elif kind != "stop":
+            raise protocol_error("the message holds none of start, batch, stop")
+        return bool(kind == "stop")
+
     async def _send(self, **message: Any) -> None:
         await self._out.put(transcript_pb2.UpsertTranscriptsResponse(**message))
 
-    async def _start(self, start: Any) -> None:
+    async def _start(self, start: transcript_pb2.UpsertStart) -> None:
         channels = convert.channel_names(start.channels, DEFAULT)
         catalog = self._state.catalog
         self._name = start.corpus
@@ -161,9 +149,9 @@ class UpsertStream:
         self._writer = self._state.writer(corpus)
         self._started_seq = await self._state.change(lambda: corpus.next_seq(0))
 
-    async def _batch(self, batch: Any) -> None:
+    async def _batch(self, batch: transcript_pb2.UpsertBatch) -> None:
         if batch.sequence != self._received + 1:
-            raise _protocol(f"batch {batch.sequence} came where {self._received + 1} was due")
+            raise protocol_error(f"batch {batch.sequence} came where {self._received + 1} was due")
         if not 1 <= len(batch.transcripts) <= LIMITS.max_batch_items:
             raise InvalidField(
                 "batch.transcripts", f"a batch holds 1 to {LIMITS.max_batch_items} transcripts", "BATCH_SIZE"
@@ -188,7 +176,7 @@ class UpsertStream:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._out.put_nowait(error)
 
-    def _normalise(self, messages: Any) -> Normalised:
+    def _normalise(self, messages: Iterable[types_pb2.Transcript]) -> Normalised:
         submissions: list[Submission] = []
         places: list[int] = []
         refused: list[tuple[int, Failure]] = []
@@ -203,22 +191,12 @@ class UpsertStream:
         return Normalised(made.frame, np.array(places, np.int64)[made.items], refused)
 
     async def _store(self, sequence: int, size: int, rows: Normalised) -> None:
-        results = [transcript_pb2.UpsertItemResult() for _ in range(size)]
-        for position, failure in rows.refused:
-            results[position].error.CopyFrom(status_of(failure))
-        self._totals["failed"] += len(rows.refused)
+        stored: Stored | None = None
         if rows.frame.height:
             stored = await self._writer.store(Batch(rows, self._channels, self._started_seq), self._state.model.require)
-            outcome = stored.outcome
-            for position, identifier, name in zip(rows.items, rows.frame["id"], outcome.outcomes, strict=True):
-                item = results[position].item
-                item.id = identifier
-                item.outcome = _OUTCOMES[name]
-            self._totals.update(name.lower() for name in outcome.outcomes)
-            self._totals["repeated_ids"] += outcome.repeated_ids
-            self._totals["blank"] += rows.frame["text_hash"].null_count()
-            self._totals["truncated"] += stored.truncated
-        await self._send(result=transcript_pb2.UpsertResult(sequence=sequence, items=results))
+        result, totals = await self._state.read(lambda: upsert_result(sequence, size, rows, stored))
+        self._totals.update(totals)
+        await self._send(result=result)
         self._durable.add(sequence)
         before = self._acked
         while self._acked + 1 in self._durable:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+from kinprint.server.authorship import attribute
+from kinprint.server.authorship.attributor import Ranking
 from kinprint.server.kinship import judge as kinship
 from kinprint.server.kinship import panel as panels
 from kinprint.server.kinship import tree as lineage
+from kinprint.server.kinship.calibration import Calibration
 from kinprint.server.kinship.dossier import document as report
-from kinprint.server.kinship.panel import Calibration, Panel
+from kinprint.server.kinship.panel import Panel
 from kinprint.server.progress import Progress
 from kinprint.server.services.messages.types import matrix
 from kinprint.v1 import lineage_pb2
-
-if TYPE_CHECKING:
-    from kinprint.server.authorship import train as attribution
 
 #: Bytes of a document or a matrix in one message.
 _CHUNK_BYTES = 1 << 20
@@ -167,8 +166,20 @@ def evidence_messages(made: Progress | report.Report) -> Iterator[lineage_pb2.Bu
     yield lineage_pb2.BuildEvidenceResponse(finished=finished)
 
 
-def set_messages(
-    rankings: Iterable[attribution.Ranking], ids: Sequence[tuple[str | None, str]]
+def attribute_messages(
+    made: Progress | list[Ranking] | attribute.Totals, ids: Sequence[tuple[str | None, str]]
+) -> Iterator[lineage_pb2.AttributeResponse]:
+    """What a run of attribution yields; `ids` are set_id and id of each set by its code."""
+    if isinstance(made, Progress):
+        yield lineage_pb2.AttributeResponse(progress=step(made.step, made.share))
+    elif isinstance(made, attribute.Totals):
+        yield lineage_pb2.AttributeResponse(finished=_finished(made))
+    else:
+        yield from _set_messages(made, ids)
+
+
+def _set_messages(
+    rankings: Iterable[Ranking], ids: Sequence[tuple[str | None, str]]
 ) -> Iterator[lineage_pb2.AttributeResponse]:
     sets: list[lineage_pb2.AttributedSet] = []
     rows = 0
@@ -204,19 +215,17 @@ def set_messages(
         yield lineage_pb2.AttributeResponse(sets=lineage_pb2.AttributedSets(sets=sets))
 
 
-def attribution_finished(
-    attributor: attribution.Attributor, sets: int, named: int, texts: int
-) -> lineage_pb2.AttributeFinished:
+def _finished(made: attribute.Totals) -> lineage_pb2.AttributeFinished:
     """Totals of an attribution."""
     return lineage_pb2.AttributeFinished(
-        sets=sets,
-        named=named,
-        texts=texts,
+        sets=made.sets,
+        named=made.named,
+        texts=made.texts,
         models=[
             lineage_pb2.AttributionModel(model=name, texts_used=used, texts_given=given)
-            for name, used, given in zip(attributor.names, attributor.texts_used, attributor.texts_given, strict=True)
+            for name, used, given in zip(made.names, made.texts_used, made.texts_given, strict=True)
         ],
-        left_out=[lineage_pb2.AttributionLeftOut(model=name, why=why) for name, why in attributor.left_out],
+        left_out=[lineage_pb2.AttributionLeftOut(model=name, why=why) for name, why in made.left_out],
         power=[
             lineage_pb2.AttributionPower(
                 size=power.size,
@@ -230,10 +239,10 @@ def attribution_finished(
                 cllr=_number(power.cllr),
                 calibration_error=_number(power.calibration_error),
             )
-            for power in attributor.power
+            for power in made.power
         ],
-        prior_unknown=attributor.prior_unknown,
-        notes=attributor.notes,
+        prior_unknown=made.prior_unknown,
+        notes=made.notes,
     )
 
 

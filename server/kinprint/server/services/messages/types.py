@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +27,8 @@ _DTYPES = {
     "f8": types_pb2.DATA_TYPE_FLOAT64,
 }
 _EPOCH_LIMIT = 253_402_300_800
+#: Channels that a request may name: more are a mistake, and would be gone through on the event loop.
+_MOST_CHANNELS = 64
 
 
 def channel_number(name: str) -> Any:
@@ -34,9 +36,11 @@ def channel_number(name: str) -> Any:
     return CHANNELS[name].number
 
 
-def channel_names(numbers: Iterable[int], default: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of channels, each once, in order; `default` when there is none."""
+def channel_names(numbers: Sequence[int], default: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of channels, each once, in order; `default` when there is none.  Raises InvalidField."""
     names = []
+    if len(numbers) > _MOST_CHANNELS:
+        raise InvalidField("channels", f"name at most {_MOST_CHANNELS} channels, each once", "FIELD_INVALID")
     for number in numbers:
         if number not in _NAMES:
             raise InvalidField("channels", f"{number} is no channel; use copy, semantic or style", "CHANNEL_UNKNOWN")
