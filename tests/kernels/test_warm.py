@@ -16,7 +16,7 @@ from kinprint.kernels import sources, warm
 from kinprint.kernels.arrow import Texts, from_texts, frozen
 from kinprint.kernels.copy import dedup, lsh, overlap, passages, seeds, shingle, sketch, spans
 from kinprint.kernels.jit import ParallelKernel
-from kinprint.kernels.style import authorship, features, residual, stylometry, traits
+from kinprint.kernels.style import authorship, features, nearest, residual, stylometry, traits
 
 
 def signatures(kernel: Any) -> int:
@@ -29,6 +29,7 @@ def signatures(kernel: Any) -> int:
 def test_nothing_is_left_to_compile() -> None:
     warm.load()
     kernels: list[Any] = [shingle._sets, shingle._counts, shingle._text_hashes, sketch._sketch, sketch._similarity]
+    kernels += [nearest._lengths, nearest._nearest, seeds._renumber]
     kernels += [seeds._all_seeds, seeds._meet, overlap._query, overlap._pairs, overlap._intersections]
     kernels += [lsh._band_keys, lsh._pairs, lsh._links, dedup._firsts, spans._spans, spans._codepoint_places]
     kernels += [passages._passages_chunk, passages.counts_elsewhere, stylometry._style_vectors, stylometry._stats]
@@ -45,6 +46,7 @@ def test_nothing_is_left_to_compile() -> None:
         hashes, indptr, _ = shingle.shingle_sets(texts, offsets)
         shingle.text_hashes(texts, offsets)
         seeds.query(seeds.build(read), hashes[: indptr[1]])
+        seeds.merge([seeds.build(read)], [frozen(np.arange(2, dtype=np.int32))], 2)
         overlap.query_overlap_of(hashes[: indptr[1]], read, np.arange(2))
         overlap.intersections(hashes, indptr, np.array([0]), np.array([1]))
         list(lsh.candidate_pairs(made.signatures, 32, 4))
@@ -54,6 +56,10 @@ def test_nothing_is_left_to_compile() -> None:
         scale = stylometry.scaler(stylometry.stats(vectors))
         stylometry.scores(vectors[0], vectors, *scale)
         stylometry.scores_at(frozen(vectors[0]), vectors, frozen(np.arange(2)), *scale)
+        lengths = nearest.lengths(vectors, *scale)
+        weighed = nearest.weights(vectors[0], *scale)
+        for rows in (None, np.arange(2), frozen(np.arange(1))):
+            nearest.nearest(weighed, frozen(vectors), lengths, *scale, 1, rows, 0.1)
         traits.traits(texts, offsets)
         made_features = features.features_of(read)
         features.document_frequencies(made_features)

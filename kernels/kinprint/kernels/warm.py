@@ -87,8 +87,8 @@ def _seeds() -> None:
     import numpy as np
     from kinprint.kernels.copy import seeds
 
-    built = seeds.build(_texts())
-    seeds.merge([built], [np.arange(built.texts, dtype=np.int32)], built.texts)
+    index = seeds.build(_texts())
+    seeds.merge([index], [np.arange(index.texts, dtype=np.int32)], index.texts)
 
 
 def _style() -> None:
@@ -116,14 +116,23 @@ def _meeting() -> None:
 
 def _scores() -> None:
     import numpy as np
-    from kinprint.kernels.style import nearest, stylometry
+    from kinprint.kernels.style import stylometry
 
     vectors = np.ones((2, stylometry.DIM), np.int8)
     scale = stylometry.scaler(stylometry.stats(vectors))
     stylometry.scores(vectors[0], vectors, *scale)
     stylometry.scores_at(vectors[0], vectors, np.zeros(1, np.int64), *scale)
     stylometry.contributions(vectors[0], vectors[1], *scale)
-    nearest.warm()
+
+
+def _nearest() -> None:
+    import numpy as np
+    from kinprint.kernels.style import nearest, stylometry
+
+    vectors = np.ones((2, stylometry.DIM), np.int8)
+    scale = stylometry.scaler(stylometry.stats(vectors))
+    lengths = nearest.lengths(vectors, *scale)
+    nearest.nearest(nearest.weights(vectors[0], *scale), vectors, lengths, *scale, 1)
 
 
 def _traits() -> None:
@@ -223,6 +232,7 @@ UNITS: Final = {
     "overlap": Unit("search", _overlap, 6, ("sketches",)),
     "meeting": Unit("search", _meeting, 1, ("seeds", "overlap")),
     "scores": Unit("search", _scores, 2, ("style",)),
+    "nearest": Unit("search", _nearest, 2, ("scores",)),
     "traits": Unit("search", _traits, 2, ("style",)),
     "spans": Unit("search", _spans, 4),
     "pairs": Unit("jobs", _pairs, 8, ("overlap",)),

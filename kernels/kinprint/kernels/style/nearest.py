@@ -233,10 +233,3 @@ def nearest(
 def _check_vectors(vectors: NDArray[np.int8]) -> None:
     if vectors.dtype != np.int8 or vectors.ndim != 2 or vectors.shape[1] != DIM or not vectors.flags.c_contiguous:
         raise ValueError(f"vectors must be a contiguous int8[n, {DIM}], not {vectors.dtype}{list(vectors.shape)}")
-
-
-def warm() -> None:
-    """Compile every kernel here."""
-    vectors = np.ones((2, DIM), np.int8)
-    scale = np.zeros(DIM, np.float32), np.ones(DIM, np.float32)
-    nearest(weights(vectors[0], *scale), vectors, lengths(vectors, *scale), *scale, 1)

@@ -287,8 +287,8 @@ class _Candidates:
         if len(rows) <= most:
             return rows
         ids = pa.table({"id": self.target.segment.array("id").take(pa.array(rows))})
-        smallest = pc.select_k_unstable(ids, most, sort_keys=[("id", "ascending")])
-        return np.asarray(rows[np.asarray(smallest)])
+        smallest = np.asarray(pc.select_k_unstable(ids, most, sort_keys=[("id", "ascending")]))
+        return np.asarray(rows[smallest])
 
 
 def _candidates(shingles: NDArray[np.uint64], targets: Sequence[Target]) -> Iterator[_Candidates]:
