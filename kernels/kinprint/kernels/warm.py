@@ -77,6 +77,12 @@ def _hashes() -> None:
     shingle.hashes_of(_texts())
 
 
+def _shingles() -> None:
+    from kinprint.kernels.copy import shingle
+
+    shingle.shingle_text(shingle.workspace(4096), 0, 0)
+
+
 def _sketches() -> None:
     from kinprint.kernels.copy import sketch
 
@@ -214,17 +220,18 @@ def _frames() -> None:
 
 UNITS: Final = {
     "hashes": Unit("load", _hashes, 6),
+    "shingles": Unit("load", _shingles, 4),
     "style": Unit("load", _style, 8),
-    "sketches": Unit("load", _sketches, 6, ("hashes",)),
-    "seeds": Unit("load", _seeds, 4, ("sketches",)),
-    "overlap": Unit("search", _overlap, 6, ("sketches",)),
+    "sketches": Unit("load", _sketches, 4, ("hashes", "shingles")),
+    "seeds": Unit("load", _seeds, 3, ("hashes", "shingles")),
+    "overlap": Unit("search", _overlap, 6, ("hashes", "shingles")),
     "meeting": Unit("search", _meeting, 1, ("seeds", "overlap")),
     "scores": Unit("search", _scores, 2, ("style",)),
     "traits": Unit("search", _traits, 2, ("style",)),
     "spans": Unit("search", _spans, 4),
     "pairs": Unit("jobs", _pairs, 8, ("overlap",)),
     "join": Unit("jobs", _join, 5, ("overlap", "pairs")),
-    "passages": Unit("jobs", _passages, 12, ("seeds", "pairs")),
+    "passages": Unit("jobs", _passages, 12, ("seeds", "pairs", "spans")),
     "residual": Unit("jobs", _residual, 6, ("style",)),
     "features": Unit("jobs", _features, 6, ("style",)),
     "classifiers": Unit("jobs", _classifiers, 3, ("features",)),

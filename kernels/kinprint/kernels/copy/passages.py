@@ -21,7 +21,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
-from kinprint.kernels.arrow import Texts, frozen, memory
+from kinprint.kernels.arrow import Texts, frozen, grown, memory
 from kinprint.kernels.copy.postings import GRAM, WINDOW, grams_of, postings, scratch, tokens_of
 from kinprint.kernels.copy.rarity import bits as bits
 from kinprint.kernels.copy.rarity import counts_elsewhere
@@ -454,9 +454,7 @@ def _passages_chunk(
                 if high - low < min_tokens:
                     continue
                 if n == found.shape[0]:
-                    more = np.empty((2 * n, 7), np.int64)
-                    more[:n] = found
-                    found = more
+                    found = grown(found, n, 2 * n)
                 found[n, 0] = start
                 found[n, 1] = end
                 found[n, 2] = other
@@ -475,9 +473,7 @@ def _passages_chunk(
         windows = np.empty((m, 2), np.int32)
         _windows(spare.grams, count, spare.chosen, m, windows)
         if filled + n > out.shape[0]:
-            larger = np.empty((2 * (filled + n), 8), np.int64)
-            larger[:filled] = out[:filled]
-            out = larger
+            out = grown(out, filled, 2 * (filled + n))
         reach = np.int64(-1)
         for q in range(n):
             f = found[by[q]]

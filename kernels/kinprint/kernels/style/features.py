@@ -363,7 +363,8 @@ def _text(address, length, scratch, indices, data, o):  # type: ignore[no-untype
     rhythm = measures
     # The rhythm goes behind the edges, but reads tokens that reading the closing may overwrite.
     columns = np.empty(rhythm, np.int32)
-    columns[:] = lengths[:rhythm]
+    for q in range(rhythm):
+        columns[q] = lengths[q]
     if stop < end:
         size, stop = decode_window(text, tail_start(text, 0, end), end, TAIL, cps, classes)
         k = tokenise(cps, classes, size, kinds, keys, masks, lengths, marks, flags)
