@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STUBS := .venv-proto
+RELEASED := proto/released.binpb
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types proto proto-check format bench bench-copy bench-kinship bench-attribution bench-teacher clean
+.PHONY: help setup demo test check lint types proto proto-check proto-release sync sync-check format clean
+.PHONY: bench bench-serving bench-copy bench-million bench-style bench-kinship bench-attribution bench-teacher
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 20
@@ -23,16 +25,20 @@ $(VENV)/.done: pyproject.toml
 demo: setup ## Load the sample corpus, or DATA=file, and ask the questions a newcomer would ask
 	@$(BIN)/python examples/demo.py $(if $(DATA),--data "$(DATA)")
 
-test: setup proto-check lint types ## Everything that CI runs: stubs, lint, types, tests
-	@echo "compiling kernels"; $(BIN)/python -c "from kinprint.kernels.warm import warm; warm()"
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+# A worker of the tests for each core at hand, at most four: each may start a server, which wants a core or two as well.
+WORKERS := import os; print(min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
 
-check: lint types proto-check ## Lint, types and stubs without the tests
+test: setup proto-check sync-check lint types ## Everything that CI runs: stubs, lint, types, tests
+	@echo "compiling kernels"; $(BIN)/python -c "from kinprint.kernels.warm import warm; warm()"
+	$(BIN)/python -m pytest -n "$$($(BIN)/python -c '$(WORKERS)')" --dist loadfile
+
+check: lint types proto-check sync-check ## Lint, types, stubs and the generated client without the tests
 
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/buf lint proto
+	$(BIN)/buf breaking proto --against $(RELEASED)
 
 types: setup
 	$(BIN)/mypy
@@ -53,14 +59,39 @@ proto: $(STUBS)/.done ## Generate the Python stubs from proto/
 proto-check: $(STUBS)/.done
 	@$(STUBS)/bin/python tools/generate_stubs.py --check
 
+sync: setup ## Generate the synchronous client from the asyncio one
+	$(BIN)/python tools/generate_sync.py
+
+sync-check: setup
+	@$(BIN)/python tools/generate_sync.py --check
+
+# The contract that programs in use were made for: nothing of it may change or go.  Renewed with each release.
+proto-release: setup ## At a release: pin the contract in proto/ as the one that may not break
+	$(BIN)/buf build proto --path proto/kinprint --exclude-source-info -o $(RELEASED)
+
 bench: setup ## Measure loading, restart and search on DATA=file, and write docs/benchmarks.md
 	@test -n "$(DATA)" || (echo "name the transcripts: make bench DATA=file.parquet" >&2; exit 1)
 	$(BIN)/python benchmarks/spine.py "$(DATA)" --out docs/benchmarks.md
+
+BEFORE ?=
+JSON ?=
+
+bench-serving: setup ## Measure searches alone and beside other work, loads, first answers: DATA=file [JSON=out BEFORE=json]
+	@test -n "$(DATA)" || (echo "name the transcripts: make bench-serving DATA=file.parquet" >&2; exit 1)
+	$(BIN)/python benchmarks/serving.py "$(DATA)" $(if $(JSON),--json "$(JSON)") $(if $(BEFORE),--before "$(BEFORE)") --out docs/benchmarks-serving.md
 
 bench-copy: setup ## Measure the copy channel beside its peers on DATA=file, and write docs/benchmarks-copy.md
 	@test -n "$(DATA)" || (echo "name the transcripts: make bench-copy DATA=file.parquet" >&2; exit 1)
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python benchmarks/copy_channel.py "$(DATA)" --out docs/benchmarks-copy.md
+
+bench-million: setup ## Measure a million rows made of DATA=file, and write docs/benchmarks-million.md
+	@test -n "$(DATA)" || (echo "name the transcripts: make bench-million DATA=file.parquet" >&2; exit 1)
+	$(BIN)/python benchmarks/million.py "$(DATA)" --out docs/benchmarks-million.md
+
+bench-style: setup ## Measure how often the nearest neighbour in style is by the same model, on DATA=file
+	@test -n "$(DATA)" || (echo "name the transcripts: make bench-style DATA=file.parquet" >&2; exit 1)
+	$(BIN)/python benchmarks/style.py "$(DATA)"
 
 FAMILIES ?=
 LINEAGE ?=

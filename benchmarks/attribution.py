@@ -24,14 +24,26 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 from kinprint.kernels.arrow import Texts
 from kinprint.kernels.style import authorship
-from kinprint.server.authorship import train as attribution
-from kinprint.server.authorship.train import Known
+from kinprint.server.authorship.attribute import attribute
+from kinprint.server.authorship.attributor import SIZES, Attributor, Known
+from kinprint.server.authorship.margins import (
+    fit_and_apply,
+    learn,
+    margins_of,
+    rarity_of,
+    stack_of,
+    weighted_by,
+    width,
+)
+from kinprint.server.authorship.texts import FOLDS, gather
+from kinprint.server.authorship.train import train
+from kinprint.server.authorship.validate import cost_of
+from kinprint.server.statistics import auc, calibration_error
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
@@ -79,12 +91,6 @@ def sets_of(
     return np.stack(sets), np.array(truth)
 
 
-def auc(known: NDArray[Any], unknown: NDArray[Any]) -> float:
-    ordered = np.sort(unknown)
-    below = np.searchsorted(ordered, known, "left") + np.searchsorted(ordered, known, "right")
-    return float(below.mean() / 2 / len(ordered))
-
-
 def interval(values: Sequence[float]) -> str:
     """Mean over draws, and its 95 % bootstrap interval."""
     kept = np.array([v for v in values if np.isfinite(v)])
@@ -111,28 +117,28 @@ def closed(corpus: Corpus, seed: int, peer: bool, found: dict[str, list[float]])
     """Accuracy of classifiers and posteriors, texts of any length counted, without the parts for "none of these"."""
     models, _, _, training = draw(corpus, seed)
     texts, codes, prompts, strings = corpus.read(models)
-    learn, test = np.flatnonzero(training[prompts]), np.flatnonzero(~training[prompts])
+    training_rows, test = np.flatnonzero(training[prompts]), np.flatnonzero(~training[prompts])
     started = time.perf_counter()
     rng = np.random.default_rng(seed)
-    known = Known(texts.take(learn), codes[learn], tuple(models), prompts[learn])
-    data, *_ = attribution._gather(known, None, rng, 600, 1)
-    held = np.zeros((len(data.model), attribution._width(MODELS, False)))
-    for fold in range(attribution._FOLDS):
+    known = Known(texts.take(training_rows), codes[training_rows], tuple(models), prompts[training_rows])
+    data, *_ = gather(known, None, rng, 600, 1)
+    held = np.zeros((len(data.model), width(MODELS, False)))
+    for fold in range(FOLDS):
         some, rest = np.flatnonzero(data.fold != fold), np.flatnonzero(data.fold == fold)
-        held[rest] = attribution._fit_and_apply(data, some, np.arange(MODELS), rest, rng)
-    rarity = attribution._rarity(data.counts, np.arange(len(data.model)))
-    weights = attribution._learn(attribution._weighted(data.counts, rarity), data.model, MODELS, False, rng)
-    asked = attribution._weighted(authorship.features_of(texts.take(test)), rarity)
+        held[rest] = fit_and_apply(data, some, np.arange(MODELS), rest, rng)
+    rarity = rarity_of(data.counts)
+    weights = learn(weighted_by(data.counts, rarity), data.model, MODELS, False, rng)
+    asked = weighted_by(authorship.features_of(texts.take(test)), rarity)
     ours = np.zeros((len(texts), MODELS))
-    stack = attribution._stack(held, data.model, MODELS)
-    ours[test] = stack.log_posteriors(attribution._apply(asked, weights, MODELS))
+    stack = stack_of(held, data.model, MODELS)
+    ours[test] = stack.log_posteriors(margins_of(asked, weights, MODELS))
     found["seconds, ours"].append(time.perf_counter() - started)
     both = {"ours": ours}
     if peer:
         started = time.perf_counter()
         vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, min_df=2)
-        matrix = vectorizer.fit_transform([strings[i] for i in learn])
-        fitted = LinearSVC().fit(matrix, codes[learn])
+        matrix = vectorizer.fit_transform([strings[i] for i in training_rows])
+        fitted = LinearSVC().fit(matrix, codes[training_rows])
         theirs = np.zeros_like(ours)
         theirs[test] = fitted.decision_function(vectorizer.transform([strings[i] for i in test]))
         found["seconds, peer"].append(time.perf_counter() - started)
@@ -160,14 +166,14 @@ def opened(corpus: Corpus, seed: int, found: dict[str, list[float]]) -> None:
     test = np.flatnonzero(~training[prompts])
     for tail, behind in ((" without background", None), (" with background", background)):
         started = time.perf_counter()
-        learned = attribution.train(known, background=behind, seed=seed)
+        *_, learned = train(known, background=behind, seed=seed)
         found[f"training, seconds{tail}"].append(time.perf_counter() - started)
-        assert learned is not None
-        for size in attribution.SIZES:
+        assert isinstance(learned, Attributor)
+        for size in SIZES:
             if size > learned.power[-1].size:
                 continue
             sets, truth = sets_of(test, codes, size, max(8, min(SETS, 400 // size)), np.random.default_rng(seed))
-            answers = attribution.attribute(
+            answers = attribute(
                 learned, texts.take(sets.ravel()), np.repeat(np.arange(len(sets)), size).astype(np.int64)
             )
             none = np.array([a.none_of_these for a in answers])
@@ -190,8 +196,8 @@ def opened(corpus: Corpus, seed: int, found: dict[str, list[float]]) -> None:
             found["named" + cell].append(float(named[own].mean()))
             found["wrong" + cell].append(float((~right[own & named]).mean()) if (own & named).any() else np.nan)
             found["false" + cell].append(float(named[~own].mean()))
-            found["cllr" + cell].append(attribution._cost(ratios * np.log(10.0), label))
-            found["ece" + cell].append(attribution._calibration_error(every, label, weight))
+            found["cllr" + cell].append(cost_of(ratios * np.log(10.0), label))
+            found["ece" + cell].append(calibration_error(every, label, weight))
 
 
 def table(found: dict[str, list[float]]) -> list[str]:
@@ -212,7 +218,7 @@ def table(found: dict[str, list[float]]) -> list[str]:
     }
     for tail in (" with background", " without background"):
         for name, text in names.items():
-            for size in attribution.SIZES:
+            for size in SIZES:
                 values = found.get(f"{name}{tail} {size}", [])
                 if values:
                     lines.append(f"| {text},{tail} | {size} | {len(values)} | {interval(values)} |")

@@ -45,10 +45,12 @@ import polars as pl
 from kinprint.kernels.arrow import Texts
 from kinprint.kernels.style import residual
 from kinprint.server.kinship import answers as gathering
+from kinprint.server.kinship import crossfit, scores
 from kinprint.server.kinship import judge as kinship
-from kinprint.server.kinship import panel as panels
-from kinprint.server.kinship import scores
 from kinprint.server.kinship.answers import Answers
+from kinprint.server.kinship.calibration import calibrate
+from kinprint.server.kinship.labels import ENSEMBLE, Edge, Labels, Member, independent, label
+from kinprint.server.kinship.panel import Panel
 from numpy.typing import NDArray
 
 CORES = len(os.sched_getaffinity(0))
@@ -93,8 +95,8 @@ class Corpus:
     name: str
     answers: Answers
     strings: list[str]
-    members: list[panels.Member]
-    labels: panels.Labels
+    members: list[Member]
+    labels: Labels
     named: Mask
     common: NDArray[np.int64]
     ensemble: Mask
@@ -126,7 +128,7 @@ def load(frame: pl.DataFrame, families: Path, lineage: Path) -> Corpus:
     raw: tuple[Any, ...] = (Texts.from_arrow(frame["response"]), *codes, models, prompts)
     found = gathering.arrange(*raw)
     known = {
-        row["model"]: panels.Member(row["model"], row["family"], tuple(t for t in row["shares_with"].split(";") if t))
+        row["model"]: Member(row["model"], row["family"], tuple(t for t in row["shares_with"].split(";") if t))
         for row in table(families, corpus)
     }
     counts = found.present.sum(0)
@@ -134,8 +136,8 @@ def load(frame: pl.DataFrame, families: Path, lineage: Path) -> Corpus:
     found = found.subset(np.flatnonzero(np.diff(found.starts) >= max(3, len(found.models) // 4)))
     members = [known[m] for m in found.models]
     rows = table(lineage, corpus)
-    edges = [panels.Edge(row["model"], row["related_to"], row["relation"]) for row in rows]
-    labels = panels.label(found.models, members, edges)
+    edges = [Edge(row["model"], row["related_to"], row["relation"]) for row in rows]
+    labels = label(found.models, members, edges)
     place = {m: k for k, m in enumerate(found.models)}
     named = np.zeros_like(labels.kin)
     for edge in edges:
@@ -152,8 +154,8 @@ def load(frame: pl.DataFrame, families: Path, lineage: Path) -> Corpus:
         labels=dataclasses.replace(labels, unrelated=labels.unrelated & ~named),
         named=named,
         common=np.array([[len(a & b) for b in tags] for a in tags]),
-        ensemble=np.array([panels.ENSEMBLE in t for t in tags]),
-        fold=panels.folds_of(labels.family, SPLIT),
+        ensemble=np.array([ENSEMBLE in t for t in tags]),
+        fold=crossfit.folds_of(labels.family, SPLIT),
         raw=raw,
     )
 
@@ -300,7 +302,7 @@ def score_ours(grams: residual.Grams, fold: NDArray[np.int64], whole: bool = Fal
     sizes = {}
     for size, draws in plan(prompts):
         if not whole or size == prompts:
-            sizes[size] = np.stack([panels.cross_fitted(cut(grams, d), fold) for d in draws])
+            sizes[size] = np.stack([crossfit.cross_fitted(cut(grams, d), fold) for d in draws])
             say(f"Kinprint, {size} prompts")
     everyone = np.ones(len(fold), np.bool_)
     sums, _ = residual.accumulate(grams, everyone)
@@ -308,7 +310,7 @@ def score_ours(grams: residual.Grams, fold: NDArray[np.int64], whole: bool = Fal
     if whole:
         return Scored(sizes, plain)
     half = prompts // 2
-    across = panels.cross_fitted_bridge(cut(grams, slice(half)), cut(grams, slice(half, 2 * half)), fold)
+    across = crossfit.cross_fitted_bridge(cut(grams, slice(half)), cut(grams, slice(half, 2 * half)), fold)
     say("Kinprint, no prompt in common")
     return Scored(sizes, plain, across[None])
 
@@ -323,19 +325,19 @@ def score_baseline(corpus: Corpus, answers: Answers, strings: Sequence[str], who
     seconds = time.perf_counter() - started[0], time.process_time() - started[1]
 
     def place(out: Z, z: Z, a: int, b: int) -> None:
-        panels.place(out, z, corpus.fold, a, b)
+        crossfit.place(out, z, corpus.fold, a, b)
 
     sizes = {}
     for size, draws in plan(prompts):
         if not whole or size == prompts:
             sizes[size] = np.stack(
                 [
-                    hashed_baseline.cross_fitted(found.subset(d), panels.configurations(corpus.fold), place)
+                    hashed_baseline.cross_fitted(found.subset(d), crossfit.configurations(corpus.fold), place)
                     for d in draws
                 ]
             )
             say(f"hashed baseline, {size} prompts")
-    across = hashed_baseline.cross_fitted_profiles(found, panels.configurations(corpus.fold), place)
+    across = hashed_baseline.cross_fitted_profiles(found, crossfit.configurations(corpus.fold), place)
     return Scored(sizes, hashed_baseline.plain(found)[None], across[None], seconds)
 
 
@@ -361,12 +363,12 @@ class Judged:
     thresholds: tuple[float, float]
 
 
-def judge(z: Z, labels: panels.Labels, fold: NDArray[np.int64], size: int) -> Judged:
+def judge(z: Z, labels: Labels, fold: NDArray[np.int64], size: int) -> Judged:
     """Calibrate on the pairs of all other folds, for every two folds; over is 1 from the threshold on, else 0."""
     made = [np.full(z.shape, np.nan) for _ in range(4)]
     bars = []
-    for a, b, others, _ in panels.configurations(fold):
-        calibration = panels.calibrate(z, labels, size, use=others[:, None] & others[None, :])
+    for a, b, others, _ in crossfit.configurations(fold):
+        calibration = calibrate(z, labels, size, use=others[:, None] & others[None, :])
         if calibration is None:
             continue
         bars.append(calibration.threshold)
@@ -379,21 +381,21 @@ def judge(z: Z, labels: panels.Labels, fold: NDArray[np.int64], size: int) -> Ju
         )
         for out, values in zip(made, said, strict=True):
             for k in range(len(z)):
-                panels.place(out[k], values[k], fold, a, b)
+                crossfit.place(out[k], values[k], fold, a, b)
     return Judged(made[0], made[1], made[2], made[3], (min(bars), max(bars)))
 
 
-def panel_of(corpus: Corpus, scored: Scored) -> panels.Panel:
+def panel_of(corpus: Corpus, scored: Scored) -> Panel:
     """A panel from all pairs of a corpus, as fitting one makes it."""
-    fitted = [c for s, z in sorted(scored.sizes.items()) if (c := panels.calibrate(z, corpus.labels, s))]
+    fitted = [c for s, z in sorted(scored.sizes.items()) if (c := calibrate(z, corpus.labels, s))]
     across = None
     if scored.across is not None:
-        across = panels.calibrate(scored.across, corpus.labels, len(corpus.answers.prompts) // 2)
-    return panels.Panel(
+        across = calibrate(scored.across, corpus.labels, len(corpus.answers.prompts) // 2)
+    return Panel(
         corpus=corpus.name,
         members=tuple(corpus.members),
         families=int(corpus.labels.family.max()) + 1,
-        independent_families=panels.independent(corpus.labels.family, corpus.labels.unrelated),
+        independent_families=independent(corpus.labels.family, corpus.labels.unrelated),
         prompts=corpus.answers.prompts,
         pairs={},
         derived_from="lineage",
@@ -401,7 +403,7 @@ def panel_of(corpus: Corpus, scored: Scored) -> panels.Panel:
         bridged=across,
         suspects=(),
         cautions=(),
-        parameters={"seed": SPLIT, "folds": panels.FOLDS},
+        parameters={"seed": SPLIT, "folds": crossfit.FOLDS},
     )
 
 
@@ -606,7 +608,7 @@ class Bench:
             self.report.add(SAID, Row(what, pairs_of(mask), {m: make(j) for m, j in across.items()}, target))
         return found[OURS]
 
-    def elsewhere(self, panel: panels.Panel, corpus: Corpus, language: str) -> None:
+    def elsewhere(self, panel: Panel, corpus: Corpus, language: str) -> None:
         """The first set's panel on the second set, with the second set's models as cohort."""
         scored = None
         for made in kinship.score_models(corpus.answers, panel):
@@ -633,7 +635,7 @@ class Bench:
                 figures[column] = count(square[None], mask) if target else boot.mean(square[None], mask)
             self.report.add(ELSEWHERE, Row(f"{language}, {prompts} prompts: {what}", pairs_of(mask), figures, target))
 
-    def robust(self, corpus: Corpus, grams: residual.Grams, judged: dict[int, Judged], panel: panels.Panel) -> None:
+    def robust(self, corpus: Corpus, grams: residual.Grams, judged: dict[int, Judged], panel: Panel) -> None:
         """What only a base in common, swapped labels and few prompts do."""
         labels, boot = corpus.labels, Bootstrap(corpus.labels.family, self.resamples)
         everything = len(corpus.answers.prompts)
@@ -652,7 +654,7 @@ class Bench:
                 figure = boot.mean(judged[everything].over, mask)
                 self.report.add(ROBUST, Row(f"{what}, all prompts: over", pairs_of(mask), {method: figure}))
         size = max(s for s in judged if s <= min(200, everything))
-        swapped = panels.cross_fitted(swap(cut(grams, slice(size))), corpus.fold)[None]
+        swapped = crossfit.cross_fitted(swap(cut(grams, slice(size))), corpus.fold)[None]
         calibration = panel.calibration(size)
         assert calibration is not None
         over = np.where(np.isfinite(swapped), swapped >= calibration.threshold, np.nan)
@@ -819,10 +821,10 @@ def described(corpus: Corpus) -> str:
     """A corpus in a sentence."""
     labels = corpus.labels
     families = int(labels.family.max()) + 1
-    independent = panels.independent(labels.family, labels.unrelated)
+    apart = independent(labels.family, labels.unrelated)
     left_out = ", ".join(f"{v:,} {k.replace('_', ' ')}" for k, v in corpus.answers.left_out.items() if v)
     return (
-        f"{len(corpus.answers.models)} models of {families} families ({independent} share nothing with one another), "
+        f"{len(corpus.answers.models)} models of {families} families ({apart} share nothing with one another), "
         f"{len(corpus.answers.prompts)} prompts, {len(corpus.strings):,} answers"
         f"{f' (left out: {left_out})' if left_out else ''}"
     )
@@ -877,7 +879,7 @@ def main() -> int:
         bench.elsewhere(panel, other, name)
     bench.robust(first, grams, judged, panel)
     for name, other in second:
-        z = panels.cross_fitted(swap(joined(other.answers)), other.fold)[None]
+        z = crossfit.cross_fitted(swap(joined(other.answers)), other.fold)[None]
         bench.swapped(z, other, f"second set, {name}, labels swapped")
     say("robustness")
     del grams
@@ -895,7 +897,7 @@ def main() -> int:
         f"First set: {described(first)}.",
         *(f"Second set, {name}: {described(other)}." for name, other in second),
         "",
-        f"Features {residual.SCHEME} {residual.VERSION}. Families are in {panels.FOLDS} folds. All models make what",
+        f"Features {residual.SCHEME} {residual.VERSION}. Families are in {crossfit.FOLDS} folds. All models make what",
         "the answers to a prompt have in common, which uses no labels; a pair is normalised by a cohort from the folds",
         f"of neither model. In brackets 95 % intervals, by resampling families {bench.resamples} times.",
         "The hashed baseline is the first prototype of the method, run here on the same answers and folds.",

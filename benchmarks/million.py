@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import re
 import shutil
 import statistics
@@ -36,6 +35,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from timing import header, machine, row
 
 WORDS = (150, 180)
 """Fewest and most words of a row before it is edited."""
@@ -332,10 +332,11 @@ def mapped_bytes(folder: Path) -> float:
 
 def load(work: Path) -> dict[str, Any]:
     """Part 3: a corpus as the server makes it, and its indexes on disk."""
-    from kinprint.server.corpus.corpus import Batch, Corpus
-    from kinprint.server.corpus.index import Filter
+    from kinprint.server.channels.protocol import Limits, Query
+    from kinprint.server.corpus.corpus import Corpus
     from kinprint.server.corpus.normalise import Submission, normalise
-    from kinprint.server.search import match
+    from kinprint.server.corpus.plan import Batch
+    from kinprint.server.search.run import find
 
     folder = work / "corpus"
     shutil.rmtree(folder, ignore_errors=True)
@@ -361,16 +362,15 @@ def load(work: Path) -> dict[str, Any]:
     record = sum(path.stat().st_size for path in (folder / "record").rglob("*") if path.is_file())
     # Compiled here if need be, so that the process to come finds machine code, as it would in use.
     first_text = pl.read_parquet(work / "queries.parquet")["text"][0]
-    match.search_copy(match.Query(first_text), [corpus.view], Filter(), TOP, None)
+    find("copy", Query(first_text), [corpus.view], limits=Limits(TOP))
     return {**meter.figures(), "publish": published, "sizes": dict(sizes), "record": record}
 
 
 def search(work: Path) -> dict[str, Any]:
     """Part 3: search the corpus, mapped anew."""
+    from kinprint.server.channels.protocol import Limits, Query
     from kinprint.server.corpus.corpus import Corpus
-    from kinprint.server.corpus.index import Filter
-    from kinprint.server.search import match
-    from kinprint.server.search.match import Query
+    from kinprint.server.search.run import find
 
     asked = pl.read_parquet(work / "queries.parquet")
     figures: dict[str, Any] = {"kinds": {}}
@@ -380,16 +380,16 @@ def search(work: Path) -> dict[str, Any]:
         view = corpus.view
         figures["open"] = time.perf_counter() - started
         started = time.perf_counter()
-        match.search_copy(Query(asked["text"][0]), [view], Filter(), TOP, None)
+        find("copy", Query(asked["text"][0]), [view], limits=Limits(TOP))
         figures["first"] = time.perf_counter() - started
         for (kind,), some in asked.group_by("kind", maintain_order=True):
             for text in some["text"].tail(WARM_UP):
-                match.search_copy(Query(text), [view], Filter(), TOP, None)
+                find("copy", Query(text), [view], limits=Limits(TOP))
             times, results = [], []
             cpu = time.process_time()
             for text in some["text"]:
                 started = time.perf_counter()
-                result = match.search_copy(Query(text), [view], Filter(), TOP, None)
+                result = find("copy", Query(text), [view], limits=Limits(TOP))
                 times.append((time.perf_counter() - started) * 1000)
                 results.append(result)
             figures["kinds"][kind] = {
@@ -397,8 +397,8 @@ def search(work: Path) -> dict[str, Any]:
                 "cpu": (time.process_time() - cpu) * 1000 / len(times),
                 "p50": statistics.median(times),
                 "p99": sorted(times)[int(len(times) * 0.99)],
-                "candidates": statistics.median(r.candidates for r in results),
-                "verified": statistics.median(r.verified for r in results),
+                "candidates": statistics.median(r.counts["copy_candidates"] for r in results),
+                "verified": statistics.median(r.counts["copy_verified"] for r in results),
                 "score": statistics.median(r.matches[0].score if r.matches else 0.0 for r in results),
                 "right": statistics.mean(right(kind, *pair, view) for pair in zip(results, some["id"], strict=True)),
             }
@@ -414,22 +414,16 @@ def right(kind: str, result: Any, name: str | None, view: Any) -> bool:
         return bool(best.score < THRESHOLD)
     if kind == "fragment":
         return bool(best.shared == best.query_size)
+    from kinprint.server.corpus.view import Place
+
     assert name is not None
     place = view.locate([name])[0]
-    return bool(best.id == name or view.value(best.place, "text_hash") == view.value(place, "text_hash"))
+    return bool(
+        best.id == name or view.value(Place(best.target.part, best.row), "text_hash") == view.value(place, "text_hash")
+    )
 
 
 # ---- the report ----
-
-
-def row(*cells: object) -> str:
-    """A line of a Markdown table."""
-    return "| " + " | ".join(str(c) for c in cells) + " |"
-
-
-def header(*cells: str, text: int = 0) -> list[str]:
-    """Head of a Markdown table, all columns but the first `text` aligned to the right."""
-    return [row(*cells), row(*["---"] * text, *["---:"] * (len(cells) - text))]
 
 
 def mb(count: float) -> str:
@@ -602,11 +596,10 @@ def report(data: Path, rows: int, parts: Sequence[int], work: Path) -> str:
     def measure(job: str, *more: object) -> dict[str, Any]:
         return in_process(work, job, *((str(data), rows) if job == "make" else more))
 
-    cores = len(os.sched_getaffinity(0))
     lines = [
         f"# {rows:,} rows",
         "",
-        f"Written by `benchmarks/million.py`: {cores} cores, {platform.machine()}, Python {platform.python_version()}.",
+        f"Written by `benchmarks/million.py`: {machine()}.",
         "Each measurement is a process of its own. Peak: the most memory resident, pages of mapped files included,",
         "which the system takes back when it needs them. Held: the most that was not of files.",
         "",

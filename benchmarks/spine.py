@@ -9,12 +9,9 @@ Prints the report and, with --out, writes it.  Needs a Parquet file with a colum
 from __future__ import annotations
 
 import argparse
-import os
-import platform
+import importlib.util
+import itertools
 import shutil
-import signal
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,68 +19,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import polars as pl
-import psutil
-from kinprint.client import ChannelName, Client, UnavailableError, connect
-from kinprint.client import polars as kinprint_polars
+import search_peers
+from kinprint.client import ChannelName, Client
+from kinprint.client import frames as kinprint_frames
+from timing import Server, machine, peak, percentiles, quantiles, row
 
 QUERIES = 200
-
-
-class Server:
-    """A server process on a data directory."""
-
-    def __init__(self, data: Path, model: str) -> None:
-        self.data = data
-        command = [sys.executable, "-m", "kinprint.server", "serve", "--data", str(data), "--model", model]
-        started = time.perf_counter()
-        self._log = open(data.with_suffix(".log"), "ab")  # noqa: SIM115  (closed by stop)
-        self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log)
-        self.client = self._wait()
-        self.start_seconds = time.perf_counter() - started
-
-    def _wait(self) -> Client:
-        address = f"unix:{(self.data / 'kinprint.sock').absolute()}"
-        while self._process.poll() is None:
-            try:
-                return connect(address, timeout=60)
-            except UnavailableError:
-                time.sleep(0.02)
-        raise SystemExit(f"the server ended; see {self._log.name}")
-
-    def usage(self) -> tuple[float, float]:
-        """(CPU seconds, peak resident MB) of the process so far."""
-        process = psutil.Process(self._process.pid)
-        times = process.cpu_times()
-        with open(f"/proc/{self._process.pid}/status", encoding="ascii") as status:
-            peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
-        return times.user + times.system, peak / 1024
-
-    def stop(self) -> float:
-        """Drain; seconds it took."""
-        started = time.perf_counter()
-        self.client.close()
-        self._process.send_signal(signal.SIGTERM)
-        self._process.wait()
-        self._log.close()
-        return time.perf_counter() - started
-
-
-def percentiles(call: Callable[[int], object], count: int) -> tuple[float, float]:
-    """(p50, p99) in milliseconds of `count` calls, after a few to warm up."""
-    for i in range(min(5, count)):
-        call(i)
-    times = []
-    for i in range(count):
-        started = time.perf_counter()
-        call(i)
-        times.append((time.perf_counter() - started) * 1000)
-    times.sort()
-    return statistics.median(times), times[min(len(times) - 1, int(len(times) * 0.99))]
-
-
-def row(*cells: object) -> str:
-    """A line of a Markdown table."""
-    return "| " + " | ".join(str(c) for c in cells) + " |"
 
 
 def spine(frame: pl.DataFrame, sizes: Sequence[int], scratch: Path) -> list[str]:
@@ -105,13 +46,13 @@ def spine(frame: pl.DataFrame, sizes: Sequence[int], scratch: Path) -> list[str]
         data = scratch / f"spine-{size}"
         data.mkdir()
         server = Server(data, "none")
-        cpu_before, _ = server.usage()
+        before = server.usage()
         started = time.perf_counter()
-        report = kinprint_polars.load(server.client, some.lazy(), "bench")
+        report = kinprint_frames.load(server.client, some.lazy(), "bench")
         seconds = time.perf_counter() - started
         if report.failed:
             print(f"{report.failed} rows refused: {dict(report.reasons)}", file=sys.stderr)
-        cpu, peak = server.usage()
+        cpu, most = server.usage().since(before).cpu, peak(server.pid)
         drain = server.stop()
         server = Server(data, "none")
         info = server.client.get_corpus("bench")
@@ -122,8 +63,8 @@ def spine(frame: pl.DataFrame, sizes: Sequence[int], scratch: Path) -> list[str]
                 f"{text:,.0f}",
                 f"{seconds:.1f}",
                 f"{report.rows / seconds:,.0f}",
-                f"{cpu - cpu_before:.1f}",
-                f"{peak:,.0f}",
+                f"{cpu:.1f}",
+                f"{most:,.0f}",
                 f"{info.disk_bytes / 1e6:,.0f}",
                 f"{drain:.1f}",
                 f"{server.start_seconds:.1f}",
@@ -160,12 +101,12 @@ def semantic(frame: pl.DataFrame, count: int, scratch: Path) -> list[str]:
     data = scratch / "semantic"
     data.mkdir()
     server = Server(data, "default")
-    cpu_before, _ = server.usage()
+    before = server.usage()
     started = time.perf_counter()
     some = frame.head(count)
-    kinprint_polars.load(server.client, some.lazy(), "bench", channels=("semantic",))
+    kinprint_frames.load(server.client, some.lazy(), "bench", channels=("semantic",))
     seconds = time.perf_counter() - started
-    cpu, peak = server.usage()
+    cpu, most = server.usage().since(before).cpu, peak(server.pid)
     texts = some["response"].filter(some["response"].str.len_chars() > 100).to_list()
 
     def search(i: int) -> object:
@@ -180,8 +121,8 @@ def semantic(frame: pl.DataFrame, count: int, scratch: Path) -> list[str]:
         row("rows", "words a row", "load s", "rows/s", "server CPU s", "peak MB", "search p50 ms", "search p99 ms"),
         row(*["---:"] * 8),
         row(
-            f"{count:,}", f"{words:.0f}", f"{seconds:.1f}", f"{count / seconds:.1f}", f"{cpu - cpu_before:.1f}",
-            f"{peak:,.0f}", f"{p50:.0f}", f"{p99:.0f}",
+            f"{count:,}", f"{words:.0f}", f"{seconds:.1f}", f"{count / seconds:.1f}", f"{cpu:.1f}",
+            f"{most:,.0f}", f"{p50:.0f}", f"{p99:.0f}",
         ),
         "",
     ]  # fmt: skip
@@ -189,9 +130,7 @@ def semantic(frame: pl.DataFrame, count: int, scratch: Path) -> list[str]:
 
 def peer(frame: pl.DataFrame, sizes: Sequence[int]) -> list[str]:
     """rensa's MinHash and LSH on the same texts, in process, without durability, evidence or spans."""
-    try:
-        from rensa import RMinHash, RMinHashLSH
-    except ImportError:
+    if importlib.util.find_spec("rensa") is None:
         return ["rensa is not installed (`pip install rensa`), so no peer was run.", ""]
     lines = [
         "## A peer on the same texts: rensa, in process",
@@ -203,21 +142,12 @@ def peer(frame: pl.DataFrame, sizes: Sequence[int]) -> list[str]:
         row(*["---:"] * 5),
     ]
 
-    def sketch(text: str) -> RMinHash:
-        words = text.lower().split()
-        made = RMinHash(num_perm=128, seed=1)
-        made.update([" ".join(words[i : i + 3]) for i in range(max(1, len(words) - 2))])
-        return made
-
     for size in sizes:
         texts = frame["response"].head(size).to_list()
-        index = RMinHashLSH(threshold=0.7, num_perm=128, num_bands=32)
-        started = time.perf_counter()
-        for i, text in enumerate(texts):
-            index.insert(i, sketch(text))
-        seconds = time.perf_counter() - started
-        queries = texts[:: max(1, size // QUERIES)]
-        p50, p99 = percentiles(lambda i: index.query(sketch(queries[i % len(queries)])), QUERIES)  # noqa: B023
+        # Five more, which warm up.
+        queries = list(itertools.islice(itertools.cycle(texts[:: max(1, size // QUERIES)]), QUERIES + 5))
+        found = search_peers.rensa(texts, queries, warm=5)
+        seconds, (p50, p99) = found["build"], quantiles(found["ms"])
         lines.append(row(f"{size:,}", f"{seconds:.1f}", f"{size / seconds:,.0f}", f"{p50:.2f}", f"{p99:.2f}"))
     return [*lines, ""]
 
@@ -237,12 +167,11 @@ def main() -> int:
     frame = frame.select(columns)
     scratch = Path(tempfile.mkdtemp(prefix="kinprint-bench-"))
     try:
-        cores = len(os.sched_getaffinity(0))
         report = [
             "# Benchmarks",
             "",
             "Written by `benchmarks/spine.py`; real transcripts, a real server over a Unix socket, one client process",
-            f"on the same machine: {cores} cores, {platform.machine()}, Python {platform.python_version()}.",
+            f"on the same machine: {machine()}.",
             "",
             *spine(frame, sizes, scratch),
             *peer(frame, sizes),

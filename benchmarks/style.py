@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 from kinprint.kernels.arrow import from_texts
 from kinprint.kernels.style import stylometry
+from kinprint.server.statistics import auc
 from numpy.typing import NDArray
 
 
@@ -50,10 +51,8 @@ def measure(scores: NDArray[np.float32], models: NDArray, prompts: NDArray) -> t
     other_prompt = prompts[:, None] != prompts[None, :]
     same_model = models[:, None] == models[None, :]
     nearest = np.where(other_prompt, scores, -np.inf).argmax(axis=1)
-    alike = np.sort(scores[other_prompt & same_model])
-    beside = np.sort(scores[~other_prompt & ~same_model])
-    below = (np.searchsorted(beside, alike, "left") + np.searchsorted(beside, alike, "right")) / 2
-    return float((models[nearest] == models).mean()), float(below.mean() / len(beside))
+    above = auc(scores[other_prompt & same_model], scores[~other_prompt & ~same_model])
+    return float((models[nearest] == models).mean()), above
 
 
 def main() -> int:
@@ -75,10 +74,10 @@ def main() -> int:
         some = draw(frame, arguments.models, arguments.prompts, seed)
         vectors = stylometry.style_vectors(*from_texts(some["response"]))
         models, prompts = some["model"].to_numpy(), some["prompt_id"].to_numpy()
-        share, auc = measure(scaled_scores(vectors), models, prompts)
+        share, above = measure(scaled_scores(vectors), models, prompts)
         plain, _ = measure(plain_scores(vectors), models, prompts)
         chance = 1 / some["model"].n_unique()
-        print(f"| {seed} | {some.height:,} | {chance:.3f} | {share:.3f} | {plain:.3f} | {auc:.3f} |")
+        print(f"| {seed} | {some.height:,} | {chance:.3f} | {share:.3f} | {plain:.3f} | {above:.3f} |")
     return 0
 
 

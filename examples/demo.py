@@ -25,7 +25,7 @@ from kinprint.client import (
     Transcript,
     connect,
 )
-from kinprint.client import polars as kinprint_polars
+from kinprint.client import frames as kinprint_frames
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -59,7 +59,7 @@ def load(
         if isinstance(source, list):
             report = client.upsert(corpus, source, channels=channels, progress=show)
         else:
-            report = kinprint_polars.load(client, source, corpus, channels=channels, progress=show)
+            report = kinprint_frames.load(client, source, corpus, channels=channels, progress=show)
         bar.update(task, total=report.rows, completed=report.stored)
     parts = [("new", report.created), ("replaced", report.replaced), ("already there", report.unchanged)]
     parts += [

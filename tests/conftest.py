@@ -1,10 +1,13 @@
-"""Fixtures that start real servers: one for the session on a loopback port, with a tiny embedding model."""
+"""What every test stands on: an empty working directory, no settings of the user's, and servers to talk to."""
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +17,15 @@ import pytest
 
 START_SECONDS = 240.0
 """The first start on a machine compiles the kernels."""
+
+# Kernels are compared on one thread and on two: Numba must have two, also where there is one core. It reads this when
+# it is imported, which is after this file.
+os.environ["NUMBA_NUM_THREADS"] = "2"
+
+# A shell starts what it runs in the background with SIGINT ignored, and children inherit that; once it is handled here,
+# they start with the default, and tests can interrupt them.
+if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)
@@ -32,14 +44,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start_server(data: Path, model: Path | str, log: Path) -> RunningServer:
+def start_server(data: Path, model: Path | str, log: Path, *options: str) -> RunningServer:
     """Start `kinprint serve` on a loopback port and wait until it is SERVING."""
     from kinprint.client import KinprintError, connect
 
     address = f"127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "kinprint.server", "serve", "--data", str(data), "--listen", address]
     with log.open("wb") as stream:
-        process = subprocess.Popen([*command, "--model", str(model)], stderr=stream)
+        process = subprocess.Popen([*command, "--model", str(model), *options], stderr=stream)
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
@@ -60,6 +72,24 @@ def stop_server(server: RunningServer) -> int:
     return server.process.wait(60)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def working_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An empty working directory, and an environment without the user's settings, for the whole session."""
+    directory = tmp_path_factory.mktemp("working-directory")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        for name in ("KINPRINT_SERVER", "KINPRINT_DATA", "KINPRINT_MODEL", "KINPRINT_DEBUG", "KINPRINT_LOG"):
+            patch.delenv(name, raising=False)
+        yield directory
+
+
+@pytest.fixture(autouse=True)
+def _left_as_it_was(working_directory: Path) -> Iterator[None]:
+    """A test writes to its `tmp_path`, never to where it happens to run."""
+    yield
+    assert list(working_directory.iterdir()) == []
+
+
 @pytest.fixture(scope="session")
 def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache directory of the session, empty at its start."""
@@ -71,8 +101,8 @@ def _private_cache(request: pytest.FixtureRequest, session_cache: Path, monkeypa
     """Keep tests out of the user's cache, but for those that use the real default model."""
     if request.node.get_closest_marker("model") is None:
         monkeypatch.setenv("KINPRINT_CACHE", str(session_cache))
-    for name in ("KINPRINT_SERVER", "KINPRINT_DATA", "KINPRINT_MODEL", "KINPRINT_DEBUG"):
-        monkeypatch.delenv(name, raising=False)
+    # No test leaves a server behind; those on lingering servers ask for it.
+    monkeypatch.setenv("KINPRINT_LINGER", "0")
 
 
 @pytest.fixture(scope="session")

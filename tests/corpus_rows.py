@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from kinprint.server.corpus.corpus import Batch, BatchOutcome, Corpus
+from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.normalise import Submission, normalise
+from kinprint.server.corpus.plan import Batch, BatchOutcome
 from kinprint.server.embed import EmbeddingSpace
 from numpy.typing import NDArray
 

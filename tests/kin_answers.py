@@ -6,17 +6,20 @@ import ctypes
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from kinprint.kernels.arrow import Texts, from_texts
-from kinprint.server.kinship import judge as kinship
-from kinprint.server.kinship import panel
+from kinprint.server.kinship import judge
 from kinprint.server.kinship.answers import Answers, arrange
+from kinprint.server.kinship.calibration import Calibration
+from kinprint.server.kinship.fit import fit_answers
 from kinprint.server.kinship.judge import Scored
-from kinprint.server.kinship.panel import Edge, Member, Panel
+from kinprint.server.kinship.labels import Edge, Member
+from kinprint.server.kinship.panel import Panel
 from kinprint.server.progress import Progress
-from lineage_corpus import Model
+from lineage_corpus import Model, make_models, make_rows
 
 Row = Mapping[str, str]
 Pair = tuple[str, str]
@@ -76,12 +79,12 @@ def edges_of(models: Iterable[Model]) -> list[Edge]:
 def fitted(answers: Answers, models: Sequence[Model], **options: Any) -> Panel:
     """A panel of models with their derived pairs."""
     options = {"members": members_of(models), "edges": edges_of(models), **options}
-    made: Panel = last(panel.fit_answers(answers, options.pop("members"), options.pop("edges"), **options))
+    made: Panel = last(fit_answers(answers, options.pop("members"), options.pop("edges"), **options))
     return made
 
 
 def scored(answers: Answers, background: Panel | None = None) -> Scored:
-    made: Scored = last(kinship.score_models(answers, background))
+    made: Scored = last(judge.score_models(answers, background))
     return made
 
 
@@ -103,7 +106,7 @@ def judged(answers: Answers, background: Panel | None = None) -> dict[Pair, Judg
     made = scored(answers, background)
     a, b = np.triu_indices(len(answers.models), 1)
     score, shared, across = made.score[a, b], made.shared[a, b], made.across[a, b]
-    found = kinship.judge(score, shared, across, background, made.background)
+    found = judge.judge(score, shared, across, background, made.background)
     columns = (score, shared, found.log10_lr, found.p_value, found.p_floor, found.verdict, found.basis)
     names = [(answers.models[i], answers.models[j]) for i, j in zip(a, b, strict=True)]
     return {name: Judgement(*one) for name, *one in zip(names, *columns, strict=True)}
@@ -123,7 +126,36 @@ def derived_pairs(models: Iterable[Model]) -> set[Pair]:
 
 def accused(judgements: Mapping[Pair, Judgement]) -> set[Pair]:
     """Pairs that are said to be related."""
-    return {pair for pair, j in judgements.items() if j.verdict in (kinship.DERIVED, kinship.KIN)}
+    return {pair for pair, j in judgements.items() if j.verdict in (judge.DERIVED, judge.KIN)}
+
+
+# ---- two backgrounds ----
+
+PROMPTS = 40
+#: Twenty families, four of them with a derived pair.
+MANY = [m for m in make_models(20, 2) if m.parent is None or int(m.family[6:]) < 4]
+#: Six families of two.
+FEW = make_models(6, 2, seed=4)
+
+
+@lru_cache(maxsize=1)
+def many() -> Panel:
+    return fitted(arranged(make_rows(MANY, PROMPTS)), MANY, corpus="lab")
+
+
+@lru_cache(maxsize=1)
+def answers_of_few() -> Answers:
+    return arranged(make_rows(FEW, 12))
+
+
+@lru_cache(maxsize=1)
+def few() -> Panel:
+    return fitted(answers_of_few(), FEW)
+
+
+def calibrations() -> list[Calibration]:
+    every = [*many().sizes, *few().sizes]
+    return [*every, *(p.bridged for p in (many(), few()) if p.bridged is not None)]
 
 
 # ---- other languages ----

@@ -18,11 +18,11 @@ from kinprint.client import (
     PanelFile,
     PanelMember,
     UnknownText,
-    convert_lineage,
 )
 from kinprint.client.cli.evidence import split_pair
 from kinprint.client.cli.models import check_models, load_panel, read_edges, read_members
 from kinprint.client.cli.terminal import CommandError
+from kinprint.client.convert import lineage as convert
 from kinprint.v1 import lineage_pb2
 
 LIMITS = Limits(
@@ -137,27 +137,27 @@ def test_calls_take_panels_in_three_forms(tmp_path: Path) -> None:
     panel = PanelFile(panel_bytes())
     panel.save(tmp_path / "p")
     for given in (panel, panel.data, tmp_path / "p", str(tmp_path / "p")):
-        assert convert_lineage.panel_to_proto(given) == panel.data
-    assert convert_lineage.panel_to_proto(None) is None
-    assert not convert_lineage.kinship_request("c", None, (), None).HasField("panel")
+        assert convert.panel_to_proto(given) == panel.data
+    assert convert.panel_to_proto(None) is None
+    assert not convert.kinship_request("c", None, (), None).HasField("panel")
     with pytest.raises(InvalidArgumentError, match="too many"):
-        convert_lineage.panel_to_proto(b" " * ((2 << 20) + 1))
+        convert.panel_to_proto(b" " * ((2 << 20) + 1))
 
 
 def test_requests_say_which_field_is_wrong() -> None:
     with pytest.raises(InvalidArgumentError, match=r"members\[1\]\.family"):
-        convert_lineage.fit_panel_request("c", [PanelMember("a", "f"), PanelMember("b", 3)], [], None, 0)  # type: ignore[arg-type]
+        convert.fit_panel_request("c", [PanelMember("a", "f"), PanelMember("b", 3)], [], None, 0)  # type: ignore[arg-type]
     with pytest.raises(InvalidArgumentError, match=r"edges\[0\]\.related_to"):
-        convert_lineage.fit_panel_request("c", [], [PanelEdge("a", "\ud800", "fine_tune")], None, 0)
+        convert.fit_panel_request("c", [], [PanelEdge("a", "\ud800", "fine_tune")], None, 0)
     with pytest.raises(InvalidArgumentError, match="seed"):
-        convert_lineage.fit_panel_request("c", [], [], None, -1)
+        convert.fit_panel_request("c", [], [], None, -1)
     with pytest.raises(InvalidArgumentError, match=r"also\[0\]\.source"):
-        convert_lineage.evidence_request("c", "a", "b", None, [("x", None)], None)  # type: ignore[list-item]
+        convert.evidence_request("c", "a", "b", None, [("x", None)], None)  # type: ignore[list-item]
 
 
 def test_texts_travel_in_batches() -> None:
     items = [UnknownText("x" * 400_000, set_id="s"), "y" * 400_000, UnknownText("z" * 400_000, id="i"), *["w"] * 1500]
-    sent = list(convert_lineage.attribute_batches(items, LIMITS))
+    sent = list(convert.attribute_batches(items, LIMITS))
     sizes = [len(message.batch.texts) for message in sent]
     assert sum(sizes) == len(items)
     assert max(sizes) <= 1000
@@ -169,13 +169,13 @@ def test_texts_travel_in_batches() -> None:
         (False, "", "i"),
     ]
     with pytest.raises(InvalidArgumentError) as found:
-        list(convert_lineage.attribute_batches(["fine", "ü" * (1 << 19) + "x"], LIMITS))
+        list(convert.attribute_batches(["fine", "ü" * (1 << 19) + "x"], LIMITS))
     assert found.value.reason == "TEXT_TOO_LONG"
     assert "texts[1]" in str(found.value)
 
 
 def test_columns_hold_none_where_there_is_no_figure() -> None:
-    pairs = convert_lineage.kinship_from_proto(
+    pairs = convert.kinship_from_proto(
         lineage_pb2.KinshipPairs(
             model_a=["a", "a", "a"],
             model_b=["b", "c", "d"],
@@ -202,7 +202,7 @@ def test_a_set_gives_a_row_for_each_candidate() -> None:
         lineage_pb2.Candidate(model="a", log10_lr=1.0, probability=0.75),
         lineage_pb2.Candidate(log10_lr=-0.5, probability=0.25),
     ]
-    named, unnamed = convert_lineage.sets_from_proto(
+    named, unnamed = convert.sets_from_proto(
         lineage_pb2.AttributedSets(
             sets=[
                 lineage_pb2.AttributedSet(set_id="", texts=3, counted=2, candidates=candidates),

@@ -23,11 +23,11 @@ from kinprint.client import (
     UnknownText,
     aconnect,
     connect,
-    sync,
 )
-from kinprint.client import polars as kp
+from kinprint.client import frames as kp
 from kinprint.client.cli import terminal
 from kinprint.client.cli.app import app
+from kinprint.client.wire.sync import Stream
 from typer.testing import CliRunner, Result
 
 CORPUS = "lineage-calls"
@@ -384,7 +384,7 @@ def test_html_without_its_extra(server: Any, tmp_path: Path, monkeypatch: pytest
 
 
 def test_ctrl_c_is_clean(server: Any, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    receive = sync._Stream.receive
+    receive = Stream.receive
     calls = 0
 
     def interrupted(stream: Any) -> Any:
@@ -394,7 +394,7 @@ def test_ctrl_c_is_clean(server: Any, files: Path, tmp_path: Path, monkeypatch: 
             raise KeyboardInterrupt
         return receive(stream)
 
-    monkeypatch.setattr(sync._Stream, "receive", interrupted)
+    monkeypatch.setattr(Stream, "receive", interrupted)
     for command in (
         ("panel", "fit", "--families", files / "models.csv", "--out", tmp_path / "p"),
         ("kinship", "--out", tmp_path / "pairs.parquet"),

@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kinprint.report import NotAReport, render, render_lineage
 from kinprint.report.excerpts import end_of, marked, middle_out, start_of
-from kinprint.report.legible import cleaned, code_points, columns, legible, shortened
 from kinprint.report.numbers import MISSING, decimal, flat, p_value, percent, times, whole
 from kinprint.report.pages import css_string
+from kinprint.report.sanitise import cleaned, code_points, columns, legible, shortened
 from kinprint.report.tree import grow
 from kinprint.report.verbal import EVEN, SCALE, support, table
 from page_checks import checked

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from kinprint.client.rows import RowError, missing_response_hint, transcripts_of_row
+from kinprint.client.files.rows import RowError, missing_response_hint, transcripts_of_row
 from kinprint.client.types import Transcript
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from kinprint.client.cli.tables import PAIRS, TRANSCRIPTS, TableWriter
+from kinprint.client.cli.columns import PAIRS, TRANSCRIPTS
+from kinprint.client.cli.tables import TableWriter
 from kinprint.client.cli.terminal import CommandError
-from kinprint.client.ndjson import transcript_row
-from kinprint.client.sources import FileReader
+from kinprint.client.files.ndjson import transcript_row
+from kinprint.client.files.reader import FileReader
 from kinprint.client.types import Transcript
 
 ROWS = [
@@ -89,13 +90,30 @@ def test_columns_and_rows_mix(tmp_path: Path, suffix: str) -> None:
         assert len(path.read_text().splitlines()) == 4
 
 
-def test_a_failure_leaves_no_file_and_no_rest(tmp_path: Path) -> None:
-    path = tmp_path / "rows.parquet"
+@pytest.mark.parametrize("suffix", [".parquet", ".ndjson"])
+@pytest.mark.parametrize("rows", [0, 1])
+def test_a_failure_leaves_no_file_and_no_rest(tmp_path: Path, suffix: str, rows: int) -> None:
+    path = tmp_path / f"pairs{suffix}"
     path.write_text("before")
-    with pytest.raises(RuntimeError), TableWriter(path, PAIRS):
-        raise RuntimeError
+
+    def fail() -> None:
+        with TableWriter(path, PAIRS) as writer:
+            for _ in range(rows):
+                writer.write_columns({name: [None] for name in PAIRS})
+            assert len(list(tmp_path.iterdir())) == 1 + rows
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".ndjson"])
+def test_there_is_no_file_until_its_end_is_sure_to_come(tmp_path: Path, suffix: str) -> None:
+    # Ctrl-C right after `__enter__` skips `__exit__`.
+    TableWriter(tmp_path / f"pairs{suffix}", PAIRS).__enter__()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["rows.xlsx", "rows", "none/rows.csv"])

@@ -19,6 +19,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 SERVICES = (
     "kinprint.v1.CorpusService",
     "kinprint.v1.InfoService",
+    "kinprint.v1.JobService",
     "kinprint.v1.LineageService",
     "kinprint.v1.MatchService",
     "kinprint.v1.TranscriptService",
@@ -83,6 +84,7 @@ def test_every_method_and_message_resolves(reflected: Reflected) -> None:
     assert methods == {
         "kinprint.v1.CorpusService": ["CreateCorpus", "DeleteCorpus", "GetCorpus", "ListCorpora"],
         "kinprint.v1.InfoService": ["GetServerInfo"],
+        "kinprint.v1.JobService": ["CancelJob", "GetJob", "ListJobs"],
         "kinprint.v1.LineageService": [
             "Attribute",
             "BuildEvidence",

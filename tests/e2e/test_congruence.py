@@ -75,7 +75,7 @@ class Awaited:
 
         def call(*args: Any, **kwargs: Any) -> Any:
             result = method(*args, **kwargs)
-            if inspect.iscoroutine(result):
+            if inspect.isawaitable(result):
                 result = self._loop.run_until_complete(result)
             if not isinstance(result, (list, dict)) and hasattr(result, "__aiter__"):
                 source = result
@@ -180,6 +180,39 @@ def many(client: Any) -> Any:
     ]
 
 
+def many_forms(client: Any) -> Any:
+    """Texts, mappings and queries, with arguments for all of those that name none of their own."""
+    queries: list[Any] = [
+        ALOUD,
+        {"text": TIDES, "top": 1},
+        {"id": "zh", "channels": "style"},
+        SearchQuery(text=TIDES, corpora="congruence", top=2),
+        {"text": ALOUD, "min_socre": 0.5},
+        7,
+    ]
+    outcomes = sorted(
+        client.search_many(queries, corpora="congruence", corpus="congruence", top=3), key=lambda item: item.index
+    )
+    found = [
+        (item.error.reason, [violation.field for violation in item.error.field_violations])
+        if item.error is not None
+        else [(hit.channel, hit.id, hit.score) for hit in item.result.hits]
+        for item in outcomes
+    ]
+    assert [len(item) for item in found[:4]] == [3, 1, 3, 2]
+    assert {channel for channel, _, _ in found[2]} == {"style"}
+    assert found[4:] == [("FIELD_INVALID", ["min_socre"]), ("FIELD_INVALID", ["query"])]
+    return found
+
+
+def named_once(client: Any) -> Any:
+    """One name may stand for a list of it, wherever names are taken."""
+    found = search(client, ALOUD, corpus=None, corpora="congruence", channels="copy", filter=Filter(models="anna"))
+    assert found == search(client, ALOUD, channels=["copy"], filter=Filter(models=["anna"]))
+    assert found["hits"]
+    return found
+
+
 def corpus(client: Any) -> Any:
     found = as_dict(client.get_corpus("congruence"))
     for name in ("created_at", "record_version", "disk_bytes"):
@@ -208,6 +241,14 @@ CASES: dict[str, Callable[[Any], Any]] = {
     "search filtered": lambda c: search(c, ALOUD, filter=Filter(exclude_models=["anna"])),
     "search since": lambda c: search(c, ALOUD, filter=Filter(created_from=datetime(2026, 1, 1, tzinfo=UTC))),
     "search many": many,
+    "search many in every form": many_forms,
+    "search with names alone": named_once,
+    "search without evidence": lambda c: search(c, ALOUD, channels=["copy", "style"], max_evidence=0),
+    "search with some evidence": lambda c: search(c, ALOUD, channels=["copy", "semantic"], max_evidence=1),
+    "too much evidence": lambda c: failure(lambda: search(c, ALOUD, max_evidence=-1)),
+    "no jobs": lambda c: [job for job in c.jobs(active_only=True) if job.corpora == ("nothing-here",)],
+    "no such job": lambda c: failure(lambda: c.get_job("nothing-here")),
+    "no such job to cancel": lambda c: failure(lambda: c.cancel_job("nothing-here")),
     "compare texts": lambda c: as_dict(c.compare(ALOUD, ALOUD[:100] + TIDES, channels=list(CHANNELS))),
     "compare stored": lambda c: as_dict(
         c.compare(TranscriptRef("congruence", "aloud"), TranscriptRef("congruence", "aloud-edited"))
@@ -245,6 +286,30 @@ def test_every_way_gives_the_same_answer(clients: Clients, name: str) -> None:
     first = answers["remote sync"]
     for way, answer in answers.items():
         assert answer == first, way
+
+
+def test_aconnect_and_searches_stand_in_async_with(clients: Clients) -> None:
+    address = clients.ways["remote sync"].address
+
+    async def main() -> None:
+        async with aconnect(address) as client:
+            assert isinstance(client, AsyncClient)
+            async with client.find_duplicates("congruence", 0.5) as pairs:
+                rows = [row async for batch in pairs for row in batch.rows()]
+            assert rows
+            assert pairs.summary is not None
+        with pytest.raises(KinprintError, match="closed"):
+            await client.server_info()
+        async with await aconnect(address) as again, await again.find_clusters("congruence", 0.5) as found:
+            assert [batch async for batch in found]
+        alone = await aconnect(address)
+        assert (await alone.get("congruence", "aloud")).id == "aloud"
+        await alone.close()
+        with pytest.raises(KinprintError):
+            async with aconnect("127.0.0.1:9", timeout=1):
+                raise AssertionError("nobody answers there")
+
+    asyncio.run(main())
 
 
 def test_answers_are_right_and_not_only_equal(clients: Clients) -> None:

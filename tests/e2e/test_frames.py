@@ -12,8 +12,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from kinprint.client import Client, InvalidArgumentError, NotFoundError, connect
-from kinprint.client import polars as kp
-from kinprint.client.sources import SourceError
+from kinprint.client import frames as kp
+from kinprint.client.errors import SourceError
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = """

@@ -41,7 +41,7 @@ def test_an_upsert_outlives_its_server(tmp_path: Path, number: signal.Signals) -
 
 def test_an_upsert_of_asyncio_outlives_its_server(tmp_path: Path) -> None:
     async def main() -> None:
-        async with await aconnect(tmp_path / "data", model="none") as client:
+        async with aconnect(tmp_path / "data", model="none") as client:
             pid = (await client.server_info()).pid
             report = await client.upsert("c", rows(pid, signal.SIGKILL, 3500))
             check(report, (await client.get_corpus("c")).transcripts)

@@ -2,7 +2,7 @@
 
 A transcript goes, file by file::
 
-    services/transcript.py   protobuf in and out
+    services/transcripts.py  protobuf in and out
     pipeline/ingest.py       one writer per corpus, group commit
     pipeline/normalise.py    validate, split reasoning, derive id, prompt key, language, content hash
     pipeline/fingerprint.py  sketch, style vector, embedding
@@ -12,7 +12,7 @@ A transcript goes, file by file::
 
 and a query::
 
-    services/match.py        protobuf in and out
+    services/matching.py     protobuf in and out
     pipeline/match.py        candidates and scores per channel
     pipeline/evidence.py     what a person can check
     pipeline/duplicates.py   all near-duplicate pairs

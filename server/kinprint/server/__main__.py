@@ -11,6 +11,7 @@ import json
 import logging
 import logging.handlers
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,23 @@ if TYPE_CHECKING:
 
 EXIT_FAILED = 1
 EXIT_HELD = 3
+#: Seconds that a lingering server has to let its calls end.
+_TAKE_OVER = 60.0
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 or more")
+    return int(text)
+
+
+def _bytes(text: str) -> int:
+    """Bytes of a size such as 512M, 8G or 1000000."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write bytes, or a number with K, M, G or T")
+    return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -33,7 +50,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--model", default="default", metavar="DIR|default|none", help="embedding model")
     serve.add_argument("--lazy-model", action="store_true", help="load the model at its first use")
+    serve.add_argument("--lazy", action="store_true", help="load kernels and model at their first use")
+    serve.add_argument(
+        "--linger", type=float, metavar="SECONDS", help="end after this time without a call, or when another asks"
+    )
     serve.add_argument("--exit-with-stdin", action="store_true", help="end when standard input closes")
+    serve.add_argument("--jobs", type=_at_least_one, metavar="N", help="long runs at once; default: half the cores")
+    serve.add_argument(
+        "--job-memory", type=_bytes, metavar="SIZE", help="memory that a long run may hold, such as 8G; 0: no limit"
+    )
+    serve.add_argument(
+        "--take-over",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="end a lingering server that holds the directory (default: yes)",
+    )
     serve.add_argument("--drain-seconds", type=float, default=30.0, help="time for calls to finish on SIGTERM")
     model = commands.add_parser("model", help="the default embedding model").add_subparsers(
         dest="action", required=True
@@ -49,9 +80,15 @@ def _serve(arguments: argparse.Namespace) -> int:
     # Before anything heavy is imported: a refusal should be quick.
     from kinprint.server.store.lock import DataFormatError, DirectoryHeld, DirectoryLock
 
-    lock = DirectoryLock(arguments.data)
+    model = arguments.model
+    if model not in ("default", "none"):
+        model = os.path.abspath(model)  # others compare it with theirs
+    lock = DirectoryLock(arguments.data, linger=arguments.linger, model=model)
     try:
-        lock.acquire()
+        if arguments.take_over:
+            lock.take_over(_TAKE_OVER)
+        else:
+            lock.acquire()
         # Beside the data too: an embedded server's standard error is nobody's to read.
         log = logging.handlers.RotatingFileHandler(arguments.data / "server.log", maxBytes=4 << 20, backupCount=2)
     except DirectoryHeld as held:
@@ -70,21 +107,29 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 def _serve_locked(arguments: argparse.Namespace, lock: DirectoryLock) -> int:
     from kinprint.server import threads
+    from kinprint.server.imports import importing, leave_pandas_out
 
     pools = threads.configure()
-    from kinprint.server.app import StartFailed, serve
-    from kinprint.server.config import ServerConfig
-    from kinprint.server.failures import Failure
-    from kinprint.server.store.record import FormatTooNew, RecordBusy, RecordDamaged
+    with importing():
+        from kinprint.server.app import serve
+        from kinprint.server.config import ServerConfig
+        from kinprint.server.failures import Failure
+        from kinprint.server.startup import StartFailed
+        from kinprint.server.store.record import FormatTooNew, RecordBusy, RecordDamaged
+    leave_pandas_out()
 
     config = ServerConfig(
         data_dir=arguments.data,
         listen=tuple(arguments.listen),
         model=arguments.model,
         lazy_model=arguments.lazy_model,
+        lazy=arguments.lazy,
+        linger=arguments.linger,
         exit_with_stdin=arguments.exit_with_stdin,
         drain_seconds=arguments.drain_seconds,
         cores=pools["polars"],
+        jobs=arguments.jobs,
+        job_memory=arguments.job_memory,
     )
     try:
         asyncio.run(serve(config, lock))

@@ -1,8 +1,9 @@
 """The server process: start in order, serve, drain in order.
 
-Start: lock the data directory, listen (everything answers UNAVAILABLE, health NOT_SERVING), compile
-kernels, open corpora, load the model, then SERVING.  Drain on SIGTERM or SIGINT: health NOT_SERVING, tell
-upsert streams, let calls finish, commit what was accepted, publish indexes, release the directory.
+Start: lock the data directory, listen (everything answers UNAVAILABLE and says how far the start is, health
+NOT_SERVING), compile kernels, open corpora, load the model (`startup.py`), then SERVING.  Drain on SIGTERM or SIGINT,
+or when nobody needs a lingering server any more (`linger.py`): health NOT_SERVING, tell upsert streams, let calls
+finish, commit what was accepted, publish indexes, release the directory.
 """
 
 from __future__ import annotations
@@ -18,27 +19,36 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from kinprint.kernels.warm import warm_served
+from kinprint.kernels import turn
+from kinprint.server import startup
 from kinprint.server.config import ServerConfig
 from kinprint.server.corpus.catalog import Catalog
 from kinprint.server.edge.guard import Guard
+from kinprint.server.embed.holder import ModelHolder
+from kinprint.server.jobs.registry import Jobs, default_memory, default_places
 from kinprint.server.limits import LIMITS
+from kinprint.server.linger import let_go_of_stderr, until_unused
 from kinprint.server.services.corpora import CorpusService
 from kinprint.server.services.info import InfoService
+from kinprint.server.services.jobs import JobService
 from kinprint.server.services.lineage import LineageService
 from kinprint.server.services.match import MatchService
 from kinprint.server.services.transcripts import TranscriptService
-from kinprint.server.state import Context, ModelHolder
+from kinprint.server.startup import StartFailed
+from kinprint.server.state import State
 from kinprint.server.store.lock import DirectoryLock
 from kinprint.v1 import (
     corpus_pb2,
     corpus_pb2_grpc,
     info_pb2,
     info_pb2_grpc,
+    job_pb2,
+    job_pb2_grpc,
     lineage_pb2,
     lineage_pb2_grpc,
     match_pb2,
@@ -55,6 +65,8 @@ _OPTIONS = (
     ("grpc.max_send_message_length", 4 * LIMITS.max_message_bytes),
     ("grpc.so_reuseport", 0),
 )
+#: Seconds that a step of the start, or compiling behind, has to notice that the server is to end.
+_LET_GO = 2.0
 _NAMES = tuple(
     module.DESCRIPTOR.services_by_name[name].full_name
     for module, name in (
@@ -62,13 +74,10 @@ _NAMES = tuple(
         (transcript_pb2, "TranscriptService"),
         (match_pb2, "MatchService"),
         (lineage_pb2, "LineageService"),
+        (job_pb2, "JobService"),
         (info_pb2, "InfoService"),
     )
 )
-
-
-class StartFailed(RuntimeError):  # noqa: N818
-    """The server could not start; the message says what to do."""
 
 
 def socket_address(data_dir: Path) -> str:
@@ -84,11 +93,18 @@ def socket_address(data_dir: Path) -> str:
 
 async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
     """Run a server until it is told to end.  `lock` is held.  Raises StartFailed."""
-    context = Context(
+    places = config.jobs or default_places(config.cores)
+    state = State(
         config=config,
         catalog=Catalog(config.data_dir),
         model=ModelHolder(config),
-        readers=ThreadPoolExecutor(max(2, config.cores) + 2, "kinprint-read"),
+        jobs=Jobs(
+            config.data_dir / ".jobs",
+            places=places,
+            memory=default_memory(places) if config.job_memory is None else config.job_memory,
+        ),
+        # Queries run side by side, each on its own thread, and never wait for a parallel kernel.
+        readers=ThreadPoolExecutor(max(2, config.cores) + 2, "kinprint-read", turn.stay_on_calling_thread),
         writers_pool=ThreadPoolExecutor(max(2, config.cores), "kinprint-write"),
     )
     stop = asyncio.Event()
@@ -97,7 +113,7 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
         loop.add_signal_handler(number, stop.set)
     if config.exit_with_stdin:
         _watch_stdin(stop)
-    server, health_service = _build(context)
+    server, health_service = _build(state)
     for name in ("", *_NAMES):  # the library's own first state is SERVING
         await health_service.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
     address = socket_address(config.data_dir)
@@ -113,81 +129,89 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
             raise StartFailed(f"cannot listen on {listen}: the port is taken or the address is not local")
     os.chmod(address.removeprefix("unix:"), 0o600)
     await server.start()
+    lock.set_address(address, serving=False)
     begun = time.monotonic()
-    starting = asyncio.create_task(_start(context))
+    await asyncio.to_thread(state.jobs.clear_pins)
+    starting = asyncio.create_task(startup.run(state.startup, config, state.catalog, state.model))
     waiting = asyncio.create_task(stop.wait())
     await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    if starting.done():
-        if (failed := starting.exception()) is not None:
-            await server.stop(None)
-            raise failed
-        context.serving = True
+    if not starting.done():
+        # Nothing was accepted, and what a start writes survives a crash at any point: it need not come to its end.
+        logger.info("told to end while starting")
+        state.startup.stop()
+        if (await asyncio.wait({starting}, timeout=_LET_GO))[0]:
+            starting.exception()  # looked at; whatever it was, nobody waits for it
+    elif (failed := starting.exception()) is not None:
+        await server.stop(None)
+        raise failed
+    else:
+        state.serving = True
+        state.idle_since = time.monotonic()
         for name in ("", *_NAMES):
             await health_service.set(name, health_pb2.HealthCheckResponse.SERVING)
         lock.set_address(address)
         shown = ", ".join([a.replace(":0", f":{ports[a]}") if a.endswith(":0") else a for a in ports])
         logger.info("serving %s on %s after %.1f s", config.data_dir, shown, time.monotonic() - begun)
-        await waiting
-    else:
-        starting.cancel()
-    await _drain(context, server, health_service)
+        if config.linger is not None:
+            let_go_of_stderr()
+        await _serve_until(stop, waiting, state, lock)
+    lock.set_address(address, serving=False)
+    await _drain(state, server, health_service, lock)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(address.removeprefix("unix:"))
+    if state.startup.busy:
+        lock.release()
+        logging.shutdown()
+        os._exit(0)  # a thread that nobody waits for would hold up the interpreter's own end
 
 
-def _build(context: Context) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
-    server = grpc.aio.server(interceptors=(Guard(context),), options=_OPTIONS)
-    corpus_pb2_grpc.add_CorpusServiceServicer_to_server(CorpusService(context), server)
-    transcript_pb2_grpc.add_TranscriptServiceServicer_to_server(TranscriptService(context), server)
-    match_pb2_grpc.add_MatchServiceServicer_to_server(MatchService(context), server)
-    lineage_pb2_grpc.add_LineageServiceServicer_to_server(LineageService(context), server)
-    info_pb2_grpc.add_InfoServiceServicer_to_server(InfoService(context), server)
+async def _serve_until(stop: asyncio.Event, waiting: asyncio.Task[Any], state: State, lock: DirectoryLock) -> None:
+    """Serve until the server is told to end, or nobody needs it any more."""
+    ends: set[asyncio.Task[Any]] = {waiting}
+    if state.config.lazy:
+        compiling = asyncio.create_task(startup.compile_rest(state.startup, state.config))
+    if state.config.linger is not None:
+        ends.add(asyncio.create_task(until_unused(state, lock, state.config.linger)))
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    stop.set()
+    if state.config.lazy:
+        state.startup.stop()
+        await asyncio.wait({compiling}, timeout=_LET_GO)
+
+
+def _build(state: State) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
+    server = grpc.aio.server(interceptors=(Guard(state),), options=_OPTIONS)
+    corpus_pb2_grpc.add_CorpusServiceServicer_to_server(CorpusService(state), server)
+    transcript_pb2_grpc.add_TranscriptServiceServicer_to_server(TranscriptService(state), server)
+    match_pb2_grpc.add_MatchServiceServicer_to_server(MatchService(state), server)
+    lineage_pb2_grpc.add_LineageServiceServicer_to_server(LineageService(state), server)
+    job_pb2_grpc.add_JobServiceServicer_to_server(JobService(state), server)
+    info_pb2_grpc.add_InfoServiceServicer_to_server(InfoService(state), server)
     health_service = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_service, server)
     reflection.enable_server_reflection((*_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     return server, health_service
 
 
-async def _start(context: Context) -> None:
-    """Everything between listening and SERVING."""
-    await asyncio.to_thread(_compile_kernels)
-    await asyncio.to_thread(context.catalog.open_all, logger.info)
-    rows = sum(context.catalog.get(name).view.rows for name in context.catalog.names())
-    logger.info("%d corpora with %s transcripts are open", len(context.catalog.names()), f"{rows:,}")
-    if not context.config.lazy_model and context.model.available:
-        try:
-            embedder, space = await asyncio.to_thread(context.model.load)
-        except Exception as error:
-            if context.config.model != "default":
-                raise StartFailed(f"cannot load the model in {context.config.model}: {error}") from error
-            context.model.fail(str(error))
-        else:
-            context.model.adopt(embedder, space)
-
-
-def _compile_kernels() -> None:
-    started = time.monotonic()
-    logger.info("loading kernels (compiled on the first start, one to three minutes)")
-    warm_served()
-    logger.info("kernels are ready after %.1f s", time.monotonic() - started)
-
-
-async def _drain(context: Context, server: grpc.aio.Server, health_service: health.aio.HealthServicer) -> None:
+async def _drain(
+    state: State, server: grpc.aio.Server, health_service: health.aio.HealthServicer, lock: DirectoryLock
+) -> None:
     started = time.monotonic()
     logger.info("draining")
     await health_service.enter_graceful_shutdown()
-    context.draining.set()
+    state.draining.set()
     # Wait for our calls alone: a health watch never ends by itself, and must not hold the drain.
-    while context.calls and time.monotonic() - started < context.config.drain_seconds:
+    while state.calls and time.monotonic() - started < state.config.drain_seconds:
         await asyncio.sleep(0.02)
     await server.stop(0.5)
-    await context.drain_writers()
-    if context.serving:
-        await asyncio.to_thread(context.catalog.settle)
-    if context.model.service is not None:
-        await context.model.service.close()
-    context.readers.shutdown()
-    context.writers_pool.shutdown()
+    await state.jobs.close()
+    await state.drain_writers()
+    if state.serving and not lock.lost():
+        await asyncio.to_thread(state.catalog.settle)
+    if state.model.service is not None:
+        await state.model.service.close()
+    state.readers.shutdown()
+    state.writers_pool.shutdown()
     logger.info("drained after %.1f s", time.monotonic() - started)
 
 

@@ -12,6 +12,10 @@ class ServerConfig:
 
     model: "default" (built into the user's cache when missing), "none", or a model directory.
     lazy_model: load the model at its first use, so that a short job without embeddings starts quickly.
+    jobs: long runs at once, each in a process of its own; None: half the cores, at least 1.
+    job_memory: bytes of memory that each may hold, 0 for no limit; None: half of the machine's, shared by them.
+    lazy: serve as soon as the corpora are open; kernels and model are loaded when they are first used.
+    linger: drain and end after this many seconds without a call; None: stay.
     exit_with_stdin: drain and end when standard input closes, that is when the parent has gone.
     """
 
@@ -19,6 +23,10 @@ class ServerConfig:
     listen: tuple[str, ...] = ()
     model: str = "default"
     lazy_model: bool = False
+    lazy: bool = False
+    linger: float | None = None
     exit_with_stdin: bool = False
     drain_seconds: float = 30.0
     cores: int = field(default=1)
+    jobs: int | None = None
+    job_memory: int | None = None

@@ -201,6 +201,30 @@ def test_threads_change_nothing() -> None:
         np.testing.assert_array_equal(one, two)
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.lists(texts | FEW_WORDS, max_size=5), max_size=4), st.randoms(use_true_random=False))
+def test_merging_equals_building(stored: list[list[str]], chance: random.Random) -> None:
+    """With texts left out, equal ones brought together, and the rest in any order."""
+    indexes = [indexed(some) for some in stored]
+    kept = [text for some in stored for text in some if chance.random() < 0.8]
+    order = list(dict.fromkeys(chance.sample(kept, len(kept))))
+    numbers = {text: k for k, text in enumerate(order)}
+    names = [[numbers.get(text, -1) for text in some] for some in stored]
+    merged = seeds.merge(indexes, [np.array(some, np.int32) for some in names], len(order))
+    built = indexed(order)
+    for one, other in zip(merged, built, strict=True):
+        np.testing.assert_array_equal(one, other)
+    found = [[reference.seeds(text) for text in some] for some in stored]
+    assert keys_of(merged) == reference.merge(found, names, len(order))
+
+
+def test_merging_refuses() -> None:
+    index = indexed(["some words", "other words"])
+    for wrong in (np.zeros(3, np.int32), np.zeros(2, np.int64), np.full(2, 5, np.int32)):
+        with pytest.raises(ValueError, match="names"):
+            seeds.merge([index], [wrong], 5)
+
+
 def test_refuses() -> None:
     index = indexed(["some words"])
     for wrong in (np.zeros(3, np.int64), np.zeros((1, 3), np.uint64)):

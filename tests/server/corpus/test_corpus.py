@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 import pytest
 from corpus_rows import batch_of, content_hashes, embed, stored, submission, write
 from kinprint.server.corpus import corpus as corpus_module
-from kinprint.server.corpus.corpus import Corpus, CorpusTooNew
+from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.normalise import PIPELINE, Submission
-from kinprint.server.failures import ModelMismatch, StorageFull
+from kinprint.server.failures import CorpusTooNew, ModelMismatch, StorageFull
 from kinprint.server.store.record import DELETE, FILL, PUT
 
 ONE = "the first answer, about rivers and bridges"
@@ -99,11 +99,11 @@ def test_a_fill_is_the_same_as_asking_at_once(corpus: Corpus, tmp_path: Path) ->
     other = Corpus.create(tmp_path / "other", "c", "")
     write(other, rows, ["copy", "style"])
     for late, at_once in zip(corpus.view.parts, other.view.parts, strict=True):
-        (a,), (b,) = late.segment.copy, at_once.segment.copy
+        (a,), (b,) = late.segment.of("copy"), at_once.segment.of("copy")
         assert (a.rows == b.rows).all()
         assert (a.signatures == b.signatures).all()
         assert (a.text_hashes == b.text_hashes).all()
-        (c,), (d,) = late.segment.style, at_once.segment.style
+        (c,), (d,) = late.segment.of("style"), at_once.segment.of("style")
         assert (c.vectors == d.vectors).all()
 
 
@@ -214,7 +214,7 @@ def test_one_row_embedded_for_two_streams_at_once(corpus: Corpus) -> None:
     embed(corpus, twice)
     assert corpus.view.filled("semantic") == 2
     for state in (corpus, Corpus.open(corpus.folder)):
-        listed = [int(r) for part in state.view.parts for chunk in part.segment.semantic for r in chunk.rows]
+        listed = [int(r) for part in state.view.parts for chunk in part.segment.of("semantic") for r in chunk.rows]
         assert sorted(listed) == [0, 1]
 
 
@@ -228,7 +228,7 @@ def test_embeddings_come_back_as_they_were(corpus: Corpus) -> None:
     def check(state: Corpus) -> None:
         seen = {}
         for part in state.view.parts:
-            for chunk in part.segment.semantic:
+            for chunk in part.segment.of("semantic"):
                 for position, row in enumerate(chunk.rows):
                     seen[part.segment.array("id")[int(row)].as_py()] = (
                         chunk.sentences_at(position),

@@ -13,13 +13,17 @@ import pytest
 from corpus_rows import content_hashes, embed, stored, submission, write
 from kinprint.kernels.reference import shingle as shingle_reference
 from kinprint.kernels.reference import sketch as sketch_reference
+from kinprint.server.channels import CHANNELS
+from kinprint.server.channels.protocol import Query
 from kinprint.server.corpus import corpus as corpus_module
+from kinprint.server.corpus import replay as replay_module
 from kinprint.server.corpus.corpus import Corpus
+from kinprint.server.corpus.filter import Filter
 from kinprint.server.corpus.fingerprint import fingerprint, refreshed, refreshed_fill
-from kinprint.server.corpus.index import Filter
 from kinprint.server.corpus.normalise import PIPELINE, Submission, normalise
-from kinprint.server.search import duplicates, match
-from kinprint.server.search.match import Query
+from kinprint.server.corpus.plan import aligned
+from kinprint.server.search import duplicates
+from kinprint.server.search.run import find
 from kinprint.server.store.record import DELETE, FILL, PUT, SCHEMA
 
 ANSWERS = [
@@ -57,7 +61,7 @@ def old_rows(
     )
     if op == FILL:
         frame = frame.select("id", "content_hash", "text_hash", *columns.keys() - {"text_hash"})
-    return corpus_module._aligned([frame])
+    return aligned([frame])
 
 
 def put_old(corpus: Corpus, rows: Sequence[Submission], **options: Any) -> None:
@@ -75,7 +79,7 @@ def check_fresh(corpus: Corpus) -> None:
         made = normalise(corpus.name, sent, Counter()).frame
         for name in ("text_hash", "prompt_key"):
             assert [row[name] for row in rows] == made[name].to_list()
-        for chunk in part.segment.copy:
+        for chunk in part.segment.of("copy"):
             for k, row in enumerate(chunk.rows.tolist()):
                 text = rows[row]["response"]
                 assert chunk.text_hashes[k].tolist() == list(shingle_reference.text_hash(text))
@@ -91,7 +95,7 @@ def pairs(corpora: Sequence[Corpus], **options: Any) -> dict[tuple[str, str], fl
 
 
 def hits(corpus: Corpus, text: str, **fields: Any) -> list[tuple[str, float, bool]]:
-    found = match.search_copy(Query(text), [corpus.view], Filter(**fields), 10, None).matches
+    found = find("copy", Query(text), [corpus.view], Filter(**fields)).matches
     return [(hit.id, hit.score, hit.identical) for hit in found]
 
 
@@ -143,7 +147,7 @@ def test_new_rows_meet_old_ones(corpus: Corpus) -> None:
     # In one segment, identical answers of both are one candidate.
     again.publish()
     (part,) = again.view.parts
-    (chunk,) = part.segment.copy
+    (chunk,) = part.segment.of("copy")
     assert len(chunk.representatives) == len(ANSWERS)
     check_fresh(again)
     mapped = Corpus.open(corpus.folder)
@@ -188,7 +192,7 @@ def test_old_fills_of_rows_that_are_gone(corpus: Corpus) -> None:
     put_old(corpus, [row], channels=["copy"], op=FILL)
     put_old(corpus, [submission(ANSWERS[1], id="nobody")], channels=["copy"], op=FILL)
     gone = pl.DataFrame({"id": ["a"], "seq": [corpus.next_seq(1)], "op": [DELETE], "pipeline": [PIPELINE - 1]})
-    corpus.record.append(corpus_module._aligned([gone.cast({"op": pl.Int8, "pipeline": pl.Int32})]))
+    corpus.record.append(aligned([gone.cast({"op": pl.Int8, "pipeline": pl.Int32})]))
     assert stored(Corpus.open(corpus.folder)) == {}
     put_old(corpus, [submission("", id="a")], channels=["style"])
     again = Corpus.open(corpus.folder)
@@ -224,11 +228,11 @@ def test_a_generation_of_an_older_pipeline_is_made_anew(corpus: Corpus, monkeypa
     rows = [submission(text, id=f"{n}") for n, text in enumerate(ANSWERS)]
     with monkeypatch.context() as past:
         past.setattr(corpus_module, "PIPELINE", PIPELINE - 1)
-        past.setattr(corpus_module, "refreshed", lambda puts: puts)
+        past.setattr(replay_module, "refreshed", lambda puts: puts)
         put_old(corpus, rows)
         before = Corpus.open(corpus.folder)
         before.publish()
-        assert before.view.parts[0].segment.copy[0].signatures[0].tobytes() == bytes(range(256)) * 2
+        assert before.view.parts[0].segment.of("copy")[0].signatures[0].tobytes() == bytes(range(256)) * 2
     told: list[str] = []
     again = Corpus.open(corpus.folder, told.append)
     assert told
@@ -255,10 +259,10 @@ def test_frames_of_both_and_of_neither(corpus: Corpus) -> None:
     kept = [name for name in SCHEMA.names() if name not in made]
     assert fresh.select(kept).equals(old.sort("id").select(kept))
     fill = old_rows(corpus, [submission(ANSWERS[0], id="x")], op=FILL, channels=["copy"])
-    anew = refreshed_fill(fill, pl.Series([ANSWERS[0]]))
+    anew = refreshed_fill(CHANNELS["copy"], fill, pl.Series([ANSWERS[0]]))
     assert anew.schema == fill.schema
     assert anew.select("text_hash", "sketch").equals(new.sort("id")[:1].select("text_hash", "sketch"))
-    assert refreshed_fill(fill.clear(), pl.Series([], dtype=pl.String)).is_empty()
+    assert refreshed_fill(CHANNELS["copy"], fill.clear(), pl.Series([], dtype=pl.String)).is_empty()
 
 
 def test_channels_are_what_they_are_by_themselves() -> None:

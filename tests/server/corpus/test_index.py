@@ -14,10 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from kinprint.server.channels import CHANNELS, schemes
 from kinprint.server.corpus import index as index_module
 from kinprint.server.corpus.corpus import Corpus
-from kinprint.server.corpus.index import CHANNELS, CorpusIndex, Filter
+from kinprint.server.corpus.filter import Filter
+from kinprint.server.corpus.index import CorpusIndex
 from kinprint.server.corpus.normalise import PIPELINE, Submission
+from kinprint.server.corpus.replay import replay
 from kinprint.server.store import generation
 
 IDS = ("a", "b", "ä", "日本", "long-" + "x" * 60, "t-1")
@@ -148,7 +151,7 @@ def check(corpus: Corpus, model: Model) -> None:
     for part in view.parts:
         assert (np.diff(part.segment.seqs) > 0).all(), "pages of a listing go by seq"
         for channel in CHANNELS:
-            chunks = [chunk.rows for chunk in part.segment.chunks(channel)]
+            chunks = [chunk.rows for chunk in part.segment.of(channel)]
             joined = np.concatenate(chunks) if chunks else np.zeros(0, np.int64)
             assert len(np.unique(joined)) == len(joined), "a row is in a channel twice"
             for chunk_rows in chunks:
@@ -257,7 +260,7 @@ def test_the_order_of_files_in_a_replay_changes_nothing(
     files = list(corpus.record.snapshot().files)
     chance.shuffle(files)
     corpus.index = CorpusIndex("c", space=corpus.space)
-    corpus._replay(corpus.index, files)
+    replay(corpus.index, corpus.record, files)
     assert corpus_rows.stored(corpus) == expected
     corpus.publish()
     assert corpus_rows.stored(corpus) == expected
@@ -308,13 +311,14 @@ def test_a_reader_keeps_the_state_it_took(tmp_path: Path) -> None:
 
 
 def test_colliding_id_hashes_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kinprint.server.corpus import view
     from kinprint.server.store import segment
 
     def four_values(ids: Any) -> np.ndarray:
         return np.array([len(i) % 4 for i in ids], np.uint64)
 
     monkeypatch.setattr(segment, "id_hashes", four_values)
-    monkeypatch.setattr(index_module, "id_hashes", four_values)
+    monkeypatch.setattr(view, "id_hashes", four_values)
     corpus = Corpus.create(tmp_path / "c", "c", "")
     names = [f"id{n}" for n in range(40)]
     corpus_rows.write(corpus, [corpus_rows.submission(f"answer of {n}", id=n) for n in names])
@@ -363,7 +367,7 @@ def test_segments_are_merged_and_rewritten_on_disk(tmp_path: Path) -> None:
     assert len(corpus.view.parts) <= 8
     assert all(part.living * 2 >= len(part.segment) for part in corpus.view.parts)
     assert [p.name for p in (corpus.folder / "generations").iterdir()] == ["12"]
-    made = generation.Fingerprints(PIPELINE, None)
-    manifest = generation.open_newest(corpus.folder / "generations", corpus.record, made)
+    made = generation.Fingerprints(PIPELINE, None, schemes())
+    manifest = generation.open_newest(corpus.folder / "generations", corpus.record, made, CHANNELS)
     assert manifest is not None
     assert sum(int(a.sum()) for a in manifest.alive) == len(model.rows)

@@ -11,7 +11,7 @@ import pytest
 from corpus_rows import submission, write
 from kin_answers import strings, texts_of
 from kinprint.server.corpus.corpus import Corpus
-from kinprint.server.corpus.index import Filter
+from kinprint.server.corpus.filter import Filter
 from kinprint.server.kinship.answers import BOILERPLATE_PROMPTS, COMMON_PROMPTS, SHORT_BYTES, Answers, arrange, gather
 from lineage_corpus import answer, make_models
 

@@ -29,12 +29,13 @@ from kin_answers import (
     spoken,
 )
 from kinprint.server.corpus.corpus import Corpus
-from kinprint.server.corpus.index import Filter
+from kinprint.server.corpus.filter import Filter
 from kinprint.server.failures import ModelNotFound
-from kinprint.server.kinship import judge as kinship
-from kinprint.server.kinship import panel
+from kinprint.server.kinship import judge
+from kinprint.server.kinship.fit import fit
 from kinprint.server.kinship.judge import DERIVED, NO_BACKGROUND, UNRESOLVED, Pairs, Totals, find_kinship, reach
-from kinprint.server.kinship.panel import Member, Panel
+from kinprint.server.kinship.labels import Member, label
+from kinprint.server.kinship.panel import Panel
 from lineage_corpus import Model, make_models, make_rows
 
 PROMPTS = 40
@@ -135,7 +136,7 @@ def test_members_score_as_in_fitting() -> None:
     rows = make_rows(MEMBERS, PROMPTS)
     made = scored(arranged(rows), background())
     upper = np.triu_indices(len(MEMBERS), 1)
-    unrelated = panel.label(made.answers.models, background().members, edges_of(MEMBERS)).unrelated[upper]
+    unrelated = label(made.answers.models, background().members, edges_of(MEMBERS)).unrelated[upper]
     np.testing.assert_allclose(np.sort(made.score[upper][unrelated]), background().sizes[-1].null, atol=1e-4)
 
 
@@ -162,9 +163,9 @@ def test_elsewhere_ratios_are_cut_and_there_are_no_p_values() -> None:
     assert all(np.isnan(j.p_value) for j in elsewhere().values())
     size = background().sizes[-1]
     ratios = np.array([j.log10_lr for j in elsewhere().values()])
-    assert ratios.max() <= size.log10_lr_max * kinship.ELSEWHERE_RANGE + 1e-12
-    assert ratios.min() >= size.log10_lr_min * kinship.ELSEWHERE_RANGE - 1e-12
-    bar = size.threshold * kinship.ELSEWHERE_MARGIN
+    assert ratios.max() <= size.log10_lr_max * judge.ELSEWHERE_RANGE + 1e-12
+    assert ratios.min() >= size.log10_lr_min * judge.ELSEWHERE_RANGE - 1e-12
+    bar = size.threshold * judge.ELSEWHERE_MARGIN
     assert {pair for pair, j in elsewhere().items() if j.score >= bar} == found
     made = reach(arranged(make_rows(OTHERS, 12, first=FIRST_OTHER)), background())
     assert made.kind == "elsewhere"
@@ -317,7 +318,7 @@ def test_ragged_prompts() -> None:
     assert np.mean([j.score for p, j in matched.items() if p in related(MODELS)]) > 2 + np.mean(
         [j.score for p, j in matched.items() if p not in related(MODELS)]
     )
-    few = [j for j in found.values() if j.prompts < kinship.LEAST_PROMPTS]
+    few = [j for j in found.values() if j.prompts < judge.LEAST_PROMPTS]
     assert "bridged" in {j.basis for j in few}
     assert all(np.isnan(j.log10_lr) and j.verdict == UNRESOLVED for j in few if j.basis != "bridged")
 
@@ -405,7 +406,7 @@ def test_the_order_of_models_and_prompts_changes_nothing() -> None:
 
 def test_cancelled_runs_end_without_a_result() -> None:
     answers = arranged(make_rows(MODELS, 12))
-    assert result(kinship.score_models(answers, background(), lambda: True)) == []
+    assert result(judge.score_models(answers, background(), lambda: True)) == []
 
 
 # ---- of a corpus ----
@@ -430,7 +431,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 @pytest.fixture(scope="module")
 def of_corpus(corpus: Corpus) -> Panel:
-    made: Panel = last(panel.fit(corpus.view, members_of(MEMBERS), edges_of(MEMBERS)))
+    made: Panel = last(fit(corpus.view, members_of(MEMBERS), edges_of(MEMBERS)))
     return made
 
 
@@ -466,7 +467,7 @@ def test_kinship_of_a_corpus(corpus: Corpus, of_corpus: Panel, monkeypatch: pyte
     expected = judged(arranged(make_rows(MODELS, 20)), of_corpus)
     for pair, score in found.items():
         assert score == pytest.approx(expected[pair].score, abs=1e-3)
-    monkeypatch.setattr(kinship, "BATCH", 50)
+    monkeypatch.setattr(judge, "BATCH", 50)
     batches = result(find_kinship(corpus.view, of_corpus))
     assert len(batches) == 6
     assert listed(batches)[0] == found

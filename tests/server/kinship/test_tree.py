@@ -10,7 +10,7 @@ import pytest
 from corpus_rows import submission, write
 from kin_answers import arranged, derived_pairs, fitted, last, result, scored
 from kinprint.server.corpus.corpus import Corpus
-from kinprint.server.corpus.index import Filter
+from kinprint.server.corpus.filter import Filter
 from kinprint.server.kinship import tree as lineage
 from kinprint.server.kinship.tree import Lineage, lineage_of, newick, tree_of
 from lineage_corpus import make_models, make_rows

@@ -14,7 +14,7 @@ from kinprint.kernels.reference import dedup as reference
 from kinprint.kernels.reference import lsh as lsh_reference
 from kinprint.kernels.reference import sketch as sketch_reference
 from kinprint.server.corpus.corpus import Corpus
-from kinprint.server.corpus.index import Filter
+from kinprint.server.corpus.filter import Filter
 from kinprint.server.corpus.normalise import Submission
 from kinprint.server.progress import Progress
 from kinprint.server.search import duplicates

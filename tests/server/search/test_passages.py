@@ -13,7 +13,7 @@ import pytest
 from corpus_rows import WORDS, write
 from kinprint.kernels.reference import passages as reference
 from kinprint.server.corpus.corpus import Corpus
-from kinprint.server.corpus.index import Filter
+from kinprint.server.corpus.filter import Filter
 from kinprint.server.corpus.normalise import Submission, prompt_keys
 from kinprint.server.progress import Progress
 from kinprint.server.search import passages

@@ -14,10 +14,12 @@ import corpus_rows
 import numpy as np
 import pytest
 from corpus_rows import content_hashes, embed, stored, submission, write
+from kinprint.server.channels import CHANNELS, schemes, semantic
 from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.normalise import PIPELINE
-from kinprint.server.store import generation, segment
-from kinprint.server.store.generation import Fingerprints, GenerationTooNew, open_newest
+from kinprint.server.failures import GenerationTooNew
+from kinprint.server.store import files, generation
+from kinprint.server.store.generation import Fingerprints, open_newest
 
 
 def fill(corpus: Corpus, first: int, count: int) -> None:
@@ -69,7 +71,7 @@ def test_a_published_corpus_is_mapped(corpus: Corpus) -> None:
     assert stored(again) == expected
     for part in again.view.parts:
         assert part.segment.folder == str(newest(corpus) / Path(str(part.segment.folder)).name)
-        assert isinstance(part.segment.copy[0].signatures.base, np.memmap)
+        assert isinstance(part.segment.of("copy")[0].signatures.base, np.memmap)
     assert again.fresh_rows == 0
 
 
@@ -230,10 +232,10 @@ def test_a_manifest_that_does_not_fit(corpus: Corpus, changes: dict[str, Any]) -
 
 @pytest.mark.parametrize("key", ["pipeline", "model", "sketch", "seeds", "style"])
 def test_other_fingerprints_mean_a_rebuild(corpus: Corpus, key: str) -> None:
-    made = Fingerprints(PIPELINE, corpus_rows.space().digest)
-    assert open_newest(root(corpus), corpus.record, made) is not None
+    made = Fingerprints(PIPELINE, corpus_rows.space().digest, schemes())
+    assert open_newest(root(corpus), corpus.record, made, CHANNELS) is not None
     edit_manifest(corpus, fingerprints=made.as_json() | {key: "other"})
-    assert open_newest(root(corpus), corpus.record, made) is None
+    assert open_newest(root(corpus), corpus.record, made, CHANNELS) is None
     assert not any(root(corpus).iterdir())
 
 
@@ -278,7 +280,7 @@ def test_publishing_on_a_full_disk_keeps_the_old_one(corpus: Corpus, monkeypatch
     fill(corpus, 200, 5)
     expected = stored(corpus)
     before = newest(corpus)
-    real = generation._save
+    real = files.save_array
     calls = 0
 
     def full(path: Path, array: Any) -> None:
@@ -288,7 +290,7 @@ def test_publishing_on_a_full_disk_keeps_the_old_one(corpus: Corpus, monkeypatch
             raise OSError(28, "No space left on device")
         real(path, array)
 
-    monkeypatch.setattr(generation, "_save", full)
+    monkeypatch.setattr(files, "save_array", full)
     with pytest.raises(OSError, match="No space"):
         corpus.publish()
     monkeypatch.undo()
@@ -316,7 +318,7 @@ def test_everything_dead_leaves_an_empty_generation(tmp_path: Path) -> None:
 
 def test_all_arrays_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also the indexes that only large corpora have."""
-    monkeypatch.setattr(segment, "IVF_FROM", 40)
+    monkeypatch.setattr(semantic, "IVF_FROM", 40)
     corpus = Corpus.create(tmp_path / "c", "c", "")
     fill(corpus, 0, 60)
     (before,) = (p.segment for p in corpus.view.parts)
@@ -324,21 +326,18 @@ def test_all_arrays_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert {"copy-seed-keys.npy", "semantic.faiss"} <= {Path(n).name for n in names_of_files(corpus)}
     (after,) = (p.segment for p in reopened(corpus)[0].view.parts)
     assert after.table.equals(before.table)
-    for a, b in ((before.lookup, after.lookup), (before.copy[0].grouping, after.copy[0].grouping)):
+    for a, b in ((before.lookup, after.lookup), (before.of("copy")[0].seeds, after.of("copy")[0].seeds)):
         for x, y in zip(a, b, strict=True):
             np.testing.assert_array_equal(x, y)
-    for name in ("rows", "signatures", "text_hashes", "representatives"):
-        np.testing.assert_array_equal(getattr(before.copy[0], name), getattr(after.copy[0], name))
-    assert after.copy[0].stored_seeds is not None
-    for one, other in zip(before.seeds(before.copy[0]), after.seeds(after.copy[0]), strict=True):
-        np.testing.assert_array_equal(one, other)
-    np.testing.assert_array_equal(before.style[0].vectors, after.style[0].vectors)
-    assert before.style[0].stats.count == after.style[0].stats.count
-    np.testing.assert_array_equal(before.style[0].stats.total, after.style[0].stats.total)
-    np.testing.assert_array_equal(before.style[0].stats.squares, after.style[0].stats.squares)
+    for name in ("rows", "signatures", "text_hashes", "order", "starts"):
+        np.testing.assert_array_equal(getattr(before.of("copy")[0], name), getattr(after.of("copy")[0], name))
+    np.testing.assert_array_equal(before.of("style")[0].vectors, after.of("style")[0].vectors)
+    assert before.of("style")[0].stats.count == after.of("style")[0].stats.count
+    np.testing.assert_array_equal(before.of("style")[0].stats.total, after.of("style")[0].stats.total)
+    np.testing.assert_array_equal(before.of("style")[0].stats.squares, after.of("style")[0].stats.squares)
     for name in ("rows", "vectors", "sentences", "starts"):
-        np.testing.assert_array_equal(getattr(before.semantic[0], name), getattr(after.semantic[0], name))
-    assert after.semantic[0].ivf_lists == before.semantic[0].ivf_lists > 0
+        np.testing.assert_array_equal(getattr(before.of("semantic")[0], name), getattr(after.of("semantic")[0], name))
+    assert after.of("semantic")[0].ivf_lists > 0
 
 
 def test_several_chunks_of_a_channel_become_one(tmp_path: Path) -> None:
@@ -351,9 +350,9 @@ def test_several_chunks_of_a_channel_become_one(tmp_path: Path) -> None:
         write(corpus, rows[some], ["copy"])
         write(corpus, rows[some], ["style"])
         embed(corpus, [(r.id, h, r.response) for r, h in zip(rows[some], hashes[some], strict=True)])
-    assert any(len(p.segment.copy) > 1 for p in corpus.view.parts)
+    assert any(len(p.segment.of("copy")) > 1 for p in corpus.view.parts)
     expected = stored(corpus)
     corpus.publish()
     assert stored(corpus) == stored(reopened(corpus)[0]) == expected
     (part,) = corpus.view.parts
-    assert [len(part.segment.chunks(c)) for c in ("copy", "style", "semantic")] == [1, 1, 1]
+    assert [len(part.segment.of(c)) for c in ("copy", "style", "semantic")] == [1, 1, 1]

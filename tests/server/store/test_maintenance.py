@@ -16,10 +16,10 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kinprint.server.failures import MaintenanceFailed
 from kinprint.server.store import durability, maintenance
 from kinprint.server.store.lock import DirectoryLock
 from kinprint.server.store.maintenance import (
-    MaintenanceFailed,
     compact,
     erase_superseded,
     purge,

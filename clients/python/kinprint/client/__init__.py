@@ -6,168 +6,31 @@
     ...     client.search("Because.", corpus="news").hits
 
 `connect` gives a synchronous client, `aconnect` an asyncio one; both need grpcio and protobuf alone.
-Frames are in `kinprint.client.polars` (extra `polars`), the command line in `kinprint.client.cli` (extra
+Frames are in `kinprint.client.frames` (extra `polars`), the command line in `kinprint.client.cli` (extra
 `cli`).
 """
 
-from kinprint.client.aio import AsyncClient, AsyncDuplicateSearch, AsyncKinshipSearch, aconnect
-from kinprint.client.errors import (
-    AlreadyExistsError,
-    CancelledError,
-    DeadlineExceededError,
-    EmbeddedServerError,
-    FailedPreconditionError,
-    FieldViolation,
-    InternalError,
-    InvalidArgumentError,
-    KinprintError,
-    NotFoundError,
-    ResourceExhaustedError,
-    UnavailableError,
-    UpsertError,
-    UpsertInterrupted,
-)
-from kinprint.client.identity import derive_id
-from kinprint.client.lineage import (
-    AttributedSet,
-    AttributionModel,
-    AttributionPower,
-    AttributionSummary,
-    Candidate,
-    EvidenceFile,
-    KinshipPairs,
-    KinshipSummary,
-    Lineage,
-    PanelEdge,
-    PanelFile,
-    PanelMember,
-    PanelSize,
-    PanelSummary,
-    PanelSuspect,
-    UnknownText,
-)
-from kinprint.client.ndjson import read_ndjson, write_ndjson
-from kinprint.client.sync import AttributionStream, Client, DuplicateSearch, KinshipSearch, connect
-from kinprint.client.types import (
-    CHANNELS,
-    ChannelName,
-    Comparison,
-    CopyEvidence,
-    CorpusInfo,
-    Coverage,
-    DeleteReport,
-    DuplicateClusters,
-    DuplicatePairs,
-    DuplicatesProgress,
-    DuplicatesSummary,
-    EmbeddingModel,
-    Filter,
-    Fingerprints,
-    Hit,
-    ItemError,
-    Limits,
-    LoadReport,
-    Matrix,
-    OverlapSpans,
-    OverlapsSummary,
-    PurgeProgress,
-    QueryInfo,
-    SearchOutcome,
-    SearchQuery,
-    SearchResult,
-    SemanticEvidence,
-    SentenceMatch,
-    ServerInfo,
-    Span,
-    StyleEvidence,
-    StyleFamily,
-    StyleTrait,
-    Timings,
-    Transcript,
-    TranscriptRef,
-    ValueCount,
-    as_dict,
-)
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "CHANNELS",
-    "AlreadyExistsError",
-    "AsyncClient",
-    "AsyncDuplicateSearch",
-    "AsyncKinshipSearch",
-    "AttributedSet",
-    "AttributionModel",
-    "AttributionPower",
-    "AttributionStream",
-    "AttributionSummary",
-    "CancelledError",
-    "Candidate",
-    "ChannelName",
-    "Client",
-    "Comparison",
-    "CopyEvidence",
-    "CorpusInfo",
-    "Coverage",
-    "DeadlineExceededError",
-    "DeleteReport",
-    "DuplicateClusters",
-    "DuplicatePairs",
-    "DuplicateSearch",
-    "DuplicatesProgress",
-    "DuplicatesSummary",
-    "EmbeddedServerError",
-    "EmbeddingModel",
-    "EvidenceFile",
-    "FailedPreconditionError",
-    "FieldViolation",
-    "Filter",
-    "Fingerprints",
-    "Hit",
-    "InternalError",
-    "InvalidArgumentError",
-    "ItemError",
-    "KinprintError",
-    "KinshipPairs",
-    "KinshipSearch",
-    "KinshipSummary",
-    "Limits",
-    "Lineage",
-    "LoadReport",
-    "Matrix",
-    "NotFoundError",
-    "OverlapSpans",
-    "OverlapsSummary",
-    "PanelEdge",
-    "PanelFile",
-    "PanelMember",
-    "PanelSize",
-    "PanelSummary",
-    "PanelSuspect",
-    "PurgeProgress",
-    "QueryInfo",
-    "ResourceExhaustedError",
-    "SearchOutcome",
-    "SearchQuery",
-    "SearchResult",
-    "SemanticEvidence",
-    "SentenceMatch",
-    "ServerInfo",
-    "Span",
-    "StyleEvidence",
-    "StyleFamily",
-    "StyleTrait",
-    "Timings",
-    "Transcript",
-    "TranscriptRef",
-    "UnavailableError",
-    "UnknownText",
-    "UpsertError",
-    "UpsertInterrupted",
-    "ValueCount",
-    "aconnect",
-    "as_dict",
-    "connect",
-    "derive_id",
-    "read_ndjson",
-    "write_ndjson",
-]
+if TYPE_CHECKING:
+    from kinprint.client.api import *  # noqa: F403
+else:
+    # Importing a module of this package, as the command line does, need not import all of it.
+    def __getattr__(name: str) -> Any:
+        from importlib import import_module
+        from importlib.util import find_spec
+
+        hidden = name.startswith("__") and name != "__all__"
+        if hidden or find_spec(f"{__name__}.{name}") is not None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        try:
+            found = getattr(import_module(f"{__name__}.api"), name)
+        except AttributeError:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+        globals()[name] = found
+        return found
+
+    def __dir__() -> list[str]:
+        from kinprint.client import api
+
+        return sorted({*globals(), *api.__all__})

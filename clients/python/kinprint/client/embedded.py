@@ -1,60 +1,40 @@
-"""A server for a data directory: find the one that holds it, or start one and stop it at the end.
+"""A server for a data directory: find the one that holds it, or start one.
 
-The server runs as a child process and talks over a Unix socket in the directory; this process never imports
-it and never forks. `<directory>/LOCK` names the holder. Whether the directory is free is decided by the
-server alone, which takes the lock or exits with code 3: what is read here is a hint.
+The server runs as a process of its own and talks over a Unix socket in the directory; this process never imports it
+and never forks. One that a client started ends with the client. One that a command started lingers: it serves the
+next commands too, and gives way to whoever needs the directory otherwise.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import subprocess
-import sys
-import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
 
 import grpc
-from kinprint.client import convert
-from kinprint.client.errors import EmbeddedServerError
+from kinprint.client import launch
+from kinprint.client.errors import EmbeddedServerError, from_rpc_error
+from kinprint.client.launch import read_lock
 from kinprint.client.transport import Stubs, channel_options
+from kinprint.v1 import info_pb2
 
-_HELD = 3
-_POLL = 0.05
-_LOG_TAIL = 4000
+__all__ = ["EmbeddedServer", "answers", "find_holder", "read_lock"]
 
-
-def read_lock(directory: Path) -> dict[str, Any] | None:
-    """What `<directory>/LOCK` says, None when there is none or it is being written."""
-    try:
-        # The first line counts: a rewrite may leave the end of a longer text for a moment.
-        lock = json.loads((directory / "LOCK").read_text(encoding="utf-8").partition("\n")[0])
-    except (OSError, ValueError):
-        return None
-    return lock if isinstance(lock, dict) else None
-
-
-def _alive(pid: Any) -> bool:
-    if not isinstance(pid, int) or pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+_POLL = 0.01
+#: Seconds between questions how far a start is.
+_ASK = 0.2
+#: Seconds after which another server is tried where one has just given up.
+_AGAIN = 2.0
+#: Seconds that a server has to drain.
+_GRACE = 60.0
 
 
 def answers(address: str, timeout: float) -> bool:
     """Whether a Kinprint server that is SERVING answers at `address` within `timeout` seconds."""
     with grpc.insecure_channel(address, options=channel_options()) as channel:
         try:
-            Stubs(channel).info.GetServerInfo(convert.server_info_request(), timeout=timeout)
+            Stubs(channel).info.GetServerInfo(info_pb2.GetServerInfoRequest(), timeout=timeout)
         except grpc.RpcError:
             return False
     return True
@@ -62,11 +42,46 @@ def answers(address: str, timeout: float) -> bool:
 
 def find_holder(directory: Path, timeout: float = 2.0) -> str | None:
     """Address of the server that holds `directory` and answers, else None."""
-    lock = read_lock(directory)
-    if lock is None or not _alive(lock.get("pid")) or not isinstance(lock.get("address"), str):
+    holder = launch.read_holder(directory)
+    if holder is None or holder.address is None or not holder.serving:
         return None
-    address: str = lock["address"]
-    return address if answers(address, timeout) else None
+    return holder.address if answers(holder.address, timeout) else None
+
+
+class _Watch:
+    """Asks a server that starts how far it is, over one channel."""
+
+    def __init__(self) -> None:
+        self._address: str | None = None
+        self._channel: grpc.Channel | None = None
+        self._next = 0.0
+
+    def ask(self, address: str) -> tuple[str, float] | None:
+        """Step and share; None when it is too early to ask again, or the server does not tell."""
+        if time.monotonic() < self._next:
+            return None
+        self._next = time.monotonic() + _ASK
+        if address != self._address:
+            self.close()
+            # Not again by itself: the refusal is the answer.
+            options = [*channel_options(), ("grpc.enable_retries", 0)]
+            self._address, self._channel = address, grpc.insecure_channel(address, options=options)
+        assert self._channel is not None
+        try:
+            Stubs(self._channel).info.GetServerInfo(info_pb2.GetServerInfoRequest(), timeout=1.0)
+        except grpc.RpcError as error:
+            told = from_rpc_error(error, address).metadata
+            if "step" in told:
+                try:
+                    return told["step"], float(told.get("share", 0.0))
+                except ValueError:
+                    return None
+        return None
+
+    def close(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+        self._channel = None
 
 
 class EmbeddedServer:
@@ -74,35 +89,48 @@ class EmbeddedServer:
 
     Args:
         directory: the data directory; created by the server if `create`.
-        model: directory of the embedding model, "default" or "none"; counts only for a server started here.
+        model: directory of the embedding model, "default" or "none"; None: whichever the server has, "default" for one
+            that is started here. A lingering server with another model is replaced.
         start_timeout: seconds that a server may take to be SERVING (the first start compiles kernels).
         create: start a server on a directory that does not exist yet.
         on_start: called with the seconds waited so far while a server starts.
+        on_progress: called with the step that a start is at, and the share of it that is done.
+        linger: None: a server started here ends with `close`. Else it outlives this process, by so many seconds
+            without a call.
     """
 
     def __init__(
         self,
         directory: Path,
         *,
-        model: str = "default",
+        model: str | None = "default",
         start_timeout: float = 600.0,
         create: bool = True,
         on_start: Callable[[float], None] | None = None,
+        on_progress: Callable[[str, float], None] | None = None,
+        linger: float | None = None,
     ) -> None:
         self.directory = directory.absolute()
         self._model = model
         self._start_timeout = start_timeout
         self._create = create
         self._on_start = on_start
-        self._process: subprocess.Popen[bytes] | None = None
-        self._log: IO[bytes] | None = None
+        self._on_progress = on_progress
+        self._linger = linger
+        self._child: launch.Child | None = None
         self._served = False
-        self._closed = False
+        self._started = False
+        self._closed = threading.Event()
 
     @property
     def owned(self) -> bool:
         """Whether the server was started here and runs."""
-        return self._process is not None and self._process.poll() is None
+        return self._child is not None and self._child.process.poll() is None
+
+    @property
+    def started(self) -> bool:
+        """Whether the server in use was started here."""
+        return self._started
 
     def address(self) -> str:
         """Address of a server that is SERVING; starts one if nobody holds the directory.
@@ -110,62 +138,81 @@ class EmbeddedServer:
         Raises:
             EmbeddedServerError: there is no such directory, or no server came up in time; says why.
         """
-        if self._closed:
-            raise EmbeddedServerError("the client is closed")
+        self._check_open()
         if self.directory.exists() and not self.directory.is_dir():
             raise EmbeddedServerError(f"{self.directory} is not a directory")
         if not self._create and not self.directory.exists():
             raise EmbeddedServerError(f"no data directory at {self.directory}")
+        watch = _Watch()
+        try:
+            return self._await_serving(watch)
+        except BaseException:
+            # Also Ctrl-C: a server that does not serve yet is nobody's.
+            self._stop()
+            raise
+        finally:
+            watch.close()
+
+    def _await_serving(self, watch: _Watch) -> str:
         begun = time.monotonic()
-        deadline = begun + self._start_timeout
         next_start = begun
-        while time.monotonic() < deadline:
-            found = find_holder(self.directory)
-            if found is not None:
-                self._served = self._process is not None
-                return found
-            if self._process is None and time.monotonic() >= next_start:
-                self._spawn()
-                # A holder that starts or drains needs a moment; every try costs a process.
-                next_start = time.monotonic() + 2.0
-            if self._process is not None and self._process.poll() is not None:
+        if self._child is None:
+            self._child = launch.claim(self.directory, model=self._model, linger=self._linger)
+        while time.monotonic() < begun + self._start_timeout:
+            self._check_open()
+            holder = launch.read_holder(self.directory)
+            other_model = (
+                holder is not None
+                and holder.linger is not None
+                and holder.model is not None
+                and self._model not in (None, holder.model)
+            )
+            if holder is not None and holder.address is not None and not other_model:
+                if holder.serving and answers(holder.address, 2.0):
+                    self._started = self._child is not None and holder.pid == self._child.process.pid
+                    if not self._started:
+                        self._stop()  # another was quicker
+                    self._served = self._started
+                    return holder.address
+                if not holder.serving and (told := watch.ask(holder.address)) and self._on_progress is not None:
+                    self._on_progress(*told)
+            # A holder that starts or drains needs a moment: no second server is tried while one holds the directory.
+            free = not launch.held(self.directory) or other_model
+            if self._child is None and free and time.monotonic() >= next_start:
+                self._start(take_over=other_model)
+                next_start = time.monotonic() + _AGAIN
+            if self._child is not None and self._child.process.poll() is not None:
                 if self._served:
                     self._stop()  # it was ours, served, and has gone: start another
                 else:
-                    self._after_exit(self._process.returncode)
+                    self._after_exit(self._child.process.returncode)
             if self._on_start is not None:
                 self._on_start(time.monotonic() - begun)
             time.sleep(_POLL)
-        text = self._log_tail()
-        self._stop()
+        text = self._child.log_tail() if self._child is not None else ""
         raise EmbeddedServerError(
             f"no server for {self.directory} was ready within {self._start_timeout:.0f} s"
             + (f"; its log ends: {text}" if text else "; another process holds the directory without answering")
         )
 
-    def _spawn(self) -> None:
-        self._discard_log()
+    def _check_open(self) -> None:
+        if self._closed.is_set():
+            raise EmbeddedServerError("the client is closed")
+
+    def _start(self, *, take_over: bool) -> None:
         self._served = False
-        # A file, not a pipe: nobody has to read it for the server to go on.
-        self._log = tempfile.TemporaryFile(prefix="kinprint-server-")  # noqa: SIM115
-        command = [sys.executable, "-m", "kinprint.server", "serve", "--data", str(self.directory)]
-        command += ["--exit-with-stdin", "--lazy-model", "--model", self._model]
         try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=self._log,
-                # Ctrl-C is ours to handle: the server drains when its standard input closes.
-                start_new_session=True,
+            self._child = launch.spawn(
+                self.directory, model=self._model or "default", linger=self._linger, take_over=take_over
             )
         except OSError as error:
-            raise EmbeddedServerError(f"cannot start {sys.executable}: {error}") from error
+            raise EmbeddedServerError(f"cannot start a server: {error}") from error
 
     def _after_exit(self, code: int) -> None:
-        text = self._log_tail()
+        assert self._child is not None
+        text = self._child.log_tail()
         self._stop()
-        if code == _HELD:
+        if code == launch.HELD:
             return
         lines = text.splitlines() or [""]
         if "No module named" in lines[-1]:
@@ -177,36 +224,16 @@ class EmbeddedServer:
         detail = "; ".join(line.strip().removeprefix("error: ") for line in told)
         raise EmbeddedServerError(f"the server for {self.directory} exited with code {code}: {detail}")
 
-    def _log_tail(self) -> str:
-        if self._log is None:
-            return ""
-        self._log.seek(0, os.SEEK_END)
-        self._log.seek(max(0, self._log.tell() - _LOG_TAIL))
-        return self._log.read().decode("utf-8", "replace").strip()
-
-    def _discard_log(self) -> None:
-        if self._log is not None:
-            self._log.close()
-            self._log = None
-
-    def _stop(self, grace: float = 60.0) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            if process.stdin is not None:
-                with contextlib.suppress(OSError):
-                    process.stdin.close()
-            try:
-                process.wait(grace)
-            except subprocess.TimeoutExpired:
-                process.terminate()
-                try:
-                    process.wait(10.0)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
-        self._discard_log()
+    def _stop(self, grace: float = _GRACE) -> None:
+        child, self._child = self._child, None
+        if child is not None:
+            child.stop(grace)
 
     def close(self) -> None:
-        """Let go of the server; one that was started here drains and exits."""
-        self._closed = True
-        self._stop()
+        """Let go of the server; one that was started here drains and exits, unless it lingers."""
+        self._closed.set()
+        if self._linger is not None and self._served and self._child is not None:
+            child, self._child = self._child, None
+            child.let_go()
+        else:
+            self._stop()

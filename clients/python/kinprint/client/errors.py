@@ -119,6 +119,12 @@ class CancelledError(KinprintError):
     default_code = "CANCELLED"
 
 
+class AbortedError(KinprintError):
+    """The server ended the call, for example because its job was cancelled (reason JOB_CANCELLED)."""
+
+    default_code = "ABORTED"
+
+
 class InternalError(KinprintError):
     """The server failed in a way that it did not expect; its log says more."""
 
@@ -127,6 +133,10 @@ class InternalError(KinprintError):
 
 class EmbeddedServerError(KinprintError):
     """The server of a data directory could not be found or started."""
+
+
+class SourceError(KinprintError):
+    """A file that cannot be read, or holds something else than transcripts. The message names it."""
 
 
 class UpsertError(KinprintError):
@@ -166,6 +176,7 @@ _BY_CODE: dict[str, type[KinprintError]] = {
         UnavailableError,
         DeadlineExceededError,
         CancelledError,
+        AbortedError,
         InternalError,
     )
 }
@@ -175,7 +186,7 @@ _BY_CODE["DATA_LOSS"] = InternalError
 _NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
 
 
-def from_status(status: Any) -> KinprintError:
+def from_status(status: status_pb2.Status) -> KinprintError:
     """The error for a `google.rpc.Status` message, as batches and streams carry them."""
     code = _NAMES.get(status.code, "UNKNOWN")
     reason = ""

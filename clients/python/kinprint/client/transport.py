@@ -9,21 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.message import Message
+from kinprint.client.contract import METHODS, SERVICES, Method
 from kinprint.client.errors import InvalidArgumentError
 from kinprint.client.types import Limits
-from kinprint.v1 import corpus_pb2_grpc, info_pb2_grpc, lineage_pb2_grpc, match_pb2_grpc, transcript_pb2_grpc
+from kinprint.v1 import (
+    corpus_pb2_grpc,
+    info_pb2_grpc,
+    job_pb2_grpc,
+    lineage_pb2_grpc,
+    match_pb2_grpc,
+    transcript_pb2_grpc,
+)
 
 SEND_BYTES = 4 << 20
 # A single transcript may be as large as a message, and a page or a search carries more than one.
 RECEIVE_BYTES = 16 << 20
 
-_IDEMPOTENT = {
-    "kinprint.v1.InfoService": ("GetServerInfo",),
-    "kinprint.v1.CorpusService": ("GetCorpus", "ListCorpora"),
-    "kinprint.v1.TranscriptService": ("GetTranscript", "ListTranscripts"),
-    "kinprint.v1.MatchService": ("Fingerprint", "Search", "Compare"),
-    "kinprint.v1.LineageService": ("InspectPanel",),
-}
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):\d{1,5}")
 _SCHEMES = ("unix:", "unix-abstract:", "dns:", "ipv4:", "ipv6:", "vsock:", "xds:")
 
@@ -65,7 +67,11 @@ def parse_target(target: str | Path) -> Target:
 
 def service_config() -> str:
     """gRPC service config: calls that change nothing are sent again when the server is UNAVAILABLE."""
-    names = [{"service": service, "method": method} for service, methods in _IDEMPOTENT.items() for method in methods]
+    names = [
+        {"service": f"kinprint.v1.{SERVICES[method.service]}", "method": method.name}
+        for method in METHODS
+        if method.repeatable
+    ]
     policy = {
         "maxAttempts": 4,
         "initialBackoff": "0.1s",
@@ -88,7 +94,7 @@ def channel_options() -> list[tuple[str, str | int]]:
     ]
 
 
-def check_size(request: Any, limits: Limits | None) -> None:
+def check_size(request: Message, limits: Limits | None) -> None:
     """Refuse a request that the transport would not carry, with words that help.
 
     Raises:
@@ -112,3 +118,8 @@ class Stubs:
         self.transcripts: Any = transcript_pb2_grpc.TranscriptServiceStub(channel)  # type: ignore[no-untyped-call]
         self.match: Any = match_pb2_grpc.MatchServiceStub(channel)  # type: ignore[no-untyped-call]
         self.lineage: Any = lineage_pb2_grpc.LineageServiceStub(channel)  # type: ignore[no-untyped-call]
+        self.jobs: Any = job_pb2_grpc.JobServiceStub(channel)  # type: ignore[no-untyped-call]
+
+    def of(self, method: Method[Any, Any]) -> Any:
+        """The multi-callable of a call."""
+        return getattr(getattr(self, method.service), method.name)

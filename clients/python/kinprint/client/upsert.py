@@ -1,6 +1,6 @@
 """The client's side of an upsert stream, without any I/O: what to send next, and what an answer means.
 
-`sync.py` and `aio.py` drive one `UpsertSession` each. Rows go in by `add`; batches come out of `next_request`
+The clients drive one `UpsertSession` for each upsert. Rows go in by `add`; batches come out of `next_request`
 while the window has room; every message of the server goes to `receive`. When a stream breaks, `broken` puts
 the batches without a result back in front, to be sent again in a new stream: an upsert is idempotent.
 """
@@ -14,19 +14,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kinprint.client import convert, errors
+from kinprint.client import errors
 from kinprint.client.chunking import DEFAULT_BYTES, DEFAULT_ITEMS, ITEM_OVERHEAD, MESSAGE_OVERHEAD, Batcher
+from kinprint.client.convert.base import channels_to_proto, check_text
+from kinprint.client.convert.server import limits_from_proto
+from kinprint.client.convert.transcripts import transcript_to_proto
 from kinprint.client.errors import InvalidArgumentError, KinprintError, UnavailableError
+from kinprint.client.files.rows import RowError, SourceRow, transcripts_of_row
 from kinprint.client.identity import IdDeriver
-from kinprint.client.rows import RowError, SourceRow, transcripts_of_row
 from kinprint.client.types import ItemError, Limits, LoadReport, Transcript
-from kinprint.v1 import transcript_pb2
+from kinprint.v1 import transcript_pb2, types_pb2
 
 # Batches sent and not yet answered. More are no faster, show progress later and lose more when a server dies.
 _WINDOW = 8
 
 Row = Transcript | Mapping[str, Any] | SourceRow
 Progress = Callable[[LoadReport], None]
+Origin = tuple[str | None, int]
+"""Where a row came from: a file, None for what a caller gave, and its number there."""
 
 _LIMITED_FIELDS = ("response", "prompt", "reasoning", "system_prompt")
 _OUTCOMES = {
@@ -46,8 +51,8 @@ class StreamEndedError(Exception):
 class _Batch:
     """Rows on their way: messages, and for each where it came from."""
 
-    messages: list[Any]
-    origins: list[tuple[str | None, int]]
+    messages: list[types_pb2.Transcript]
+    origins: list[Origin]
 
 
 @dataclass(slots=True)
@@ -96,20 +101,20 @@ class UpsertSession:
     def __init__(
         self,
         corpus: str,
-        channels: Sequence[str] = (),
+        channels: str | Sequence[str] = (),
         *,
         create: bool = True,
         progress: Progress | None = None,
         max_errors: int = 100,
     ) -> None:
-        self.corpus = convert.check_text(corpus, "corpus")
-        self._channels = convert.channels_to_proto(channels)
+        self.corpus = check_text(corpus, "corpus")
+        self._channels = channels_to_proto(channels)
         self._create = create
         self._progress = progress
         self._max_errors = max_errors
         self._ids = IdDeriver(corpus)
         self._limits: Limits | None = None
-        self._batcher: Batcher[tuple[Any, tuple[str | None, int]]] = Batcher()
+        self._batcher: Batcher[tuple[types_pb2.Transcript, Origin]] = Batcher()
         self._ready: deque[_Batch] = deque()
         self._inflight: dict[int, _Batch] = {}
         self._sequence = 0
@@ -131,7 +136,7 @@ class UpsertSession:
     def add(self, row: Row) -> None:
         """Take one row. A row that cannot be sent is counted as failed and goes no further."""
         if isinstance(row, SourceRow):
-            origin: tuple[str | None, int] = (row.source, row.row)
+            origin: Origin = (row.source, row.row)
             if isinstance(row.item, RowError):
                 self._fail(origin, None, row.item.reason, row.item.message)
                 return
@@ -152,10 +157,10 @@ class UpsertSession:
         for transcript in transcripts:
             self._add_transcript(transcript, origin)
 
-    def _add_transcript(self, transcript: Transcript, origin: tuple[str | None, int]) -> None:
+    def _add_transcript(self, transcript: Transcript, origin: Origin) -> None:
         assert self._limits is not None, "rows are taken once the server has told its limits"
         try:
-            message = convert.transcript_to_proto(transcript)
+            message = transcript_to_proto(transcript)
         except InvalidArgumentError as error:
             self._fail(origin, _printable(transcript.id), error.reason, error.message)
             return
@@ -172,7 +177,7 @@ class UpsertSession:
         if full is not None:
             self._queue(full)
 
-    def _too_long(self, message: Any, size: int) -> tuple[str, str]:
+    def _too_long(self, message: types_pb2.Transcript, size: int) -> tuple[str, str]:
         assert self._limits is not None
         limit = self._limits.max_text_bytes
         for name in _LIMITED_FIELDS:
@@ -196,12 +201,12 @@ class UpsertSession:
             if last is not None:
                 self._queue(last)
 
-    def _queue(self, items: list[tuple[Any, tuple[str | None, int]]]) -> None:
+    def _queue(self, items: list[tuple[types_pb2.Transcript, Origin]]) -> None:
         self._ready.append(_Batch([item[0] for item in items], [item[1] for item in items]))
 
     # Messages out
 
-    def start_request(self) -> Any:
+    def start_request(self) -> transcript_pb2.UpsertTranscriptsRequest:
         """The message that opens a stream."""
         return transcript_pb2.UpsertTranscriptsRequest(
             start=transcript_pb2.UpsertStart(corpus=self.corpus, create_corpus=self._create, channels=self._channels)
@@ -222,7 +227,7 @@ class UpsertSession:
         """Whether every row of the source has its result."""
         return self._source_done and not self._ready and not self._inflight
 
-    def next_request(self) -> Any | None:
+    def next_request(self) -> transcript_pb2.UpsertTranscriptsRequest | None:
         """The next batch to send, None when the window is full or nothing waits."""
         if not self.has_room or not self._ready:
             return None
@@ -239,7 +244,7 @@ class UpsertSession:
             batch=transcript_pb2.UpsertBatch(sequence=self._sequence, transcripts=batch.messages)
         )
 
-    def stop_request(self) -> Any:
+    def stop_request(self) -> transcript_pb2.UpsertTranscriptsRequest:
         """The message that ends a stream."""
         return transcript_pb2.UpsertTranscriptsRequest(stop=transcript_pb2.UpsertStop())
 
@@ -250,7 +255,7 @@ class UpsertSession:
 
     # Messages in
 
-    def receive(self, response: Any) -> None:
+    def receive(self, response: transcript_pb2.UpsertTranscriptsResponse) -> None:
         """Take a message of the server.
 
         Raises:
@@ -275,13 +280,13 @@ class UpsertSession:
             self.finished = True
         # An ack adds nothing: a result is sent when its batch is durable.
 
-    def _started(self, started: Any) -> None:
-        limits = convert.limits_from_proto(started.limits)
+    def _started(self, started: transcript_pb2.UpsertStarted) -> None:
+        limits = limits_from_proto(started.limits)
         self._limits = limits
         self._batcher.max_items = min(DEFAULT_ITEMS, limits.max_batch_items)
         self._batcher.max_bytes = min(DEFAULT_BYTES, limits.max_message_bytes)
 
-    def _result(self, result: Any) -> None:
+    def _result(self, result: transcript_pb2.UpsertResult) -> None:
         batch = self._inflight.pop(result.sequence, None)
         if batch is None or len(result.items) != len(batch.messages):
             raise KinprintError(f"the server answered batch {result.sequence} in a way that does not fit it")
@@ -295,7 +300,7 @@ class UpsertSession:
         if self._progress is not None:
             self._progress(self.report())
 
-    def _fail(self, origin: tuple[str | None, int], row_id: str | None, reason: str, message: str) -> None:
+    def _fail(self, origin: Origin, row_id: str | None, reason: str, message: str) -> None:
         self._rows += 1
         self._counts["failed"] += 1
         self._reasons[reason] += 1

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from kinprint.report import excerpts, kin_plots, numbers, plots, verbal
+from kinprint.report import excerpts, model_plots, numbers, plots, verbal
 from kinprint.report.hypotheses import hypotheses
-from kinprint.report.legible import cleaned, code_points, shortened
 from kinprint.report.pages import page
 from kinprint.report.parts import check_format, figures, number, part, rows, words
 from kinprint.report.references import GLOSSARY, REFERENCES
+from kinprint.report.sanitise import cleaned, code_points, shortened
 from kinprint.report.tree import grow
 from markupsafe import Markup
 
@@ -141,7 +141,7 @@ def _place(controls: list[dict[str, Any]], source: str) -> str:
 
 def _map(data: dict[str, Any], subject: str, source: str) -> dict[str, Any]:
     families = data.get("family")
-    drawn = kin_plots.similarity_map(
+    drawn = model_plots.similarity_map(
         words(data, "models"), figures(data, "x"), figures(data, "y"),
         [None if item is None else str(item) for item in families] if isinstance(families, list) else None,
         subject, source,
@@ -155,7 +155,7 @@ def _map(data: dict[str, Any], subject: str, source: str) -> dict[str, Any]:
 def _tree(data: dict[str, Any], subject: str, source: str) -> list[Markup]:
     models = words(data, "models")
     tree = grow(len(models), data.get("merges"), data.get("order"))
-    return kin_plots.family_tree(models, tree, {subject: "subject", source: "source"}) if tree else []
+    return model_plots.family_tree(models, tree, {subject: "subject", source: "source"}) if tree else []
 
 
 def _feature(row: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from xml.etree import ElementTree
 
 import matplotlib
-from kinprint.report.legible import shortened
+from kinprint.report.sanitise import shortened
 from markupsafe import Markup, escape
 from matplotlib import style
 from matplotlib.backends.backend_svg import FigureCanvasSVG

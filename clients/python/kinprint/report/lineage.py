@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from kinprint.report import kin_plots
-from kinprint.report.legible import cleaned
+from kinprint.report import model_plots
 from kinprint.report.pages import page
 from kinprint.report.parts import check_format, number, words
+from kinprint.report.sanitise import cleaned
 from kinprint.report.tree import grow
 from numpy.typing import NDArray
 
@@ -44,10 +44,10 @@ def render_lineage(lineage: dict[str, Any]) -> bytes:
         corpus=data.get("corpus"),
         models=names,
         cautions=words(data, "cautions"),
-        tree=kin_plots.family_tree(models, tree, {}) if tree else [],
-        matrix=kin_plots.matrix(names, ranked) if ranked is not None and len(models) > 1 else None,
+        tree=model_plots.family_tree(models, tree, {}) if tree else [],
+        matrix=model_plots.matrix(names, ranked) if ranked is not None and len(models) > 1 else None,
         matrix_missing=ranked is not None and bool(np.isnan(ranked[~np.eye(len(models), dtype=bool)]).any()),
-        matrix_named=len(models) <= kin_plots.NAMED,
+        matrix_named=len(models) <= model_plots.NAMED,
         closest=_closest(names, ranked) if ranked is not None else [],
         newick=data.get("newick"),
     )

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import ChainableUndefined, Environment, PackageLoader, Undefined
 from kinprint.report import numbers
 from kinprint.report.excerpts import PROMPT, middle_out, start_of
-from kinprint.report.legible import shortened
+from kinprint.report.sanitise import shortened
 from markupsafe import Markup
 
 

@@ -13,6 +13,7 @@ It costs about 8 bytes a seed, 370 a text of 165 words.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -176,12 +177,67 @@ def build(texts: Texts) -> SeedIndex:
         _sort_pass(postings, spare, shift)
         postings, spare = spare, postings
     del spare
+    return _index_of(postings, n)
+
+
+def _index_of(postings: NDArray[np.uint64], texts: int) -> SeedIndex:
+    """The index of postings (key << 32 | text), ascending, each once."""
     bits = max(1, min(28, int(postings.size).bit_length() - 3))
     index = SeedIndex(
-        np.empty(postings.size, np.uint32), np.empty(postings.size, np.int32), np.empty((1 << bits) + 1, np.int64), n
+        np.empty(postings.size, np.uint32),
+        np.empty(postings.size, np.int32),
+        np.empty((1 << bits) + 1, np.int64),
+        texts,
     )
     _split(postings, index.keys, index.ids, index.starts, bits)
     return index
+
+
+@kernel
+def _renumber(
+    keys: NDArray[np.uint32], ids: NDArray[np.int32], names: NDArray[np.int32], out: NDArray[np.uint64], at: int
+) -> int:
+    """Postings with other numbers of texts to ``out`` from ``at`` on, those below 0 left out; where they end."""
+    for i in range(keys.size):
+        name = names[ids[i]]
+        if name >= 0:
+            out[at] = (np.uint64(keys[i]) << np.uint64(32)) | np.uint64(name)
+            at += 1
+    return at
+
+
+def merge(indexes: Sequence[SeedIndex], names: Sequence[NDArray[np.int32]], texts: int) -> SeedIndex:
+    """One index out of several, without reading a text again: what :func:`build` gives for the texts that remain.
+
+    Parameters
+    ----------
+    names
+        For each index int32[texts of it]: the number that each of its texts has in the new one, or -1 for a text that
+        is left out. Texts that get one number must have equal seeds.
+    texts
+        Texts of the new index.
+
+    Raises
+    ------
+    ValueError
+        If the names of an index are not one a text, or a number is not below ``texts``.
+    """
+    for index, some in zip(indexes, names, strict=True):
+        if some.dtype != np.int32 or some.shape != (index.texts,):
+            raise ValueError(f"names must be int32[{index.texts}], not {some.dtype}{list(some.shape)}")
+        if some.size and some.max() >= texts:
+            raise ValueError(f"names must be below {texts}, not {some.max()}")
+    postings = np.empty(sum(index.keys.size for index in indexes), np.uint64)
+    end = 0
+    for index, some in zip(indexes, names, strict=True):
+        end = _renumber(frozen(index.keys), frozen(index.ids), frozen(some), postings, end)
+    postings = postings[:end]
+    postings.sort()
+    if end:
+        again = np.flatnonzero(postings[1:] == postings[:-1])
+        if again.size:  # equal texts of several indexes
+            postings = np.delete(postings, again)
+    return _index_of(postings, texts)
 
 
 @kernel

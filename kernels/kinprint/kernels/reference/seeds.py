@@ -32,3 +32,13 @@ def query(texts: Sequence[str], wanted: str) -> list[tuple[int, int]]:
     keys = [shingle >> 32 for shingle in shingle_set(wanted)[0]]
     counts = [sum(key in found for key in keys) for found in map(seeds, texts)]
     return sorted(((i, count) for i, count in enumerate(counts) if count), key=lambda c: (-c[1], c[0]))
+
+
+def merge(indexes: Sequence[Sequence[set[int]]], names: Sequence[Sequence[int]], texts: int) -> list[set[int]]:
+    """Seeds of the texts of several indexes under their new numbers; -1: left out."""
+    made: list[set[int]] = [set() for _ in range(texts)]
+    for index, some in zip(indexes, names, strict=True):
+        for found, name in zip(index, some, strict=True):
+            if name >= 0:
+                made[name] |= found
+    return made

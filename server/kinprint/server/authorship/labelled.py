@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 from kinprint.kernels.arrow import Texts
-from kinprint.server.authorship.train import Known
-from kinprint.server.corpus.index import Filter, View
+from kinprint.server.authorship.attributor import Known
+from kinprint.server.corpus.filter import Filter
+from kinprint.server.corpus.view import View
 from numpy.typing import NDArray
 
 

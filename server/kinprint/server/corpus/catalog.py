@@ -21,7 +21,7 @@ from kinprint.server.failures import (
     Failure,
     InvalidField,
 )
-from kinprint.server.store import durability
+from kinprint.server.store import durability, files
 
 logger = logging.getLogger(__name__)
 
@@ -217,7 +217,7 @@ class Catalog:
             rows = corpus.view.rows
             gone = self.root / f".deleted-{name.lower()}-{secrets.token_hex(4)}"
             corpus.folder.rename(gone)
-            durability.fsync_directory(self.root)
+            files.fsync_directory(self.root)
         shutil.rmtree(gone, ignore_errors=True)
         return rows
 

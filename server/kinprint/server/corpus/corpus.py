@@ -12,20 +12,23 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-from kinprint.server.corpus.fingerprint import CHANNEL_COLUMNS, fingerprint, refreshed, refreshed_fill
-from kinprint.server.corpus.index import CorpusIndex, Part, View
-from kinprint.server.corpus.normalise import PIPELINE, Normalised
-from kinprint.server.embed import EmbeddingSpace
-from kinprint.server.failures import CorpusExists, Failure, ModelMismatch, StorageFull
-from kinprint.server.store import durability, generation, maintenance
+from kinprint.server import channels
+from kinprint.server.channels import CHANNELS
+from kinprint.server.corpus.index import CorpusIndex
+from kinprint.server.corpus.normalise import PIPELINE
+from kinprint.server.corpus.plan import Batch, BatchOutcome, aligned, planned, without_common_ids
+from kinprint.server.corpus.replay import caught_up, parts_of
+from kinprint.server.corpus.view import View
+from kinprint.server.embed.space import EmbeddingSpace
+from kinprint.server.failures import CorpusDamaged, CorpusExists, CorpusTooNew, ModelMismatch, StorageFull
+from kinprint.server.store import durability, files, generation, maintenance
 from kinprint.server.store.columns import ragged_to_binary
-from kinprint.server.store.record import DELETE, FILL, PUT, SCHEMA, Record, RecordWriteError
+from kinprint.server.store.record import DELETE, FILL, PUT, Record, RecordWriteError
 from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
@@ -35,41 +38,6 @@ FORMAT = 1
 PUBLISH_FROM = 1_000
 #: Small files in the record beyond which a compaction is worth it.
 COMPACT_FROM = maintenance.SMALL_FILES
-
-
-class CorpusDamaged(Failure):
-    """The file that describes a corpus cannot be read."""
-
-    reason = "CORPUS_DAMAGED"
-
-
-class CorpusTooNew(Failure):
-    """A newer Kinprint wrote the corpus."""
-
-    reason = "FORMAT_TOO_NEW"
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Rows of one upsert batch and the channels they shall have."""
-
-    rows: Normalised
-    channels: frozenset[str]
-    #: Sequence from which on a row counts as written by the same stream.
-    stream_started: int
-
-
-@dataclass(slots=True)
-class BatchOutcome:
-    """What became of a batch, by row of its frame.
-
-    outcomes: CREATED, REPLACED, UNCHANGED, FILLED or SUPERSEDED.  `to_embed` lists rows that still lack an
-    embedding that was asked for.
-    """
-
-    outcomes: list[str]
-    repeated_ids: int = 0
-    to_embed: list[int] = field(default_factory=list)
 
 
 class Corpus:
@@ -111,9 +79,9 @@ class Corpus:
                 "description": description,
                 "created_at": datetime.now(UTC).isoformat(),
             }
-            _write_json(scratch / "corpus.json", meta)
+            files.write_json(scratch / "corpus.json", meta)
             scratch.rename(folder)
-            durability.fsync_directory(folder.parent)
+            files.fsync_directory(folder.parent)
             record = Record.open(folder / "record")
         except (OSError, RecordWriteError) as error:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -135,6 +103,11 @@ class Corpus:
         return corpus
 
     @property
+    def generations(self) -> Path:
+        """Folder of the indexes on disk."""
+        return self.folder / "generations"
+
+    @property
     def view(self) -> View:
         """The present state of the index."""
         return self.index.view
@@ -142,8 +115,8 @@ class Corpus:
     def disk_bytes(self) -> int:
         """Bytes of record and indexes; hard-linked files count once."""
         seen: dict[int, int] = {}
-        for root, _folders, files in os.walk(self.folder):
-            for name in files:
+        for root, _folders, names in os.walk(self.folder):
+            for name in names:
                 try:
                     stat = os.stat(os.path.join(root, name))
                 except FileNotFoundError:
@@ -160,75 +133,14 @@ class Corpus:
             )
 
     def _fingerprints(self) -> generation.Fingerprints:
-        return generation.Fingerprints(PIPELINE, self.space.digest if self.space else None)
-
-    # ---- catching up ----
+        return generation.Fingerprints(PIPELINE, self.space.digest if self.space else None, channels.schemes())
 
     def _caught_up(self, progress: Callable[[str], None]) -> CorpusIndex:
         """An index of the whole record, from the newest generation and a replay of what it lacks."""
-        index = CorpusIndex(self.name, space=self.space)
-        self._generation = generation.open_newest(self.folder / "generations", self.record, self._fingerprints())
-        snapshot = self.record.snapshot()
-        covered: frozenset[str] = frozenset()
-        if self._generation is not None:
-            index.replace(_parts(self._generation))
-            covered = self._generation.files
-        missing = [f for f in snapshot.files if f not in covered]
-        if missing:
-            progress(f"corpus {self.name}: replaying {len(missing)} of {len(snapshot.files)} files of the record")
-            self._replay(index, missing)
-        # From the record, for segments hold no deletes: a put must outnumber them though the clock was set back.
-        newest = self.record.read(snapshot.files, ["seq"]).select(pl.col("seq").max()).collect().item()
-        self._last_seq = max(self._last_seq, newest or 0)
-        return index
-
-    def _replay(self, index: CorpusIndex, files: Sequence[str]) -> None:
-        """Apply rows of record files in any order: the newest put or delete per id wins."""
-        heads = self.record.read(files, ["id", "seq", "op", "content_hash", "pipeline"]).collect()
-        if heads.is_empty():
-            return
-        newest = heads["pipeline"].max()
-        if isinstance(newest, int) and newest > PIPELINE:
-            raise CorpusTooNew(
-                f"corpus {self.name!r} holds rows of pipeline {newest}, this Kinprint knows up to {PIPELINE}; upgrade"
-            )
-        latest = heads.filter(pl.col("op") != FILL).sort("seq").group_by("id", maintain_order=True).last()
-        ids = latest["id"].to_list()
-        view = index.view
-        known = [
-            -1 if place is None else int(view.parts[place.part].segment.seqs[place.row]) for place in view.locate(ids)
-        ]
-        latest = latest.with_columns(pl.Series("known", known, dtype=pl.Int64)).filter(pl.col("seq") > pl.col("known"))
-        winners = latest.filter(pl.col("op") == PUT).select("id", "seq").lazy()
-        fills = []
-        for name in files:
-            rows = self.record.read([name])
-            puts = rows.filter(pl.col("op") == PUT).join(winners, on=["id", "seq"], how="semi").collect()
-            # A put that was committed twice, because its acknowledgement was lost, is one row.
-            puts = puts.unique("id", keep="last", maintain_order=True)
-            index.put(refreshed(puts))
-            if heads["op"].eq(FILL).any():
-                fills.append(rows.filter(pl.col("op") == FILL).collect())
-        index.delete(latest.filter(pl.col("op") == DELETE)["id"].to_list())
-        for fill in fills:
-            for column in CHANNEL_COLUMNS.values():
-                some = fill.filter(pl.col(column).is_not_null())
-                if column == "sketch":
-                    some = self._fresh_sketches(index, some)
-                index.fill(some.select(*_FILL_KEYS, column))
-
-    @staticmethod
-    def _fresh_sketches(index: CorpusIndex, fill: pl.DataFrame) -> pl.DataFrame:
-        """Fill rows in which sketches of older pipelines are made anew, from the texts that the index holds."""
-        old = fill.filter(pl.col("pipeline") < PIPELINE)
-        if old.is_empty():
-            return fill
-        view = index.view
-        places = view.locate(old["id"].to_list())
-        texts = [None if place is None else view.value(place, "response") for place in places]
-        there = pl.Series([text is not None for text in texts], dtype=pl.Boolean)
-        known = pl.Series([text for text in texts if text is not None], dtype=pl.String)
-        return pl.concat([fill.filter(pl.col("pipeline") >= PIPELINE), refreshed_fill(old.filter(there), known)])
+        made = caught_up(self.name, self.generations, self.record, self.space, self._fingerprints(), progress)
+        self._generation = made.generation
+        self._last_seq = max(self._last_seq, made.newest_seq)
+        return made.index
 
     # ---- writing ----
 
@@ -245,28 +157,12 @@ class Corpus:
         Raises StorageFull when the record cannot be written; then nothing of the group is acknowledged.
         """
         with self.write_turn:
-            return [outcome for group in _without_common_ids(batches) for outcome in self._write_group(group)]
+            return [outcome for group in without_common_ids(batches) for outcome in self._write_group(group)]
 
     def _write_group(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
         """One commit of batches that have no id in common."""
         with self.write_turn:
-            outcomes = [BatchOutcome(["CREATED"] * b.rows.frame.height) for b in batches]
-            frames = [
-                b.rows.frame.with_columns(
-                    pl.lit(k, pl.Int32).alias("_batch"), pl.int_range(pl.len(), dtype=pl.Int32).alias("_row")
-                )
-                for k, b in enumerate(batches)
-            ]
-            everything = pl.concat(frames)
-            rows = everything.unique("id", keep="last", maintain_order=True)
-            kept = set(zip(rows["_batch"], rows["_row"], strict=True))
-            if len(kept) < everything.height:
-                for k, r in zip(everything["_batch"], everything["_row"], strict=True):
-                    if (k, r) not in kept:
-                        outcomes[k].outcomes[r] = "SUPERSEDED"
-                        outcomes[k].repeated_ids += 1
-            puts, fills = self._plan(rows, batches, outcomes)
-            written = self._fingerprinted(rows, puts, fills, batches)
+            written, outcomes = planned(self.view, batches)
             if written.height:
                 first = self.next_seq(written.height)
                 written = written.with_columns(
@@ -279,71 +175,6 @@ class Corpus:
                 if added.height:
                     self.index.fill(added)
             return outcomes
-
-    def _plan(
-        self, rows: pl.DataFrame, batches: Sequence[Batch], outcomes: Sequence[BatchOutcome]
-    ) -> tuple[list[int], dict[int, list[str]]]:
-        """Which rows to put, and which to fill with which channels; notes the outcome of each."""
-        view = self.view
-        puts: list[int] = []
-        fills: dict[int, list[str]] = {}
-        blank = rows["text_hash"].is_null().to_list()
-        hashes = rows["content_hash"].to_list()
-        keys = zip(view.locate(rows["id"].to_list()), rows["_batch"], rows["_row"], strict=True)
-        for i, (place, k, r) in enumerate(keys):
-            outcome, batch = outcomes[k], batches[k]
-            present: list[str] = []
-            if place is not None:
-                if view.value(place, "seq") >= batch.stream_started:
-                    outcome.repeated_ids += 1
-                if view.value(place, "content_hash") == hashes[i]:
-                    present = view.channels_of(place)
-                    outcome.outcomes[r] = "UNCHANGED"
-                else:
-                    outcome.outcomes[r] = "REPLACED"
-            if outcome.outcomes[r] != "UNCHANGED":
-                puts.append(i)
-            if blank[i]:
-                continue
-            missing = batch.channels.difference(present)
-            if outcome.outcomes[r] == "UNCHANGED" and missing:
-                outcome.outcomes[r] = "FILLED"
-                if missing - {"semantic"}:
-                    fills[i] = sorted(missing - {"semantic"})
-            if "semantic" in missing:
-                outcome.to_embed.append(r)
-        return puts, fills
-
-    def _fingerprinted(
-        self, rows: pl.DataFrame, puts: list[int], fills: dict[int, list[str]], batches: Sequence[Batch]
-    ) -> pl.DataFrame:
-        """Record rows of the puts and fills with the cheap channels each batch asked for."""
-        pieces = []
-        by_channels: dict[tuple[str, ...], list[int]] = {}
-        blank = rows["text_hash"].is_null()
-        numbers = rows["_batch"].to_list()
-        for i in puts:
-            wanted = () if blank[i] else tuple(sorted(batches[numbers[i]].channels - {"semantic"}))
-            by_channels.setdefault(wanted, []).append(i)
-        for wanted, chosen in by_channels.items():
-            some = rows[chosen].drop("_batch", "_row")
-            made = fingerprint(some["response"], wanted) if wanted else {}
-            pieces.append(some.with_columns(pl.lit(PUT, pl.Int8).alias("op"), *_named(made)))
-        fill_groups: dict[tuple[str, ...], list[int]] = {}
-        for i, channels in fills.items():
-            fill_groups.setdefault(tuple(channels), []).append(i)
-        for added, chosen in fill_groups.items():
-            some = rows[chosen]
-            made = fingerprint(some["response"], added)
-            pieces.append(
-                some.select("id", "content_hash", "text_hash").with_columns(
-                    pl.lit(FILL, pl.Int8).alias("op"), *_named(made)
-                )
-            )
-        if not pieces:
-            return pl.DataFrame(schema=SCHEMA)
-        # `rows` keeps the order of arrival; puts of one group may be split by channels, ids are distinct.
-        return _aligned(pieces)
 
     def fill_embeddings(
         self,
@@ -373,7 +204,7 @@ class Corpus:
                 {
                     "id": pl.Series(ids, dtype=pl.String),
                     "content_hash": pl.Series(content_hashes, dtype=pl.Binary),
-                    "embedding": ragged_to_binary(vectors.astype("<f2"), starts),
+                    CHANNELS["semantic"].column: ragged_to_binary(vectors.astype("<f2"), starts),
                 }
             )
             # Two streams may have asked for the same row.
@@ -388,7 +219,7 @@ class Corpus:
                 return
             first = self.next_seq(frame.height)
             self._append(
-                _aligned(
+                aligned(
                     [
                         frame.with_columns(
                             pl.lit(FILL, pl.Int8).alias("op"),
@@ -415,7 +246,7 @@ class Corpus:
                         "pipeline": pl.Series([PIPELINE] * len(found), dtype=pl.Int32),
                     }
                 )
-                self._append(_aligned([frame]))
+                self._append(aligned([frame]))
                 self.index.delete(found)
             return len(found), len(distinct) - len(found)
 
@@ -443,14 +274,15 @@ class Corpus:
             started = time.monotonic()
             parts = self.view.parts
             loaded = generation.publish(
-                self.folder / "generations",
+                self.generations,
                 [p.segment for p in parts],
                 [p.alive for p in parts],
                 snapshot,
                 self._fingerprints(),
+                CHANNELS,
             )
             self._generation = loaded
-            self.index.replace(_parts(loaded))
+            self.index.replace(parts_of(loaded))
             logger.info(
                 "corpus %s: published generation %d, %d rows in %d segments, %.1f s",
                 self.name,
@@ -463,14 +295,14 @@ class Corpus:
     def compact(self) -> None:
         """Merge the record's small files when there are many."""
         with self.write_turn:
-            files = self.record.snapshot().files
-            sizes = (durability.data_file(self.record.path, name).stat().st_size for name in files)
+            covered = self.record.snapshot().files
+            sizes = (durability.data_file(self.record.path, name).stat().st_size for name in covered)
             if sum(size < maintenance.SMALL_BYTES for size in sizes) <= COMPACT_FROM:
                 return
             self.publish()
             snapshot = maintenance.run_compact(self.record, small_files=COMPACT_FROM)
             if self._generation is not None:
-                generation.cover(self.folder / "generations", self._generation.number, snapshot)
+                generation.cover(self.generations, self._generation.number, snapshot)
                 self._generation = generation.Loaded(
                     self._generation.segments,
                     self._generation.alive,
@@ -495,26 +327,12 @@ class Corpus:
             progress("rewriting the record")
             maintenance.run_purge(self.record)
             progress("rebuilding the indexes")
-            shutil.rmtree(self.folder / "generations", ignore_errors=True)
+            shutil.rmtree(self.generations, ignore_errors=True)
             # Searches go on in the old index until the new one is whole.
             self.index = self._caught_up(progress)
             if self.view.rows:
                 self.publish()
             return live
-
-
-def _without_common_ids(batches: Sequence[Batch]) -> list[list[Batch]]:
-    """Batches in their order, cut where an id comes again: each batch must meet what the one before it wrote."""
-    groups: list[list[Batch]] = []
-    seen: set[str] = set()
-    for batch in batches:
-        ids = set(batch.rows.frame["id"])
-        if not groups or not seen.isdisjoint(ids):
-            groups.append([])
-            seen = set()
-        groups[-1].append(batch)
-        seen |= ids
-    return groups
 
 
 def _stored_space(folder: Path) -> EmbeddingSpace | None:
@@ -524,34 +342,3 @@ def _stored_space(folder: Path) -> EmbeddingSpace | None:
 
 
 _SPACE = "embedding-space.npz"
-_FILL_KEYS = ("id", "content_hash", "text_hash")
-
-
-def _parts(loaded: generation.Loaded) -> list[Part]:
-    return [Part(s, a) for s, a in zip(loaded.segments, loaded.alive, strict=True)]
-
-
-def _named(columns: dict[str, pl.Series]) -> list[pl.Series]:
-    return [series.alias(name) for name, series in columns.items()]
-
-
-def _aligned(pieces: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """Concatenate frames in the record's schema, absent columns null."""
-    full = []
-    for piece in pieces:
-        absent = [pl.lit(None, dtype).alias(name) for name, dtype in SCHEMA.items() if name not in piece.columns]
-        full.append(piece.with_columns(absent).select(SCHEMA.names()))
-    return pl.concat(full)
-
-
-def _write_json(path: Path, value: dict) -> None:
-    scratch = path.with_suffix(".new")
-    with open(scratch, "w", encoding="utf-8") as out:
-        json.dump(value, out, indent=1)
-        out.flush()
-        os.fsync(out.fileno())
-    os.rename(scratch, path)
-    durability.fsync_directory(path.parent)
-
-
-__all__ = ["Batch", "BatchOutcome", "Corpus", "CorpusTooNew", "EmbeddingSpace"]

@@ -17,7 +17,8 @@ from functools import partial
 from typing import TypeVar
 
 import numpy as np
-from kinprint.server.corpus.corpus import Batch, BatchOutcome, Corpus
+from kinprint.server.corpus.corpus import Corpus
+from kinprint.server.corpus.plan import Batch, BatchOutcome
 from kinprint.server.embed import EmbeddingSpace, EmbedService, sentence_starts, sentences_of
 from numpy.typing import NDArray
 

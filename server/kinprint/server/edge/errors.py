@@ -1,4 +1,4 @@
-"""From pipeline failures to google.rpc statuses."""
+"""From failures to google.rpc statuses."""
 
 from __future__ import annotations
 
@@ -11,34 +11,14 @@ from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from kinprint.server import failures
 from kinprint.server.embed import EmbeddingError, QueueFull
-from kinprint.server.kinship import panel
-from kinprint.server.store.maintenance import MaintenanceFailed
 from kinprint.v1.google_rpc import error_details_pb2, status_pb2
 
 logger = logging.getLogger(__name__)
 
 DOMAIN = "kinprint"
 _DETAILS_KEY = "grpc-status-details-bin"
-
-_CODES: dict[type[failures.Failure], grpc.StatusCode] = {
-    failures.InvalidField: grpc.StatusCode.INVALID_ARGUMENT,
-    failures.CorpusNotFound: grpc.StatusCode.NOT_FOUND,
-    failures.TranscriptNotFound: grpc.StatusCode.NOT_FOUND,
-    failures.ModelNotFound: grpc.StatusCode.NOT_FOUND,
-    failures.CorpusExists: grpc.StatusCode.ALREADY_EXISTS,
-    failures.CorpusUnavailable: grpc.StatusCode.FAILED_PRECONDITION,
-    failures.CorpusBusy: grpc.StatusCode.FAILED_PRECONDITION,
-    failures.ChannelNotFilled: grpc.StatusCode.FAILED_PRECONDITION,
-    failures.ChannelUnavailable: grpc.StatusCode.FAILED_PRECONDITION,
-    failures.ModelMismatch: grpc.StatusCode.FAILED_PRECONDITION,
-    panel.PanelDamaged: grpc.StatusCode.INVALID_ARGUMENT,
-    panel.PanelTooNew: grpc.StatusCode.FAILED_PRECONDITION,
-    panel.PanelOtherPipeline: grpc.StatusCode.FAILED_PRECONDITION,
-    panel.PanelUnfit: grpc.StatusCode.FAILED_PRECONDITION,
-    failures.QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    failures.StorageFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    failures.Unavailable: grpc.StatusCode.UNAVAILABLE,
-}
+#: Bytes of a message; it is sent up to three times, in metadata of which peers take 8 KiB in all.
+_MOST = 1500
 
 
 def failure_of(error: BaseException) -> failures.Failure:
@@ -49,30 +29,45 @@ def failure_of(error: BaseException) -> failures.Failure:
         return failures.QueueFull(f"{error}; try again in a moment", retry_after=0.5)
     if isinstance(error, EmbeddingError):
         return failures.InvalidField("text", f"the text cannot be embedded: {error}", "TEXT_NOT_EMBEDDABLE")
-    if isinstance(error, MaintenanceFailed):
-        return failures.StorageFull(str(error))
     logger.error("unexpected failure", exc_info=error)
     return failures.Failure(f"internal error ({type(error).__name__}); the server's log has the details")
 
 
+def told(failure: failures.Failure) -> str:
+    """Message of a failure as it is sent: one that quotes a caller's megabyte would not fit into a status."""
+    return _cut(failure.message, _MOST)
+
+
+def _cut(text: str, most: int) -> str:
+    data = text.encode(errors="replace")
+    return (
+        text
+        if len(data) <= most
+        else data[: most // 2].decode(errors="ignore") + " … " + data[-most // 4 :].decode(errors="ignore")
+    )
+
+
 def code_of(failure: failures.Failure) -> grpc.StatusCode:
     """Status code of a failure."""
-    return _CODES.get(type(failure), grpc.StatusCode.INTERNAL)
+    return grpc.StatusCode[failure.code]
 
 
 def status_of(error: BaseException) -> status_pb2.Status:
     """The google.rpc.Status of an exception, with ErrorInfo, field violations and RetryInfo."""
     failure = failure_of(error)
-    status = status_pb2.Status(code=code_of(failure).value[0], message=failure.message)
+    message = told(failure)
+    status = status_pb2.Status(code=code_of(failure).value[0], message=message)
 
     def add(message: Message) -> None:
         packed = any_pb2.Any()
         packed.Pack(message)
         status.details.append(packed)
 
-    add(error_details_pb2.ErrorInfo(reason=failure.reason, domain=DOMAIN))
+    add(error_details_pb2.ErrorInfo(reason=failure.reason, domain=DOMAIN, metadata=failure.metadata))
     if failure.field is not None:
-        violation = error_details_pb2.BadRequest.FieldViolation(field=failure.field, description=failure.message)
+        violation = error_details_pb2.BadRequest.FieldViolation(
+            field=_cut(failure.field, _MOST // 4), description=message
+        )
         add(error_details_pb2.BadRequest(field_violations=[violation]))
     if failure.retry_after is not None:
         delay = duration_pb2.Duration()
@@ -87,5 +82,5 @@ async def abort(context: grpc.aio.ServicerContext, error: BaseException) -> NoRe
         raise error
     failure = failure_of(error)
     status = status_of(failure)
-    await context.abort(code_of(failure), failure.message, ((_DETAILS_KEY, status.SerializeToString()),))
+    await context.abort(code_of(failure), told(failure), ((_DETAILS_KEY, status.SerializeToString()),))
     raise AssertionError("abort returned")

@@ -3,17 +3,19 @@ that are no message of the contract."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
 from kinprint.server.edge.errors import abort
 from kinprint.server.failures import InvalidField, Unavailable
-from kinprint.server.state import Context
+from kinprint.server.state import State
 
 _OWN = "/kinprint."
+_Answering = Callable[..., AsyncGenerator[Any, None]]
 
 
 class _Malformed:
@@ -45,17 +47,18 @@ def _refusal(malformed: _Malformed) -> InvalidField:
 class Guard(grpc.aio.ServerInterceptor):
     """See the module's text."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, state: State) -> None:
+        self._state = state
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler:
-        handler = await continuation(handler_call_details)
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        # Of what a handler holds, gRPC's types know only the synchronous kind.
+        handler: Any = await continuation(handler_call_details)
         if handler is None or not handler_call_details.method.startswith(_OWN):
-            return handler
+            return handler  # type: ignore[no-any-return]
         decode = _tolerant(handler.request_deserializer)
         encode = handler.response_serializer
         if handler.request_streaming:
@@ -67,17 +70,18 @@ class Guard(grpc.aio.ServerInterceptor):
     @contextmanager
     def _taken(self, request: Any = None) -> Iterator[None]:
         """Around a call that is taken: refuses it while the server does not serve, or when it is malformed."""
-        if self._context.draining.is_set():
+        if self._state.draining.is_set():
             raise Unavailable("the server is shutting down; retry, on another server if there is one", retry_after=1.0)
-        if not self._context.serving:
-            raise Unavailable("the server is starting; retry in a moment", retry_after=0.5)
+        if not self._state.serving:
+            raise self._state.startup.refusal()
         if isinstance(request, _Malformed):
             raise _refusal(request)
-        self._context.calls += 1
+        self._state.calls += 1
         try:
             yield
         finally:
-            self._context.calls -= 1
+            self._state.calls -= 1
+            self._state.idle_since = time.monotonic()
 
     def _unary(self, behaviour: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
@@ -91,12 +95,13 @@ class Guard(grpc.aio.ServerInterceptor):
 
         return call
 
-    def _answering(self, behaviour: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
-        async def call(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+    def _answering(self, behaviour: _Answering) -> _Answering:
+        async def call(request: Any, context: grpc.aio.ServicerContext) -> AsyncGenerator[Any, None]:
             try:
                 with self._taken(request):
-                    async for response in behaviour(request, context):
-                        yield response
+                    async with aclosing(behaviour(request, context)) as responses:
+                        async for response in responses:
+                            yield response
             except grpc.aio.AbortError:
                 raise
             except Exception as error:
@@ -104,18 +109,19 @@ class Guard(grpc.aio.ServerInterceptor):
 
         return call
 
-    def _streaming(self, behaviour: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
+    def _streaming(self, behaviour: _Answering) -> _Answering:
         async def checked(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
             async for request in requests:
                 if isinstance(request, _Malformed):
                     raise _refusal(request)
                 yield request
 
-        async def call(requests: AsyncIterator[Any], context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+        async def call(requests: AsyncIterator[Any], context: grpc.aio.ServicerContext) -> AsyncGenerator[Any, None]:
             try:
                 with self._taken():
-                    async for response in behaviour(checked(requests), context):
-                        yield response
+                    async with aclosing(behaviour(checked(requests), context)) as responses:
+                        async for response in responses:
+                            yield response
             except grpc.aio.AbortError:
                 raise
             except Exception as error:

@@ -259,6 +259,10 @@ class EmbedService:
                 entry.future.set_result(self._embed(entry))
             except Exception as error:  # The caller gets it; the worker lives on for the others.
                 entry.future.set_exception(error)
+            except BaseException as error:
+                # A panic in a library's Rust is no Exception.  Without an answer its caller would wait for ever, and
+                # without a worker all others.
+                entry.future.set_exception(RuntimeError(f"{type(error).__name__}: {error}"))
 
     def _embed(self, entry: _Entry) -> Embedded:
         started = time.perf_counter()

@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort  # type: ignore[import-untyped,unused-ignore]
 from kinprint.server.embed.protocol import Role, TokenPlan
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 _MODEL_FILES = (
     "model.onnx",
@@ -101,6 +99,8 @@ class OnnxEmbedder:
         self._max_windows = max_windows
         roberta = config.get("model_type") in _ROBERTA_TYPES
         self._first_position = int(config.get("pad_token_id", 1)) + 1 if roberta else 0
+
+        from tokenizers import Tokenizer  # a server without a model need not wait for it
 
         self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
         self._tokenizer.no_padding()
@@ -193,7 +193,8 @@ class OnnxEmbedder:
     def _tokenise(self, text: str, role: Role) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Token ids of what precedes the text (special tokens, prompt), of the text, and of what follows."""
         prompt = self._prompts[role]
-        encoding = self._tokenizer.encode(prompt + text)
+        # As a batch of one: that releases the interpreter lock, which a megabyte would hold for a second.
+        (encoding,) = self._tokenizer.encode_batch([prompt + text])
         ids = np.array(encoding.ids, dtype=np.int64)
         special = np.array(encoding.special_tokens_mask, dtype=bool)
         # Special tokens that the text itself spells out stay inside it: only the outer runs are the frame.
@@ -204,8 +205,7 @@ class OnnxEmbedder:
         else:
             start, stop = int(ordinary[0]), int(ordinary[-1]) + 1
         prompt_end = len(prompt.rstrip())
-        offsets = encoding.offsets
-        while start < stop and offsets[start][1] <= prompt_end and prompt_end > 0:
+        while start < stop and prompt_end > 0 and _end(encoding, start) <= prompt_end:
             start += 1
         return ids[:start], ids[start:stop], ids[stop:]
 
@@ -235,6 +235,12 @@ class OnnxEmbedder:
         else:
             raise EmbeddingError(f"the output {self._output} has {output.ndim} dimensions, not 2 or 3")
         return _unit(vector.astype(np.float32, copy=False))
+
+
+def _end(encoding: Any, token: int) -> int:
+    """Where a token ends in the text, in code points."""
+    span = encoding.token_to_chars(token)
+    return span[1] if span is not None else 0
 
 
 def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -360,6 +366,8 @@ def open_session(model_file: Path, threads: int) -> Any:
     Raises:
         ModelDirectoryError: ONNX Runtime cannot load the file.
     """
+    import onnxruntime as ort  # type: ignore[import-untyped,unused-ignore]  # as with the tokenizer
+
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -9,8 +9,6 @@ so that they can be read.
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +27,7 @@ from kinprint.server.embed.background import (
 from kinprint.server.embed.default_model.build import cache_directory
 from kinprint.server.embed.protocol import Embedder
 from kinprint.server.embed.sentences import sentence_spans
+from kinprint.server.store import files
 from numpy.typing import NDArray
 
 _FORMAT = 1
@@ -96,28 +95,16 @@ class EmbeddingSpace:
 
     def save(self, path: Path) -> None:
         """Write to `path` (.npz), atomically and durably."""
-        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".unfinished")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(
-                    file,
-                    format=np.int64(_FORMAT),
-                    digest=np.array(self.digest),
-                    mean=self.mean,
-                    language_basis=self.language_basis,
-                    unrelated=self.unrelated,
-                )
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        files.save_arrays(
+            path,
+            {
+                "format": np.array(_FORMAT, np.int64),
+                "digest": np.array(self.digest),
+                "mean": self.mean,
+                "language_basis": self.language_basis,
+                "unrelated": self.unrelated,
+            },
+        )
 
     @classmethod
     def load(cls, path: Path) -> EmbeddingSpace:

@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from kinprint.kernels.arrow import Texts
 from kinprint.kernels.copy import shingle
-from kinprint.server.corpus.index import Filter, View
+from kinprint.server.corpus.filter import Filter
 from kinprint.server.corpus.normalise import is_blank
+from kinprint.server.corpus.view import View
 from numpy.typing import NDArray
 
 #: The same text given to so many prompts is boilerplate.

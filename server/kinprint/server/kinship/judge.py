@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from kinprint.kernels.style import residual
-from kinprint.server.corpus.index import Filter, View
+from kinprint.server.corpus.filter import Filter
+from kinprint.server.corpus.view import View
 from kinprint.server.failures import ModelNotFound
-from kinprint.server.kinship import panel as panels
-from kinprint.server.kinship import scores
+from kinprint.server.kinship import crossfit, scores
 from kinprint.server.kinship.answers import Answers, gather
+from kinprint.server.kinship.calibration import SIZES, Calibration
 from kinprint.server.kinship.panel import Panel
 from kinprint.server.progress import Progress, result_of
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 DERIVED, KIN, UNRESOLVED, NO_BACKGROUND = "derived", "kin", "unresolved", "no_background"
 MATCHED, BRIDGED, NONE = "matched", "bridged", "none"
 #: Prompts that two models must share for a claim; with fewer they are compared through the panel, if at all.
-LEAST_PROMPTS = panels.SIZES[0]
+LEAST_PROMPTS = SIZES[0]
 #: Share of a panel's members, and of its prompts, that must be in a corpus for its null to hold there.
 MEMBERS_SHARE, PROMPTS_SHARE = 0.8, 0.5
 #: Models that a corpus must have to be its own cohort under a panel fitted elsewhere.
@@ -178,16 +179,16 @@ def score_models(
         return
     fold = panel.folds(answers.models)
     members = np.isin(answers.models, [m.model for m in panel.members])
-    score = panels.without_folds(mean, shared, fold, members, cancelled)
+    score = crossfit.without_folds(mean, shared, fold, members, cancelled)
     few = (shared < LEAST_PROMPTS) & ~np.eye(n, dtype=np.bool_)
     if few.any() and panel.bridged is not None:
         enough = np.median(shared[:, members], axis=1) >= LEAST_PROMPTS
         sums = residual.Sums(mean * np.maximum(shared, 1), shared)
         across = few & enough[:, None] & enough[None, :]
-        for a, b, cohort, rows in panels.configurations(fold):
+        for a, b, cohort, rows in crossfit.configurations(fold):
             between = ((fold == a)[:, None] & (fold == b)[None, :]) | ((fold == b)[:, None] & (fold == a)[None, :])
             if (across & between).any():
-                z = panels.bridged(sums, sums, sums, cohort & members, rows)
+                z = crossfit.bridged(sums, sums, sums, cohort & members, rows)
                 score[across & between] = (0.5 * (z + z.T))[across & between]
     yield Scored(answers, score, shared, across, mean, background)
 
@@ -235,7 +236,7 @@ def judge(
     return Judged(lr, p, floor, threshold, verdict.tolist(), basis.tolist())
 
 
-def limits(calibration: panels.Calibration, background: Background) -> tuple[float, float]:
+def limits(calibration: Calibration, background: Background) -> tuple[float, float]:
     """Least and largest log10 likelihood ratio that is given."""
     share = ELSEWHERE_RANGE if background.kind == "elsewhere" else 1.0
     return calibration.log10_lr_min * share, calibration.log10_lr_max * share
@@ -243,7 +244,7 @@ def limits(calibration: panels.Calibration, background: Background) -> tuple[flo
 
 def _calibrations(
     score: NDArray[np.float64], shared: NDArray[np.int64], across: NDArray[np.bool_], panel: Panel
-) -> Iterator[tuple[panels.Calibration, NDArray[np.int64]]]:
+) -> Iterator[tuple[Calibration, NDArray[np.int64]]]:
     """Each calibration with the positions of the pairs that it holds for."""
     known = ~np.isnan(score)
     if panel.bridged is not None and (across & known).any():

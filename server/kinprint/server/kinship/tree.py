@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from kinprint.server.corpus.index import Filter, View
+from kinprint.server.corpus.filter import Filter
+from kinprint.server.corpus.view import View
 from kinprint.server.kinship.answers import gather
+from kinprint.server.kinship.calibration import transform
 from kinprint.server.kinship.judge import Scored, score_models
 from kinprint.server.kinship.panel import Panel
 from kinprint.server.progress import Progress, result_of
@@ -68,7 +70,7 @@ def tree_of(score: NDArray[np.float64]) -> tuple[NDArray[np.float64], list[int]]
     n = len(score)
     if n < 2:
         return np.zeros((0, 4)), list(range(n))
-    x = np.arcsinh(score / 3.0)
+    x = transform(score)
     known = x[~np.isnan(x)]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
     distance = high - np.where(np.isnan(x), low, x)

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute
 from kinprint.kernels.arrow import Texts
 from kinprint.kernels.copy import dedup
-from kinprint.server.corpus.index import Filter, View
+from kinprint.server.corpus.filter import Filter
+from kinprint.server.corpus.view import View
 from kinprint.server.progress import Progress
 from numpy.typing import NDArray
 
@@ -77,7 +78,7 @@ def _gather(views: Sequence[View], rows: Filter) -> _Rows:
         for part in view.parts:
             mask = rows.mask(part)
             blank += int((mask & part.segment.blank).sum())
-            for chunk in part.segment.copy:
+            for chunk in part.segment.of("copy"):
                 positions = np.flatnonzero(mask[chunk.rows])
                 chosen = chunk.rows[positions]
                 ids.append(part.segment.array("id").take(pa.array(chosen)))

@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 from kinprint.kernels.arrow import Texts, from_texts
 from kinprint.kernels.copy import passages, spans
-from kinprint.server.corpus.index import Filter, View
+from kinprint.server.corpus.filter import Filter
+from kinprint.server.corpus.view import View
 from kinprint.server.progress import Progress
 from numpy.typing import NDArray
 

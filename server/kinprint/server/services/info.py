@@ -11,11 +11,10 @@ import grpc
 from google.protobuf import duration_pb2
 from kinprint.kernels.unicode import UNICODE_VERSION
 from kinprint.server import threads
-from kinprint.server.corpus.fingerprint import SKETCH_SCHEME, STYLE_SCHEME
-from kinprint.server.corpus.index import CHANNELS
+from kinprint.server.channels import CHANNELS
 from kinprint.server.corpus.normalise import PIPELINE
 from kinprint.server.services.messages import types as convert
-from kinprint.server.state import Context
+from kinprint.server.state import State
 from kinprint.server.store import generation, record
 from kinprint.v1 import info_pb2, info_pb2_grpc
 
@@ -46,14 +45,16 @@ def package_version(name: str) -> str:
 class InfoService(info_pb2_grpc.InfoServiceServicer):
     """Describes the server."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, state: State) -> None:
+        self._state = state
 
-    async def GetServerInfo(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
+    async def GetServerInfo(  # noqa: N802
+        self, request: info_pb2.GetServerInfoRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> info_pb2.GetServerInfoResponse:
         uptime = duration_pb2.Duration()
-        uptime.FromMilliseconds(int((time.monotonic() - self._context.started) * 1000))
-        model = self._context.model
-        channels = [name for name in CHANNELS if name != "semantic" or model.available]
+        uptime.FromMilliseconds(int((time.monotonic() - self._state.started) * 1000))
+        model = self._state.model
+        channels = [name for name, channel in CHANNELS.items() if model.available or not channel.embedded]
         response = info_pb2.GetServerInfoResponse(
             version=package_version("kinprint"),
             pid=os.getpid(),
@@ -61,13 +62,13 @@ class InfoService(info_pb2_grpc.InfoServiceServicer):
             limits=convert.limits(),
             channels=[convert.channel_number(name) for name in channels],
             pipeline=PIPELINE,
-            sketch_scheme=SKETCH_SCHEME,
-            style_scheme=STYLE_SCHEME,
+            sketch_scheme=CHANNELS["copy"].scheme,
+            style_scheme=CHANNELS["style"].scheme,
             unicode_version=UNICODE_VERSION,
             thread_pools=[info_pb2.ThreadPool(name=n, threads=k) for n, k in threads.pool_sizes().items()],
             formats=[f"record/{record.FORMAT}", f"generation/{generation.FORMAT}"],
             libraries={name: package_version(name) for name in _LIBRARIES},
-            corpora=len(self._context.catalog.names()),
+            corpora=len(self._state.catalog.names()),
         )
         if model.service is not None:
             embedder = model.service.embedder

@@ -2,235 +2,210 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import math
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
-import numpy as np
-from kinprint.kernels.arrow import Texts
-from kinprint.server.corpus.index import Filter, View
-from kinprint.server.corpus.normalise import split_reasoning
-from kinprint.server.failures import Failure, InvalidField, ModelNotFound, Unavailable
+from kinprint.server.authorship import attribute
+from kinprint.server.authorship.sets import Sent, Sets
+from kinprint.server.corpus.filter import Filter
+from kinprint.server.corpus.view import View
+from kinprint.server.failures import Failure, InvalidField, ModelNotFound, PanelDamaged
+from kinprint.server.kinship import fit as fitting
 from kinprint.server.kinship import judge as kinship
-from kinprint.server.kinship import panel as panels
 from kinprint.server.kinship import tree as lineage
 from kinprint.server.kinship.dossier import document as report
-from kinprint.server.kinship.panel import Calibration, Panel
-from kinprint.server.limits import LIMITS
-from kinprint.server.progress import Progress
+from kinprint.server.kinship.labels import Edge, Member
+from kinprint.server.kinship.panel import Panel
 from kinprint.server.services.messages import types as convert
-from kinprint.server.state import Context
+from kinprint.server.services.messages.lineage import (
+    attribute_messages,
+    evidence_messages,
+    kinship_messages,
+    lineage_messages,
+    panel_messages,
+    summary,
+)
+from kinprint.server.services.streams import Incoming, long_run, protocol_error
+from kinprint.server.state import State
 from kinprint.v1 import lineage_pb2, lineage_pb2_grpc
-from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from kinprint.server.authorship import train as attribution
 
 #: Most bytes of a panel.
 _PANEL_BYTES = 2 << 20
-#: Bytes of a document or a matrix in one message.
-_CHUNK_BYTES = 1 << 20
-#: Rows of a message: two names of 512 bytes and seven numbers each stay below the limit.
-_MESSAGE_ROWS = 2500
-#: Bytes of all texts of one attribution, which are held in memory.
-_ATTRIBUTE_BYTES = 1 << 30
-#: Texts that are attributed between two messages, more where a set has more.
-_ATTRIBUTE_TEXTS = 2000
-#: Share of the time that learning takes.
-_LEARNING = 0.9
 
 
 class LineageService(lineage_pb2_grpc.LineageServiceServicer):
     """Kinship of models, attribution of texts, and the evidence for both."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, state: State) -> None:
+        self._state = state
 
     # ---- panels ----
 
-    def FitPanel(self, request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:  # noqa: N802
-        view = self._context.catalog.get(request.corpus).view
+    async def FitPanel(  # noqa: N802
+        self, request: lineage_pb2.FitPanelRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[lineage_pb2.FitPanelResponse]:
+        view = self._state.catalog.get(request.corpus).view
 
-        def start(cancelled: Callable[[], bool]) -> Iterator[Any]:
-            rows = convert.row_filter(request.filter)
+        def read() -> tuple[list[Member], list[Edge], Filter]:
             # A list of families may name more models than answered here; the panel says which were missing.
             _check_members(request.members)
-            members = [panels.Member(m.model, m.family, tuple(m.shares_with)) for m in request.members]
-            edges = [panels.Edge(e.model, e.related_to, e.relation) for e in request.edges]
-            return panels.fit(view, members, edges, rows, seed=request.seed, cancelled=cancelled)
+            members = [Member(m.model, m.family, tuple(m.shares_with)) for m in request.members]
+            edges = [Edge(e.model, e.related_to, e.relation) for e in request.edges]
+            return members, edges, convert.row_filter(request.filter)
 
-        return self._run(start, _panel_messages)
+        members, edges, rows = await self._state.read(read)
+        run = long_run(
+            self._state,
+            context,
+            "FitPanel",
+            [view.corpus],
+            fitting.fit,
+            view,
+            members,
+            edges,
+            rows,
+            seed=request.seed,
+            translate=panel_messages,
+        )
+        async with aclosing(run) as messages:
+            async for message in messages:
+                yield message
 
-    async def InspectPanel(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
+    async def InspectPanel(  # noqa: N802
+        self, request: lineage_pb2.InspectPanelRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> lineage_pb2.InspectPanelResponse:
         if not request.panel:
             raise InvalidField("panel", "panel holds no bytes", "FIELD_MISSING")
-
-        def read() -> Any:
-            return _summary(_panel(request.panel))
-
-        return lineage_pb2.InspectPanelResponse(summary=await self._context.read(read))
+        found = await self._state.read(lambda: summary(_panel(request.panel)))
+        return lineage_pb2.InspectPanelResponse(summary=found)
 
     # ---- pairs ----
 
-    def FindKinship(self, request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:  # noqa: N802
-        view = self._context.catalog.get(request.corpus).view
+    async def FindKinship(  # noqa: N802
+        self, request: lineage_pb2.FindKinshipRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[lineage_pb2.FindKinshipResponse]:
+        view = self._state.catalog.get(request.corpus).view
 
-        def start(cancelled: Callable[[], bool]) -> Iterator[Any]:
-            rows = convert.row_filter(request.filter)
+        def read() -> tuple[Panel | None, Filter, tuple[str, ...]]:
             _check_models(view, ((f"models[{i}]", name) for i, name in enumerate(request.models)))
-            models = tuple(dict.fromkeys(request.models))
-            return kinship.find_kinship(view, _panel_of(request), rows, models, cancelled)
+            return _panel_of(request), convert.row_filter(request.filter), tuple(dict.fromkeys(request.models))
 
-        return self._run(start, _kinship_messages)
+        asked = await self._state.read(read)
+        run = long_run(
+            self._state,
+            context,
+            "FindKinship",
+            [view.corpus],
+            kinship.find_kinship,
+            view,
+            *asked,
+            translate=kinship_messages,
+        )
+        async with aclosing(run) as messages:
+            async for message in messages:
+                yield message
 
-    def FindLineage(self, request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:  # noqa: N802
-        view = self._context.catalog.get(request.corpus).view
+    async def FindLineage(  # noqa: N802
+        self, request: lineage_pb2.FindLineageRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[lineage_pb2.FindLineageResponse]:
+        view = self._state.catalog.get(request.corpus).view
 
-        def start(cancelled: Callable[[], bool]) -> Iterator[Any]:
-            rows = convert.row_filter(request.filter)
+        def read() -> tuple[Panel | None, Filter]:
             _check_models(view, ((f"filter.models[{i}]", name) for i, name in enumerate(request.filter.models)))
-            return lineage.find_lineage(view, _panel_of(request), rows, cancelled)
+            return _panel_of(request), convert.row_filter(request.filter)
 
-        return self._run(start, _lineage_messages)
+        asked = await self._state.read(read)
+        run = long_run(
+            self._state,
+            context,
+            "FindLineage",
+            [view.corpus],
+            lineage.find_lineage,
+            view,
+            *asked,
+            translate=lineage_messages,
+        )
+        async with aclosing(run) as messages:
+            async for message in messages:
+                yield message
 
-    def BuildEvidence(self, request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:  # noqa: N802
-        view = self._context.catalog.get(request.corpus).view
+    async def BuildEvidence(  # noqa: N802
+        self, request: lineage_pb2.BuildEvidenceRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[lineage_pb2.BuildEvidenceResponse]:
+        view = self._state.catalog.get(request.corpus).view
 
-        def start(cancelled: Callable[[], bool]) -> Iterator[Any]:
-            rows = convert.row_filter(request.filter)
-            pairs = {"": request, **{f"also[{i}].": pair for i, pair in enumerate(request.also)}}
-            for path, pair in pairs.items():
+        def read() -> tuple[Panel | None, Filter]:
+            pairs: list[tuple[str, lineage_pb2.BuildEvidenceRequest | lineage_pb2.EvidencePair]] = [("", request)]
+            pairs += [(f"also[{i}].", pair) for i, pair in enumerate(request.also)]
+            for path, pair in pairs:
                 _check_models(view, ((f"{path}subject", pair.subject), (f"{path}source", pair.source)))
                 if pair.subject == pair.source:
                     raise InvalidField(f"{path}source", "source is the same model as subject", "FIELD_INVALID")
-            also = [(pair.subject, pair.source) for pair in request.also]
-            return report.build(
-                view, request.subject, request.source, _panel_of(request), rows, also=also, cancelled=cancelled
-            )
+            return _panel_of(request), convert.row_filter(request.filter)
 
-        return self._run(start, _evidence_messages)
-
-    async def _run(
-        self, start: Callable[[Callable[[], bool]], Iterator[Any]], messages: Callable[[Any], Iterable[Any]]
-    ) -> AsyncIterator[Any]:
-        """The messages of a run, which is made and driven in worker threads."""
-        cancelled = False
-        try:
-            run = await self._context.read(lambda: start(lambda: cancelled))
-            while (made := await self._context.read(lambda: next(run, None))) is not None:
-                for message in messages(made):
-                    yield message
-        finally:
-            cancelled = True
+        asked = await self._state.read(read)
+        run = long_run(
+            self._state,
+            context,
+            "BuildEvidence",
+            [view.corpus],
+            report.build,
+            view,
+            request.subject,
+            request.source,
+            *asked,
+            also=[(pair.subject, pair.source) for pair in request.also],
+            translate=evidence_messages,
+        )
+        async with aclosing(run) as messages:
+            async for message in messages:
+                yield message
 
     # ---- texts ----
 
     async def Attribute(  # noqa: N802
-        self, requests: AsyncIterator[Any], context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[Any]:
-        async with aclosing(self._requests(requests)) as received:
-            start = _expect(await anext(received), "start")
-            view = self._context.catalog.get(start.corpus, "start.corpus").view
+        self, requests: AsyncIterator[lineage_pb2.AttributeRequest], context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[lineage_pb2.AttributeResponse]:
+        async with Incoming(self._state, requests, "send the texts to the next") as incoming:
+            first = await incoming.next()
+            _expect(first, "start")
+            assert first is not None
+            start = first.start
+            view = self._state.catalog.get(start.corpus, "start.corpus").view
 
-            def check() -> Filter:
+            def read() -> tuple[Filter, Panel | None]:
                 _check_models(view, ((f"start.models[{i}]", name) for i, name in enumerate(start.models)))
-                return convert.row_filter(start.filter, "start.filter")
+                return convert.row_filter(start.filter, "start.filter"), _panel_of(start, "start.panel")
 
-            rows = await self._context.read(check)
-            panel = await self._context.read(lambda: _panel_of(start, "start.panel"))
+            rows, panel = await self._state.read(read)
             yield lineage_pb2.AttributeResponse(started=lineage_pb2.AttributeStarted(limits=convert.limits()))
-            sets = _Sets()
-            while (request := await anext(received)) is not None and request.WhichOneof("message") == "batch":
-                await self._context.read(partial(sets.add, request.batch))
-                yield lineage_pb2.AttributeResponse(received=lineage_pb2.AttributeReceived(texts=len(sets.texts)))
+            sets = Sets()
+            while (request := await incoming.next()) is not None and request.WhichOneof("message") == "batch":
+                await self._state.read(partial(_take, sets, request.batch))
+                yield lineage_pb2.AttributeResponse(received=lineage_pb2.AttributeReceived(texts=len(sets)))
             _expect(request, "stop")
-        if not sets.texts:
+        if not len(sets):
             raise InvalidField("batch.texts", "no text was sent", "FIELD_MISSING")
-        families = {member.model: member.family for member in panel.members} if panel is not None else None
-        attributor: attribution.Attributor | None = None
-        async with aclosing(self._learnt(view, rows, start, families)) as steps:
-            async for made in steps:
-                if isinstance(made, lineage_pb2.LineageProgress):
-                    yield lineage_pb2.AttributeResponse(progress=made)
-                else:
-                    attributor = made
-        if attributor is None:  # cancelled
-            return
-        named = done = 0
-        for texts, codes in sets.parts():
-            rankings = await self._context.read(partial(_attribute, attributor, texts, codes))
-            for message in _set_messages(rankings, sets.ids):
+        run = long_run(
+            self._state,
+            context,
+            "Attribute",
+            [view.corpus],
+            attribute.run,
+            view,
+            rows,
+            await self._state.read(sets.submitted),
+            list(start.models),
+            {member.model: member.family for member in panel.members} if panel is not None else None,
+            seed=start.seed,
+            translate=partial(attribute_messages, ids=sets.ids),
+        )
+        async with aclosing(run) as messages:
+            async for message in messages:
                 yield message
-            named += sum(not ranking.abstained for ranking in rankings)
-            done += len(texts)
-            share = _LEARNING + (1 - _LEARNING) * done / len(sets.texts)
-            yield lineage_pb2.AttributeResponse(progress=_step("attributing", share))
-        finished = _attribution(attributor, len(sets.ids), named, len(sets.texts))
-        yield lineage_pb2.AttributeResponse(finished=finished)
-
-    async def _requests(self, requests: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
-        """Requests as they come, None when the client has closed its side.
-
-        Raises Unavailable when the server drains.
-        """
-        iterator = aiter(requests)
-        draining = asyncio.ensure_future(self._context.draining.wait())
-        following: asyncio.Future[Any] | None = None
-        try:
-            while True:
-                following = asyncio.ensure_future(anext(iterator, None))
-                await asyncio.wait({following, draining}, return_when=asyncio.FIRST_COMPLETED)
-                if not following.done():
-                    raise Unavailable("the server is shutting down; send the texts to the next", retry_after=1.0)
-                yield following.result()
-        finally:
-            draining.cancel()
-            if following is not None:
-                following.cancel()
-
-    async def _learnt(
-        self,
-        view: View,
-        rows: Filter,
-        start: Any,
-        families: Mapping[str, str] | None,
-    ) -> AsyncGenerator[Any, None]:
-        """Messages of progress, then the Attributor."""
-        loop = asyncio.get_running_loop()
-        told: asyncio.Queue[Progress | None] = asyncio.Queue()
-        cancelled = False
-
-        def tell(step: Progress) -> None:
-            loop.call_soon_threadsafe(told.put_nowait, step)
-
-        def learn() -> attribution.Attributor | None:
-            # Imported where it is used: it brings scikit-learn, which takes a second to load.
-            from kinprint.server.authorship import train as attribution
-            from kinprint.server.authorship.labelled import known_answers
-
-            known, background = known_answers(view, rows, frozenset(start.models), families)
-            return attribution.train(
-                known,
-                background=background,
-                seed=start.seed,
-                progress=tell,
-                cancelled=lambda: cancelled,
-            )
-
-        learning = asyncio.ensure_future(self._context.read(learn))
-        learning.add_done_callback(lambda _: told.put_nowait(None))
-        try:
-            while (made := await told.get()) is not None:
-                yield _step(made.step, _LEARNING * made.share)
-            yield await learning
-        finally:
-            cancelled = True
-            learning.cancel()
 
 
 # ---- what was asked ----
@@ -273,7 +248,7 @@ def _alike(name: str, known: Sequence[str]) -> list[str]:
 def _panel(data: bytes, field: str = "panel") -> Panel:
     """A panel from its bytes.  Raises what `Panel.from_bytes` does."""
     if len(data) > _PANEL_BYTES:
-        raise InvalidField(field, f"{len(data)} bytes are too many for a panel", "PANEL_DAMAGED")
+        raise PanelDamaged(f"{len(data)} bytes are too many for a panel", field=field)
     try:
         return Panel.from_bytes(data)
     except Failure as failure:
@@ -285,297 +260,14 @@ def _panel_of(request: Any, field: str = "panel") -> Panel | None:
     return _panel(request.panel, field) if request.HasField("panel") else None
 
 
-def _expect(request: Any, kind: str) -> Any:
-    """The part of a message that is to be of one kind."""
+def _expect(request: lineage_pb2.AttributeRequest | None, kind: str) -> None:
+    """Raise InvalidField unless a message is of one kind."""
     if request is None:
-        raise InvalidField("message", f"the stream ended before {kind}", "STREAM_PROTOCOL")
+        raise protocol_error(f"the stream ended before {kind}")
     found = request.WhichOneof("message")
     if found != kind:
-        raise InvalidField("message", f"{found or 'an empty message'} came where {kind} was due", "STREAM_PROTOCOL")
-    return getattr(request, kind)
+        raise protocol_error(f"{found or 'an empty message'} came where {kind} was due")
 
 
-class _Sets:
-    """Texts as they were sent, with the set of each."""
-
-    def __init__(self) -> None:
-        self.texts: list[bytes] = []
-        #: set_id (None: a text by itself) and id of each set, in the order of their first text.
-        self.ids: list[tuple[str | None, str]] = []
-        self._codes: list[int] = []
-        self._named: dict[str, int] = {}
-        self._bytes = 0
-
-    def add(self, batch: Any) -> None:
-        """Take a batch.  Raises InvalidField."""
-        if not 1 <= len(batch.texts) <= LIMITS.max_batch_items:
-            raise InvalidField("batch.texts", f"a batch holds 1 to {LIMITS.max_batch_items} texts", "BATCH_SIZE")
-        for i, item in enumerate(batch.texts):
-            data = item.text.encode()
-            if len(data) > LIMITS.max_text_bytes:
-                raise InvalidField(
-                    f"batch.texts[{i}].text",
-                    f"text {len(self.texts)} is longer than {LIMITS.max_text_bytes} bytes of UTF-8",
-                    "TEXT_TOO_LONG",
-                )
-            for name in ("set_id", "id"):
-                if len(getattr(item, name).encode()) > LIMITS.max_key_bytes:
-                    raise InvalidField(
-                        f"batch.texts[{i}].{name}",
-                        f"{name} is longer than {LIMITS.max_key_bytes} bytes of UTF-8",
-                        "FIELD_TOO_LONG",
-                    )
-            reasoning, answer = split_reasoning(item.text)
-            data = data if reasoning is None else answer.encode()
-            self._bytes += len(data)
-            if self._bytes > _ATTRIBUTE_BYTES:
-                raise InvalidField(
-                    "batch.texts", f"all texts together are more than {_ATTRIBUTE_BYTES} bytes", "TOO_MANY_TEXTS"
-                )
-            self.texts.append(data)
-            self._codes.append(self._code(item))
-
-    def _code(self, item: Any) -> int:
-        if not item.HasField("set_id"):
-            self.ids.append((None, item.id))
-            return len(self.ids) - 1
-        if item.set_id not in self._named:
-            self._named[item.set_id] = len(self.ids)
-            self.ids.append((item.set_id, ""))
-        return self._named[item.set_id]
-
-    def parts(self) -> Iterator[tuple[Texts, NDArray[np.int64]]]:
-        """Texts and their sets, some whole sets at a time, in their order."""
-        codes = np.array(self._codes, np.int64)
-        order = np.argsort(codes, kind="stable")
-        ends = np.cumsum(np.bincount(codes, minlength=len(self.ids)))
-        begin = 0
-        while begin < len(order):
-            end = int(ends[np.searchsorted(ends, min(begin + _ATTRIBUTE_TEXTS, len(order)))])
-            chosen = order[begin:end]
-            some = [self.texts[k] for k in chosen]
-            offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum([len(text) for text in some], dtype=np.int64)])
-            yield Texts.from_offsets(np.frombuffer(b"".join(some), np.uint8), offsets), codes[chosen]
-            begin = end
-
-
-# ---- what is answered ----
-
-
-def _step(step: str, share: float) -> Any:
-    return lineage_pb2.LineageProgress(step=step, share=share)
-
-
-def _chunks(data: bytes) -> Iterator[bytes]:
-    for start in range(0, len(data), _CHUNK_BYTES):
-        yield data[start : start + _CHUNK_BYTES]
-
-
-def _panel_messages(made: Progress | Panel) -> Iterator[Any]:
-    if isinstance(made, Progress):
-        yield lineage_pb2.FitPanelResponse(progress=_step(made.step, made.share))
-        return
-    for chunk in _chunks(made.to_bytes()):
-        yield lineage_pb2.FitPanelResponse(chunk=chunk)
-    yield lineage_pb2.FitPanelResponse(finished=_summary(made))
-
-
-def _summary(panel: Panel) -> Any:
-    """What a panel holds."""
-    features = panels.scheme()
-    message = lineage_pb2.PanelSummary(
-        digest=panel.digest,
-        version=panels.VERSION,
-        kinprint=panel.kinprint,
-        scheme=f"{features['name']}/{features['version']}",
-        corpus=panel.corpus,
-        members=[
-            lineage_pb2.PanelMember(model=member.model, family=member.family, shares_with=member.shares_with)
-            for member in panel.members
-        ],
-        families=panel.families,
-        independent_families=panel.independent_families,
-        prompts=len(panel.prompts),
-        unrelated_pairs=panel.pairs["unrelated"],
-        kin_pairs=panel.pairs["kin"],
-        derived_pairs=panel.pairs["derived"],
-        derived_from=panel.derived_from,
-        sizes=[_size(size) for size in panel.sizes],
-        cautions=panel.cautions,
-        suspects=[lineage_pb2.PanelSuspect(model_a=a, model_b=b, score=score) for a, b, score in panel.suspects],
-    )
-    if panel.bridged is not None:
-        message.bridged.CopyFrom(_size(panel.bridged))
-    return message
-
-
-def _size(size: Calibration) -> Any:
-    rates = sorted((float(rate), found) for rate, found in size.tpr.items())
-    return lineage_pb2.PanelSize(
-        prompts=size.prompts,
-        draws=size.draws,
-        null_pairs=size.null_count,
-        log10_lr_min=size.log10_lr_min,
-        log10_lr_max=size.log10_lr_max,
-        threshold=size.threshold,
-        cllr=size.cllr,
-        cllr_min=size.cllr_min,
-        power_derived=size.power["derived"],
-        power_kin=size.power["kin"],
-        rates=[lineage_pb2.PanelRate(false_alarms=rate, found=found) for rate, found in rates],
-    )
-
-
-_VERDICTS = {
-    "derived": lineage_pb2.KINSHIP_VERDICT_DERIVED,
-    "kin": lineage_pb2.KINSHIP_VERDICT_KIN,
-    "unresolved": lineage_pb2.KINSHIP_VERDICT_UNRESOLVED,
-    "no_background": lineage_pb2.KINSHIP_VERDICT_NO_BACKGROUND,
-}
-_BASES = {
-    "matched": lineage_pb2.KINSHIP_BASIS_MATCHED,
-    "bridged": lineage_pb2.KINSHIP_BASIS_BRIDGED,
-    "none": lineage_pb2.KINSHIP_BASIS_UNSPECIFIED,
-}
-
-
-def _kinship_messages(made: Progress | kinship.Pairs | kinship.Totals) -> Iterator[Any]:
-    if isinstance(made, Progress):
-        yield lineage_pb2.FindKinshipResponse(progress=_step(made.step, made.share))
-        return
-    if isinstance(made, kinship.Totals):
-        finished = lineage_pb2.KinshipFinished(
-            models=made.models,
-            prompts=made.prompts,
-            pairs=made.pairs,
-            answers=made.answers,
-            left_out=made.left_out,
-            families=made.families,
-            panel_digest=made.panel_digest,
-            carries_over=made.carries_over,
-            does_not_carry_over=made.does_not,
-            cautions=made.cautions,
-        )
-        yield lineage_pb2.FindKinshipResponse(finished=finished)
-        return
-    for start in range(0, len(made.model_a), _MESSAGE_ROWS):
-        some = slice(start, start + _MESSAGE_ROWS)
-        pairs = lineage_pb2.KinshipPairs(
-            model_a=made.model_a[some],
-            model_b=made.model_b[some],
-            prompts=made.prompts[some],
-            score=made.score[some],
-            log10_lr=made.log10_lr[some],
-            p_value=made.p_value[some],
-            p_floor=made.p_floor[some],
-            verdict=[_VERDICTS[verdict] for verdict in made.verdict[some]],
-            basis=[_BASES[basis] for basis in made.basis[some]],
-        )
-        yield lineage_pb2.FindKinshipResponse(pairs=pairs)
-
-
-def _lineage_messages(made: Progress | lineage.Lineage) -> Iterator[Any]:
-    if isinstance(made, Progress):
-        yield lineage_pb2.FindLineageResponse(progress=_step(made.step, made.share))
-        return
-    scores = np.asarray(made.scores, np.float64)
-    height = max(1, _CHUNK_BYTES // (8 * max(1, scores.shape[1])))
-    for start in range(0, scores.shape[0], height):
-        yield lineage_pb2.FindLineageResponse(scores=convert.matrix(scores[start : start + height]))
-    finished = lineage_pb2.LineageFinished(
-        models=made.models,
-        newick=made.tree,
-        order=made.order,
-        merges=convert.matrix(np.asarray(made.merges, np.float64).reshape(-1, 4)),
-        cautions=made.cautions,
-    )
-    yield lineage_pb2.FindLineageResponse(finished=finished)
-
-
-def _evidence_messages(made: Progress | report.Report) -> Iterator[Any]:
-    if isinstance(made, Progress):
-        yield lineage_pb2.BuildEvidenceResponse(progress=_step(made.step, made.share))
-        return
-    data = made.to_bytes()
-    for chunk in _chunks(data):
-        yield lineage_pb2.BuildEvidenceResponse(chunk=chunk)
-    finished = lineage_pb2.EvidenceFinished(size=len(data), sha256=hashlib.sha256(data).hexdigest())
-    yield lineage_pb2.BuildEvidenceResponse(finished=finished)
-
-
-def _attribute(attributor: attribution.Attributor, texts: Texts, codes: NDArray[np.int64]) -> list[attribution.Ranking]:
-    from kinprint.server.authorship import train as attribution
-
-    return attribution.attribute(attributor, texts, codes)
-
-
-def _set_messages(
-    rankings: Iterable[attribution.Ranking], ids: Sequence[tuple[str | None, str]]
-) -> Iterator[lineage_pb2.AttributeResponse]:
-    sets: list[Any] = []
-    rows = 0
-    for ranking in rankings:
-        candidates = [
-            lineage_pb2.Candidate(model=found.name, log10_lr=found.log10_lr, probability=found.probability)
-            for found in ranking.ranked
-        ]
-        place = sum(found.probability >= ranking.none_of_these for found in ranking.ranked)
-        candidates.insert(
-            place, lineage_pb2.Candidate(log10_lr=ranking.none_log10_lr, probability=ranking.none_of_these)
-        )
-        set_id, name = ids[ranking.set]
-        if sets and rows + len(candidates) > _MESSAGE_ROWS:
-            yield lineage_pb2.AttributeResponse(sets=lineage_pb2.AttributedSets(sets=sets))
-            sets, rows = [], 0
-        sets.append(
-            lineage_pb2.AttributedSet(
-                set_id=set_id,
-                id=name,
-                texts=ranking.texts,
-                counted=ranking.counted,
-                too_short=ranking.too_short,
-                repeated_texts=ranking.repeated,
-                beyond=ranking.beyond,
-                abstained=ranking.abstained,
-                reason=ranking.reason,
-                candidates=candidates,
-            )
-        )
-        rows += len(candidates)
-    if sets:
-        yield lineage_pb2.AttributeResponse(sets=lineage_pb2.AttributedSets(sets=sets))
-
-
-def _attribution(attributor: attribution.Attributor, sets: int, named: int, texts: int) -> Any:
-    """Totals of an attribution."""
-    return lineage_pb2.AttributeFinished(
-        sets=sets,
-        named=named,
-        texts=texts,
-        models=[
-            lineage_pb2.AttributionModel(model=name, texts_used=used, texts_given=given)
-            for name, used, given in zip(attributor.names, attributor.texts_used, attributor.texts_given, strict=True)
-        ],
-        left_out=[lineage_pb2.AttributionLeftOut(model=name, why=why) for name, why in attributor.left_out],
-        power=[
-            lineage_pb2.AttributionPower(
-                size=power.size,
-                sets=power.sets,
-                accuracy=power.accuracy,
-                named=power.named,
-                correct=_number(power.correct),
-                unknown_sets=power.unknown_sets,
-                false_names=_number(power.false_names),
-                auc=_number(power.auc),
-                cllr=_number(power.cllr),
-                calibration_error=_number(power.calibration_error),
-            )
-            for power in attributor.power
-        ],
-        prior_unknown=attributor.prior_unknown,
-        notes=attributor.notes,
-    )
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _take(sets: Sets, batch: lineage_pb2.AttributeBatch) -> None:
+    sets.add([Sent(text.text, text.set_id if text.HasField("set_id") else None, text.id) for text in batch.texts])

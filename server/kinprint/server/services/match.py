@@ -4,102 +4,119 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from functools import partial
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import grpc
 import numpy as np
-from kinprint.kernels.copy import shingle, sketch
+from kinprint.kernels.copy import sketch
 from kinprint.kernels.style import stylometry
+from kinprint.server.channels import CHANNELS, DEFAULT
+from kinprint.server.channels.protocol import Comparison
 from kinprint.server.corpus.corpus import Corpus
-from kinprint.server.corpus.fingerprint import DEFAULT_CHANNELS, SKETCH_SCHEME, STYLE_SCHEME
-from kinprint.server.corpus.index import Filter, View
+from kinprint.server.corpus.filter import Filter
 from kinprint.server.corpus.language import detect_languages
-from kinprint.server.corpus.normalise import is_blank, language_tag, split_reasoning
+from kinprint.server.corpus.listing import find
+from kinprint.server.corpus.normalise import language_tag
 from kinprint.server.edge.errors import status_of
-from kinprint.server.embed import Alignment, sentence_starts, sentences_of
-from kinprint.server.failures import ChannelNotFilled, InvalidField, Unavailable
+from kinprint.server.embed import sentence_starts, sentences_of
+from kinprint.server.failures import InvalidField, Unavailable
 from kinprint.server.limits import LIMITS
-from kinprint.server.progress import Progress
-from kinprint.server.search import duplicates, evidence, match, passages
+from kinprint.server.search import duplicates, passages
+from kinprint.server.search.query import Query, QueryInfo, blank_of, given, stored, stored_sentences
+from kinprint.server.search.run import SearchRequest, covered, run_search
 from kinprint.server.services.messages import types as convert
-from kinprint.server.services.transcripts import find
-from kinprint.server.state import Context
+from kinprint.server.services.messages.match import (
+    compare_response,
+    duplicates_messages,
+    overlaps_messages,
+    search_response,
+)
+from kinprint.server.services.streams import Incoming, long_run
+from kinprint.server.state import State
 from kinprint.server.store.columns import encode_texts
 from kinprint.v1 import match_pb2, match_pb2_grpc
 from numpy.typing import NDArray
 
 #: Searches of one stream that run side by side.
 _STREAM_WINDOW = 8
-#: gRPC clients take 4 MiB unless told otherwise; some room is left for what wraps an answer.
-_ANSWER_BYTES = (4 << 20) - (16 << 10)
 
 
 class MatchService(match_pb2_grpc.MatchServiceServicer):
     """Fingerprints, searches and compares texts."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, state: State) -> None:
+        self._state = state
 
     # ---- fingerprint ----
 
-    async def Fingerprint(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
-        channels = convert.channel_names(request.channels, DEFAULT_CHANNELS)
+    async def Fingerprint(  # noqa: N802
+        self, request: match_pb2.FingerprintRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> match_pb2.FingerprintResponse:
+        channels = convert.channel_names(request.channels, DEFAULT)
+        if not 1 <= len(request.texts) <= 1000:
+            raise InvalidField("texts", "give 1 to 1000 texts", "FIELD_INVALID" if request.texts else "FIELD_MISSING")
         texts = list(request.texts)
-        if not 1 <= len(texts) <= 1000:
-            raise InvalidField("texts", "give 1 to 1000 texts", "FIELD_INVALID" if texts else "FIELD_MISSING")
-        for i, text in enumerate(texts):
-            if len(text.encode()) > LIMITS.max_text_bytes:
-                raise InvalidField(
-                    f"texts[{i}]",
-                    f"the text is longer than {LIMITS.max_text_bytes} bytes of UTF-8",
-                    "TEXT_TOO_LONG",
-                )
         response = match_pb2.FingerprintResponse()
 
         def cheap() -> None:
+            for i, text in enumerate(texts):
+                if len(text.encode()) > LIMITS.max_text_bytes:
+                    raise InvalidField(
+                        f"texts[{i}]",
+                        f"the text is longer than {LIMITS.max_text_bytes} bytes of UTF-8",
+                        "TEXT_TOO_LONG",
+                    )
             data, offsets = encode_texts(texts)
             if "copy" in channels:
                 made = sketch.sketch(data, offsets)
-                response.sketch_scheme = SKETCH_SCHEME
+                response.sketch_scheme = CHANNELS["copy"].scheme
                 response.sketches.CopyFrom(convert.matrix(made.signatures))
                 response.text_hashes.CopyFrom(convert.matrix(made.text_hashes))
             if "style" in channels:
                 vectors = stylometry.style_vectors(data, offsets)
-                response.style_scheme = STYLE_SCHEME
+                response.style_scheme = CHANNELS["style"].scheme
                 response.styles.CopyFrom(convert.matrix(vectors))
 
-        await self._context.read(cheap)
+        await self._state.read(cheap)
         if "semantic" in channels:
-            service, space = await self._context.model.require()
-            blank = set(await self._context.read(lambda: _blank(texts)))
-            sentences = await self._context.read(
+            service, space = await self._state.model.require()
+            blank = set(await self._state.read(lambda: blank_of(texts).tolist()))
+            sentences = await self._state.read(
                 lambda: [[] if i in blank else sentences_of(text) for i, text in enumerate(texts)]
             )
             embedded = await service.embed_passages([s for found in sentences for s in found])
-            vectors = np.zeros((len(texts), space.dim), np.float32)
-            filled = [i for i, found in enumerate(sentences) if found]
-            starts = sentence_starts([sentences[i] for i in filled])
-            vectors[filled] = space.pool(space.neutral(embedded.vectors), starts)
-            response.model_digest = space.digest
-            response.embeddings.CopyFrom(convert.matrix(vectors))
+
+            def pooled() -> None:
+                vectors = np.zeros((len(texts), space.dim), np.float32)
+                filled = [i for i, found in enumerate(sentences) if found]
+                starts = sentence_starts([sentences[i] for i in filled])
+                vectors[filled] = space.pool(space.neutral(embedded.vectors), starts)
+                response.model_digest = space.digest
+                response.embeddings.CopyFrom(convert.matrix(vectors))
+
+            await self._state.read(pooled)
         return response
 
     # ---- search ----
 
-    async def Search(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
+    async def Search(  # noqa: N802
+        self, request: match_pb2.SearchRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> match_pb2.SearchResponse:
         return await self._search(request)
 
     async def StreamSearch(  # noqa: N802
-        self, requests: AsyncIterator[Any], context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[Any]:
-        answers: asyncio.Queue[Any] = asyncio.Queue()
+        self, requests: AsyncIterator[match_pb2.StreamSearchRequest], context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[match_pb2.StreamSearchResponse]:
+        answers: asyncio.Queue[match_pb2.StreamSearchResponse | Exception | None] = asyncio.Queue()
         room = asyncio.Semaphore(_STREAM_WINDOW)
         tasks: set[asyncio.Task[None]] = set()
 
-        async def answer(request: Any) -> None:
+        async def answer(request: match_pb2.StreamSearchRequest) -> None:
             try:
                 found = match_pb2.StreamSearchResponse(tag=request.tag, response=await self._search(request.search))
             except Exception as error:
@@ -109,32 +126,20 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             await answers.put(found)
 
         async def read() -> None:
-            iterator = aiter(requests)
-            draining = asyncio.ensure_future(self._context.draining.wait())
-            following: asyncio.Future[Any] | None = None
             ended: Exception | None = None
             try:
-                while ended is None:
-                    following = asyncio.ensure_future(anext(iterator, None))
-                    await asyncio.wait({following, draining}, return_when=asyncio.FIRST_COMPLETED)
-                    if not following.done():
-                        ended = Unavailable("the server is shutting down; search again on the next", retry_after=1.0)
-                    elif (request := following.result()) is None:
-                        break
-                    else:
+                async with Incoming(self._state, requests, "search again on the next") as incoming:
+                    while (request := await incoming.next()) is not None:
                         await room.acquire()
                         task = asyncio.create_task(answer(request))
                         tasks.add(task)
                         task.add_done_callback(tasks.discard)
-                while tasks:
-                    await asyncio.wait(set(tasks))
-                await answers.put(ended)
             except Exception as error:  # raised below, so that the call ends with its status
-                await answers.put(error)
-            finally:
-                draining.cancel()
-                if following is not None:
-                    following.cancel()
+                ended = error
+            if ended is None or isinstance(ended, Unavailable):
+                while tasks:  # what was asked for before is answered
+                    await asyncio.wait(set(tasks))
+            await answers.put(ended)
 
         reader = asyncio.create_task(read())
         try:
@@ -147,278 +152,171 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             for task in set(tasks):
                 task.cancel()
 
-    async def _search(self, request: Any) -> match_pb2.SearchResponse:
+    async def _search(self, request: match_pb2.SearchRequest) -> match_pb2.SearchResponse:
         started = time.perf_counter()
         channels = convert.channel_names(request.channels, ("copy",))
-        corpora = self._context.catalog.several(request.corpora)
+        corpora = self._state.catalog.several(request.corpora)
         views = [corpus.view for corpus in corpora]
-        rows = convert.row_filter(request.filter)
-        top = request.top or 10
-        if top > 1000:
+        if request.top > 1000:
             raise InvalidField("top", "top is at most 1000", "FIELD_INVALID")
         min_score = request.min_score if request.HasField("min_score") else None
         if min_score is not None and math.isnan(min_score):
             raise InvalidField("min_score", "min_score is not a number", "FIELD_INVALID")
         language = language_tag(request.query_language, "query_language")
         query, info = await self._query(request.query, "query", language, detect="semantic" in channels)
-        response = match_pb2.SearchResponse(query=info)
-        for channel in channels:
-            cover = convert.coverage(views, channel)
-            if cover.filled == 0:
-                self._refuse_unfilled(channel, views)
-            response.coverage.append(cover)
-        spans = min(request.max_spans or 20, 1000)
-        for channel in channels:
-            if channel == "semantic":
-                vectors, truncated, timings = await self._sentences(query, corpora)
-                response.timings.queue_seconds, response.timings.embed_seconds = timings
-                hits = await self._context.read(
-                    partial(self._semantic_hits, query, vectors, truncated, views, rows, top, min_score)
-                )
-            elif channel == "copy":
-                hits = await self._context.read(
-                    partial(self._copy_hits, query, views, rows, top, min_score, spans, response.query)
-                )
-            else:
-                hits = await self._context.read(lambda: self._style_hits(query, views, rows, top, min_score))
-            response.hits.extend(hits)
-        _fit(response)
-        response.timings.total_seconds = time.perf_counter() - started
-        return response
 
-    def _refuse_unfilled(self, channel: str, views: Sequence[View]) -> None:
-        if all(view.fillable == 0 for view in views):
-            return  # nothing to find is an answer
-        names = " ".join(f"--corpus {view.corpus}" for view in views[:1])
-        raise ChannelNotFilled(
-            f"no transcript of {', '.join(v.corpus for v in views)} has the {channel} channel; "
-            f"fill it with: kinprint load FILE... {names} --channels {channel}",
-            field="channels",
+        def prepared() -> Filter:
+            covered(channels, views)
+            return convert.row_filter(request.filter)
+
+        rows = await self._state.read(prepared)
+        timings = (0.0, 0.0)
+        if any(CHANNELS[channel].embedded for channel in channels):
+            query, timings = await self._embedded(query, corpora)
+        search = SearchRequest(
+            query,
+            info,
+            views,
+            channels,
+            rows,
+            top=request.top or 10,
+            min_score=min_score,
+            max_spans=min(request.max_spans or 20, 1000),
+            max_evidence=request.max_evidence if request.HasField("max_evidence") else 10,
         )
+        gone = threading.Event()
+        try:
+            outcome = await self._state.read(lambda: search_response(run_search(search, gone.is_set)))
+        finally:
+            gone.set()
+        outcome.timings.queue_seconds, outcome.timings.embed_seconds = timings
+        outcome.timings.total_seconds = time.perf_counter() - started
+        return outcome
 
     async def _query(
-        self, source: Any, field: str, language: str | None = None, *, detect: bool
-    ) -> tuple[match.Query, match_pb2.QueryInfo]:
+        self, source: match_pb2.TextSource, field: str, language: str | None = None, *, detect: bool
+    ) -> tuple[Query, QueryInfo]:
         """The text to search for, without reasoning, and what was understood of it.
 
         The language is detected only where evidence names it: the detector takes a second to load.
         """
         kind = source.WhichOneof("source")
-        info = match_pb2.QueryInfo()
         if kind == "transcript":
-            view = self._context.catalog.get(source.transcript.corpus, f"{field}.transcript.corpus").view
+            view = self._state.catalog.get(source.transcript.corpus, f"{field}.transcript.corpus").view
 
-            def read() -> dict:
-                return view.row(find(view, source.transcript.id, f"{field}.transcript.id"))
+            def read() -> tuple[Query, QueryInfo]:
+                return stored(view, find(view, source.transcript.id, f"{field}.transcript.id"), field, language)
 
-            row = await self._context.read(read)
-            text, known = row["response"], language or row["language"]
-            info.transcript.CopyFrom(source.transcript)
-            itself = (source.transcript.corpus, source.transcript.id)
-        elif kind == "text":
-            reasoning, text = split_reasoning(convert.text_of(source, f"{field}.text"))
-            info.reasoning_removed = reasoning is not None
-            itself = None
-            known = language
-            if known is None and detect:
-                known = (await self._context.read(lambda: detect_languages([text])))[0]
-        else:
-            raise InvalidField(field, f"{field} holds neither text nor transcript", "FIELD_MISSING")
-        if await self._context.read(lambda: _blank([text])):
-            raise InvalidField(
-                field,
-                "the text is empty or blank (after the reasoning is split off), so it matches nothing",
-                "TEXT_BLANK",
-            )
-        info.code_points = len(text)
-        if known:
-            info.language = known
-        return match.Query(text, known, itself), info
+            return await self._state.read(read)
+        if kind == "text":
 
-    async def _sentences(
-        self, query: match.Query, corpora: Sequence[Corpus]
-    ) -> tuple[NDArray[np.float32], bool, tuple[float, float]]:
-        """Sentence vectors of a query, background and language removed; whether one was cut; (queue, embed) seconds.
+            def take() -> tuple[Query, QueryInfo]:
+                text = convert.text_of(source, f"{field}.text")
+                query, info = given(text, field, language)
+                if language is None and detect:
+                    known = detect_languages([query.text])[0]
+                    query, info = replace(query, language=known), replace(info, language=known)
+                return query, info
+
+            return await self._state.read(take)
+        raise InvalidField(field, f"{field} holds neither text nor transcript", "FIELD_MISSING")
+
+    async def _embedded(self, query: Query, corpora: Sequence[Corpus]) -> tuple[Query, tuple[float, float]]:
+        """The query with the vectors of its sentences; (queue, embed) seconds.
 
         A stored transcript that is embedded already needs no model.  Raises ModelMismatch.
         """
         spaces = [corpus for corpus in corpora if corpus.space is not None]
         if query.itself is not None:
-            own = self._context.catalog.get(query.itself[0])
-            place = own.view.locate([query.itself[1]])[0]
-            stored = match.stored_sentences(own.view, place) if place is not None else None
-            if stored is not None and own.space is not None:
+            itself = query.itself
+            own = self._state.catalog.get(itself[0])
+
+            def there() -> NDArray[np.float32] | None:
+                view = own.view
+                place = view.locate([itself[1]])[0]
+                return stored_sentences(view, place) if place is not None else None
+
+            known = await self._state.read(there)
+            if known is not None and own.space is not None:
                 for corpus in spaces:
                     corpus.check_space(own.space)
-                return stored, False, (0.0, 0.0)
-        service, space = await self._context.model.require()
+                return replace(query, sentences=known), (0.0, 0.0)
+        service, space = await self._state.model.require()
         for corpus in spaces:
             corpus.check_space(space)
-        vectors, cut, timings = await service.embed_search(await self._context.read(lambda: sentences_of(query.text)))
-        return space.neutral(vectors), cut, (timings.queue_s, timings.tokenise_s + timings.infer_s)
-
-    def _hit(self, found: match.Match, channel: str, rank: int) -> match_pb2.Hit:
-        row = found.view.row(found.place)
-        hit = match_pb2.Hit(
-            channel=convert.channel_number(channel),
-            rank=rank,
-            corpus=found.view.corpus,
-            id=found.id,
-            score=found.score,
-            created_at=convert.timestamp(row["created_at"]),
-            snippet=evidence.snippet(row["response"]),
-        )
-        for name in ("model", "language", "account_id", "prompt_key"):
-            if row[name] is not None:
-                setattr(hit, name, row[name])
-        return hit
-
-    def _copy_hits(
-        self,
-        query: match.Query,
-        views: Sequence[View],
-        rows: Filter,
-        top: int,
-        min_score: float | None,
-        spans: int,
-        info: match_pb2.QueryInfo,
-    ) -> list[match_pb2.Hit]:
-        hits = []
-        search = match.search_copy(query, views, rows, top, min_score)
-        info.shingles, info.copy_candidates, info.copy_verified = search.shingles, search.candidates, search.verified
-        for rank, found in enumerate(search.matches, 1):
-            hit = self._hit(found, "copy", rank)
-            hit.copy.CopyFrom(convert.copy_evidence(evidence.copy_evidence(query, found, spans)))
-            hits.append(hit)
-        return hits
-
-    def _style_hits(
-        self, query: match.Query, views: Sequence[View], rows: Filter, top: int, min_score: float | None
-    ) -> list[match_pb2.Hit]:
-        hits = []
-        scale = match.style_scale(views)
-        for rank, found in enumerate(match.search_style(query, views, rows, top, min_score), 1):
-            hit = self._hit(found, "style", rank)
-            made = evidence.style_evidence(
-                query.text,
-                evidence.response_of(found),
-                (found.query_vector, found.vector),
-                found.score,
-                scale,
-            )
-            hit.style.CopyFrom(convert.style_evidence(made))
-            hits.append(hit)
-        return hits
-
-    def _semantic_hits(
-        self,
-        query: match.Query,
-        neutral: NDArray[np.float32],
-        truncated: bool,
-        views: Sequence[View],
-        rows: Filter,
-        top: int,
-        min_score: float | None,
-    ) -> list[match_pb2.Hit]:
-        hits = []
-        for rank, found in enumerate(match.search_semantic(neutral, query, views, rows, top, min_score), 1):
-            hit = self._hit(found, "semantic", rank)
-            space = found.view.space
-            assert space is not None  # it has embeddings
-            made = evidence.semantic_evidence(
-                query,
-                evidence.response_of(found),
-                hit.language if hit.HasField("language") else None,
-                Alignment(found.score, found.pairs),
-                found.cosine,
-                space,
-                truncated,
-            )
-            hit.semantic.CopyFrom(convert.semantic_evidence(made))
-            hits.append(hit)
-        return hits
+        vectors, cut, timings = await service.embed_search(await self._state.read(lambda: sentences_of(query.text)))
+        took = (timings.queue_s, timings.tokenise_s + timings.infer_s)
+        return replace(query, sentences=await self._state.read(lambda: space.neutral(vectors)), truncated=cut), took
 
     # ---- compare ----
 
-    async def Compare(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
-        default = ("copy", "style", "semantic") if self._context.model.available else ("copy", "style")
+    async def Compare(  # noqa: N802
+        self, request: match_pb2.CompareRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> match_pb2.CompareResponse:
+        default = ("copy", "style", "semantic") if self._state.model.available else ("copy", "style")
         channels = convert.channel_names(request.channels, default)
         detect = "semantic" in channels
         sides = [
             await self._query(source, field, detect=detect) for source, field in ((request.a, "a"), (request.b, "b"))
         ]
         (a, _), (b, _) = sides
-        response = match_pb2.CompareResponse()
-        spans = min(request.max_spans or 100, 10_000)
-        if "copy" in channels:
-            made = await self._context.read(lambda: evidence.compare_texts(a.text, b.text, spans))
-            response.copy.CopyFrom(convert.copy_evidence(made))
-        if "style" in channels:
-            names = dict.fromkeys(q.itself[0] for q in (a, b) if q.itself is not None)
-            views = [self._context.catalog.get(name).view for name in names]
+        space = None
+        if any(CHANNELS[channel].embedded for channel in channels):
+            _service, space = await self._state.model.require()
+            (a, _), (b, _) = await asyncio.gather(self._embedded(a, ()), self._embedded(b, ()))
+        names = dict.fromkeys(q.itself[0] for q in (a, b) if q.itself is not None)
+        segments = [part.segment for name in names for part in self._state.catalog.get(name).view.parts]
+        comparison = Comparison(segments, space, min(request.max_spans or 100, 10_000))
+        return await self._state.read(
+            lambda: compare_response({name: CHANNELS[name].compare(a, b, comparison) for name in channels})
+        )
 
-            def styles() -> evidence.StyleEvidence:
-                return evidence.compare_styles(a.text, b.text, match.style_scale(views))
-
-            response.style.CopyFrom(convert.style_evidence(await self._context.read(styles)))
-        if "semantic" in channels:
-            response.semantic.CopyFrom(convert.semantic_evidence(await self._compare_meaning(a, b)))
-        return response
-
-    async def _compare_meaning(self, a: match.Query, b: match.Query) -> evidence.SemanticEvidence:
-        _service, space = await self._context.model.require()
-        (left, cut_a, _), (right, cut_b, _) = await asyncio.gather(self._sentences(a, ()), self._sentences(b, ()))
-        return evidence.compare_meanings((a, left), (b, right), space, cut_a or cut_b)
-
-    # ---- duplicates ----
+    # ---- long runs ----
 
     async def FindDuplicates(  # noqa: N802
-        self, request: Any, context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[Any]:
+        self, request: match_pb2.FindDuplicatesRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[match_pb2.FindDuplicatesResponse]:
         if not 0.1 <= request.threshold <= 1:
             raise InvalidField("threshold", "threshold lies between 0.1 and 1", "FIELD_INVALID")
-        corpora = self._context.catalog.several(request.corpora)
-        against = self._context.catalog.several(request.against, "against") if request.against else []
-        _refuse_common(corpora, against)
         if request.output not in match_pb2.DuplicatesOutput.values():
             raise InvalidField("output", f"no such output: {request.output}", "FIELD_INVALID")
+        corpora = self._state.catalog.several(request.corpora)
+        against = self._state.catalog.several(request.against, "against") if request.against else []
+        _refuse_common(corpora, against)
         as_clusters = request.output == match_pb2.DUPLICATES_OUTPUT_CLUSTERS
         if as_clusters and (against or request.expand):
             raise InvalidField("output", "clusters go neither with against nor with expand", "FIELD_INVALID")
-        rows = convert.row_filter(request.filter)
         views = [corpus.view for corpus in (*corpora, *against)]
-        if not any(view.filled("copy") for view in views):
-            self._refuse_unfilled("copy", views)
+
+        def prepared() -> Filter:
+            covered(("copy",), views)
+            return convert.row_filter(request.filter)
+
+        rows = await self._state.read(prepared)
+        named: dict[str, Any] = {"rows": rows, "exact": request.exact}
+        if not as_clusters:
+            named |= {"expand": request.expand, "between": len(corpora) if against else None}
         positions = _positions(corpora, request.corpora, against, request.against)
-        cancelled = False
-        run: Iterator[Any]
-        if as_clusters:
-            run = duplicates.find_clusters(views, request.threshold, rows, lambda: cancelled, exact=request.exact)
-        else:
-            run = duplicates.find_duplicates(
-                views,
-                request.threshold,
-                request.expand,
-                rows,
-                lambda: cancelled,
-                exact=request.exact,
-                between=len(corpora) if against else None,
-            )
-        try:
-            while True:
-                made = await self._context.read(lambda: next(run, None))
-                if made is None:
-                    return
-                for message in _messages(made, positions):
-                    yield message
-        finally:
-            cancelled = True
+        run = long_run(
+            self._state,
+            context,
+            "FindDuplicates",
+            [view.corpus for view in views],
+            duplicates.find_clusters if as_clusters else duplicates.find_duplicates,
+            views,
+            request.threshold,
+            translate=lambda made: duplicates_messages(made, positions),
+            **named,
+        )
+        async with aclosing(run) as messages:
+            async for message in messages:
+                yield message
 
     async def FindOverlaps(  # noqa: N802
-        self, request: Any, context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[Any]:
-        corpora = self._context.catalog.several(request.corpora)
-        against = self._context.catalog.several(request.against, "against")
+        self, request: match_pb2.FindOverlapsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[match_pb2.FindOverlapsResponse]:
+        corpora = self._state.catalog.several(request.corpora)
+        against = self._state.catalog.several(request.against, "against")
         if [c.name for c in corpora] != [c.name for c in against]:
             _refuse_common(corpora, against)
         if request.min_tokens > 10_000:
@@ -433,21 +331,30 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             every=request.every,
             unmarked=request.unmarked,
         )
-        rows = convert.row_filter(request.filter)
-        against_rows = convert.row_filter(request.against_filter, "against_filter")
         views, others = ([c.view for c in side] for side in (corpora, against))
+        rows, against_rows = await self._state.read(
+            lambda: (
+                convert.row_filter(request.filter),
+                convert.row_filter(request.against_filter, "against_filter"),
+            )
+        )
         positions = [_positions(corpora, request.corpora), _positions(against, request.against)]
-        cancelled = False
-        run = passages.find_overlaps(views, others, options, rows, against_rows, lambda: cancelled)
-        try:
-            while True:
-                made = await self._context.read(lambda: next(run, None))
-                if made is None:
-                    return
-                for message in _overlap_messages(made, positions, len(corpora)):
-                    yield message
-        finally:
-            cancelled = True
+        run = long_run(
+            self._state,
+            context,
+            "FindOverlaps",
+            [view.corpus for view in (*views, *others)],
+            passages.find_overlaps,
+            views,
+            others,
+            options,
+            rows,
+            against_rows,
+            translate=lambda made: overlaps_messages(made, positions, len(corpora)),
+        )
+        async with aclosing(run) as messages:
+            async for message in messages:
+                yield message
 
 
 def _refuse_common(corpora: Sequence[Corpus], against: Sequence[Corpus]) -> None:
@@ -464,116 +371,3 @@ def _positions(*named: Any) -> NDArray[np.int64]:
         places += [before + list(names).index(corpus.name) for corpus in corpora]
         before += len(names)
     return np.array(places, np.int64)
-
-
-#: Rows of a message: two ids of 512 bytes and a dozen numbers each stay below the limit.
-_MESSAGE_ROWS = 2500
-
-
-def _messages(
-    made: Progress | duplicates.Pairs | duplicates.Clusters | duplicates.Totals,
-    positions: NDArray[np.int64],
-) -> list[Any]:
-    if isinstance(made, Progress):
-        return [match_pb2.FindDuplicatesResponse(progress=_progress(made))]
-    if isinstance(made, duplicates.Totals):
-        finished = match_pb2.DuplicatesFinished(
-            pairs=made.pairs,
-            rows=made.rows,
-            distinct=made.distinct,
-            candidates=made.candidates,
-            expected_recall=made.expected_recall,
-            blank=made.blank,
-            clusters=made.clusters,
-        )
-        return [match_pb2.FindDuplicatesResponse(finished=finished)]
-    messages = []
-    if isinstance(made, duplicates.Clusters):
-        for start in range(0, len(made.id), _MESSAGE_ROWS):
-            some = slice(start, start + _MESSAGE_ROWS)
-            clusters = match_pb2.DuplicateClusters(
-                id=made.id[some],
-                corpus=positions[made.corpus[some]],
-                cluster=made.cluster[some],
-                cluster_corpus=positions[made.cluster_corpus[some]],
-                is_representative=made.is_representative[some],
-            )
-            messages.append(match_pb2.FindDuplicatesResponse(clusters=clusters))
-        return messages
-    for start in range(0, len(made.id_a), _MESSAGE_ROWS):
-        some = slice(start, start + _MESSAGE_ROWS)
-        pairs = match_pb2.DuplicatePairs(
-            id_a=made.id_a[some],
-            id_b=made.id_b[some],
-            jaccard=made.jaccard[some],
-            containment_a=made.containment_a[some],
-            containment_b=made.containment_b[some],
-            corpus_a=positions[made.corpus_a[some]],
-            corpus_b=positions[made.corpus_b[some]],
-        )
-        messages.append(match_pb2.FindDuplicatesResponse(pairs=pairs))
-    return messages
-
-
-def _progress(made: Progress) -> Any:
-    return match_pb2.DuplicatesProgress(step=made.step, share=made.share)
-
-
-def _overlap_messages(
-    made: Progress | passages.Spans | passages.Totals, positions: Sequence[NDArray[np.int64]], first: int
-) -> list[Any]:
-    if isinstance(made, Progress):
-        return [match_pb2.FindOverlapsResponse(progress=_progress(made))]
-    if isinstance(made, passages.Totals):
-        finished = match_pb2.OverlapsFinished(
-            spans=made.spans,
-            texts=made.texts,
-            texts_with_spans=made.texts_with_spans,
-            against=made.against,
-            common_seeds=made.common_seeds,
-        )
-        return [match_pb2.FindOverlapsResponse(finished=finished)]
-    messages = []
-    # One set of corpora on both sides is gone through once; of two the second is numbered after the first.
-    corpus_b = made.corpus_b if len(made.corpus_b) == 0 or made.corpus_b.min() < first else made.corpus_b - first
-    for start in range(0, len(made.id_a), _MESSAGE_ROWS):
-        some = slice(start, start + _MESSAGE_ROWS)
-        spans = match_pb2.OverlapSpans(
-            id_a=made.id_a[some],
-            id_b=made.id_b[some],
-            corpus_a=positions[0][made.corpus_a[some]],
-            corpus_b=positions[1][corpus_b[some]],
-            start_a=made.start_a[some],
-            end_a=made.end_a[some],
-            start_b=made.start_b[some],
-            end_b=made.end_b[some],
-            tokens=made.tokens[some],
-            texts=made.texts[some],
-            bits=made.bits[some],
-            mark=made.mark[some],
-            others_with=made.counts[some, 0],
-            others=made.counts[some, 1],
-            prompt_others_with=made.counts[some, 2],
-            prompt_others=made.counts[some, 3],
-        )
-        messages.append(match_pb2.FindOverlapsResponse(spans=spans))
-    return messages
-
-
-def _fit(response: match_pb2.SearchResponse) -> None:
-    """Leave out the spans of the last copy hits, counted in `spans_omitted`, where an answer outgrows a message."""
-    excess = response.ByteSize() - _ANSWER_BYTES
-    for hit in reversed(response.hits):
-        if excess <= 0:
-            return
-        if hit.HasField("copy"):
-            before = hit.copy.ByteSize()
-            hit.copy.spans_omitted += len(hit.copy.spans)
-            hit.copy.ClearField("spans")
-            excess -= before - hit.copy.ByteSize()
-
-
-def _blank(texts: Sequence[str]) -> list[int]:
-    """Positions of the texts that hold nothing to match."""
-    hashes = shingle.text_hashes(*encode_texts(texts))
-    return [int(i) for i in np.flatnonzero(is_blank(hashes))]

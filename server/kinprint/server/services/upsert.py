@@ -5,33 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from typing import Any
 
 import numpy as np
 from google.protobuf import duration_pb2
-from kinprint.server.corpus.corpus import Batch, Corpus
-from kinprint.server.corpus.fingerprint import DEFAULT_CHANNELS
+from kinprint.server.channels import DEFAULT, EMBEDDED
+from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.normalise import Normalised, Submission, normalise
-from kinprint.server.corpus.writer import Writer
-from kinprint.server.edge.errors import status_of
-from kinprint.server.failures import Failure, InvalidField
+from kinprint.server.corpus.plan import Batch
+from kinprint.server.corpus.writer import Stored, Writer
+from kinprint.server.failures import Failure, InvalidField, Unavailable
 from kinprint.server.limits import LIMITS
 from kinprint.server.services.messages import types as convert
-from kinprint.server.state import Context
-from kinprint.v1 import transcript_pb2
-
-_OUTCOMES = {
-    "CREATED": transcript_pb2.UPSERT_OUTCOME_CREATED,
-    "REPLACED": transcript_pb2.UPSERT_OUTCOME_REPLACED,
-    "UNCHANGED": transcript_pb2.UPSERT_OUTCOME_UNCHANGED,
-    "FILLED": transcript_pb2.UPSERT_OUTCOME_FILLED,
-    "SUPERSEDED": transcript_pb2.UPSERT_OUTCOME_SUPERSEDED,
-}
-
-
-def _protocol(message: str) -> InvalidField:
-    return InvalidField("message", message, "STREAM_PROTOCOL")
+from kinprint.server.services.messages.transcripts import upsert_result
+from kinprint.server.services.streams import Incoming, protocol_error
+from kinprint.server.state import State
+from kinprint.v1 import transcript_pb2, types_pb2
 
 
 class UpsertStream:
@@ -42,8 +32,8 @@ class UpsertStream:
     up to its sequence.
     """
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, state: State) -> None:
+        self._state = state
         self._out: asyncio.Queue[transcript_pb2.UpsertTranscriptsResponse | BaseException | None] = asyncio.Queue()
         self._room = asyncio.Semaphore(LIMITS.max_inflight_batches)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -59,7 +49,9 @@ class UpsertStream:
         self._started_seq = 0
         self._begun = False
 
-    async def run(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async def run(
+        self, requests: AsyncIterator[transcript_pb2.UpsertTranscriptsRequest]
+    ) -> AsyncGenerator[transcript_pb2.UpsertTranscriptsResponse, None]:
         """Answer a stream of requests."""
         reader = asyncio.create_task(self._read(requests))
         try:
@@ -75,66 +67,63 @@ class UpsertStream:
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await reader
 
-    async def _read(self, requests: AsyncIterator[Any]) -> None:
+    async def _read(self, requests: AsyncIterator[transcript_pb2.UpsertTranscriptsRequest]) -> None:
         try:
-            draining = asyncio.ensure_future(self._context.draining.wait())
-            iterator = aiter(requests)
-            stopped = False
-            try:
-                while not stopped:
-                    following = asyncio.ensure_future(anext(iterator, None))
-                    await asyncio.wait({following, draining}, return_when=asyncio.FIRST_COMPLETED)
-                    if not following.done():
-                        following.cancel()
-                        with contextlib.suppress(asyncio.CancelledError, Exception):
-                            await following
-                        break
-                    request = following.result()
-                    if request is None:
-                        # Half-closed without stop: what was sent is committed, and the client is told.
-                        await self._finish_batches()
-                        raise _protocol("the stream ended without stop; every acked batch is stored")
-                    kind = request.WhichOneof("message")
-                    if kind == "start":
-                        if self._begun:
-                            raise _protocol("start was sent twice")
-                        await self._start(request.start)
-                    elif not self._begun:
-                        raise _protocol("the first message must be start")
-                    elif kind == "batch":
-                        await self._batch(request.batch)
-                    elif kind == "stop":
-                        stopped = True
+            drained = False
+            async with Incoming(self._state, requests, "send the rest to the next") as incoming:
+                while not drained:
+                    try:
+                        request = await incoming.next()
+                    except Unavailable:
+                        drained = True
                     else:
-                        raise _protocol("the message holds none of start, batch, stop")
-            finally:
-                draining.cancel()
+                        if request is None:
+                            # Half-closed without stop: what was sent is committed, and the client is told.
+                            await self._finish_batches()
+                            raise protocol_error("the stream ended without stop; every acked batch is stored")
+                        if await self._take(request):
+                            break
             await self._finish_batches()
-            if stopped:
-                await self._send(finished=self._finished())
-            else:
+            if drained:
                 await self._send(shutting_down=transcript_pb2.UpsertShuttingDown(resume_from=self._acked + 1))
+            else:
+                await self._send(finished=self._finished())
             await self._out.put(None)
         except Exception as error:  # handed to `run`, which ends the RPC with its status
             await self._out.put(error)
         finally:
             if self._corpus is not None:
                 self._corpus.writers -= 1
-                if self._corpus.writers == 0 and not self._context.draining.is_set():
-                    self._context.background(self._corpus.settle)
+                if self._corpus.writers == 0 and not self._state.draining.is_set():
+                    self._state.background(self._corpus.settle)
+
+    async def _take(self, request: transcript_pb2.UpsertTranscriptsRequest) -> bool:
+        """Act on one message; whether it was the last."""
+        kind = request.WhichOneof("message")
+        if kind == "start":
+            if self._begun:
+                raise protocol_error("start was sent twice")
+            await self._start(request.start)
+        elif not self._begun:
+            raise protocol_error("the first message must be start")
+        elif kind == "batch":
+            await self._batch(request.batch)
+        elif kind != "stop":
+            raise protocol_error("the message holds none of start, batch, stop")
+        return bool(kind == "stop")
 
     async def _send(self, **message: Any) -> None:
         await self._out.put(transcript_pb2.UpsertTranscriptsResponse(**message))
 
-    async def _start(self, start: Any) -> None:
-        channels = convert.channel_names(start.channels, DEFAULT_CHANNELS)
-        catalog = self._context.catalog
+    async def _start(self, start: transcript_pb2.UpsertStart) -> None:
+        channels = convert.channel_names(start.channels, DEFAULT)
+        catalog = self._state.catalog
         self._name = start.corpus
         self._channels = frozenset(channels)
         if start.create_corpus and start.corpus not in catalog.names():
             catalog.check_name(start.corpus)  # made with the first row, so that a load of nothing leaves nothing
-            if "semantic" in channels:
-                await self._context.model.require()
+            if EMBEDDED.intersection(channels):
+                await self._state.model.require()
         else:
             await self._attach(catalog.get(start.corpus))
         self._begun = True
@@ -143,7 +132,7 @@ class UpsertStream:
                 limits=convert.limits(), channels=[convert.channel_number(c) for c in channels]
             )
         )
-        if "semantic" in channels:
+        if EMBEDDED.intersection(channels):
             await self._send(
                 backoff=transcript_pb2.UpsertBackoff(
                     batch_items=LIMITS.embedding_batch_items, delay=duration_pb2.Duration()
@@ -152,17 +141,17 @@ class UpsertStream:
 
     async def _attach(self, corpus: Corpus) -> None:
         """Take a corpus to write to.  Raises ModelMismatch."""
-        if "semantic" in self._channels:
-            _service, space = await self._context.model.require()
+        if EMBEDDED & self._channels:
+            _service, space = await self._state.model.require()
             corpus.check_space(space)
         corpus.writers += 1
         self._corpus = corpus  # at once: the call may be cancelled at the next await
-        self._writer = self._context.writer(corpus)
-        self._started_seq = await self._context.change(lambda: corpus.next_seq(0))
+        self._writer = self._state.writer(corpus)
+        self._started_seq = await self._state.change(lambda: corpus.next_seq(0))
 
-    async def _batch(self, batch: Any) -> None:
+    async def _batch(self, batch: transcript_pb2.UpsertBatch) -> None:
         if batch.sequence != self._received + 1:
-            raise _protocol(f"batch {batch.sequence} came where {self._received + 1} was due")
+            raise protocol_error(f"batch {batch.sequence} came where {self._received + 1} was due")
         if not 1 <= len(batch.transcripts) <= LIMITS.max_batch_items:
             raise InvalidField(
                 "batch.transcripts", f"a batch holds 1 to {LIMITS.max_batch_items} transcripts", "BATCH_SIZE"
@@ -170,10 +159,10 @@ class UpsertStream:
         self._received += 1
         await self._room.acquire()
         try:
-            rows = await self._context.read(lambda: self._normalise(batch.transcripts))
+            rows = await self._state.read(lambda: self._normalise(batch.transcripts))
             if self._corpus is None and rows.frame.height:
-                catalog = self._context.catalog
-                await self._attach(await self._context.change(lambda: catalog.get_or_create(self._name)))
+                catalog = self._state.catalog
+                await self._attach(await self._state.change(lambda: catalog.get_or_create(self._name)))
         except BaseException:
             self._room.release()
             raise
@@ -187,7 +176,7 @@ class UpsertStream:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._out.put_nowait(error)
 
-    def _normalise(self, messages: Any) -> Normalised:
+    def _normalise(self, messages: Iterable[types_pb2.Transcript]) -> Normalised:
         submissions: list[Submission] = []
         places: list[int] = []
         refused: list[tuple[int, Failure]] = []
@@ -202,24 +191,12 @@ class UpsertStream:
         return Normalised(made.frame, np.array(places, np.int64)[made.items], refused)
 
     async def _store(self, sequence: int, size: int, rows: Normalised) -> None:
-        results = [transcript_pb2.UpsertItemResult() for _ in range(size)]
-        for position, failure in rows.refused:
-            results[position].error.CopyFrom(status_of(failure))
-        self._totals["failed"] += len(rows.refused)
+        stored: Stored | None = None
         if rows.frame.height:
-            stored = await self._writer.store(
-                Batch(rows, self._channels, self._started_seq), self._context.model.require
-            )
-            outcome = stored.outcome
-            for position, identifier, name in zip(rows.items, rows.frame["id"], outcome.outcomes, strict=True):
-                item = results[position].item
-                item.id = identifier
-                item.outcome = _OUTCOMES[name]
-            self._totals.update(name.lower() for name in outcome.outcomes)
-            self._totals["repeated_ids"] += outcome.repeated_ids
-            self._totals["blank"] += rows.frame["text_hash"].null_count()
-            self._totals["truncated"] += stored.truncated
-        await self._send(result=transcript_pb2.UpsertResult(sequence=sequence, items=results))
+            stored = await self._writer.store(Batch(rows, self._channels, self._started_seq), self._state.model.require)
+        result, totals = await self._state.read(lambda: upsert_result(sequence, size, rows, stored))
+        self._totals.update(totals)
+        await self._send(result=result)
         self._durable.add(sequence)
         before = self._acked
         while self._acked + 1 in self._durable:

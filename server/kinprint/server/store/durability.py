@@ -38,6 +38,7 @@ from urllib.parse import unquote
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from kinprint.server.store.files import fsync_directory, fsync_file
 
 __all__ = [
     "FORMAT",
@@ -52,8 +53,6 @@ __all__ = [
     "data_file",
     "entries",
     "entry_path",
-    "fsync_directory",
-    "fsync_file",
     "guard",
     "log_directory",
     "parse_entry",
@@ -180,24 +179,6 @@ def _numbered(table: Path, pattern: re.Pattern[str]) -> dict[int, Path]:
 
 def _by_name(pair: tuple[re.Match[str] | None, str]) -> str:
     return pair[1]
-
-
-def fsync_file(path: Path) -> None:
-    """Flush one file's data and metadata to the device."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def fsync_directory(path: Path) -> None:
-    """Flush a directory, so that the names created, renamed or removed in it are durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def parse_entry(version: int, content: bytes) -> LogEntry:

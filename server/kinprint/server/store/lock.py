@@ -10,15 +10,19 @@ several machines mount.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
+import signal
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
+
+from kinprint.server.store.files import replacing
 
 __all__ = ["DATA_FORMAT", "DataFormatError", "DirectoryHeld", "DirectoryLock", "Holder", "read_holder"]
 
@@ -38,23 +42,29 @@ class Holder:
 
     ``pid`` is None when the lock is held but its holder has not written (or not finished writing) who
     it is. ``started`` is an ISO 8601 time in UTC. ``address`` is a gRPC target such as
-    ``unix:/run/kinprint.sock``, or None until the holder listens.
+    ``unix:/run/kinprint.sock``, or None until the holder listens; ``serving`` is whether it takes requests.
+    ``linger`` is None, or after how many seconds without a call the holder ends by itself: such a holder gives
+    way to one that asks. ``model`` is the embedding model that it was started with.
     """
 
     pid: int | None
     started: str | None
     address: str | None
+    serving: bool = False
+    linger: float | None = None
+    model: str | None = None
 
 
 class DirectoryHeld(RuntimeError):  # noqa: N818
     """Another process (or another lock in this one) holds the data directory."""
 
-    def __init__(self, pid: int | None, address: str | None, path: Path) -> None:
-        self.pid = pid
-        self.address = address
+    def __init__(self, holder: Holder, path: Path) -> None:
+        self.holder = holder
+        self.pid = holder.pid
+        self.address = holder.address
         self.path = path
-        where = f" and listens on {address}" if address else ""
-        who = f"process {pid}" if pid is not None else "a process that has not named itself"
+        where = f" and listens on {holder.address}" if holder.address else ""
+        who = f"process {holder.pid}" if holder.pid is not None else "a process that has not named itself"
         super().__init__(f"{path} is held by {who}{where}; one process at a time may write to it")
 
 
@@ -68,10 +78,16 @@ class DirectoryLock:
     The directory and its format file are created on the first `acquire`. Usable as a context manager.
     The lock does not pass to child processes (the descriptor is close-on-exec); a child made by
     ``fork`` without ``exec`` would share it, so children must be spawned.
+
+    ``linger`` and ``model`` are told to others: see `Holder`.
     """
 
-    def __init__(self, data_dir: str | os.PathLike[str]) -> None:
+    def __init__(
+        self, data_dir: str | os.PathLike[str], *, linger: float | None = None, model: str | None = None
+    ) -> None:
         self.path = Path(data_dir)
+        self._linger = linger
+        self._model = model
         self._fd: int | None = None
         self._holder: Holder | None = None
 
@@ -101,11 +117,11 @@ class DirectoryLock:
                     break
                 except BlockingIOError:
                     if attempt + 1 == _ATTEMPTS:
-                        holder = _parse(fd)
-                        raise DirectoryHeld(holder.pid, holder.address, self.path) from None
+                        raise DirectoryHeld(_parse(fd), self.path) from None
                     time.sleep(_PAUSE_S)
             _check_format(self.path)
-            holder = Holder(os.getpid(), datetime.now(UTC).isoformat(timespec="milliseconds"), None)
+            started = datetime.now(UTC).isoformat(timespec="milliseconds")
+            holder = Holder(os.getpid(), started, None, linger=self._linger, model=self._model)
             _write(fd, holder)
         except BaseException:
             os.close(fd)
@@ -113,12 +129,51 @@ class DirectoryLock:
         self._fd = fd
         self._holder = holder
 
-    def set_address(self, address: str | None) -> None:
-        """Publish where the holder listens. Raises RuntimeError when the lock is not held."""
+    def take_over(self, patience: float) -> None:
+        """As `acquire`, and a lingering holder is told to end and given `patience` seconds for it.
+
+        Raises
+        ------
+        DirectoryHeld
+            If the holder is none that lingers, or does not end in time.
+        DataFormatError
+            As `acquire`.
+        """
+        deadline = time.monotonic() + patience
+        told: int | None = None
+        while True:
+            try:
+                return self.acquire()
+            except DirectoryHeld as held:
+                pid = held.holder.pid
+                # One that ends forgets what it was before the lock is free.
+                lingers = held.holder.linger is not None or (told is not None and pid in (None, told))
+                if not lingers or time.monotonic() > deadline:
+                    raise
+                if pid is not None and pid != told:
+                    told = pid
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.kill(pid, signal.SIGTERM)
+            time.sleep(_PAUSE_S)
+
+    def set_address(self, address: str | None, *, serving: bool = True) -> None:
+        """Publish where the holder listens, and whether it takes requests there by now.
+
+        Raises RuntimeError when the lock is not held.
+        """
         if self._fd is None or self._holder is None:
             raise RuntimeError(f"the lock on {self.path} is not held")
-        self._holder = Holder(self._holder.pid, self._holder.started, address)
+        self._holder = replace(self._holder, address=address, serving=serving and address is not None)
         _write(self._fd, self._holder)
+
+    def lost(self) -> bool:
+        """Whether what is held is no longer the lock of the directory: that was removed, or the file was."""
+        if self._fd is None:
+            return True
+        try:
+            return not os.path.samestat(os.fstat(self._fd), os.stat(self.path / _LOCK_NAME))
+        except OSError:
+            return True
 
     def release(self) -> None:
         """Give the lock back. Does nothing when it is not held."""
@@ -164,8 +219,7 @@ def read_holder(data_dir: str | os.PathLike[str]) -> Holder | None:
 
 
 def _write(fd: int, holder: Holder) -> None:
-    text = json.dumps({"pid": holder.pid, "started": holder.started, "address": holder.address})
-    line = text.encode() + b"\n"
+    line = json.dumps(asdict(holder)).encode() + b"\n"
     # One write, then the cut: a reader stops at the first line end and never sees half a line.
     os.pwrite(fd, line, 0)
     os.ftruncate(fd, len(line))
@@ -175,7 +229,12 @@ def _parse(fd: int) -> Holder:
     line, _, _ = os.pread(fd, 65536, 0).partition(b"\n")
     try:
         fields = json.loads(line)
-        return Holder(int(fields["pid"]), fields.get("started"), fields.get("address"))
+        address = fields.get("address")
+        # Holders of the version before publish their address when they serve.
+        serving = bool(fields.get("serving", address is not None))
+        return Holder(
+            int(fields["pid"]), fields.get("started"), address, serving, fields.get("linger"), fields.get("model")
+        )
     except (ValueError, KeyError, TypeError, AttributeError):
         return Holder(None, None, None)
 
@@ -195,17 +254,8 @@ def _check_format(data_dir: Path) -> None:
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError:
-        fresh = path.with_name(path.name + ".new")
-        with open(fresh, "w", encoding="utf-8") as file:
-            file.write(json.dumps({"format": DATA_FORMAT}) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(fresh, path)
-        directory = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        with replacing(path) as file:
+            file.write(json.dumps({"format": DATA_FORMAT}).encode() + b"\n")
         return
     try:
         found = json.loads(text)["format"]

@@ -31,7 +31,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.transaction import AddAction, RemoveAction
-from kinprint.server.store import durability
+from kinprint.server.failures import MaintenanceFailed
+from kinprint.server.store import durability, files
 from kinprint.server.store.lock import read_holder
 from kinprint.server.store.record import (
     FILL,
@@ -51,7 +52,6 @@ from kinprint.server.store.record import (
 __all__ = [
     "SMALL_FILES",
     "Maintained",
-    "MaintenanceFailed",
     "compact",
     "erase_superseded",
     "purge",
@@ -81,13 +81,6 @@ class Maintained(NamedTuple):
     snapshot: Snapshot
     erased: int
     removed: int
-
-
-class MaintenanceFailed(RuntimeError):  # noqa: N818 - says what happened, like its siblings
-    """The maintenance process failed. The table is valid; run it again.
-
-    After a failed purge, erased text may still be in files on disk.
-    """
 
 
 def compact(
@@ -232,7 +225,7 @@ def _erase(table: Path, before: Snapshot, doomed: pl.LazyFrame) -> Maintained:
         if replacement is not None:
             actions.append(replacement)
     if actions:
-        durability.fsync_directory(table)
+        files.fsync_directory(table)
         delta.create_write_transaction(actions, "append", delta.schema(), post_commithook_properties=NO_HOOKS)
     after = recover(table)
     return Maintained(after, erased, _clean_up(table, after, (), keep_from=after.version, everything=True))
@@ -270,7 +263,7 @@ def _rewrite(table: Path, name: str, keys: pl.DataFrame) -> AddAction | None:
             writer.close()
     if writer is None:
         return None
-    durability.fsync_file(target)
+    files.fsync_file(target)
     return AddAction(fresh, target.stat().st_size, {}, int(time.time() * 1000), True, _statistics(extremes, rows))
 
 
@@ -304,7 +297,7 @@ def _clean_up(table: Path, newest: Snapshot, keep: Collection[str], *, keep_from
         if file not in stay:
             file.unlink()
             removed += 1
-    durability.fsync_directory(table)
+    files.fsync_directory(table)
 
     log = durability.log_directory(table)
     needed = {
@@ -317,14 +310,14 @@ def _clean_up(table: Path, newest: Snapshot, keep: Collection[str], *, keep_from
     for file in sorted(path for path in log.iterdir() if path.is_file() and path not in needed):
         file.unlink()
         removed += 1
-    durability.fsync_directory(log)
+    files.fsync_directory(log)
 
     quarantine = durability.quarantine_directory(table)
     if everything and quarantine.is_dir():
         for file in sorted(quarantine.iterdir()):
             file.unlink()
             removed += 1
-        durability.fsync_directory(quarantine)
+        files.fsync_directory(quarantine)
     return removed
 
 

@@ -38,7 +38,7 @@ from deltalake import (
 )
 from deltalake.exceptions import DeltaError
 from deltalake.schema import MapType, PrimitiveType
-from kinprint.server.store import durability
+from kinprint.server.store import durability, files
 from kinprint.server.store.durability import FORMAT, FormatTooNew, RecordDamaged
 
 __all__ = [
@@ -246,7 +246,7 @@ class Record:
                 )
                 entry = durability.sync_version(table, 0)
                 for directory in (table, *table.parents):
-                    durability.fsync_directory(directory)
+                    files.fsync_directory(directory)
                     if directory == existing:
                         break
                 durability.write_marker(table, durability.Marker(0, entry.digest))
@@ -432,7 +432,7 @@ class Record:
                 break
             try:
                 path.unlink()
-                durability.fsync_directory(durability.log_directory(self._path))
+                files.fsync_directory(durability.log_directory(self._path))
             except OSError:
                 logger.exception("could not take failed version %d off %s", above, self._path)
                 return  # its data files must stay as long as it does

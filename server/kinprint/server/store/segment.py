@@ -2,25 +2,23 @@
 
 A segment holds its rows as one Arrow table, ordered by the time of their last write, and per channel a
 tuple of *chunks*.  A chunk covers some of the rows, so that a channel may be filled later than the row
-was written, and a fill never rewrites what is there.
+was written, and a fill never rewrites what is there.  What a chunk holds is its channel's affair: here a
+channel is what can merge, save and load its chunks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
 
-import faiss
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 from kinprint.kernels.arrow import Texts
-from kinprint.kernels.copy import seeds
-from kinprint.kernels.style import stylometry
-from kinprint.server.embed.space import EmbeddingSpace
-from kinprint.server.store.columns import binary_to_ragged, binary_to_rows, id_hashes, text_buffers
+from kinprint.server.store.columns import id_hashes, text_buffers
 from numpy.typing import NDArray
 
 #: Columns of a segment's table.
@@ -43,96 +41,50 @@ ROW_COLUMNS = (
     "content_hash",
     "text_hash",
 )
-SKETCH_WIDTH = 128
-#: Below this many vectors an exact scan is quicker than any index.
-IVF_FROM = 100_000
 
 
-@dataclass(frozen=True, eq=False)
-class CopyChunk:
-    """Sketches of some rows.
-
-    rows int64[m] ascending, signatures uint32[m, 128], text_hashes uint64[m, 2].
-    Equal texts form a *group*; `order` lists the chunk's positions group by group, `starts` where each
-    group begins, so that a million equal answers are one candidate.
-    """
-
-    rows: NDArray[np.int64]
-    signatures: NDArray[np.uint32]
-    text_hashes: NDArray[np.uint64]
-    stored_seeds: seeds.SeedIndex | None = None
-
-    @cached_property
-    def grouping(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(order int64[m], starts int64[groups + 1])."""
-        order = np.lexsort((self.rows, self.text_hashes[:, 1], self.text_hashes[:, 0]))
-        hashes = self.text_hashes[order]
-        first = np.ones(len(order), bool)
-        first[1:] = (hashes[1:] != hashes[:-1]).any(axis=1)
-        starts = np.append(np.flatnonzero(first), len(order))
-        return order, starts
-
-    @cached_property
-    def representatives(self) -> NDArray[np.int64]:
-        """Position of the first member of each group, int64[groups]."""
-        order, starts = self.grouping
-        return order[starts[:-1]]
-
-
-@dataclass(frozen=True, eq=False)
-class StyleChunk:
-    """Style vectors of some rows: rows int64[m] ascending, vectors int8[m, 512]."""
-
-    rows: NDArray[np.int64]
-    vectors: NDArray[np.int8]
-
-    @cached_property
-    def stats(self) -> stylometry.Stats:
-        """Sums over the vectors; they merge across chunks exactly."""
-        return stylometry.stats(self.vectors)
-
-
-@dataclass(frozen=True, eq=False)
-class SemanticChunk:
-    """Embeddings of some rows, without background and language (see kinprint.server.embed.space).
-
-    rows int64[m] ascending; vectors float32[m, dim], one unit vector a text, for finding candidates;
-    sentences float16[s, dim], unit vectors of their sentences one text after another, for ranking them;
-    starts int64[m + 1], where each text's sentences begin.
-    """
-
-    rows: NDArray[np.int64]
-    vectors: NDArray[np.float32]
-    sentences: NDArray[np.float16]
-    starts: NDArray[np.int64]
-    stored_ivf: faiss.Index | None = None
-
-    def sentences_at(self, position: int) -> NDArray[np.float32]:
-        """Sentence vectors of one text, float32[k, dim]."""
-        return self.sentences[self.starts[position] : self.starts[position + 1]].astype(np.float32)
+class Chunk(Protocol):
+    """What a channel knows of some rows of a segment."""
 
     @property
-    def ivf_lists(self) -> int:
-        """Number of inverted lists; 0 without an index."""
-        return 0 if self.ivf is None else int(faiss.extract_index_ivf(self.ivf).nlist)
-
-    @cached_property
-    def ivf(self) -> faiss.Index | None:
-        """Inverted-file index over `vectors` when there are enough of them, else None (exact scan)."""
-        if self.stored_ivf is not None:
-            return self.stored_ivf
-        if len(self.rows) < IVF_FROM:
-            return None
-        lists = int(4 * np.sqrt(len(self.rows)))
-        index = faiss.index_factory(self.vectors.shape[1], f"IVF{lists},SQ8", faiss.METRIC_INNER_PRODUCT)
-        sample = np.random.default_rng(0).choice(len(self.rows), min(len(self.rows), lists * 64), replace=False)
-        index.train(np.ascontiguousarray(self.vectors[np.sort(sample)]))
-        for start in range(0, len(self.rows), 65_536):
-            index.add(np.ascontiguousarray(self.vectors[start : start + 65_536]))
-        return index
+    def rows(self) -> NDArray[np.int64]:
+        """Rows of the segment, ascending, int64[m]; the chunk's arrays go by position among them."""
 
 
-Chunk = CopyChunk | StyleChunk | SemanticChunk
+@dataclass(frozen=True, eq=False, slots=True)
+class Merging:
+    """How the rows of several chunks become those of one: `rows` int64[m] ascending.
+
+    `sources` int64[m] tells where each stood when the chunks' rows are put one after another; None: just so.
+    """
+
+    rows: NDArray[np.int64]
+    sources: NDArray[np.int64] | None
+
+    def gather(self, arrays: Iterable[NDArray]) -> NDArray:
+        """One array out of one a chunk, with the rows along the first axis."""
+        joined = np.concatenate(list(arrays))
+        return joined if self.sources is None else joined[self.sources]
+
+
+class ChunkFormat(Protocol):
+    """What this package asks of a channel."""
+
+    @property
+    def name(self) -> str:
+        """Name of the channel."""
+
+    def merge(self, chunks: Sequence[Any], merging: Merging) -> Chunk:
+        """One chunk out of several."""
+
+    def save(self, folder: Path, chunk: Any) -> None:
+        """Write a chunk to a segment's folder, each file named after the channel, flushed.  Raises OSError."""
+
+    def load(self, folder: Path) -> Chunk | None:
+        """Map what `save` wrote; None where the channel is not there.  Raises OSError, ValueError, EOFError."""
+
+
+Formats = Mapping[str, ChunkFormat]
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,46 +92,42 @@ class Segment:
     """An immutable run of rows; see the module's text.  `table` has one chunk per column."""
 
     table: pa.Table
-    copy: tuple[CopyChunk, ...] = ()
-    style: tuple[StyleChunk, ...] = ()
-    semantic: tuple[SemanticChunk, ...] = ()
+    #: Chunks by the name of their channel; a channel that no row has is not there.
+    chunks: Mapping[str, tuple[Chunk, ...]] = field(default_factory=dict)
     #: Folder that the segment is mapped from; None while it is only in memory.
     folder: str | None = None
     stored_lookup: tuple[NDArray[np.uint64], NDArray[np.int64]] | None = None
-    _codes: dict[str, tuple[NDArray[np.int32], dict[str | None, int]]] = field(default_factory=dict)
-    _seeds: dict[CopyChunk, seeds.SeedIndex] = field(default_factory=dict)
+    #: What is derived of the table alone, shared by the segments that have it in common.
+    _derived: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
-    def chunks(self, channel: str) -> tuple[Chunk, ...]:
+    def of(self, channel: str) -> tuple[Any, ...]:
         """Chunks of a channel by name."""
-        found: tuple[Chunk, ...] = getattr(self, channel)
-        return found
+        return self.chunks.get(channel, ())
 
     def array(self, column: str) -> pa.Array:
         """A column as one Arrow array."""
-        data = self.table.column(column)
-        return data.chunk(0) if data.num_chunks == 1 else data.combine_chunks()
+        key = f"array {column}"
+        found = self._derived.get(key)
+        if found is None:
+            data = self.table.column(column)
+            found = self._derived[key] = data.chunk(0) if data.num_chunks == 1 else data.combine_chunks()
+        return found
 
     @cached_property
     def texts(self) -> Texts:
         """The answers, as kernels read them: where they are."""
-        return Texts.from_offsets(*text_buffers(self.array("response")))
+        found: Texts | None = self._derived.get("texts")
+        if found is None:
+            found = self._derived["texts"] = Texts.from_offsets(*text_buffers(self.array("response")))
+        return found
 
     @cached_property
     def prompts(self) -> Texts:
         """The prompts, as kernels read them; empty where there is none."""
         return Texts.from_offsets(*text_buffers(self.array("prompt")))
-
-    def seeds(self, chunk: CopyChunk) -> seeds.SeedIndex:
-        """Index of the seeds of a chunk's groups; ids are group numbers."""
-        if chunk.stored_seeds is not None:
-            return chunk.stored_seeds
-        if chunk not in self._seeds:
-            rows = chunk.rows[chunk.representatives]
-            self._seeds[chunk] = seeds.build(self.texts.take(rows))
-        return self._seeds[chunk]
 
     @cached_property
     def seqs(self) -> NDArray[np.int64]:
@@ -210,12 +158,13 @@ class Segment:
 
     def codes(self, column: str) -> tuple[NDArray[np.int32], dict[str | None, int]]:
         """Dictionary codes int32[n] of a text column and the code of each value; -1 stands for null."""
-        if column not in self._codes:
+        key = f"codes {column}"
+        found: tuple[NDArray[np.int32], dict[str | None, int]] | None = self._derived.get(key)
+        if found is None:
             encoded = self.array(column).dictionary_encode()
             codes = np.asarray(encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)).astype(np.int32)
-            values: dict[str | None, int] = {v: i for i, v in enumerate(encoded.dictionary.to_pylist())}
-            self._codes[column] = (codes, values)
-        return self._codes[column]
+            found = self._derived[key] = (codes, {v: i for i, v in enumerate(encoded.dictionary.to_pylist())})
+        return found
 
     def find(self, ids: Sequence[str], hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Row of each id, -1 where it is not here, int64[k].  `hashes` are `id_hashes(ids)`."""
@@ -238,100 +187,52 @@ class Segment:
 
     def filled(self, channel: str) -> NDArray[np.bool_]:
         """Which rows have the channel, bool[n]."""
-        return self._filled[channel]
+        mask = self._filled.get(channel)
+        if mask is None:
+            mask = np.zeros(len(self), bool)
+            for chunk in self.of(channel):
+                mask[chunk.rows] = True
+            self._filled[channel] = mask
+        return mask
 
     @cached_property
     def _filled(self) -> dict[str, NDArray[np.bool_]]:
-        masks = {}
-        for channel in ("copy", "style", "semantic"):
-            mask = np.zeros(len(self), bool)
-            for chunk in self.chunks(channel):
-                mask[chunk.rows] = True
-            masks[channel] = mask
-        return masks
+        return {}
 
-    def with_chunk(self, channel: str, chunk: Chunk) -> Segment:
+    def with_chunks(self, chunks: Mapping[str, Chunk]) -> Segment:
+        """The segment, which has no channel yet, with one chunk of each of some."""
+        return Segment(self.table, {name: (chunk,) for name, chunk in chunks.items()}, _derived=self._derived)
+
+    def with_chunk(self, channel: ChunkFormat, chunk: Chunk) -> Segment:
         """The segment with one more chunk; small neighbours are merged so that chunks stay few."""
-        chunks = [*self.chunks(channel), chunk]
+        chunks = [*self.of(channel.name), chunk]
         while len(chunks) > 1 and len(chunks[-1].rows) * 2 >= len(chunks[-2].rows):
             newest = chunks.pop()
-            chunks[-1] = merge_chunks([chunks[-1], newest])
-        parts = {name: self.chunks(name) for name in ("copy", "style", "semantic")}
-        parts[channel] = tuple(chunks)
+            chunks[-1] = merge_chunks(channel, [chunks[-1], newest])
         return Segment(
             self.table,
-            **parts,  # type: ignore[arg-type]
-            folder=None,
+            {**self.chunks, channel.name: tuple(chunks)},
             stored_lookup=self.lookup,
-            _codes=self._codes,
-            _seeds={c: made for c, made in dict(self._seeds).items() if c in parts["copy"]},
+            _derived=self._derived,
         )
 
 
-def merge_chunks(chunks: Sequence[Chunk], remap: Sequence[NDArray[np.int64]] | None = None) -> Chunk:
+def merge_chunks(
+    channel: ChunkFormat, chunks: Sequence[Chunk], remap: Sequence[NDArray[np.int64]] | None = None
+) -> Chunk:
     """One chunk out of several of one channel.
 
     `remap[i]` int64[rows of the old segment] gives the new row of chunk i's rows, -1 for dropped ones.
     Without it the chunks belong to one segment already.
     """
-    rows = []
-    keeps: list[NDArray | slice] = []
-    for i, chunk in enumerate(chunks):
-        new = chunk.rows if remap is None else remap[i][chunk.rows]
-        keep = new >= 0
-        keeps.append(slice(None) if keep.all() else keep)
-        rows.append(new[keep])
-    all_rows = np.concatenate(rows)
-    order = np.argsort(all_rows, kind="stable")
-    straight = bool((order == np.arange(len(order))).all())
-
-    def gather(arrays: Iterable[NDArray]) -> NDArray:
-        joined = np.concatenate([a[k] for a, k in zip(arrays, keeps, strict=True)])
-        return joined if straight else joined[order]
-
-    all_rows = all_rows if straight else all_rows[order]
-    first = chunks[0]
-    if isinstance(first, CopyChunk):
-        copies = [c for c in chunks if isinstance(c, CopyChunk)]
-        return CopyChunk(all_rows, gather(c.signatures for c in copies), gather(c.text_hashes for c in copies))
-    if isinstance(first, StyleChunk):
-        return StyleChunk(all_rows, gather(c.vectors for c in chunks if isinstance(c, StyleChunk)))
-    semantics = [c for c in chunks if isinstance(c, SemanticChunk)]
-    counts = gather(np.diff(c.starts) for c in semantics)
-    starts = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-    # Sentences move text by text; they are long runs, so slices beat an index per sentence.
-    pieces = [
-        c.sentences[c.starts[k] : c.starts[k + 1]]
-        for c, keep in zip(semantics, keeps, strict=True)
-        for k in np.arange(len(c.rows))[keep]
-    ]
-    if not straight:
-        pieces = [pieces[k] for k in order]
-    sentences = np.concatenate(pieces) if pieces else semantics[0].sentences[:0]
-    return SemanticChunk(all_rows, gather(c.vectors for c in semantics), sentences, starts)
+    rows = np.concatenate([c.rows if remap is None else remap[i][c.rows] for i, c in enumerate(chunks)])
+    order = np.argsort(rows, kind="stable")
+    order = order[np.searchsorted(rows[order], 0) :]
+    straight = len(order) == len(rows) and bool((order == np.arange(len(order))).all())
+    return channel.merge(chunks, Merging(rows if straight else rows[order], None if straight else order))
 
 
-def copy_chunk(rows: NDArray[np.int64], sketches: pl.Series, text_hashes: pl.Series) -> CopyChunk:
-    """Chunk from the record's binary columns, both without nulls."""
-    return CopyChunk(rows, binary_to_rows(sketches, np.uint32, SKETCH_WIDTH), binary_to_rows(text_hashes, np.uint64, 2))
-
-
-def style_chunk(rows: NDArray[np.int64], vectors: pl.Series) -> StyleChunk:
-    """Chunk from the record's binary column, without nulls."""
-    return StyleChunk(rows, binary_to_rows(vectors, np.int8, stylometry.DIM))
-
-
-def semantic_chunk(rows: NDArray[np.int64], embeddings: pl.Series, space: EmbeddingSpace) -> SemanticChunk:
-    """Chunk from the record's binary column, without nulls: the sentences of each text, float16[k, dim].
-
-    Raises ValueError when a value is no whole number of vectors of this space.
-    """
-    vectors, starts = binary_to_ragged(embeddings, "<f2", space.dim)
-    neutral = space.neutral(vectors.astype(np.float32))
-    return SemanticChunk(rows, space.pool(neutral, starts), neutral.astype(np.float16), starts)
-
-
-def merge_segments(segments: Sequence[Segment], alive: Sequence[NDArray[np.bool_]]) -> Segment:
+def merge_segments(segments: Sequence[Segment], alive: Sequence[NDArray[np.bool_]], channels: Formats) -> Segment:
     """One segment with the living rows of several neighbours, ordered by seq."""
     remaps = []
     base = 0
@@ -351,10 +252,11 @@ def merge_segments(segments: Sequence[Segment], alive: Sequence[NDArray[np.bool_
         rank = np.empty(len(order), np.int64)
         rank[order] = np.arange(len(order))
         remaps = [np.where(remap >= 0, rank[remap], -1) for remap in remaps]
-    parts: dict[str, tuple[Chunk, ...]] = {}
-    for channel in ("copy", "style", "semantic"):
-        chunks = [(c, r) for s, r in zip(segments, remaps, strict=True) for c in s.chunks(channel)]
+    merged: dict[str, tuple[Chunk, ...]] = {}
+    for name, channel in channels.items():
+        chunks = [(c, r) for s, r in zip(segments, remaps, strict=True) for c in s.of(name)]
         if chunks:
-            merged = merge_chunks([c for c, _ in chunks], [r for _, r in chunks])
-            parts[channel] = (merged,) if len(merged.rows) else ()
-    return Segment(table, **parts)  # type: ignore[arg-type]
+            chunk = merge_chunks(channel, [c for c, _ in chunks], [r for _, r in chunks])
+            if len(chunk.rows):
+                merged[name] = (chunk,)
+    return Segment(table, merged)

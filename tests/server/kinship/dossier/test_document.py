@@ -16,14 +16,17 @@ import pytest
 from corpus_rows import content_hashes, embed, submission, write
 from kin_answers import arranged, edges_of, fitted, last, members_of, result
 from kinprint.server.corpus.corpus import Corpus
-from kinprint.server.corpus.index import Filter, View
+from kinprint.server.corpus.filter import Filter
 from kinprint.server.corpus.normalise import Submission
+from kinprint.server.corpus.view import View
 from kinprint.server.failures import ModelNotFound
-from kinprint.server.kinship import judge as kinship
-from kinprint.server.kinship import panel
+from kinprint.server.kinship import judge
 from kinprint.server.kinship.answers import gather
+from kinprint.server.kinship.calibration import MARGIN
+from kinprint.server.kinship.dossier import case
 from kinprint.server.kinship.dossier import document as report
-from kinprint.server.kinship.panel import Panel
+from kinprint.server.kinship.fit import fit
+from kinprint.server.kinship.panel import Panel, prompts_digest, scheme
 from lineage_corpus import make_models, make_rows
 
 PROMPTS = 24
@@ -93,7 +96,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 @pytest.fixture(scope="module")
 def background(corpus: Corpus) -> Panel:
-    made: Panel = last(panel.fit(corpus.view, members_of(MEMBERS), edges_of(MEMBERS)))
+    made: Panel = last(fit(corpus.view, members_of(MEMBERS), edges_of(MEMBERS)))
     assert made.gives_p
     return made
 
@@ -196,7 +199,7 @@ def test_a_report_names_its_format_and_input(full: dict[str, Any], background: P
     assert full["data"]["prompts_shared"] == full["data"]["answers_subject"] == PROMPTS
     assert full["data"]["languages"] == {"de": 2, "en": 2 * PROMPTS - 2}
     assert full["parameters"]["named_pairs"] == [[SUBJECT, SOURCE]]
-    assert full["parameters"]["margin"] == panel.MARGIN
+    assert full["parameters"]["margin"] == MARGIN
     assert full["digests"]["panel"] == background.digest
 
 
@@ -210,7 +213,7 @@ def test_digests_are_of_what_was_compared(corpus: Corpus, full: dict[str, Any]) 
         digest.update(view.parts[number].segment.array("content_hash")[row].as_py())
     assert full["digests"]["answers_subject"] == digest.hexdigest()
     assert full["digests"]["answers_subject"] != full["digests"]["answers_source"]
-    assert full["digests"]["prompts"] == panel.prompts_digest(answers.prompts)
+    assert full["digests"]["prompts"] == prompts_digest(answers.prompts)
 
 
 # ---- hypotheses ----
@@ -230,7 +233,7 @@ def test_a_twin_is_said_to_be_one(full: dict[str, Any], background: Panel) -> No
     assert full["controls"][0]["model"] == SOURCE
     assert full["controls"][0]["why"] == "the source"
     assert {c["why"] for c in full["controls"][1:]} == {"member of the background"}
-    assert len(full["controls"]) == report.CONTROLS
+    assert len(full["controls"]) == case.CONTROLS
     assert f"{SOURCE} is number 1" in trained["text"]
     assert full["background"]["reach"] == "here"
     assert full["distribution"]["score"] == derived["score"] > full["distribution"]["threshold"]
@@ -268,7 +271,7 @@ def test_a_panel_from_elsewhere_gives_no_p_value(corpus: Corpus, elsewhere: Pane
     assert read["background"]["reach"] == "elsewhere"
     assert derived["p_value"] is derived["p_holm"] is derived["families"] is None
     size = elsewhere.sizes[-1]
-    assert derived["log10_lr_range"][1] == pytest.approx(size.log10_lr_max * kinship.ELSEWHERE_RANGE, abs=1e-6)
+    assert derived["log10_lr_range"][1] == pytest.approx(size.log10_lr_max * judge.ELSEWHERE_RANGE, abs=1e-6)
     assert "Other prompts than the background's" in [c["name"] for c in read["confounders"]]
     assert "not known" in derived["power_text"]
 
@@ -284,13 +287,6 @@ def test_holms_correction_over_all_pairs_named_beforehand(corpus: Corpus, backgr
     assert other["p_holm"] == pytest.approx(max(other["p_value"], 2 * derived["p_value"]), abs=2e-6)
     mirrored = built(corpus.view, SUBJECT, SOURCE, background, also=[(SOURCE, SUBJECT)])["hypotheses"][0]
     assert mirrored["p_holm"] == pytest.approx(derived["p_value"]), "a pair has no order"
-
-
-def test_holms_correction_by_hand() -> None:
-    p = np.array([0.04, 0.01, np.nan, 0.03])
-    np.testing.assert_allclose(report._holm(p), [0.06, 0.03, np.nan, 0.06])
-    np.testing.assert_allclose(report._holm(np.array([0.9, 0.8])), [1.0, 1.0])
-    assert report._holm(np.zeros(0)).shape == (0,)
 
 
 def test_kin_of_the_panel_are_named_in_the_controls(corpus: Corpus, background: Panel) -> None:
@@ -350,7 +346,7 @@ def test_features_of_a_pair(full: dict[str, Any]) -> None:
         assert feature["subject_rate"] == pytest.approx(feature["subject_prompts"] / PROMPTS, abs=1e-5)
         assert feature["source_rate"] > feature["background_rate"]
         assert all(set(e) == {"prompt", "subject", "source"} for e in feature["examples"])
-    assert [f["name"] for f in full["families_of_features"]] == list(panel.scheme()["families"])
+    assert [f["name"] for f in full["families_of_features"]] == list(scheme()["families"])
     assert max(f["score"] for f in full["families_of_features"]) > 2
 
 
@@ -467,7 +463,7 @@ def test_a_pair_without_a_score(tmp_path: Path) -> None:
     lone = [replace(STRANGERS[0], name=name) for name in ("lone", "lost", "late")]
     rows = make_rows(MEMBERS, PROMPTS) + make_rows(lone[:2], 15, first=500) + make_rows(lone[2:], 15, first=600)
     view = corpus_of(tmp_path / "c", rows)
-    made = last(panel.fit(view, members_of(MEMBERS), edges_of(MEMBERS)))
+    made = last(fit(view, members_of(MEMBERS), edges_of(MEMBERS)))
     for source, shared in (("lost", 15), ("late", 0), (MEMBERS[0].name, 0)):
         for some in (made, None):
             read = built(view, "lone", source, some)
@@ -485,7 +481,7 @@ def test_a_pair_without_a_score(tmp_path: Path) -> None:
 def test_a_pair_with_few_common_prompts_says_so(tmp_path: Path) -> None:
     rows = make_rows(MEMBERS, 12) + make_rows(STRANGERS, 7)
     view = corpus_of(tmp_path / "c", rows)
-    made = last(panel.fit(view, members_of(MEMBERS), edges_of(MEMBERS)))
+    made = last(fit(view, members_of(MEMBERS), edges_of(MEMBERS)))
     least = made.sizes[0].prompts
     read = built(view, SUBJECT, SOURCE, made)
     derived = read["hypotheses"][0]
@@ -498,7 +494,7 @@ def test_a_pair_with_few_common_prompts_says_so(tmp_path: Path) -> None:
 def test_a_pair_without_common_prompts_is_compared_through_the_panel(tmp_path: Path) -> None:
     rows = make_rows(MEMBERS, PROMPTS) + make_rows(STRANGERS[:1], 12) + make_rows(STRANGERS[1:], 12, first=12)
     view = corpus_of(tmp_path / "c", rows)
-    made = last(panel.fit(view, members_of(MEMBERS), edges_of(MEMBERS)))
+    made = last(fit(view, members_of(MEMBERS), edges_of(MEMBERS)))
     read = built(view, SUBJECT, SOURCE, made)
     derived = read["hypotheses"][0]
     assert (read["parameters"]["basis"], derived["prompts"]) == ("bridged", 0)

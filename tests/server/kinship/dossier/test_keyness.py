@@ -1,4 +1,4 @@
-"""Telling features: planted habits are found with the right counts, and nothing is where nothing was planted."""
+"""Key features: planted habits are found with the right counts, and nothing is where nothing was planted."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import random
 from collections.abc import Callable, Sequence
 
 import pytest
-from kinprint.server.kinship.dossier import keyness as telling
-from kinprint.server.kinship.dossier.keyness import LEAST, Answered, Telling, features, find, plain
+from kinprint.server.kinship.dossier import keyness
+from kinprint.server.kinship.dossier.keyness import LEAST, Answered, KeyFeature, features, find, plain
 from lineage_corpus import answer, make_models
 
 WORDS = ("river", "stone", "market", "letter", "window", "garden", "engine", "paper", "silver", "winter", "bridge")
@@ -45,7 +45,7 @@ def answered(
     ]
 
 
-def named(found: Sequence[Telling], kind: str, text: str) -> Telling:
+def named(found: Sequence[KeyFeature], kind: str, text: str) -> KeyFeature:
     (one,) = [f for f in found if (f.kind, f.text) == (kind, text)]
     return one
 
@@ -121,9 +121,9 @@ def test_the_same_answers_give_the_same_features() -> None:
 def test_features_are_few_and_say_different_things() -> None:
     long = "In the grand tapestry of things one must delve into robust and pivotal matters, as ever; truly so. "
     found = find(answered(lambda t: f"# Title\n\n{long}\n\n- {t}\n1. {long}! — **so** (it) goes... ```x``` > y"))
-    assert 0 < len(found) <= telling.SHOWN
+    assert 0 < len(found) <= keyness.SHOWN
     kinds = [f.kind for f in found]
-    assert max(kinds.count(k) for k in kinds) <= telling.PER_KIND
+    assert max(kinds.count(k) for k in kinds) <= keyness.PER_KIND
     for k, one in enumerate(found):
         assert not any(one.kind == other.kind and one.text == other.text for other in found[:k])
         assert one.text
@@ -173,7 +173,7 @@ def test_features_of_an_answer() -> None:
     assert {f for f in features("ध्यान cafe\u0301") if f[0] == "punctuation"} == set()
     assert ("word", "cafe\u0301") in features("Cafe\u0301")
     assert features("") == features(" \n ") == set()
-    beyond = "a" * 5 + " " * telling.READ + "hidden"
+    beyond = "a" * 5 + " " * keyness.READ + "hidden"
     assert ("word", "hidden") not in features(beyond)
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sys
 
+from kinprint.client import launch
+
 
 def main() -> None:
     """Entry point of the `kinprint` command."""
+    # A server that the command needs starts while the command is still being imported.
+    launch.ahead(sys.argv[1:])
     try:
         from kinprint.client.cli.app import run
     except ModuleNotFoundError as error:
@@ -17,4 +21,8 @@ def main() -> None:
             )
             sys.exit(1)
         raise
+    except KeyboardInterrupt:
+        # The commands answer Ctrl-C themselves; until they are there, imports would answer with a traceback.
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
     run()

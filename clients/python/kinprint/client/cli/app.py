@@ -1,38 +1,99 @@
-"""The `kinprint` command: which commands there are, and where each one lives."""
+"""The `kinprint` command: which commands there are, and where each one lives.
+
+A command's module is imported when the command is called, so that none waits for the libraries of another.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from typing import Any
 
 import typer
-from kinprint.client.cli.attribute import attribute
-from kinprint.client.cli.corpora import corpora, delete, export, get, info, purge
-from kinprint.client.cli.dedup import dedup
-from kinprint.client.cli.evidence import evidence
-from kinprint.client.cli.kinship import kinship
-from kinprint.client.cli.lineage import lineage
-from kinprint.client.cli.load import load
-from kinprint.client.cli.model import model_app, serve
-from kinprint.client.cli.overlap import overlap
-from kinprint.client.cli.panel import panel_app
-from kinprint.client.cli.search import compare, search
+from kinprint.client.cli.starting import with_linger
+from typer.core import TyperGroup
+
+#: Name of each command, its module and function (or group) under `kinprint.client.cli`, and its line in the list. A
+#: test holds these lines against those of the commands themselves.
+COMMANDS = {
+    "serve": ("model:serve", "Serve a data directory over gRPC until SIGTERM or Ctrl-C, which let running calls end."),
+    "stop": ("stop:stop", "End the server of a data directory, and wait until the directory is free."),
+    "load": ("load:load", "Load transcripts from files into a corpus."),
+    "search": ("search:search", "Find where a text occurs, and what resembles it."),
+    "compare": ("compare:compare", "Compare two texts or stored transcripts, with the spans that they share."),
+    "dedup": ("dedup:dedup", "Find all near-duplicate pairs of a corpus, within and between several, or of files."),
+    "overlap": (
+        "overlap:overlap",
+        "Find which answers of a corpus stand, in part and word for word, in answers of another.",
+    ),
+    "kinship": ("kinship:kinship", "Score all pairs of models of a corpus, and say which are derived or kin."),
+    "attribute": ("attribute:attribute", "Find which model of a corpus wrote each text of FILE, or that none did."),
+    "evidence": ("evidence:evidence", "Write the evidence for and against model B descending from model A."),
+    "lineage": ("lineage:lineage", "Arrange the models of a corpus in a tree by how alike they write."),
+    "corpora": ("corpora:corpora", "List the corpora, or describe one."),
+    "get": ("corpora:get", "Show one transcript."),
+    "export": ("corpora:export", "Write a corpus to a file that `kinprint load` reads back."),
+    "delete": ("corpora:delete", "Delete transcripts by id, or a whole corpus."),
+    "purge": (
+        "corpora:purge",
+        "Really erase what was deleted or replaced, and the given transcripts, from record and indexes.",
+    ),
+    "jobs": ("jobs:jobs", "List the long runs of a server, or describe or cancel one."),
+    "info": ("corpora:info", "Describe the server: versions, limits, model, threads."),
+    "panel": ("panel:panel_app", "Backgrounds that kinship is held against."),
+    "model": ("model:model_app", "The default embedding model."),
+}
+
+
+def _placeholder() -> None:
+    """Stands for a command in the list of all."""
+
+
+class _Commands(TyperGroup):
+    """Commands that are placeholders until one is called."""
+
+    _listing = False
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        known = super().get_command(ctx, cmd_name)
+        return known if known is None or self._listing else load_command(cmd_name)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        self._listing = True
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self._listing = False
+
+
+@cache
+def load_command(name: str) -> Any:
+    """The command of a name, with its module; made once, since a group's commands are changed in place."""
+    module, _, attribute = COMMANDS[name][0].partition(":")
+    found: Callable[..., None] | typer.Typer = getattr(import_module(f"kinprint.client.cli.{module}"), attribute)
+    if isinstance(found, typer.Typer):
+        for command in found.registered_commands:
+            if command.callback is not None:
+                command.callback = with_linger(command.callback)
+        group = typer.main.get_group(found)
+        group.name = name
+        return group
+    alone = typer.Typer(add_completion=False)
+    alone.command(name)(with_linger(found))
+    return typer.main.get_command(alone)
+
 
 app = typer.Typer(
     name="kinprint",
+    cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Fingerprint similarity for LLM transcripts: where else does a text occur, and who wrote it.",
 )
-commands: tuple[Callable[..., None], ...] = (
-    *(serve, load, search, compare, dedup, overlap),
-    *(kinship, attribute, evidence, lineage),
-    *(corpora, get, export, delete, purge, info),
-)
-for command in commands:
-    app.command()(command)
-app.add_typer(panel_app, name="panel")
-app.add_typer(model_app, name="model")
+for _name, (_, _line) in COMMANDS.items():
+    app.command(_name, help=_line)(_placeholder)
 
 
 def run() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from kinprint.client.cli.columns import ATTRIBUTION, ATTRIBUTION_OF_SETS
 from kinprint.client.cli.models import (
     ModelsOption,
     PanelOption,
@@ -19,7 +20,7 @@ from kinprint.client.cli.models import (
     progress_bar,
     say,
 )
-from kinprint.client.cli.tables import ATTRIBUTION, ATTRIBUTION_OF_SETS, TableWriter
+from kinprint.client.cli.tables import TableWriter
 from kinprint.client.cli.terminal import (
     CorpusOption,
     DataOption,
@@ -34,10 +35,9 @@ from kinprint.client.cli.terminal import (
     print_json,
     warn,
 )
-from kinprint.client.lineage import AttributedSet, AttributionSummary, UnknownText
-from kinprint.client.rows import RowError
-from kinprint.client.sources import FileReader, expand_paths
-from kinprint.client.types import Transcript, as_dict
+from kinprint.client.files.reader import FileReader, expand_paths
+from kinprint.client.files.rows import RowError
+from kinprint.client.types import AttributedSet, AttributionSummary, Transcript, UnknownText, as_dict
 from rich.markup import escape
 from rich.table import Table
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from kinprint.client.cli.columns import CORPORA, TRANSCRIPTS
 from kinprint.client.cli.progress import ProgressReport
-from kinprint.client.cli.tables import CORPORA, TRANSCRIPTS, TableWriter
+from kinprint.client.cli.tables import TableWriter
 from kinprint.client.cli.terminal import (
     CorpusOption,
     DataOption,
@@ -23,7 +24,7 @@ from kinprint.client.cli.terminal import (
     print_json,
     warn,
 )
-from kinprint.client.ndjson import transcript_row
+from kinprint.client.files.ndjson import transcript_row
 from kinprint.client.types import CHANNELS, CorpusInfo, Filter, PurgeProgress, as_dict
 from rich.markup import escape
 from rich.table import Table

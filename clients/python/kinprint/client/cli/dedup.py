@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from kinprint.client.cli.progress import ProgressReport
-from kinprint.client.cli.tables import (
+from kinprint.client.cli.columns import (
     CLUSTERS,
     CLUSTERS_OF_SEVERAL,
     KEPT,
@@ -17,8 +16,9 @@ from kinprint.client.cli.tables import (
     PAIRS,
     PAIRS_OF_SEVERAL,
     Schema,
-    TableWriter,
 )
+from kinprint.client.cli.progress import ProgressReport
+from kinprint.client.cli.tables import TableWriter
 from kinprint.client.cli.terminal import (
     DataOption,
     JsonOption,

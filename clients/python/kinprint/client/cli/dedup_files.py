@@ -16,7 +16,7 @@ import polars as pl
 from kinprint.client.cli.progress import ProgressReport
 from kinprint.client.cli.tables import check_target
 from kinprint.client.cli.terminal import INTERRUPTED, fail, warn
-from kinprint.client.sources import expand_paths, kind_of
+from kinprint.client.files.reader import expand_paths, kind_of
 from kinprint.client.types import DuplicatesSummary
 
 # CSV is taken as text, so that a row that is kept is written as it was.

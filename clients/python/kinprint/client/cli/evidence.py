@@ -22,7 +22,7 @@ from kinprint.client.cli.terminal import (
     out,
     print_json,
 )
-from kinprint.client.lineage import write_whole
+from kinprint.client.files.whole import write_whole
 from rich.markup import escape
 from rich.table import Table
 

@@ -7,6 +7,7 @@ from collections import Counter
 from itertools import islice
 from typing import Any
 
+from kinprint.client.cli.columns import KINSHIP
 from kinprint.client.cli.models import (
     ModelsOption,
     PanelOption,
@@ -17,7 +18,7 @@ from kinprint.client.cli.models import (
     progress_bar,
     say,
 )
-from kinprint.client.cli.tables import KINSHIP, TableWriter
+from kinprint.client.cli.tables import TableWriter
 from kinprint.client.cli.terminal import (
     CorpusOption,
     DataOption,

@@ -31,8 +31,8 @@ from kinprint.client.cli.terminal import (
     out,
     print_json,
 )
-from kinprint.client.lineage import Lineage, write_whole
-from kinprint.client.types import Filter
+from kinprint.client.files.whole import write_whole
+from kinprint.client.types import Filter, Lineage
 from rich.markup import escape
 from rich.tree import Tree
 

@@ -20,13 +20,15 @@ from kinprint.client.cli.terminal import (
     ServerOption,
     fail,
     guarded,
+    needed_model,
     open_client,
     print_json,
     resolve_target,
     warn,
 )
-from kinprint.client.rows import SourceRow
-from kinprint.client.sources import FileReader, SourceError, expand_paths
+from kinprint.client.errors import SourceError
+from kinprint.client.files.reader import FileReader, expand_paths
+from kinprint.client.files.rows import SourceRow
 from kinprint.client.types import CHANNELS, ChannelName, LoadReport, as_dict
 
 _SHOWN = 5
@@ -112,7 +114,7 @@ def load(
     reader = FileReader(paths, rename=parse_rename(rename or []))
     rows = _UntilError(reader, limit)
     with (
-        open_client(server, data, embedding_model=embedding_model, create=True) as client,
+        open_client(server, data, embedding_model=needed_model(embedding_model, wanted), create=True) as client,
         ProgressReport(f"loading into {corpus}", quiet=quiet) as bar,
     ):
 

@@ -97,6 +97,17 @@ def serve(
     lazy_model: Annotated[
         bool, typer.Option("--lazy-model", help="Load the embedding model when it is first needed.")
     ] = False,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", metavar="N", min=1, help="Long runs at once. Default: half the cores.")
+    ] = None,
+    job_memory: Annotated[
+        str | None,
+        typer.Option(
+            "--job-memory",
+            metavar="SIZE",
+            help="Memory that a long run may hold, such as 8G; 0: no limit. Default: half of the machine's, shared.",
+        ),
+    ] = None,
 ) -> None:
     """Serve a data directory over gRPC until SIGTERM or Ctrl-C, which let running calls end."""
     directory = data or (Path(os.environ["KINPRINT_DATA"]) if os.environ.get("KINPRINT_DATA") else None)
@@ -109,6 +120,10 @@ def serve(
         command += ["--model", model]
     if lazy_model:
         command.append("--lazy-model")
+    if jobs is not None:
+        command += ["--jobs", str(jobs)]
+    if job_memory is not None:
+        command += ["--job-memory", job_memory]
     sys.stdout.flush()
     sys.stderr.flush()
     # The server takes over this process: signals and the exit code are its own.

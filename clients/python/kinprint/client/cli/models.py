@@ -14,9 +14,8 @@ import typer
 from kinprint.client.cli.progress import ProgressReport
 from kinprint.client.cli.terminal import fail, out
 from kinprint.client.errors import KinprintError
-from kinprint.client.lineage import PanelEdge, PanelFile, PanelMember
 from kinprint.client.sync import Client
-from kinprint.client.types import DuplicatesProgress
+from kinprint.client.types import DuplicatesProgress, PanelEdge, PanelFile, PanelMember
 from rich.markup import escape
 
 PanelOption = Annotated[

@@ -7,8 +7,9 @@ import textwrap
 from typing import Annotated, Any
 
 import typer
+from kinprint.client.cli.columns import SPANS
 from kinprint.client.cli.progress import ProgressReport
-from kinprint.client.cli.tables import SPANS, TableWriter
+from kinprint.client.cli.tables import TableWriter
 from kinprint.client.cli.terminal import (
     CorporaOption,
     DataOption,

@@ -30,8 +30,7 @@ from kinprint.client.cli.terminal import (
     print_json,
     warn,
 )
-from kinprint.client.lineage import PanelSize, PanelSummary
-from kinprint.client.types import as_dict
+from kinprint.client.types import PanelSize, PanelSummary, as_dict
 from rich.table import Table
 
 panel_app = typer.Typer(no_args_is_help=True, help="Backgrounds that kinship is held against.")

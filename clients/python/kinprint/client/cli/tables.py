@@ -15,103 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from kinprint.client.cli.columns import Schema
 from kinprint.client.cli.terminal import fail
 from kinprint.client.types import as_dict
-
-# Names of column types, as Arrow's functions call them; see `_arrow_type`.
-Schema = Mapping[str, str]
-
-TRANSCRIPTS: Schema = {
-    "transcript_id": "string",
-    "model": "string",
-    "prompt_id": "string",
-    "prompt": "string",
-    "response": "string",
-    "language": "string",
-    "account_id": "string",
-    "created_at": "time",
-    "system_prompt": "string",
-    "conversation_id": "string",
-    "turn": "int32",
-    "reasoning": "string",
-    "metadata": "map",
-}
-PAIRS: Schema = {
-    "id_a": "string",
-    "id_b": "string",
-    "jaccard": "float64",
-    "containment_a": "float64",
-    "containment_b": "float64",
-}
-PAIRS_OF_SEVERAL: Schema = {**PAIRS, "corpus_a": "string", "corpus_b": "string"}
-CLUSTERS: Schema = {"id": "string", "cluster": "string", "is_representative": "bool_"}
-CLUSTERS_OF_SEVERAL: Schema = {**CLUSTERS, "corpus": "string", "cluster_corpus": "string"}
-KEPT: Schema = {"id": "string"}
-KEPT_OF_SEVERAL: Schema = {**KEPT, "corpus": "string"}
-SPANS: Schema = {
-    "id_a": "string",
-    "id_b": "string",
-    "start_a": "int64",
-    "end_a": "int64",
-    "start_b": "int64",
-    "end_b": "int64",
-    "length": "int64",
-    "tokens": "int64",
-    "bits": "float64",
-    "texts": "int64",
-    "mark": "string",
-    "others_with": "int64",
-    "others": "int64",
-    "prompt_others_with": "int64",
-    "prompt_others": "int64",
-    "corpus_a": "string",
-    "corpus_b": "string",
-}
-KINSHIP: Schema = {
-    "model_a": "string",
-    "model_b": "string",
-    "prompts": "int64",
-    "score": "float64",
-    "log10_lr": "float64",
-    "p_value": "float64",
-    "p_floor": "float64",
-    "verdict": "string",
-    "basis": "string",
-}
-ATTRIBUTION: Schema = {
-    "transcript_id": "string",
-    "rank": "int64",
-    "model": "string",
-    "log10_lr": "float64",
-    "probability": "float64",
-    "abstained": "bool_",
-    "reason": "string",
-}
-ATTRIBUTION_OF_SETS: Schema = {"set_id": "string", **{k: v for k, v in ATTRIBUTION.items() if k != "transcript_id"}}
-HITS: Schema = {
-    "channel": "string",
-    "rank": "int64",
-    "id": "string",
-    "corpus": "string",
-    "model": "string",
-    "score": "float64",
-    "language": "string",
-    "account_id": "string",
-    "created_at": "time",
-    "snippet": "string",
-    "evidence": "json",
-}
-CORPORA: Schema = {
-    "name": "string",
-    "description": "string",
-    "created_at": "time",
-    "transcripts": "int64",
-    "blank": "int64",
-    "copy": "float64",
-    "semantic": "float64",
-    "style": "float64",
-    "unavailable": "string",
-}
 
 _KINDS = {
     ".parquet": "parquet",
@@ -167,6 +73,9 @@ def check_place(path: Path) -> None:
 class TableWriter:
     """Writes rows (mappings with the columns of `schema`) to `path`; a context manager.
 
+    The partial file is made by the first write, or at the end if there is none: by then `__exit__`, which removes it,
+    is sure to be called. One made by `__enter__` would stay if Ctrl-C came between that and the body of the `with`.
+
     Raises:
         CommandError: the extension is unknown.
     """
@@ -179,11 +88,18 @@ class TableWriter:
         self._bytes = 0
         self._kind = check_target(path)
         self._partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        self._opened = False
         self._parquet: Any = None
         self._stream: io.TextIOWrapper | None = None
         self._csv: Any = None
 
     def __enter__(self) -> Self:
+        return self
+
+    def _open(self) -> None:
+        if self._opened:
+            return
+        self._opened = True
         if self._kind == "parquet":
             import pyarrow as pa
             import pyarrow.parquet as pq
@@ -197,10 +113,10 @@ class TableWriter:
                     self._stream, delimiter="\t" if self._kind == "tsv" else ",", lineterminator="\n"
                 )
                 self._csv.writerow(self._schema)
-        return self
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Write one row."""
+        self._open()
         self.rows += 1
         if self._stream is not None:
             if self._kind == "ndjson":
@@ -217,6 +133,7 @@ class TableWriter:
 
     def write_columns(self, columns: Mapping[str, Sequence[Any]]) -> None:
         """Write many rows, column by column."""
+        self._open()
         names = list(self._schema)
         if self._parquet is None:
             for values in zip(*(columns[name] for name in names), strict=True):
@@ -251,6 +168,7 @@ class TableWriter:
     ) -> None:
         try:
             if kind is None:
+                self._open()
                 self._flush()
             if self._parquet is not None:
                 self._parquet.close()

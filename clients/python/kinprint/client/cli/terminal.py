@@ -9,27 +9,31 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, Self, TypeVar
 
 import typer
+from kinprint.client.cli.starting import starting
+from kinprint.client.embedded import EmbeddedServer
 from kinprint.client.errors import KinprintError, UpsertInterrupted
+from kinprint.client.launch import duration
 from kinprint.client.sync import Client, connect
-from kinprint.client.types import as_dict
+from kinprint.client.types import ChannelName, as_dict
 from rich.console import Console
 from rich.markup import escape
+
+if TYPE_CHECKING:
+    from kinprint.client.cli.progress import ProgressReport
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 INTERRUPTED = 130
-_WAITING = (
-    (2.0, "starting a server for the data directory"),
-    (15.0, "still starting (the first start compiles kernels, one to three minutes)"),
-)
 
 
 class _Console(Console):
@@ -71,6 +75,39 @@ EmbeddingModelOption = Annotated[
     ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+
+
+class StartReport:
+    """Says that a server starts, and how far it is, once that takes long enough to ask oneself."""
+
+    _AFTER = 2.0
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._shown = ExitStack()
+        self._bar: ProgressReport | None = None
+
+    def waited(self, seconds: float) -> None:
+        """Seconds since the beginning."""
+        if self._bar is None and seconds >= self._AFTER and not self._quiet:
+            from kinprint.client.cli.progress import ProgressReport
+
+            if not err.is_terminal:
+                warn("starting a server for the data directory")
+            self._bar = self._shown.enter_context(ProgressReport("starting a server"))
+
+    def at(self, step: str, share: float) -> None:
+        """The step under way, and the share of it that is done."""
+        if self._bar is not None:
+            self._bar.update(share or None, step)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._shown.close()
 
 
 class CommandError(KinprintError):
@@ -153,29 +190,55 @@ def resolve_target(server: str | None, data: Path | None) -> str | Path:
     fail("say where: --data DIR for a data directory, or --server ADDR for a running server")
 
 
+def needed_model(given: str, channels: Collection[ChannelName]) -> str | None:
+    """The embedding model that a command needs: the one given, "default" where it uses any, else None."""
+    return given if given != "default" or "semantic" in channels else None
+
+
 @contextmanager
 def open_client(
     server: str | None,
     data: Path | None,
     *,
-    embedding_model: str = "default",
+    embedding_model: str | None = None,
     create: bool = False,
     timeout: float = 60.0,
 ) -> Iterator[Client]:
-    """A client for the options of a command."""
-    told: list[str] = []
+    """A client for the options of a command.
 
-    def on_start(seconds: float) -> None:
-        for after, text in _WAITING:
-            if seconds >= after and text not in told:
-                told.append(text)
-                warn(text)
-
+    Args:
+        server: address of a server, as given.
+        data: data directory, as given.
+        embedding_model: the model that the command needs; None: whichever a running server has.
+        create: make the data directory if it is not there.
+        timeout: seconds that a call may take.
+    """
     target = resolve_target(server, data)
+    if not isinstance(target, Path):
+        with connect(target, timeout=timeout) as client:
+            yield client
+        return
+    wanted = starting.get()
     model = embedding_model
-    if model not in ("default", "none"):
+    if model not in (None, "default", "none"):
         model = str(Path(model).expanduser().absolute())
-    with connect(target, model=model, create=create, timeout=timeout, on_start=on_start) as client:
+    directory = target.expanduser()
+    with StartReport(quiet=wanted.quiet) as report:
+        embedded = EmbeddedServer(
+            directory,
+            model=model,
+            create=create,
+            linger=wanted.linger,
+            on_start=report.waited,
+            on_progress=report.at,
+        )
+        client = connect(embedded, timeout=timeout)
+    if embedded.started and wanted.linger is not None and not wanted.quiet:
+        warn(
+            f"a server for {directory} stays for {duration(wanted.linger)}; "
+            f"kinprint stop --data {shlex.quote(str(directory))} ends it"
+        )
+    with client:
         yield client
 
 

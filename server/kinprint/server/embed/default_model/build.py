@@ -12,15 +12,13 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import platformdirs
-from filelock import FileLock
 from kinprint.server.embed.default_model import weights
-from kinprint.server.embed.default_model.onnx_graph import build_graph
-from kinprint.server.embed.default_model.pack import Pack
-from kinprint.server.embed.default_model.tokenizer_file import CHARSMAP_SHA256, charsmap, tokenizer_json
 from kinprint.server.embed.onnx import file_sha256
+
+if TYPE_CHECKING:
+    from kinprint.server.embed.default_model.pack import Pack
 
 MODEL_NAME = "multilingual-e5-small-int8-v1"
 GENERATOR_VERSION = 1
@@ -63,6 +61,8 @@ SOFTWARE.
 
 def cache_directory() -> Path:
     """Kinprint's cache: the environment variable `KINPRINT_CACHE`, else the platform's customary place."""
+    import platformdirs
+
     override = os.environ.get("KINPRINT_CACHE")
     return Path(override) if override else platformdirs.user_cache_path("kinprint")
 
@@ -105,6 +105,8 @@ def build_default_model(destination: Path | None = None, progress: Callable[[str
         FileExistsError: `destination` holds something else.
         OSError: the directory cannot be written.
     """
+    from filelock import FileLock
+
     directory = default_model_directory() if destination is None else Path(destination)
     report = progress if progress is not None else _ignore
     if is_built(directory):
@@ -147,6 +149,11 @@ def _build(directory: Path, report: Callable[[str, float], None]) -> None:
 
 
 def _write_files(directory: Path, report: Callable[[str, float], None]) -> None:
+    # What a built model has no use for, and takes half a second to import.
+    from kinprint.server.embed.default_model.onnx_graph import build_graph
+    from kinprint.server.embed.default_model.pack import Pack
+    from kinprint.server.embed.default_model.tokenizer_file import CHARSMAP_SHA256, charsmap, tokenizer_json
+
     report("fetching the weights", 0.0)
     pack = Pack(weights.load_pack())
     report("writing the tokenizer", 0.4)

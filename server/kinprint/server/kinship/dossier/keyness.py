@@ -1,9 +1,9 @@
-"""Telling features: which turns of phrase two models share that others do not use, with examples, for people to read.
+"""Keyness: which turns of phrase two models share that others do not use, with examples, for people to read.
 
 Counted is in how many answers a feature stands, not how often: openings (first words), phrases of two to four words,
-single words, and marks with the way lines start.  A feature tells when both models have it far more often than the
-answers of other models to the same prompts.  This is for understanding a score, never evidence by itself: out of many
-thousand features the most striking are shown.
+single words, and marks with the way lines start.  A feature is key when both models have it far more often than the
+answers of other models to the same prompts; how much more is told as a log ratio (Hardie 2014).  This is for
+understanding a score, never evidence by itself: out of many thousand features the most striking are shown.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
+class KeyFeature:
     """A feature; rates are shares of answers that have it."""
 
     kind: str
@@ -71,8 +71,8 @@ class Telling:
     examples: tuple[tuple[str, str, str], ...]
 
 
-def find(answered: Sequence[Answered]) -> list[Telling]:
-    """The most telling features, most telling first."""
+def find(answered: Sequence[Answered]) -> list[KeyFeature]:
+    """The key features, the strongest first."""
     counts = {side: Counter[tuple[str, str]]() for side in ("subject", "source", "others")}
     others = 0
     for one in answered:
@@ -82,7 +82,7 @@ def find(answered: Sequence[Answered]) -> list[Telling]:
             counts["others"].update(features(other))
             others += 1
     n = len(answered)
-    if n == 0 or others == 0:  # without other models nothing tells
+    if n == 0 or others == 0:  # without other models nothing is key
         return []
     scored = []
     for feature, count in counts["subject"].items():
@@ -95,7 +95,7 @@ def find(answered: Sequence[Answered]) -> list[Telling]:
             scored.append((strength, feature, rate))
     scored.sort(key=lambda s: (-s[0], -len(s[1][1]), s[1]))  # of parts that stand as often, the whole
     chosen: list[tuple[str, str]] = []
-    out: list[Telling] = []
+    out: list[KeyFeature] = []
     for _, (kind, text), rate in scored:
         if len(out) == SHOWN:
             break
@@ -106,7 +106,7 @@ def find(answered: Sequence[Answered]) -> list[Telling]:
         chosen.append((kind, text))
         a, b = counts["subject"][kind, text], counts["source"][kind, text]
         out.append(
-            Telling(
+            KeyFeature(
                 kind,
                 text,
                 a / n,
@@ -135,7 +135,7 @@ def features(answer: str) -> set[tuple[str, str]]:
     return found
 
 
-def plain(feature: Telling) -> str:
+def plain(feature: KeyFeature) -> str:
     """What the feature is, in a sentence."""
     rates = (
         f"in {_percent(feature.subject_rate)} of the subject's and {_percent(feature.source_rate)} of the source's "

@@ -1,27 +1,24 @@
-"""Between protobuf messages and pipeline types."""
+"""Between protobuf messages and the types of the rooms."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 from google.protobuf import timestamp_pb2
-from kinprint.server.corpus.index import Filter, View
+from kinprint.server.channels import CHANNELS
+from kinprint.server.corpus.filter import Filter
 from kinprint.server.corpus.normalise import Submission
 from kinprint.server.failures import InvalidField
 from kinprint.server.limits import LIMITS
 from kinprint.server.search import evidence
+from kinprint.server.search.run import Coverage
 from kinprint.v1 import match_pb2, transcript_pb2, types_pb2
 from numpy.typing import NDArray
 
-_CHANNELS = {
-    "copy": types_pb2.CHANNEL_COPY,
-    "semantic": types_pb2.CHANNEL_SEMANTIC,
-    "style": types_pb2.CHANNEL_STYLE,
-}
-_NAMES: dict[int, str] = {int(number): name for name, number in _CHANNELS.items()}
+_NAMES: dict[int, str] = {channel.number: name for name, channel in CHANNELS.items()}
 _DTYPES = {
     "f4": types_pb2.DATA_TYPE_FLOAT32,
     "u4": types_pb2.DATA_TYPE_UINT32,
@@ -30,16 +27,20 @@ _DTYPES = {
     "f8": types_pb2.DATA_TYPE_FLOAT64,
 }
 _EPOCH_LIMIT = 253_402_300_800
+#: Channels that a request may name: more are a mistake, and would be gone through on the event loop.
+_MOST_CHANNELS = 64
 
 
 def channel_number(name: str) -> Any:
     """Enum value of a channel's name."""
-    return _CHANNELS[name]
+    return CHANNELS[name].number
 
 
-def channel_names(numbers: Iterable[int], default: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of channels, each once, in order; `default` when there is none."""
+def channel_names(numbers: Sequence[int], default: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of channels, each once, in order; `default` when there is none.  Raises InvalidField."""
     names = []
+    if len(numbers) > _MOST_CHANNELS:
+        raise InvalidField("channels", f"name at most {_MOST_CHANNELS} channels, each once", "FIELD_INVALID")
     for number in numbers:
         if number not in _NAMES:
             raise InvalidField("channels", f"{number} is no channel; use copy, semantic or style", "CHANNEL_UNKNOWN")
@@ -120,7 +121,7 @@ def transcript(row: Mapping[str, Any], channels: Iterable[str]) -> types_pb2.Tra
         metadata=dict(metadata),
         created_at=timestamp(row["created_at"]),
         content_hash=row["content_hash"],
-        channels=[_CHANNELS[name] for name in channels],
+        channels=[channel_number(name) for name in channels],
         **{name: row[name] for name in _PLAIN if row[name] is not None},
     )
 
@@ -138,15 +139,10 @@ def row_filter(message: types_pb2.Filter, field: str = "filter") -> Filter:
     )
 
 
-def coverage(views: Iterable[View], channel: str) -> types_pb2.Coverage:
+def coverage(cover: Coverage) -> types_pb2.Coverage:
     """How much of some corpora a channel covers."""
-    views = list(views)
-    filled, fillable = sum(v.filled(channel) for v in views), sum(v.fillable for v in views)
     return types_pb2.Coverage(
-        channel=_CHANNELS[channel],
-        filled=filled,
-        fillable=fillable,
-        share=filled / fillable if fillable else 1.0,
+        channel=channel_number(cover.channel), filled=cover.filled, fillable=cover.fillable, share=cover.share
     )
 
 

@@ -1,0 +1,437 @@
+"""Frames in and out, with Polars and Arrow (extra `polars`).
+
+    >>> import polars as pl
+    >>> from kinprint.client import connect
+    >>> from kinprint.client import frames as kp
+    >>> with connect("./data") as client:
+    ...     kp.load(client, pl.scan_parquet("answers.parquet"), "news")
+    ...     pairs = kp.scan_duplicates(client, "news", threshold=0.7).collect()
+
+Frames of any size are read in batches. What comes back as a LazyFrame asks the server each time it is
+collected, and can be sunk to a file without being held in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+from kinprint.client.errors import InvalidArgumentError, KinprintError
+from kinprint.client.files.ndjson import transcript_row
+from kinprint.client.files.parquet import batches_of, check_schema
+from kinprint.client.files.reader import FileReader, expand_paths
+from kinprint.client.files.rows import SourceRow, source_rows
+from kinprint.client.schemas import (
+    ATTRIBUTION_SCHEMA,
+    CLUSTER_SCHEMA,
+    HIT_SCHEMA,
+    KINSHIP_SCHEMA,
+    PAIR_SCHEMA,
+    SPAN_SCHEMA,
+    TRANSCRIPT_SCHEMA,
+)
+from kinprint.client.sync import Client
+from kinprint.client.types import (
+    ChannelName,
+    CopyEvidence,
+    DuplicatesProgress,
+    Filter,
+    Hit,
+    Lineage,
+    LoadReport,
+    SearchQuery,
+    SemanticEvidence,
+    StyleEvidence,
+    UnknownText,
+)
+from kinprint.client.upsert import Progress
+from polars.io.plugins import register_io_source
+
+
+def _frame_rows(batches: Iterable[pl.DataFrame], name: str) -> Iterator[SourceRow]:
+    number = 0
+    for batch in batches:
+        for row in batch.iter_rows(named=True):
+            number += 1
+            yield from source_rows(name, number, row)
+
+
+def _arrow_batches(source: Any) -> Iterator[pl.DataFrame]:
+    for batch in source:
+        frame = pl.DataFrame(batch)
+        check_schema(frame.schema, "record batch")
+        yield frame
+
+
+def _rows_of(source: Any, batch_rows: int) -> Iterable[SourceRow]:
+    if isinstance(source, pl.DataFrame):
+        source = source.lazy()
+    if isinstance(source, pl.LazyFrame):
+        return _frame_rows(batches_of(source, batch_rows, "frame"), "frame")
+    if isinstance(source, (str, Path)):
+        return FileReader(expand_paths([source]), batch_rows=batch_rows)
+    if hasattr(source, "read_next_batch"):
+        # A stream of record batches: one at a time, never the whole.
+        return _frame_rows(_arrow_batches(source), "record batches")
+    if hasattr(source, "__arrow_c_stream__"):
+        return _rows_of(pl.DataFrame(source), batch_rows)
+    if isinstance(source, Sequence) and all(isinstance(item, (str, Path)) for item in source):
+        return FileReader(expand_paths(source), batch_rows=batch_rows)
+    raise InvalidArgumentError(
+        f"cannot load a {type(source).__name__}: give a LazyFrame, a DataFrame, an Arrow table or reader, or "
+        "paths of files"
+    )
+
+
+def load(
+    client: Client,
+    source: Any,
+    corpus: str,
+    *,
+    channels: Sequence[ChannelName] = (),
+    create: bool = True,
+    progress: Progress | None = None,
+    batch_rows: int = 2000,
+    max_errors: int = 100,
+) -> LoadReport:
+    """Load a frame of any size in bounded memory.
+
+    Args:
+        client: from `connect`.
+        source: a LazyFrame (scanned in batches), a DataFrame, an Arrow table, record batch reader or any
+            object with the Arrow C stream interface, or a path, glob, directory or list of them.
+        corpus: name of the corpus.
+        channels: channels to fill; empty: copy and style.
+        create: create the corpus if it is not there.
+        progress: called with the report so far after each batch.
+        batch_rows: rows read at once.
+        max_errors: failed rows listed in the report; all are counted.
+
+    Raises:
+        SourceError: a file or frame cannot be read; what came before it is stored.
+        UpsertError: the upsert could not go on.
+    """
+    rows = _rows_of(source, batch_rows)
+    return client.upsert(corpus, rows, channels=channels, create=create, progress=progress, max_errors=max_errors)
+
+
+def _hit_row(index: int, query_id: str | None, hit: Hit) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "query": index,
+        "query_id": query_id,
+        "channel": hit.channel,
+        "rank": hit.rank,
+        "corpus": hit.corpus,
+        "id": hit.id,
+        "model": hit.model,
+        "score": hit.score,
+        "language": hit.language,
+        "account_id": hit.account_id,
+        "created_at": hit.created_at,
+        "snippet": hit.snippet,
+    }
+    evidence = hit.evidence
+    if isinstance(evidence, CopyEvidence):
+        row |= {
+            "jaccard": evidence.jaccard,
+            "containment_query": evidence.containment_query,
+            "containment_match": evidence.containment_match,
+            "identical": evidence.identical,
+            "spans": [
+                {
+                    "query_start": span.query_start,
+                    "query_end": span.query_end,
+                    "match_start": span.match_start,
+                    "match_end": span.match_end,
+                    "text": span.text,
+                }
+                for span in evidence.spans
+            ],
+        }
+    elif isinstance(evidence, SemanticEvidence):
+        row |= {"cosine": evidence.cosine, "z": evidence.z}
+    elif isinstance(evidence, StyleEvidence):
+        row["cosine_delta"] = evidence.cosine_delta
+    return row
+
+
+def _lazy(schema: pl.Schema, batches: Callable[[], Iterator[pl.DataFrame]]) -> pl.LazyFrame:
+    def source(
+        with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
+    ) -> Iterator[pl.DataFrame]:
+        left = n_rows
+        for frame in batches():
+            if left is not None:
+                frame = frame.head(left)
+                left -= frame.height
+            if predicate is not None:
+                frame = frame.filter(predicate)
+            yield frame if with_columns is None else frame.select(with_columns)
+            if left is not None and left <= 0:
+                return
+
+    return register_io_source(source, schema=schema, is_pure=False)
+
+
+def _search_batches(
+    client: Client,
+    frame: pl.LazyFrame,
+    text: str | None,
+    id: str | None,
+    query: SearchQuery,
+    on_error: Literal["raise", "row"],
+    batch_rows: int,
+) -> Iterator[pl.DataFrame]:
+    wanted = [column for column in (text, id) if column is not None]
+    index = 0
+    for batch in frame.select(wanted).collect_batches(chunk_size=batch_rows, maintain_order=True, lazy=True):
+        ids: list[Any] = batch[id].to_list() if id is not None else [None] * batch.height
+        values: list[Any] = batch[text].to_list() if text is not None else ids
+        asked = [place for place, value in enumerate(values) if value is not None]
+        queries = [
+            SearchQuery(
+                text=values[place] if text is not None else None,
+                id=None if text is not None else str(values[place]),
+                corpus=query.corpus,
+                corpora=query.corpora,
+                channels=query.channels,
+                top=query.top,
+                filter=query.filter,
+                min_score=query.min_score,
+                max_spans=query.max_spans,
+            )
+            for place in asked
+        ]
+        found: list[list[dict[str, Any]]] = [[] for _ in queries]
+        for outcome in client.search_many(queries):
+            place = asked[outcome.index]
+            query_id = None if ids[place] is None else str(ids[place])
+            if outcome.error is not None:
+                if on_error == "raise":
+                    raise _located(outcome.error, index + place)
+                found[outcome.index] = [{"query": index + place, "query_id": query_id, "error": str(outcome.error)}]
+            elif outcome.result is not None:
+                found[outcome.index] = [_hit_row(index + place, query_id, hit) for hit in outcome.result.hits]
+        rows = [row for rows in found for row in rows]
+        index += batch.height
+        yield pl.DataFrame(rows, schema=HIT_SCHEMA)
+
+
+def _located(error: KinprintError, row: int) -> KinprintError:
+    error.add_note(f"query in row {row} of the frame")
+    return error
+
+
+def scan_search(
+    client: Client,
+    frame: pl.LazyFrame | pl.DataFrame,
+    corpora: str | Sequence[str],
+    *,
+    text: str | None = None,
+    id: str | None = None,
+    channels: Sequence[ChannelName] = ("copy",),
+    top: int = 10,
+    filter: Filter | None = None,
+    min_score: float | None = None,
+    max_spans: int = 0,
+    on_error: Literal["raise", "row"] = "raise",
+    batch_rows: int = 1000,
+) -> pl.LazyFrame:
+    """Search for every row of a frame; a LazyFrame with one row a hit (`HIT_SCHEMA`), in the order of rows.
+
+    Args:
+        client: from `connect`; it must stay open until the frame was collected.
+        frame: the queries.
+        corpora: name or names of the corpora to search.
+        text: column with the texts to look for.
+        id: column with ids: of stored transcripts of the (first) corpus when `text` is not given, else only
+            carried along as `query_id`. A null in the column searched by is no query.
+        channels: channels to search.
+        top: most hits per query and channel.
+        filter: rows that may be returned.
+        min_score: least score of a hit.
+        max_spans: most spans of a copy hit, 0 for 20.
+        on_error: "raise" ends with the first query that fails; "row" gives it a row with `error`.
+        batch_rows: queries read at once.
+
+    Raises:
+        InvalidArgumentError: neither `text` nor `id` names a column.
+    """
+    lazy = frame.lazy()
+    columns = lazy.collect_schema().names()
+    if text is None and id is None:
+        raise InvalidArgumentError("name the column to search by: text='response' or id='transcript_id'")
+    for column in (text, id):
+        if column is not None and column not in columns:
+            raise InvalidArgumentError(f"no column {column!r}; found: {', '.join(columns)}")
+    names = [corpora] if isinstance(corpora, str) else [*corpora]
+    query = SearchQuery(
+        corpus=names[0] if text is None and names else None,
+        corpora=names,
+        channels=channels,
+        top=top,
+        filter=filter,
+        min_score=min_score,
+        max_spans=max_spans,
+    )
+    return _lazy(HIT_SCHEMA, lambda: _search_batches(client, lazy, text, id, query, on_error, batch_rows))
+
+
+def search_frame(
+    client: Client, frame: pl.LazyFrame | pl.DataFrame, corpora: str | Sequence[str], **options: Any
+) -> pl.DataFrame:
+    """The hits of `scan_search` (same arguments) as a DataFrame."""
+    options_frame = scan_search(client, frame, corpora, **options)
+    try:
+        return options_frame.collect()
+    except pl.exceptions.ComputeError as error:
+        raise _unwrapped(error) from error
+
+
+def _unwrapped(error: Exception) -> Exception:
+    # Polars wraps what a source in Python raises in an error of its own.
+    cause: BaseException | None = error.__cause__ or error.__context__
+    return cause if isinstance(cause, KinprintError) else error
+
+
+def _names(corpora: str | Sequence[str]) -> list[str]:
+    return [corpora] if isinstance(corpora, str) else [*corpora]
+
+
+def _columns(schema: pl.Schema, search: Any) -> Iterator[pl.DataFrame]:
+    with search:
+        for batch in search:
+            yield pl.DataFrame({name: getattr(batch, name) for name in schema}, schema=schema)
+
+
+def scan_duplicates(
+    client: Client,
+    corpora: str | Sequence[str],
+    *,
+    threshold: float = 0.7,
+    exact: bool = False,
+    against: str | Sequence[str] = (),
+    expand: bool = False,
+    filter: Filter | None = None,
+    progress: Callable[[DuplicatesProgress], None] | None = None,
+) -> pl.LazyFrame:
+    """Near-duplicate pairs as a LazyFrame (`PAIR_SCHEMA`; see `Client.find_duplicates`), in no set order."""
+    names, others = _names(corpora), _names(against)
+    schema = PAIR_SCHEMA
+    if len(names) + len(others) > 1:
+        schema = pl.Schema({**PAIR_SCHEMA, "corpus_a": pl.String(), "corpus_b": pl.String()})
+
+    def batches() -> Iterator[pl.DataFrame]:
+        search = client.find_duplicates(
+            names, threshold, exact=exact, against=others, expand=expand, filter=filter, progress=progress
+        )
+        return _columns(schema, search)
+
+    return _lazy(schema, batches)
+
+
+def scan_clusters(
+    client: Client,
+    corpora: str | Sequence[str],
+    *,
+    threshold: float = 0.7,
+    exact: bool = False,
+    filter: Filter | None = None,
+    progress: Callable[[DuplicatesProgress], None] | None = None,
+) -> pl.LazyFrame:
+    """The cluster of every row as a LazyFrame (`CLUSTER_SCHEMA`; see `Client.find_clusters`), ordered by id."""
+    names = _names(corpora)
+    schema = CLUSTER_SCHEMA
+    if len(names) > 1:
+        schema = pl.Schema({**CLUSTER_SCHEMA, "corpus": pl.String(), "cluster_corpus": pl.String()})
+
+    def batches() -> Iterator[pl.DataFrame]:
+        return _columns(schema, client.find_clusters(names, threshold, exact=exact, filter=filter, progress=progress))
+
+    return _lazy(schema, batches)
+
+
+def scan_overlaps(
+    client: Client, corpora: str | Sequence[str], against: str | Sequence[str], **options: Any
+) -> pl.LazyFrame:
+    """Shared passages as a LazyFrame (`SPAN_SCHEMA`); options as in `Client.find_overlaps`."""
+    schema = SPAN_SCHEMA
+    return _lazy(schema, lambda: _columns(schema, client.find_overlaps(corpora, against, **options)))
+
+
+def scan_kinship(client: Client, corpus: str, **options: Any) -> pl.LazyFrame:
+    """How alike all pairs of models write, as a LazyFrame (`KINSHIP_SCHEMA`); options as in `Client.find_kinship`."""
+    return _lazy(KINSHIP_SCHEMA, lambda: _columns(KINSHIP_SCHEMA, client.find_kinship(corpus, **options)))
+
+
+def attribute_frame(
+    client: Client,
+    frame: pl.LazyFrame | pl.DataFrame,
+    corpus: str,
+    *,
+    text: str = "response",
+    by: str | None = None,
+    id: str | None = None,
+    **options: Any,
+) -> pl.DataFrame:
+    """Which model of a corpus wrote each text of a frame, or each set of texts (`ATTRIBUTION_SCHEMA`).
+
+    Args:
+        client: from `connect`.
+        frame: the texts; a null is no text.
+        corpus: name of the corpus with the answers of the known models.
+        text: column with the texts.
+        by: column whose values make the sets; rows without one are left out. None: each text is a set of its own.
+        id: column with ids of texts that are sets of their own; None: the number of their row from 0.
+        **options: as in `Client.attribute`.
+
+    Raises:
+        InvalidArgumentError: a column is not there.
+    """
+    lazy = frame.lazy()
+    columns = lazy.collect_schema().names()
+    for column in (text, by, id):
+        if column is not None and column not in columns:
+            raise InvalidArgumentError(f"no column {column!r}; found: {', '.join(columns)}")
+    key = by if by is not None else id
+    keys = pl.col(key) if key is not None else pl.int_range(pl.len())
+    chosen = lazy.select(pl.col(text).alias("text"), keys.cast(pl.String).alias("key")).drop_nulls().collect()
+    texts = (
+        UnknownText(value, set_id=None if by is None else name, id="" if by is not None else name)
+        for value, name in chosen.iter_rows()
+    )
+    with client.attribute(corpus, texts, **options) as found:
+        rows = [row for sets in found for one in sets for row in one.rows()]
+    return pl.DataFrame(rows, schema=ATTRIBUTION_SCHEMA, orient="row")
+
+
+def lineage_frame(lineage: Lineage) -> pl.DataFrame:
+    """The scores of `Client.find_lineage`: model_a, model_b and score, null where two cannot be compared."""
+    size = len(lineage.models)
+    names = pl.Series(lineage.models, dtype=pl.String)
+    score = pl.Series(lineage.scores.numpy().reshape(-1), dtype=pl.Float64).fill_nan(None)
+    place = pl.int_range(size * size, eager=True)
+    return pl.DataFrame(
+        {"model_a": names.gather(place // max(size, 1)), "model_b": names.gather(place % max(size, 1)), "score": score}
+    )
+
+
+def scan_transcripts(
+    client: Client, corpus: str, *, filter: Filter | None = None, batch_rows: int = 2000
+) -> pl.LazyFrame:
+    """The transcripts of a corpus as a LazyFrame (`TRANSCRIPT_SCHEMA`), in the order of their last write."""
+
+    def batches() -> Iterator[pl.DataFrame]:
+        rows: list[dict[str, Any]] = []
+        for transcript in client.list(corpus, filter=filter):
+            row = transcript_row(transcript)
+            row["metadata"] = [{"key": key, "value": value} for key, value in row["metadata"].items()]
+            rows.append(row)
+            if len(rows) >= batch_rows:
+                yield pl.DataFrame(rows, schema=TRANSCRIPT_SCHEMA)
+                rows = []
+        yield pl.DataFrame(rows, schema=TRANSCRIPT_SCHEMA)
+
+    return _lazy(TRANSCRIPT_SCHEMA, batches)

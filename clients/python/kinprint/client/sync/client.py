@@ -1,0 +1,87 @@
+# Generated from kinprint/client/aio/client.py by tools/generate_sync.py: change that, then run 'make sync'.
+"""The synchronous client as a whole, and how it connects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+from kinprint.client.embedded import EmbeddedServer
+from kinprint.client.sync.corpora import CorpusCalls
+from kinprint.client.sync.jobs import JobCalls
+from kinprint.client.sync.lineage import LineageCalls
+from kinprint.client.sync.match import MatchCalls
+from kinprint.client.sync.transcripts import TranscriptCalls
+from kinprint.client.transport import Target, parse_target
+from kinprint.client.wire.sync import Connection, in_thread, opening
+
+
+class Client(CorpusCalls, TranscriptCalls, MatchCalls, LineageCalls, JobCalls):
+    """A connection to Kinprint; made by `connect`. Safe to share between threads.
+
+    Every call takes `timeout`, seconds, which replaces the client's own; long streams (`upsert`,
+    `find_duplicates`, `find_kinship`, `purge`, `search_many`) have none unless given, since they show progress, and
+    notice by themselves when the server is gone. Every call may raise the subclasses of `KinprintError`.
+    """
+
+
+@opening
+def connect(
+    target: str | Path | EmbeddedServer,
+    *,
+    timeout: float = 30.0,
+    model: str | Path = "default",
+    start_timeout: float = 600.0,
+    retry_deadline: float = 120.0,
+    create: bool = True,
+    credentials: grpc.ChannelCredentials | None = None,
+    on_start: Callable[[float], None] | None = None,
+) -> Client:
+    """Connect to a server, or serve a data directory: `with connect(target) as client`.
+
+    Args:
+        target: `"host:port"`, `"unix:/path"`, `"dns:///..."`: a server's address. A `Path`, or a string with
+            a path separator, starting with `.` or `~`, or naming an existing directory: a data directory. If
+            a server holds it, that one is used; else one is started as a child process (needs the extra
+            `server`) and stopped by `close`. An `EmbeddedServer` that was made elsewhere is taken as it is.
+        timeout: seconds that a call may take, unless it says otherwise.
+        model: for a server started here: directory of the embedding model, "default" or "none".
+        start_timeout: seconds that a server started here may take to be ready.
+        retry_deadline: seconds without progress after which an upsert gives up.
+        create: make the data directory if it is not there.
+        credentials: for a TLS server.
+        on_start: called with the seconds waited so far while a server starts.
+
+    Raises:
+        UnavailableError: no server answers at the address.
+        EmbeddedServerError: the directory cannot be served; says why.
+    """
+    parsed = Target() if isinstance(target, EmbeddedServer) else parse_target(target)
+    embedded: EmbeddedServer | None = target if isinstance(target, EmbeddedServer) else None
+    if parsed.directory is not None:
+        embedded = EmbeddedServer(
+            parsed.directory, model=str(model), start_timeout=start_timeout, create=create, on_start=on_start
+        )
+    if embedded is not None:
+        try:
+            address = in_thread(embedded.address)
+        except BaseException:
+            embedded.close()
+            raise
+    else:
+        assert parsed.address is not None
+        address = parsed.address
+    client = Client(
+        Connection(address, credentials),
+        embedded,
+        timeout=timeout,
+        retry_deadline=retry_deadline,
+        credentials=credentials,
+    )
+    try:
+        client.server_info()
+    except BaseException:
+        client.close()
+        raise
+    return client

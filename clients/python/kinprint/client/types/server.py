@@ -1,0 +1,88 @@
+"""Servers and corpora."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from kinprint.client.types.base import ChannelName
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How many rows have a channel filled; `share` is `filled / fillable`, 1 when nothing is fillable."""
+
+    channel: ChannelName
+    filled: int
+    fillable: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class ValueCount:
+    """Rows that share a value; `value` is None for rows without one."""
+
+    value: str | None
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusInfo:
+    """A corpus. `models`, `languages` and `disk_bytes` are filled by `get_corpus` only.
+
+    `unavailable` says why the server could not open it, and what to do; "" for one that is open.
+    """
+
+    name: str
+    description: str
+    created_at: datetime | None
+    transcripts: int
+    blank: int
+    coverage: tuple[Coverage, ...]
+    models: tuple[ValueCount, ...]
+    languages: tuple[ValueCount, ...]
+    record_version: int
+    disk_bytes: int
+    unavailable: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of a server: bytes of UTF-8, messages in bytes, batches in items."""
+
+    max_text_bytes: int
+    max_message_bytes: int
+    max_batch_items: int
+    max_metadata_bytes: int
+    max_inflight_batches: int
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingModel:
+    """The embedding model of a server."""
+
+    name: str
+    digest: str
+    dimensions: int
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """What a server is: versions, limits, model, threads. `model` is None when it runs without."""
+
+    version: str
+    pid: int
+    uptime: timedelta
+    limits: Limits
+    channels: tuple[ChannelName, ...]
+    pipeline: int
+    sketch_scheme: str
+    style_scheme: str
+    unicode_version: str
+    model: EmbeddingModel | None
+    thread_pools: Mapping[str, int]
+    formats: tuple[str, ...]
+    libraries: Mapping[str, str]
+    corpora: int

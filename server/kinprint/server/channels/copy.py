@@ -1,0 +1,383 @@
+"""The copy channel: rows that hold stretches of the query, word for word.
+
+A row's sketch is kept for finding duplicates; a search goes through the seeds of the texts (`kernels.copy.seeds`), and
+what it finds is verified exactly from the texts themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import polars as pl
+from kinprint.kernels.arrow import Texts
+from kinprint.kernels.copy import overlap, seeds, shingle, sketch, spans
+from kinprint.server.channels.protocol import Channel, Comparison, Found, Limits, Match, Query, Target
+from kinprint.server.channels.ranking import Scored, best
+from kinprint.server.embed.space import EmbeddingSpace
+from kinprint.server.store import files
+from kinprint.server.store.columns import binary_to_rows, encode_texts, rows_to_binary, text_buffers
+from kinprint.server.store.segment import Merging
+from numpy.typing import NDArray
+
+WIDTH = 128
+#: Candidates that are verified where the best are worth little, those with most shared seeds first; more when more
+#: hits are asked for.
+VERIFIED = 128
+#: Shingles of a query up to which it is a fragment, whose few seeds say little: eight times as many are verified.
+FRAGMENT = 64
+#: Candidates that are verified at once.
+AT_ONCE = 128
+#: Standard errors that a candidate beyond these is given the benefit of, and the score from which on it matters.
+BENEFIT, WORTH = 3.0, 0.2
+#: Code points of a shared span that are quoted; its offsets are always whole.
+SPAN_TEXT = 500
+
+
+@dataclass(frozen=True, eq=False)
+class CopyChunk:
+    """Sketches and seeds of some rows.
+
+    rows int64[m] ascending, signatures uint32[m, 128], text_hashes uint64[m, 2].
+    Equal texts form a *group*; `order` int64[m] lists the chunk's positions group by group, `starts` int64[groups + 1]
+    where each group begins, so that a million equal answers are one candidate.  `seeds` has a text a group.
+    """
+
+    rows: NDArray[np.int64]
+    signatures: NDArray[np.uint32]
+    text_hashes: NDArray[np.uint64]
+    order: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    seeds: seeds.SeedIndex
+
+    @cached_property
+    def representatives(self) -> NDArray[np.int64]:
+        """Position of the first member of each group, int64[groups]."""
+        return self.order[self.starts[:-1]]
+
+
+def _grouped(rows: NDArray[np.int64], text_hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(order, starts) of a chunk; groups ascend by their hash."""
+    order = np.lexsort((rows, text_hashes[:, 1], text_hashes[:, 0]))
+    hashes = text_hashes[order]
+    first = np.ones(len(order), bool)
+    first[1:] = (hashes[1:] != hashes[:-1]).any(axis=1)
+    return order, np.append(np.flatnonzero(first), len(order))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CopyMatch(Match):
+    """Adds the sizes behind the score: |A and B|, |A|, |B| in distinct shingles.
+
+    `identical`: the normalised texts are equal.  `one_shingle`: the query is shorter than one shingle and was
+    compared as a whole.
+    """
+
+    shared: int
+    query_size: int
+    match_size: int
+    identical: bool
+    one_shingle: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch that stands, byte for byte, in both texts; half-open, in code points."""
+
+    query_start: int
+    query_end: int
+    match_start: int
+    match_end: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CopyEvidence:
+    """Shared shingles, exact, and shared spans, longest first."""
+
+    shared: int
+    query_size: int
+    match_size: int
+    identical: bool
+    query_is_one_shingle: bool
+    spans: list[Span]
+    spans_omitted: int
+
+    @property
+    def jaccard(self) -> float:
+        """|A and B| / |A or B|; 0 when both are empty."""
+        union = self.query_size + self.match_size - self.shared
+        return self.shared / union if union else 0.0
+
+    @property
+    def containment_query(self) -> float:
+        """|A and B| / |A|."""
+        return self.shared / self.query_size if self.query_size else 0.0
+
+    @property
+    def containment_match(self) -> float:
+        """|A and B| / |B|."""
+        return self.shared / self.match_size if self.match_size else 0.0
+
+
+class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
+    """See the module's text."""
+
+    name: ClassVar[str] = "copy"
+    number: ClassVar[int] = 1
+    column: ClassVar[str] = "sketch"
+    since: ClassVar[int] = 2
+    needs: ClassVar[tuple[str, ...]] = ("sketch", "text_hash")
+    scheme: ClassVar[str] = str(sketch.Scheme())
+
+    @property
+    def schemes(self) -> dict[str, str]:
+        """See Channel."""
+        return {"sketch": self.scheme, "seeds": str(seeds.VERSION)}
+
+    def fingerprint(self, responses: pl.Series) -> dict[str, pl.Series]:
+        """Columns sketch and shingles."""
+        made = sketch.sketch(*text_buffers(responses))
+        return {"sketch": rows_to_binary(made.signatures), "shingles": pl.Series(made.sizes, dtype=pl.Int32)}
+
+    def build(
+        self, rows: NDArray[np.int64], columns: pl.DataFrame, texts: Texts, space: EmbeddingSpace | None
+    ) -> CopyChunk:
+        """See Channel."""
+        text_hashes = binary_to_rows(columns["text_hash"], np.uint64, 2)
+        order, starts = _grouped(rows, text_hashes)
+        index = seeds.build(texts.take(rows[order[starts[:-1]]]))
+        return CopyChunk(rows, binary_to_rows(columns["sketch"], np.uint32, WIDTH), text_hashes, order, starts, index)
+
+    def merge(self, chunks: Sequence[CopyChunk], merging: Merging) -> CopyChunk:
+        """See Channel."""
+        text_hashes = merging.gather(c.text_hashes for c in chunks)
+        order, starts = _grouped(merging.rows, text_hashes)
+        # The group, in the merged chunk, of every row of the old ones; -1 for those that are dropped.
+        of_merged = np.empty(len(order), np.int32)
+        of_merged[order] = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))
+        group = of_merged
+        if merging.sources is not None:
+            group = np.full(sum(len(c.rows) for c in chunks), -1, np.int32)
+            group[merging.sources] = of_merged
+        names, end = [], 0
+        for chunk in chunks:
+            begin, end = end, end + len(chunk.rows)
+            names.append(np.maximum.reduceat(group[begin:end][chunk.order], chunk.starts[:-1]))
+        index = seeds.merge([c.seeds for c in chunks], names, len(starts) - 1)
+        return CopyChunk(merging.rows, merging.gather(c.signatures for c in chunks), text_hashes, order, starts, index)
+
+    def save(self, folder: Path, chunk: CopyChunk) -> None:
+        """See Channel."""
+        arrays: dict[str, NDArray] = {
+            "rows": chunk.rows,
+            "signatures": chunk.signatures,
+            "hashes": chunk.text_hashes,
+            "order": chunk.order,
+            "starts": chunk.starts,
+            "seed-keys": chunk.seeds.keys,
+            "seed-ids": chunk.seeds.ids,
+            "seed-starts": chunk.seeds.starts,
+        }
+        for name, array in arrays.items():
+            files.save_array(folder / f"copy-{name}.npy", array)
+
+    def load(self, folder: Path) -> CopyChunk | None:
+        """See Channel."""
+        if not (folder / "copy-rows.npy").exists():
+            return None
+        rows, signatures, hashes, order, starts = (
+            files.map_array(folder / f"copy-{name}.npy") for name in ("rows", "signatures", "hashes", "order", "starts")
+        )
+        keys, ids, places = (files.map_array(folder / f"copy-seed-{name}.npy") for name in ("keys", "ids", "starts"))
+        return CopyChunk(rows, signatures, hashes, order, starts, seeds.SeedIndex(keys, ids, places, len(starts) - 1))
+
+    def search(self, query: Query, targets: Sequence[Target], limits: Limits) -> Found[CopyMatch]:
+        """Rows that share text with the query; score = max(Jaccard, containment of the query), both exact.
+
+        Candidates share a seed with the query, so a row that holds eight words of it in a row is one for certain.
+        They are compared exactly in the order of their shared seeds, until none is left that could, by the seeds that
+        it shares, be among the best: `BENEFIT` standard errors more than expected, a mistake in about a thousand.
+        Where not even the best `top` share a fifth of the query, `VERIFIED` are looked at and no more.
+        """
+        data, offsets = query.buffers
+        shingles, _indptr, flags = shingle.shingle_sets(data, offsets)
+        if len(shingles) == 0:
+            return Found([], {"shingles": 0, "copy_candidates": 0, "copy_verified": 0})
+        found = _Found(limits, len(shingles))
+        sources = [c for c in _candidates(shingles, targets) if len(c.groups)]
+        source = np.repeat(np.arange(len(sources)), [len(c.groups) for c in sources])
+        counts = np.concatenate([c.counts for c in sources]) if sources else np.zeros(0, np.uint32)
+        groups = np.concatenate([c.groups for c in sources]) if sources else np.zeros(0, np.int64)
+        order = np.argsort(-counts.astype(np.int64), kind="stable") if len(sources) > 1 else np.arange(len(counts))
+        verified = 0
+        budget = max(VERIFIED if len(shingles) > FRAGMENT else 8 * VERIFIED, 8 * limits.top)
+        while verified < len(order):
+            enough = verified >= budget
+            if verified and not found.may_improve(int(counts[order[verified]]), enough):
+                break
+            limits.check()
+            batch = order[verified : verified + AT_ONCE]
+            verified += len(batch)
+            parts = [(sources[k], groups[batch[source[batch] == k]]) for k in np.unique(source[batch])]
+            found.verify(shingles, parts)
+        matches = found.matches(query, bool(flags[0] & shingle.WHOLE_TEXT))
+        return Found(matches, {"shingles": len(shingles), "copy_candidates": len(order), "copy_verified": verified})
+
+    def explain(self, query: Query, match: CopyMatch, spans: int) -> CopyEvidence:
+        """The exact sizes behind a score, and the shared spans."""
+        listed, omitted = shared_spans(query.text, match.response, spans)
+        return CopyEvidence(
+            match.shared, match.query_size, match.match_size, match.identical, match.one_shingle, listed, omitted
+        )
+
+    def compare(self, a: Query, b: Query, comparison: Comparison) -> CopyEvidence:
+        """See Channel."""
+        data, offsets = encode_texts([a.text, b.text])
+        hashes, indptr, flags = shingle.shingle_sets(data, offsets)
+        shared = overlap.intersections(hashes, indptr, np.array([0]), np.array([1]))
+        text_hashes = shingle.text_hashes(data, offsets)
+        sizes = np.diff(indptr)
+        listed, omitted = shared_spans(a.text, b.text, comparison.spans)
+        return CopyEvidence(
+            shared=int(shared[0]),
+            query_size=int(sizes[0]),
+            match_size=int(sizes[1]),
+            identical=bool((text_hashes[0] == text_hashes[1]).all()),
+            query_is_one_shingle=bool(flags[0] & shingle.WHOLE_TEXT),
+            spans=listed,
+            spans_omitted=omitted,
+        )
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Candidates:
+    """Groups of identical texts of one chunk that share seeds with the query, most first."""
+
+    target: Target
+    chunk: CopyChunk
+    groups: NDArray[np.int64]
+    counts: NDArray[np.uint32]
+
+    def members(self, group: int) -> NDArray[np.int64]:
+        """Rows of a group that may be returned."""
+        rows = self.chunk.rows[self.chunk.order[self.chunk.starts[group] : self.chunk.starts[group + 1]]]
+        passing = self.target.passing(rows)
+        return rows if passing is None else rows[passing]
+
+
+def _candidates(shingles: NDArray[np.uint64], targets: Sequence[Target]) -> Iterator[_Candidates]:
+    for target in targets:
+        for chunk in target.segment.of(CopyChannel.name):
+            found, counts = seeds.query(chunk.seeds, shingles)
+            groups = found.astype(np.int64)
+            if target.mask is not None:
+                some = _some_pass(target.mask, chunk, groups)
+                groups, counts = groups[some], counts[some]
+            yield _Candidates(target, chunk, groups, counts)
+
+
+def _some_pass(mask: NDArray[np.bool_], chunk: CopyChunk, groups: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Groups of which a row passes; costs what these groups hold, not what the chunk does."""
+    if len(groups) == 0:
+        return np.zeros(0, np.bool_)
+    begin = chunk.starts[groups]
+    sizes = chunk.starts[groups + 1] - begin
+    firsts = np.cumsum(sizes) - sizes
+    places = np.arange(sizes.sum()) + np.repeat(begin - firsts, sizes)
+    passing: NDArray[np.bool_] = np.logical_or.reduceat(mask[chunk.rows[chunk.order[places]]], firsts)
+    return passing
+
+
+class _Found:
+    """Rows found so far, and what it takes to be among the best."""
+
+    def __init__(self, limits: Limits, size: int) -> None:
+        self._top, self._floor = limits.top, max(limits.min_score or 0.0, 0.0)
+        self._size = size
+        self._rows: list[Scored] = []
+        self._details: list[tuple[int, int, NDArray[np.uint64]]] = []
+        self._scores = np.zeros(0)
+        self._bar = self._floor
+
+    def may_improve(self, count: int, enough: bool) -> bool:
+        """Whether a candidate with so many shared seeds could be among the best; where none of these is worth much,
+        until `enough` were looked at.
+        """
+        if self._bar < WORTH:
+            return not enough
+        return bool(seeds.estimated_shared(count, BENEFIT) >= self._bar * self._size)
+
+    def verify(self, shingles: NDArray[np.uint64], parts: Sequence[tuple[_Candidates, NDArray[np.int64]]]) -> None:
+        """Compare some candidates with the query exactly."""
+        texts = Texts.joined([c.target.segment.texts.take(c.chunk.rows[c.chunk.representatives[g]]) for c, g in parts])
+        shared, sizes = overlap.query_overlap_of(shingles, texts, np.arange(len(texts)))
+        end = 0
+        for candidates, some in parts:
+            begin, end = end, end + len(some)
+            self._add(candidates, some, shared[begin:end], sizes[begin:end])
+
+    def _add(
+        self,
+        candidates: _Candidates,
+        groups: NDArray[np.int64],
+        shared: NDArray[np.int64],
+        sizes: NDArray[np.int64],
+    ) -> None:
+        """Note verified groups; of a score that cannot be among the best no more rows than are asked for."""
+        scores = np.maximum(shared / (self._size + sizes - shared), shared / self._size)
+        good = np.flatnonzero((scores > 0) & (scores >= self._bar))
+        good = good[np.argsort(-scores[good], kind="stable")]
+        room = self._top
+        last_score = -1.0
+        kept = []
+        for g in good:
+            score = float(scores[g])
+            if room <= 0 and score < last_score:
+                break
+            members = candidates.members(int(groups[g]))
+            self._rows += [Scored(candidates.target, int(row), score, len(self._details)) for row in members]
+            chunk = candidates.chunk
+            text_hash = chunk.text_hashes[chunk.representatives[groups[g]]]
+            self._details.append((int(shared[g]), int(sizes[g]), text_hash))
+            room -= len(members)
+            last_score = score
+            kept += [score] * len(members)
+        self._scores = np.concatenate((self._scores, kept))
+        if len(self._scores) >= self._top:
+            self._scores = np.partition(self._scores, -self._top)[-self._top :]
+            self._bar = max(self._floor, float(self._scores[0]))
+
+    def matches(self, query: Query, one_shingle: bool) -> list[CopyMatch]:
+        """The best of all that was verified."""
+        chosen = best(self._rows, self._top)
+        text_hash = None
+        if any(self._details[row.tag][:2] == (self._size, self._size) for row, _ in chosen):
+            text_hash = shingle.text_hashes(*query.buffers)[0]
+        made = []
+        for row, name in chosen:
+            shared, size, other = self._details[row.tag]
+            identical = text_hash is not None and bool((other == text_hash).all())
+            made.append(
+                CopyMatch(row.target, row.row, name, row.score, shared, self._size, size, identical, one_shingle)
+            )
+        return made
+
+
+def shared_spans(query: str, match: str, most: int) -> tuple[list[Span], int]:
+    """The `most` longest shared spans, and how many more there are."""
+    a = np.frombuffer(query.encode(), np.uint8)
+    b = np.frombuffer(match.encode(), np.uint8)
+    found = spans.shared_spans(a, b)
+    shown = found[:most]
+    a_points = spans.codepoint_offsets(a, np.ascontiguousarray(shown[:, :2].reshape(-1))).reshape(-1, 2)
+    b_points = spans.codepoint_offsets(b, np.ascontiguousarray(shown[:, 2:].reshape(-1))).reshape(-1, 2)
+    listed = [
+        Span(int(qa), int(qb), int(ma), int(mb), query[qa : min(qb, qa + SPAN_TEXT)])
+        for (qa, qb), (ma, mb) in zip(a_points, b_points, strict=True)
+    ]
+    return listed, len(found) - len(listed)

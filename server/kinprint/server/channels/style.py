@@ -1,0 +1,190 @@
+"""The style channel: rows written like the query, whatever they are about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import polars as pl
+from kinprint.kernels.arrow import Texts
+from kinprint.kernels.style import stylometry
+from kinprint.server.channels.protocol import Channel, Comparison, Found, Limits, Match, Query, Target
+from kinprint.server.channels.ranking import Scored, best, top_of
+from kinprint.server.embed.space import EmbeddingSpace
+from kinprint.server.store import files
+from kinprint.server.store.columns import binary_to_rows, encode_texts, rows_to_binary, text_buffers
+from kinprint.server.store.segment import Merging, Segment
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class StyleChunk:
+    """Style vectors of some rows: rows int64[m] ascending, vectors int8[m, 512]."""
+
+    rows: NDArray[np.int64]
+    vectors: NDArray[np.int8]
+    stats: stylometry.Stats
+
+
+class Scale(NamedTuple):
+    """What style is measured against: sums over some texts, and the mean and inverse deviation that they give."""
+
+    stats: stylometry.Stats
+    mean: NDArray[np.float32]
+    inverse: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """A query in the terms of this channel."""
+
+    text: str
+    vector: NDArray[np.int8]
+    scale: Scale
+
+    @cached_property
+    def traits(self) -> NDArray[np.float32]:
+        """Readable habits, float32[12]."""
+        found: NDArray[np.float32] = stylometry.traits(*encode_texts([self.text]))[0]
+        return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StyleMatch(Match):
+    """Adds the match's style vector, int8[512], and what it was compared with."""
+
+    vector: NDArray[np.int8]
+    asked: _Asked
+
+
+@dataclass(frozen=True, slots=True)
+class StyleEvidence:
+    """Cosine Delta, what each family of features adds, and readable habits of both texts."""
+
+    cosine_delta: float
+    families: list[tuple[str, float]]
+    traits: list[tuple[str, float, float]]
+    reference_rows: int
+
+
+class StyleChannel(Channel[StyleChunk, StyleMatch, StyleEvidence]):
+    """Cosine Delta over style vectors, z-scored over the corpora searched."""
+
+    name: ClassVar[str] = "style"
+    number: ClassVar[int] = 3
+    column: ClassVar[str] = "style"
+    needs: ClassVar[tuple[str, ...]] = ("style",)
+    scheme: ClassVar[str] = f"{stylometry.SCHEME}/{stylometry.VERSION}"
+
+    @property
+    def schemes(self) -> dict[str, str]:
+        """See Channel."""
+        return {"style": self.scheme}
+
+    def fingerprint(self, responses: pl.Series) -> dict[str, pl.Series]:
+        """Column style."""
+        return {"style": rows_to_binary(stylometry.style_vectors(*text_buffers(responses)))}
+
+    def build(
+        self, rows: NDArray[np.int64], columns: pl.DataFrame, texts: Texts, space: EmbeddingSpace | None
+    ) -> StyleChunk:
+        """See Channel."""
+        vectors = binary_to_rows(columns["style"], np.int8, stylometry.DIM)
+        return StyleChunk(rows, vectors, stylometry.stats(vectors))
+
+    def merge(self, chunks: Sequence[StyleChunk], merging: Merging) -> StyleChunk:
+        """See Channel."""
+        vectors = merging.gather(c.vectors for c in chunks)
+        if len(vectors) < sum(len(c.rows) for c in chunks):
+            return StyleChunk(merging.rows, vectors, stylometry.stats(vectors))
+        return StyleChunk(merging.rows, vectors, _merged(c.stats for c in chunks))
+
+    def save(self, folder: Path, chunk: StyleChunk) -> None:
+        """See Channel."""
+        files.save_array(folder / "style-rows.npy", chunk.rows)
+        files.save_array(folder / "style-vectors.npy", chunk.vectors)
+        stats = chunk.stats
+        files.save_array(
+            folder / "style-stats.npy",
+            np.stack([np.full(stylometry.DIM, stats.count), stats.total, stats.squares]),
+        )
+
+    def load(self, folder: Path) -> StyleChunk | None:
+        """See Channel."""
+        if not (folder / "style-rows.npy").exists():
+            return None
+        count, total, squares = files.load_array(folder / "style-stats.npy")
+        rows, vectors = (files.map_array(folder / f"style-{name}.npy") for name in ("rows", "vectors"))
+        return StyleChunk(rows, vectors, stylometry.Stats(count[0], total, squares))
+
+    def stats(self, segments: Iterable[Segment]) -> stylometry.Stats:
+        """Sums over every style vector of some segments.
+
+        Dead rows count until their segment is rewritten: they were as real a sample of writing.
+        """
+        return _merged(chunk.stats for segment in segments for chunk in segment.of(self.name))
+
+    def scale(self, segments: Iterable[Segment]) -> Scale:
+        """The scale that some segments give; a plain cosine where there are none."""
+        total = self.stats(segments)
+        return Scale(total, *stylometry.scaler(total))
+
+    def search(self, query: Query, targets: Sequence[Target], limits: Limits) -> Found[StyleMatch]:
+        """Rows written like the query; score = Cosine Delta over z-scored style vectors."""
+        vector = stylometry.style_vectors(*query.buffers)[0]
+        scale = self.scale(t.segment for t in targets)
+        asked = _Asked(query.text, vector, scale)
+        found: list[Scored] = []
+        vectors: list[NDArray[np.int8]] = []
+        for target in targets:
+            for chunk in target.segment.of(self.name):
+                limits.check()
+                positions = target.passing(chunk.rows)
+                if positions is None:
+                    scores = stylometry.scores(vector, chunk.vectors, scale.mean, scale.inverse)
+                else:
+                    scores = stylometry.scores_at(vector, chunk.vectors, positions, scale.mean, scale.inverse)
+                for k in top_of(scores, limits.top, limits.min_score):
+                    at = k if positions is None else positions[k]
+                    found.append(Scored(target, int(chunk.rows[at]), float(scores[k]), len(vectors)))
+                    vectors.append(chunk.vectors[at])
+        return Found(
+            [
+                StyleMatch(row.target, row.row, name, row.score, vectors[row.tag], asked)
+                for row, name in best(found, limits.top)
+            ]
+        )
+
+    def explain(self, query: Query, match: StyleMatch, spans: int) -> StyleEvidence:
+        """What makes two texts alike in style, in families of features and in readable habits."""
+        return _evidence(match.asked, match.response, match.vector, match.score)
+
+    def compare(self, a: Query, b: Query, comparison: Comparison) -> StyleEvidence:
+        """See Channel."""
+        vectors = stylometry.style_vectors(*encode_texts([a.text, b.text]))
+        scale = self.scale(comparison.segments)
+        score = float(stylometry.scores(vectors[0], vectors[1:2], scale.mean, scale.inverse)[0])
+        return _evidence(_Asked(a.text, vectors[0], scale), b.text, vectors[1], score)
+
+
+def _merged(several: Iterable[stylometry.Stats]) -> stylometry.Stats:
+    zeros = np.zeros(stylometry.DIM, np.int64)
+    total = stylometry.Stats(np.int64(0), zeros, zeros)
+    for some in several:
+        total = stylometry.merge(total, some)
+    return total
+
+
+def _evidence(asked: _Asked, text: str, vector: NDArray[np.int8], score: float) -> StyleEvidence:
+    shares = stylometry.contributions(asked.vector, vector, asked.scale.mean, asked.scale.inverse)
+    traits = stylometry.traits(*encode_texts([text]))[0]
+    return StyleEvidence(
+        cosine_delta=score,
+        families=[(name, float(s)) for name, s in zip(stylometry.FAMILIES, shares, strict=True)],
+        traits=[(name, float(a), float(b)) for name, a, b in zip(stylometry.TRAITS, asked.traits, traits, strict=True)],
+        reference_rows=int(asked.scale.stats.count),
+    )

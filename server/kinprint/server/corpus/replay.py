@@ -1,0 +1,109 @@
+"""Replay: an index of the whole record, from the newest generation that fits and the files that it lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from kinprint.server.channels import CHANNELS, Channel
+from kinprint.server.corpus.fingerprint import refreshed, refreshed_fill
+from kinprint.server.corpus.index import CorpusIndex
+from kinprint.server.corpus.normalise import PIPELINE
+from kinprint.server.corpus.view import Part
+from kinprint.server.embed.space import EmbeddingSpace
+from kinprint.server.failures import CorpusTooNew
+from kinprint.server.store import generation
+from kinprint.server.store.record import DELETE, FILL, PUT, Record
+
+_FILL_KEYS = ("id", "content_hash", "text_hash")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CaughtUp:
+    """An index that holds what the record holds."""
+
+    index: CorpusIndex
+    #: The generation that it was begun from; None where none was of use.
+    generation: generation.Loaded | None
+    #: Highest sequence number in the record, puts and deletes alike; 0 when it is empty.
+    newest_seq: int
+
+
+def caught_up(
+    name: str,
+    generations: Path,
+    record: Record,
+    space: EmbeddingSpace | None,
+    fingerprints: generation.Fingerprints,
+    progress: Callable[[str], None],
+) -> CaughtUp:
+    """The index of corpus `name`.  Raises CorpusTooNew, GenerationTooNew."""
+    index = CorpusIndex(name, space=space)
+    loaded = generation.open_newest(generations, record, fingerprints, CHANNELS)
+    snapshot = record.snapshot()
+    covered: frozenset[str] = frozenset()
+    if loaded is not None:
+        index.replace(parts_of(loaded))
+        covered = loaded.files
+    missing = [f for f in snapshot.files if f not in covered]
+    if missing:
+        progress(f"corpus {name}: replaying {len(missing)} of {len(snapshot.files)} files of the record")
+        replay(index, record, missing)
+    # From the record, for segments hold no deletes: a put must outnumber them though the clock was set back.
+    newest = record.read(snapshot.files, ["seq"]).select(pl.col("seq").max()).collect().item()
+    return CaughtUp(index, loaded, newest or 0)
+
+
+def parts_of(loaded: generation.Loaded) -> list[Part]:
+    """Parts of a view, from what a generation holds."""
+    return [Part(s, a) for s, a in zip(loaded.segments, loaded.alive, strict=True)]
+
+
+def replay(index: CorpusIndex, record: Record, files: Sequence[str]) -> None:
+    """Apply rows of record files in any order: the newest put or delete per id wins.  Raises CorpusTooNew."""
+    heads = record.read(files, ["id", "seq", "op", "content_hash", "pipeline"]).collect()
+    if heads.is_empty():
+        return
+    newest = heads["pipeline"].max()
+    if isinstance(newest, int) and newest > PIPELINE:
+        raise CorpusTooNew(
+            f"corpus {index.view.corpus!r} holds rows of pipeline {newest}, this Kinprint knows up to {PIPELINE}; "
+            "upgrade"
+        )
+    latest = heads.filter(pl.col("op") != FILL).sort("seq").group_by("id", maintain_order=True).last()
+    ids = latest["id"].to_list()
+    view = index.view
+    known = [-1 if place is None else int(view.parts[place.part].segment.seqs[place.row]) for place in view.locate(ids)]
+    latest = latest.with_columns(pl.Series("known", known, dtype=pl.Int64)).filter(pl.col("seq") > pl.col("known"))
+    winners = latest.filter(pl.col("op") == PUT).select("id", "seq").lazy()
+    fills = []
+    for name in files:
+        rows = record.read([name])
+        puts = rows.filter(pl.col("op") == PUT).join(winners, on=["id", "seq"], how="semi").collect()
+        # A put that was committed twice, because its acknowledgement was lost, is one row.
+        puts = puts.unique("id", keep="last", maintain_order=True)
+        index.put(refreshed(puts))
+        if heads["op"].eq(FILL).any():
+            fills.append(rows.filter(pl.col("op") == FILL).collect())
+    index.delete(latest.filter(pl.col("op") == DELETE)["id"].to_list())
+    for fill in fills:
+        for channel in CHANNELS.values():
+            some = _fresh_fill(index, channel, fill.filter(pl.col(channel.column).is_not_null()))
+            index.fill(some.select(*_FILL_KEYS, channel.column))
+
+
+def _fresh_fill(index: CorpusIndex, channel: Channel[Any, Any, Any], fill: pl.DataFrame) -> pl.DataFrame:
+    """Fill rows in which what older pipelines made is made anew, from the texts that the index holds."""
+    old = fill.filter(pl.col("pipeline") < channel.since)
+    if old.is_empty():
+        return fill
+    view = index.view
+    places = view.locate(old["id"].to_list())
+    texts = [None if place is None else view.value(place, "response") for place in places]
+    there = pl.Series([text is not None for text in texts], dtype=pl.Boolean)
+    known = pl.Series([text for text in texts if text is not None], dtype=pl.String)
+    anew = refreshed_fill(channel, old.filter(there), known)
+    return pl.concat([fill.filter(pl.col("pipeline") >= channel.since), anew])

@@ -1,0 +1,67 @@
+"""What streaming RPCs share: requests that end when the server drains, and long runs that end with their caller."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+import grpc
+from kinprint.server.failures import InvalidField, Unavailable
+from kinprint.server.jobs.registry import Request
+from kinprint.server.state import State
+
+Message = TypeVar("Message")
+
+
+class Incoming(Generic[Message]):
+    """Requests of a stream, one after another. An asynchronous context manager."""
+
+    def __init__(self, state: State, requests: AsyncIterator[Message], advice: str) -> None:
+        self._iterator = aiter(requests)
+        self._draining = asyncio.ensure_future(state.draining.wait())
+        self._advice = advice
+        self._following: asyncio.Future[Message | None] | None = None
+
+    async def next(self) -> Message | None:
+        """The next request; None when the client has closed its side.
+
+        Raises Unavailable, with the advice, when the server drains first.
+        """
+        self._following = asyncio.ensure_future(anext(self._iterator, None))
+        await asyncio.wait({self._following, self._draining}, return_when=asyncio.FIRST_COMPLETED)
+        if not self._following.done():
+            raise Unavailable(f"the server is shutting down; {self._advice}", retry_after=1.0)
+        return self._following.result()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._draining.cancel()
+        if self._following is not None and not self._following.done():
+            self._following.cancel()
+            await asyncio.wait({self._following})
+
+
+def protocol_error(message: str) -> InvalidField:
+    """The failure of a stream whose messages come in another order than the contract says."""
+    return InvalidField("message", message, "STREAM_PROTOCOL")
+
+
+def long_run(
+    state: State,
+    context: grpc.aio.ServicerContext[Any, Any],
+    kind: str,
+    corpora: Sequence[str],
+    function: Callable[..., Iterator[Any]],
+    *arguments: Any,
+    translate: Callable[[Any], Iterable[Message]],
+    **named: Any,
+) -> AsyncGenerator[Message, None]:
+    """The messages of a run in a process of its own; see `kinprint.server.jobs`."""
+    request: Mapping[str, Any] = named
+    return state.jobs.run(Request(kind, corpora, context.peer(), function, arguments, request), translate)

@@ -1,0 +1,166 @@
+"""The way to SERVING: kernels, corpora, model, with its progress told to whoever asks meanwhile.
+
+`kinprint serve` has everything loaded before it serves. A lazy server, which a command or a client started, serves as
+soon as its corpora are open and loads kernels and model when they are first used; only machine code that was never
+compiled on this machine is made first, in processes of its own, and what the first load does not need after that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from kinprint.server import compiling
+from kinprint.server.config import ServerConfig
+from kinprint.server.corpus.catalog import Catalog
+from kinprint.server.embed.holder import ModelHolder
+from kinprint.server.failures import Unavailable
+from kinprint.server.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: Kernels that a load of copy and style runs; the first thing that a command on a new directory needs.
+_FIRST = ("load",)
+_REST = ("search", "jobs")
+
+
+class StartFailed(RuntimeError):  # noqa: N818
+    """The server could not start; the message says what to do."""
+
+
+class StartStopped(BaseException):
+    """The server was told to end while it started; like KeyboardInterrupt no failure that anything handles."""
+
+
+class Startup:
+    """How far a server is on its way to SERVING; written by worker threads, read by the event loop."""
+
+    def __init__(self) -> None:
+        self._progress = Progress("starting", 0.0)
+        self._stopped = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def progress(self) -> Progress:
+        """The step under way, and the share of it that is done."""
+        return self._progress
+
+    def report(self, step: str, share: float = 0.0) -> None:
+        """Note how far it is.  Raises StartStopped when the server is to end."""
+        if self._stopped.is_set():
+            raise StartStopped
+        self._progress = Progress(step, share)
+
+    def stop(self) -> None:
+        """End the start at its next report."""
+        self._stopped.set()
+
+    @property
+    def busy(self) -> bool:
+        """Whether work given to `aside` runs still."""
+        return any(thread.is_alive() for thread in self._threads)
+
+    async def aside(self, work: Callable[[], T]) -> T:
+        """Run work in a thread of its own, for which the end of the process need not wait."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
+
+        def settle(result: T | None, error: BaseException | None) -> None:
+            if done.cancelled():
+                return
+            if error is None:
+                done.set_result(result)  # type: ignore[arg-type]
+            else:
+                done.set_exception(error)
+
+        def run() -> None:
+            result, problem = None, None
+            try:
+                result = work()
+            except BaseException as error:
+                problem = error
+            with contextlib.suppress(RuntimeError):  # the loop has gone
+                loop.call_soon_threadsafe(settle, result, problem)
+
+        thread = threading.Thread(target=run, name="kinprint-start", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+        return await done
+
+    def refusal(self) -> Unavailable:
+        """What callers are told meanwhile; the metadata is for programs that show progress."""
+        now = self._progress
+        refused = Unavailable(f"the server is starting ({now.step}); retry in a moment", retry_after=0.5)
+        refused.metadata = {"step": now.step, "share": f"{now.share:.4f}"}
+        return refused
+
+
+async def compile_rest(startup: Startup, config: ServerConfig) -> None:
+    """What a lazy server did not compile before it served: behind the calls that it answers meanwhile."""
+
+    def work() -> None:
+        if not compiling.compiled(_REST):
+            _compile(_REST, 1, lambda done, count: startup.report(*_compiling(done, count)))
+
+    try:
+        await startup.aside(work)
+    except StartStopped:
+        logger.info("the rest of the kernels is compiled another time")
+    except Exception:
+        logger.exception("kernels could not be compiled ahead; each is compiled when it is first used")
+
+
+async def run(startup: Startup, config: ServerConfig, catalog: Catalog, model: ModelHolder) -> None:
+    """Everything between listening and SERVING.  Raises StartFailed, StartStopped."""
+    await startup.aside(lambda: _kernels(startup, config))
+    await startup.aside(lambda: _corpora(startup, catalog))
+    if config.lazy or config.lazy_model or not model.available:
+        return
+    startup.report("loading the embedding model")
+    try:
+        embedder, space = await startup.aside(model.load)
+    except Exception as error:
+        if config.model != "default":
+            raise StartFailed(f"cannot load the model in {config.model}: {error}") from error
+        model.fail(str(error))
+    else:
+        model.adopt(embedder, space)
+
+
+def _kernels(startup: Startup, config: ServerConfig) -> None:
+    groups = _FIRST if config.lazy else (*_FIRST, *_REST)
+    if not compiling.compiled(groups):
+        _compile(groups, config.cores, lambda done, count: startup.report(*_compiling(done, count)))
+    if not config.lazy:
+        started = time.monotonic()
+        startup.report("loading kernels")
+        compiling.load(groups)
+        logger.info("kernels are loaded after %.1f s", time.monotonic() - started)
+
+
+def _compile(groups: Sequence[str], processes: int, progress: Callable[[int, int], None]) -> None:
+    started = time.monotonic()
+    logger.info("compiling kernels (%s), once on this machine", ", ".join(groups))
+    compiling.compile(groups, processes, progress)
+    logger.info("kernels are compiled after %.1f s", time.monotonic() - started)
+
+
+def _compiling(done: int, count: int) -> tuple[str, float]:
+    return f"compiling kernels {done} of {count}", done / max(count, 1)
+
+
+def _corpora(startup: Startup, catalog: Catalog) -> None:
+    def report(step: str) -> None:
+        startup.report(step)
+        logger.info("%s", step)
+
+    catalog.open_all(report)
+    rows = sum(catalog.get(name).view.rows for name in catalog.names())
+    logger.info("%d corpora with %s transcripts are open", len(catalog.names()), f"{rows:,}")

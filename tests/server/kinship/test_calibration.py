@@ -1,0 +1,132 @@
+"""Calibration: p-values, likelihood ratios, thresholds and power are those of their definition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from kin_answers import calibrations, many
+from kinprint.server.kinship.calibration import MARGIN, NULL_TAIL, NULL_VALUES, calibrate
+from kinprint.server.kinship.labels import Labels, Member, label
+from numpy.typing import NDArray
+
+SCORES = np.unique(np.concatenate((np.linspace(-50, 50, 400), [-1e9, 0.0, 1e9])))
+
+
+def test_derived_pairs_stand_out_and_power_grows_with_prompts() -> None:
+    for calibration in many().sizes[1:]:
+        assert np.median(calibration.derived) > calibration.null.max()
+        assert calibration.cllr < 0.3
+        assert calibration.cllr_min <= calibration.cllr + 1e-9
+        assert calibration.power["derived"] >= 0.5
+    assert many().sizes[-1].power["derived"] >= many().sizes[0].power["derived"]
+
+
+def test_the_threshold_is_above_every_clean_pair() -> None:
+    for calibration in calibrations():
+        assert calibration.threshold >= MARGIN * calibration.null.max() - 1e-3
+        assert calibration.threshold >= MARGIN
+        assert calibration.power["derived"] == np.mean(calibration.derived >= calibration.threshold)
+
+
+def test_p_values_fall_and_never_below_their_floor() -> None:
+    for c in calibrations():
+        p = c.p_value(SCORES)
+        assert np.all(np.diff(p) <= 0)
+        assert p[-1] == pytest.approx(c.p_floor)
+        assert np.all(p >= 1 / (c.null_count + 1) - 1e-15)
+        assert p[0] == pytest.approx(1.0)
+        assert np.all(p <= 1.0)
+        assert np.isnan(c.p_value(np.array([np.nan]))).all()
+
+
+def test_a_p_value_is_the_share_of_clean_pairs_that_score_as_high() -> None:
+    c = many().sizes[-1]
+    assert len(c.null) == c.null_count == 24 * 23 // 2 - 4
+    for score in (-1.0, 0.0, 2.5, float(c.null[-1]), float(c.null[5])):
+        expected = (1 + sum(x >= score for x in c.null.tolist())) / (1 + c.null_count)
+        assert c.p_value(np.array([score]))[0] == pytest.approx(expected)
+
+
+def test_likelihood_ratios_rise_within_their_range() -> None:
+    for c in calibrations():
+        lr = c.log10_lr(SCORES)
+        assert np.all(np.diff(lr) >= 0)
+        assert np.all((c.log10_lr_min <= lr) & (lr <= c.log10_lr_max))
+        assert c.log10_lr_min < 0 < c.log10_lr_max <= np.log10(c.null_count + 1) + 1e-12
+        assert np.isnan(c.log10_lr(np.array([np.nan]))).all()
+        assert c.log10_lr(np.array([c.threshold]))[0] > 0
+
+
+def drawn(seed: int, n: int, draws: int) -> tuple[NDArray[np.float64], Labels]:
+    """Scores of n models in families of two, kin a little higher."""
+    chance = np.random.default_rng(seed)
+    members = [Member(f"m{k:02d}", f"f{k // 2:02d}") for k in range(n)]
+    labels = label([m.model for m in members], members)
+    z = chance.normal(size=(draws, n, n)) + 3.0 * labels.kin
+    z = np.round(z, 4)
+    return np.triu(z, 1) + np.swapaxes(np.triu(z, 1), 1, 2), labels
+
+
+def test_a_thinned_null_never_makes_a_p_value_smaller() -> None:
+    z, labels = drawn(1, 26, 30)
+    thinned = calibrate(z, labels, 10)
+    assert thinned is not None
+    upper = np.triu(labels.unrelated, 1)
+    whole = np.sort(z[:, upper].ravel())
+    assert len(whole) > 2 * NULL_VALUES
+    assert len(thinned.null) == NULL_VALUES
+    assert thinned.null_count == upper.sum()
+    scores = np.concatenate((whole[::37], whole[-NULL_TAIL::10], np.linspace(-6, 6, 500)))
+    share = (len(whole) - np.searchsorted(whole, scores, "left")) / len(whole)
+    exact = (1 + thinned.null_count * share) / (1 + thinned.null_count)
+    p = thinned.p_value(scores)
+    assert np.all(p >= exact - 1e-9)
+    assert np.all(p <= exact + 1e-3), "and little larger"
+    tail = scores >= whole[-NULL_TAIL]
+    np.testing.assert_allclose(p[tail], exact[tail], rtol=1e-9)
+
+
+def test_a_calibration_can_be_restricted_to_some_pairs() -> None:
+    z, labels = drawn(2, 20, 3)
+    inside = labels.family < 5
+    use = inside[:, None] & inside[None, :]
+    part = calibrate(z, labels, 10, use=use)
+    masks = (labels.unrelated, labels.kin, labels.derived)
+    cut = Labels(*(m[np.ix_(inside, inside)] for m in masks), labels.family[inside])
+    alone = calibrate(z[:, inside][:, :, inside], cut, 10)
+    assert part is not None
+    assert alone is not None
+    assert part.null_count == alone.null_count == 40
+    np.testing.assert_array_equal(part.null, alone.null)
+    np.testing.assert_array_equal(part.derived, alone.derived)
+    assert part.curve == alone.curve
+    assert part.threshold == alone.threshold
+    assert calibrate(z, labels, 10, use=np.zeros_like(use)) is None
+    assert calibrate(z, labels, 10, use=labels.unrelated) is None, "no positives"
+
+
+def test_scores_that_are_missing_are_left_out() -> None:
+    z, labels = drawn(3, 20, 2)
+    holes = z.copy()
+    holes[0, 0, :] = holes[0, :, 0] = np.nan
+    found = calibrate(holes, labels, 10)
+    whole = calibrate(z, labels, 10)
+    assert found is not None
+    assert whole is not None
+    assert found.null_count == whole.null_count - 18
+    assert np.isfinite(found.null).all()
+    assert calibrate(np.full_like(z, np.nan), labels, 10) is None
+
+
+def test_rates_below_the_floor_are_not_stated() -> None:
+    tpr = {c.null_count: c.tpr for c in calibrations()}
+    for count, rates in tpr.items():
+        assert (rates["0.001"] is None) == (count < 999)
+        assert (rates["0.01"] is None) == (count < 99)
+        assert all(0.0 <= rate <= 1.0 for rate in rates.values() if rate is not None)
+
+
+def test_a_rate_is_the_share_of_derived_pairs_above_so_many_clean_ones() -> None:
+    c = many().sizes[-1]
+    bar = sorted(c.null.tolist())[-1 - int(0.01 * len(c.null))]
+    assert c.tpr["0.01"] == pytest.approx(np.mean(c.derived > bar), abs=1 / len(c.derived) + 1e-9)
