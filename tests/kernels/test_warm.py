@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from kinprint.kernels import sources, warm
 from kinprint.kernels.arrow import Texts, from_texts, frozen
-from kinprint.kernels.copy import dedup, lsh, overlap, passages, seeds, shingle, sketch, spans
+from kinprint.kernels.copy import dedup, lsh, matching, overlap, rarity, seeds, shingle, sketch, spans
 from kinprint.kernels.jit import ParallelKernel
-from kinprint.kernels.style import authorship, features, residual, stylometry, traits
+from kinprint.kernels.style import authorship, features, ngrams, residual, stylometry, traits
+from kinprint.kernels.units import Unit
 
 
 def signatures(kernel: Any) -> int:
@@ -31,8 +32,8 @@ def test_nothing_is_left_to_compile() -> None:
     kernels: list[Any] = [shingle._sets, shingle._counts, shingle._text_hashes, sketch._sketch, sketch._similarity]
     kernels += [seeds._all_seeds, seeds._meet, overlap._query, overlap._pairs, overlap._intersections]
     kernels += [lsh._band_keys, lsh._pairs, lsh._links, dedup._firsts, spans._spans, spans._codepoint_places]
-    kernels += [passages._passages_chunk, passages.counts_elsewhere, stylometry._style_vectors, stylometry._stats]
-    kernels += [stylometry._scores, stylometry._scores_at, traits._traits, residual._grams, residual._moments]
+    kernels += [matching.find_in_chunk, rarity.counts_elsewhere, stylometry._style_vectors, stylometry._stats]
+    kernels += [stylometry._scores, stylometry._scores_at, traits._traits, ngrams.inner_products, residual._moments]
     kernels += [residual._add, features._block, features._packed, features._take, features._document_frequencies]
     kernels += [features._weigh, authorship._separate, authorship._margins, authorship._shares]
     before = [signatures(kernel) for kernel in kernels]
@@ -92,10 +93,10 @@ def trivial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of its own, and units that take next to no time."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
     units = {
-        "first": warm.Unit("load", lambda: None, 2),
-        "second": warm.Unit("load", lambda: None, 3, ("first",)),
-        "third": warm.Unit("search", lambda: None, 1, ("first",)),
-        "alone": warm.Unit("load", lambda: None, 9),
+        "first": Unit("load", lambda: None, 2),
+        "second": Unit("load", lambda: None, 3, ("first",)),
+        "third": Unit("search", lambda: None, 1, ("first",)),
+        "alone": Unit("load", lambda: None, 9),
     }
     monkeypatch.setattr(warm, "UNITS", units)
     monkeypatch.setattr(warm, "_COMMAND", [sys.executable, "-c", WORKER])

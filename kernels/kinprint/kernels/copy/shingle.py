@@ -10,6 +10,8 @@ Two ways to cut a text, named by their scheme:
 
 Each shingle is hashed to 64 bits, in a domain of its own. ``docs/copy.md`` states the rules;
 :mod:`kinprint.kernels.reference.shingle` is the same in plain Python.
+
+One file: each step leaves its result in one workspace for the next.
 """
 
 from __future__ import annotations

@@ -28,6 +28,8 @@ longer text, of the text. What lies between counts only in the length class of t
 normalisation: bring texts of different sources to one form before.
 
 :mod:`kinprint.kernels.reference.authorship` is the same in plain Python.
+
+One file: every family writes to the same row, and all are one version.
 """
 
 from __future__ import annotations
