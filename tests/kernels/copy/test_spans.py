@@ -43,6 +43,25 @@ def test_repeats_equal_reference(a: str, b: str, min_weight: int) -> None:
     assert found(a, b, min_weight) == reference.shared_spans(a, b, min_weight)
 
 
+WORDS = st.lists(st.sampled_from(["one ", "two ", "three ", "four ", "é", "ab", "日本語", "."]), max_size=40).map(
+    "".join
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(WORDS, WORDS, WORDS, WORDS, st.sampled_from([18, 24, 30]))
+def test_cutting_texts_down_changes_nothing(common: str, a: str, b: str, c: str, min_weight: int) -> None:
+    """Repeats of long stretches, next to each other and with others between, in both texts."""
+    for left, right in ((common + a + common + b, c + common + common), (a + common + b + a, a + common), (a, a)):
+        x, y = array(left), array(right)
+        rows = found(left, right, min_weight)
+        assert rows == reference.shared_spans(left, right, min_weight)
+        least = max(1, 2 * min_weight // 3)
+        cut, whole = spans._both_matches(x, y, least), (spans._matches(x, y, least), spans._matches(y, x, least))
+        for some, every in zip(cut, whole, strict=True):
+            assert some.tolist() == every.tolist()
+
+
 def test_a_quoted_sentence() -> None:
     quote = "the mitochondrion is the powerhouse of the cell"
     a = f"As we all know, {quote}. So there."

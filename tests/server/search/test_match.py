@@ -378,6 +378,47 @@ def test_ties_of_identical_answers_go_by_corpus_and_id(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_a_settled_search_verifies_no_more(tmp_path: Path, shuffled: bool) -> None:
+    """Thousands of answers that hold the query whole: the first by corpus and id are listed, and few were read."""
+    chance = random.Random(3)
+    vocabulary = [f"word{k}" for k in range(2000)]
+    sentence = " ".join(chance.sample(vocabulary, 20))
+    views = []
+    sent = 0
+    for name in ("z", "b", "a"):
+        corpus = Corpus.create(tmp_path / name, name, "")
+        names = [f"{n:04d}" for n in range(800)]
+        if shuffled:
+            chance.shuffle(names)
+        rows = []
+        for i in names:
+            own = " ".join(chance.choices(vocabulary, k=chance.randrange(5, 60)))
+            text = sentence if int(i) % 50 == 7 else f"{own} {sentence} {own.upper()}"
+            # Every third row of the corpora holds most of the sentence alone.
+            if int(i) % 3 == 0:
+                text = text.replace(sentence, " ".join(sentence.split()[3:]))
+            rows.append(Submission(text, id=i, language="en", model="odd" if int(i) % 2 else "even"))
+        for start in range(0, 800, 300):
+            write(corpus, rows[start : start + 300], ["copy"])
+            if start == 300:
+                corpus.publish()
+        sent += len(rows)
+        views.append(corpus.view)
+    whole = [(c, f"{n:04d}") for c in "abz" for n in range(800) if n % 3]
+    for top in (1, 10, 40):
+        for wanted, keys in (
+            (Filter(), whole),
+            (Filter(models=frozenset({"odd"})), [k for k in whole if int(k[1]) % 2]),
+        ):
+            found = search_copy(Query(sentence), views, wanted, top, None)
+            assert keys_of(found) == [(1.0, key) for key in keys[:top]]
+            assert found.counts["copy_candidates"] > sent // 3
+            assert found.counts["copy_verified"] < 500
+    itself = Query(sentence, itself=("a", "0001"))
+    assert keys_of(search_copy(itself, views, Filter(), 10, None)) == [(1.0, key) for key in whole[1:11]]
+
+
 def test_seeds_on_disk_are_those_in_memory(tmp_path: Path) -> None:
     """With dead rows and identical answers, in chunks that were filled one after the other."""
     chance = random.Random(4)

@@ -163,6 +163,120 @@ def _matches(text: NDArray[np.uint8], other: NDArray[np.uint8], min_bytes: int) 
     return out[:m]
 
 
+GRAM = 16
+"""Bytes of the stretches by which two texts are cut down to what they may share; even a short span has as many."""
+
+
+@kernel
+def _grams(text: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Hashes of the stretches of :data:`GRAM` bytes, by where they begin; none is 0."""
+    n = text.size - GRAM + 1
+    out = np.empty(max(n, 0), np.uint64)
+    last = np.zeros(8, np.uint64)  # the eight bytes up to each of the last eight places
+    eight = np.uint64(0)
+    for i in range(text.size):
+        eight = (eight >> np.uint64(8)) | (np.uint64(text[i]) << np.uint64(56))
+        before = last[i & 7]
+        last[i & 7] = eight
+        if i >= GRAM - 1:
+            h = (before * np.uint64(0x9E3779B97F4A7C15)) ^ (eight * np.uint64(0xC2B2AE3D27D4EB4F))
+            h = (h ^ (h >> np.uint64(32))) * np.uint64(0xFF51AFD7ED558CCD)
+            h ^= h >> np.uint64(29)
+            out[i - GRAM + 1] = h if h != 0 else np.uint64(1)
+    return out
+
+
+@kernel
+def _common(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Where stretches of :data:`GRAM` bytes begin that the other text has, too: bool[n] of each text.
+
+    Two stretches of one hash pass for equal: that leaves in what need not be looked at, and leaves nothing out.
+    """
+    ours = _grams(a)
+    theirs = _grams(b)
+    size = 16
+    while size < 2 * ours.size:
+        size *= 2
+    table = np.zeros(size, np.uint64)
+    met = np.zeros(size, np.bool_)
+    places = np.empty(ours.size, np.int64)
+    mask = np.uint64(size - 1)
+    for i in range(ours.size):
+        place = ours[i] & mask
+        while table[place] != 0 and table[place] != ours[i]:
+            place = (place + np.uint64(1)) & mask
+        table[place] = ours[i]
+        places[i] = place
+    in_a = np.zeros(a.size, np.bool_)
+    in_b = np.zeros(b.size, np.bool_)
+    for i in range(theirs.size):
+        place = theirs[i] & mask
+        while table[place] != 0 and table[place] != theirs[i]:
+            place = (place + np.uint64(1)) & mask
+        if table[place] != 0:
+            met[place] = True
+            in_b[i] = True
+    for i in range(ours.size):
+        in_a[i] = met[places[i]]
+    return in_a, in_b
+
+
+@kernel
+def _cut(
+    text: NDArray[np.uint8], begins: NDArray[np.bool_], between: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The bytes of a text that lie in common stretches, with a byte ``between`` each two, and where each byte stood."""
+    kept = np.empty(text.size, np.uint8)
+    where = np.empty(text.size, np.int64)
+    m = 0
+    end = 0
+    for i in range(text.size):
+        if begins[i]:
+            end = i + GRAM
+        if i < end:
+            kept[m] = text[i]
+        elif m > 0 and where[m - 1] == i - 1 and kept[m - 1] != between:
+            kept[m] = between
+        else:
+            continue
+        where[m] = i
+        m += 1
+    return kept[:m], where[:m]
+
+
+@kernel
+def _both_matches(
+    a: NDArray[np.uint8], b: NDArray[np.uint8], min_bytes: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """:func:`_matches` of ``a`` in ``b`` and of ``b`` in ``a``.
+
+    An automaton takes many times longer to build than a text to read. So texts are first cut down to the stretches
+    that they have in common, with bytes between that no text in UTF-8 holds, another in each: a match of as many bytes,
+    and every place where it occurs, lies within such stretches, and ends there or not as it would in the whole texts.
+    """
+    if a.size == b.size and a.size >= min_bytes and bool(np.all(a == b)):
+        whole = np.array([[0, a.size, 0]], np.int64)
+        return whole, whole.copy()
+    if min_bytes < GRAM:
+        return _matches(a, b, min_bytes), _matches(b, a, min_bytes)
+    in_a, in_b = _common(a, b)
+    short_a, where_a = _cut(a, in_a, 0xFF)
+    short_b, where_b = _cut(b, in_b, 0xFE)
+    forward = _matches(short_a, short_b, min_bytes)
+    backward = _matches(short_b, short_a, min_bytes)
+    for k in range(forward.shape[0]):
+        length = forward[k, 1] - forward[k, 0]
+        forward[k, 0] = where_a[forward[k, 0]]
+        forward[k, 1] = forward[k, 0] + length
+        forward[k, 2] = where_b[forward[k, 2]]
+    for k in range(backward.shape[0]):
+        length = backward[k, 1] - backward[k, 0]
+        backward[k, 0] = where_b[backward[k, 0]]
+        backward[k, 1] = backward[k, 0] + length
+        backward[k, 2] = where_a[backward[k, 2]]
+    return forward, backward
+
+
 @kernel
 def _measure(
     text: NDArray[np.uint8],
@@ -218,8 +332,9 @@ def _measure(
 def _spans(a: NDArray[np.uint8], b: NDArray[np.uint8], min_weight: int) -> NDArray[np.int64]:
     # The least bytes a code point takes for its weight: two for three (a symbol such as U+00A9).
     min_bytes = max(1, 2 * min_weight // 3)
-    forward = _matches(a, b, min_bytes)
-    backward = _matches(b, a, min_bytes)
+    forward, backward = _both_matches(a, b, min_bytes)
+    if forward.shape[0] + backward.shape[0] == 0:
+        return np.empty((0, 4), np.int64)
     sums, begin, finish, inside = _measure(a)
     out = np.empty((forward.shape[0] + backward.shape[0], 4), np.int64)
     m = 0
@@ -332,7 +447,10 @@ def shared_spans(a: NDArray[np.uint8], b: NDArray[np.uint8], min_weight: int = 2
         raise ValueError(f"min_weight must be at least 1, not {min_weight}")
     spans = _spans(frozen(a), frozen(b), min_weight)
     if len(spans) > 1:
-        spans = np.unique(spans, axis=0)
+        spans = spans[np.lexsort(spans.T[::-1])]
+        fresh = np.ones(len(spans), np.bool_)
+        fresh[1:] = (spans[1:] != spans[:-1]).any(axis=1)
+        spans = spans[fresh]
         drop = np.zeros(len(spans), np.bool_)
         for key in range(4):
             _contained(spans, np.lexsort((spans[:, 0] - spans[:, 1], spans[:, key])), key, drop)

@@ -34,8 +34,9 @@ VERIFIED = 128
 FRAGMENT = 64
 #: Candidates that are verified at once, and how many to begin with: often the best are among them.
 AT_ONCE, AT_FIRST = 128, 32
-#: Standard errors that a candidate beyond these is given the benefit of, and the score from which on it matters.
-BENEFIT, WORTH = 3.0, 0.2
+#: Standard errors that a candidate is given the benefit of where the best score `CERTAIN` or more; fewer below, and
+#: none where they score `WORTH`, from which on hits matter at all.
+BENEFIT, CERTAIN, WORTH = 3.0, 0.35, 0.2
 #: Code points of a shared span that are quoted; its offsets are always whole.
 SPAN_TEXT = 500
 
@@ -203,8 +204,9 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
 
         Candidates share a seed with the query, so a row that holds eight words of it in a row is one for certain.
         They are compared exactly in the order of their shared seeds, until none is left that could, by the seeds that
-        it shares, be among the best: `BENEFIT` standard errors more than expected, a mistake in about a thousand.
-        Where not even the best `top` share a fifth of the query, `VERIFIED` are looked at and no more.
+        it shares, be among the best: `BENEFIT` standard errors more than expected, a mistake in about a thousand where
+        the best share `CERTAIN` of the query or more, in more where they share less.  Where not even the best `top`
+        share a fifth of it, `VERIFIED` are looked at and no more.
 
         No score is above 1.  Once `top` rows have it, another can only take the place of one of these by its corpus
         and id; from then on candidates go in that order, and those that come after the last of the `top` are passed
@@ -230,7 +232,7 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
             if verified and not found.may_improve(int(counts[order[verified]]), verified >= budget):
                 break
             limits.check()
-            batch = order[verified : verified + (AT_ONCE if verified else AT_FIRST)]
+            batch = order[verified : verified + (AT_ONCE - verified % AT_ONCE if verified else AT_FIRST)]
             verified += len(batch)
             found.verify(parts(batch))
         if found.settled:
@@ -384,7 +386,8 @@ class _Found:
         """
         if self._bar < WORTH:
             return not enough
-        return bool(seeds.estimated_shared(count, BENEFIT) >= self._bar * self._size)
+        errors = BENEFIT * min(1.0, (self._bar - WORTH) / (CERTAIN - WORTH))
+        return bool(seeds.estimated_shared(count, errors) >= self._bar * self._size)
 
     def verify(self, parts: Sequence[tuple[_Candidates, NDArray[np.int64]]]) -> None:
         """Compare some candidates with the query exactly."""
@@ -450,10 +453,17 @@ def shared_spans(query: str, match: str, most: int) -> tuple[list[Span], int]:
     b = np.frombuffer(match.encode(), np.uint8)
     found = spans.shared_spans(a, b)
     shown = found[:most]
-    a_points = spans.codepoint_offsets(a, np.ascontiguousarray(shown[:, :2].reshape(-1))).reshape(-1, 2)
-    b_points = spans.codepoint_offsets(b, np.ascontiguousarray(shown[:, 2:].reshape(-1))).reshape(-1, 2)
+    query_points = _code_points(query, a, shown[:, :2]).tolist()
+    match_points = _code_points(match, b, shown[:, 2:]).tolist()
     listed = [
-        Span(int(qa), int(qb), int(ma), int(mb), query[qa : min(qb, qa + SPAN_TEXT)])
-        for (qa, qb), (ma, mb) in zip(a_points, b_points, strict=True)
+        Span(begin, end, *there, query[begin : min(end, begin + SPAN_TEXT)])
+        for (begin, end), there in zip(query_points, match_points, strict=True)
     ]
     return listed, len(found) - len(listed)
+
+
+def _code_points(text: str, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Offsets in code points for offsets in bytes, of any shape."""
+    if len(text) == data.size:
+        return offsets
+    return spans.codepoint_offsets(data, np.ascontiguousarray(offsets).reshape(-1)).reshape(offsets.shape)
