@@ -1,19 +1,17 @@
 """The Kinprint server: fingerprints transcripts, indexes them and answers over gRPC.
 
-A transcript goes, file by file::
+Rooms, from the edge of the process to its ground; imports point down::
 
-    services/transcripts.py  protobuf in and out
-    pipeline/ingest.py       one writer per corpus, group commit
-    pipeline/normalise.py    validate, split reasoning, derive id, prompt key, language, content hash
-    pipeline/fingerprint.py  sketch, style vector, embedding
-    store/record.py          the durable record (Delta Lake)
-    pipeline/index.py        segments in memory, newest row per id
-    store/generation.py      segments on disk, memory-mapped
+    app, __main__, linger      start, serve, drain
+    services                   a gRPC service each: message to capability to message
+    edge                       what every call passes through
+    state, startup             what services share; the way to SERVING
+    search, kinship, authorship
+                               the capabilities
+    jobs, corpus               long runs in processes of their own; what is stored, and how it gets there
+    channels                   what a text is fingerprinted by, and how that is searched
+    store, embed               files that last; the embedding model
+    failures, statistics, progress, batches, limits, config, threads, imports
 
-and a query::
-
-    services/matching.py     protobuf in and out
-    pipeline/match.py        candidates and scores per channel
-    pipeline/evidence.py     what a person can check
-    pipeline/duplicates.py   all near-duplicate pairs
+docs/architecture.md follows a transcript, a query and a long run through them.
 """

@@ -105,7 +105,9 @@ class Startup:
 async def compile_rest(startup: Startup) -> None:
     """What a lazy server did not compile before it served: behind the calls that it answers meanwhile."""
     try:
-        await startup.aside(lambda: _compile(startup, _REST, processes=1, nice=10))
+        # The kernels of a search first, and not at low priority: a first search waits for them.
+        await startup.aside(lambda: _compile(startup, _REST[:1], processes=2))
+        await startup.aside(lambda: _compile(startup, _REST[1:], processes=1, nice=10))
     except StartStopped:
         logger.info("the rest of the kernels is compiled another time")
     except Exception:

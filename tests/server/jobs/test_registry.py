@@ -201,7 +201,7 @@ def test_a_job_that_needs_too_much_memory_says_what_it_wanted(
 ) -> None:
     async def main() -> None:
         async with opened(tmp_path, memory=128 << 20) as jobs:
-            with pytest.raises(JobMemory, match="more than the 134 MB") as refused:
+            with pytest.raises(JobMemory, match="more than the 128 MiB") as refused:
                 await results(jobs, function, *arguments)
             assert "it held" in refused.value.message
             if function is job_functions.ask_for:

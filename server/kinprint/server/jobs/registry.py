@@ -180,8 +180,8 @@ class Jobs:
                 async for message in messages:
                     yield message
             outcome, problem = JobState.FINISHED, ""
-        except JobCancelled as failure:
-            problem = failure.message
+        except JobCancelled:
+            problem = "it was cancelled by its id"
             raise
         except Exception as error:
             outcome, problem = JobState.FAILED, str(error)
@@ -277,9 +277,9 @@ class Jobs:
 
     @staticmethod
     def _too_large(job: Job, wanted: str = "") -> JobMemory:
-        held = f"it held {job.most_memory / 1e6:,.0f} MB" + (f" and wanted more: {wanted}" if wanted else "")
+        held = f"it held {_mebibytes(job.most_memory)}" + (f", then: {wanted}" if wanted else "")
         return JobMemory(
-            f"the job needs more than the {job.memory_limit / 1e6:,.0f} MB that one may have ({held}); ask for fewer "
+            f"the job needs more than the {_mebibytes(job.memory_limit)} that one may have ({held}); ask for fewer "
             "rows (a filter, fewer corpora), or start the server with a larger --job-memory"
         )
 
@@ -359,6 +359,10 @@ class Jobs:
             self._let_go(worker)
         self._idle = []
         await asyncio.to_thread(self._threads.shutdown)
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / (1 << 20):,.0f} MiB"
 
 
 def default_places(cores: int) -> int:
