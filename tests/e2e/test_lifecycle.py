@@ -299,7 +299,26 @@ def lost_record(data: Path) -> None:
     path.rename(data / "elsewhere")
 
 
+def odd_name(data: Path) -> None:
+    (path,) = data.glob("corpora/*/corpus.json")
+    edit(path, name=["a"])
+
+
+def odd_description(data: Path) -> None:
+    (path,) = data.glob("corpora/*/corpus.json")
+    edit(path, description=5)
+
+
+def pipe(data: Path) -> None:
+    (path,) = data.glob("corpora/*/corpus.json")
+    path.unlink()
+    os.mkfifo(path)
+
+
 CHANGES = {
+    "odd name": (odd_name, "corpus.json"),
+    "odd description": (odd_description, "corpus.json"),
+    "pipe": (pipe, "corpus.json"),
     "newer corpus": (newer_corpus, "format 99"),
     "newer record": (newer_record, "99"),
     "damaged corpus": (damaged_corpus, "corpus.json"),
@@ -362,6 +381,39 @@ def test_of_two_folders_with_one_corpus_the_named_one_is_served(
         assert folder.name in corpora["a-copy-of-it"].unavailable
     assert server.stop() == 0
     assert (data / "corpora" / "a-copy-of-it" / "corpus.json").exists()
+
+
+def test_of_two_folders_with_one_corpus_neither_is_served_where_both_may_be_it(
+    launch: Callable[..., Server], written: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(written, data)
+    (folder,) = data.glob("corpora/*")
+    shutil.copytree(folder, data / "corpora" / "c-00000000")
+    server = launch(data)
+    server.ready()
+    with connect(data) as client:
+        (corpus,) = client.list_corpora()
+        assert corpus.name == "c"
+        assert "c-00000000" in corpus.unavailable
+        assert folder.name in corpus.unavailable
+    assert server.stop() == 0
+
+
+def test_a_linked_corpus_is_deleted_where_it_is(launch: Callable[..., Server], written: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(written, data)
+    (folder,) = data.glob("corpora/*")
+    elsewhere = tmp_path / "elsewhere"
+    folder.rename(elsewhere)
+    folder.symlink_to(elsewhere)
+    server = launch(data)
+    server.ready()
+    with connect(data) as client:
+        assert client.delete_corpus("c") == 2
+    assert server.stop() == 0
+    assert not elsewhere.exists()
+    assert list((data / "corpora").iterdir()) == []
 
 
 def test_only_what_was_named_for_removal_is_removed(

@@ -32,7 +32,7 @@ from kinprint.server.edge.guard import Guard
 from kinprint.server.embed.holder import ModelHolder
 from kinprint.server.jobs.registry import Jobs, default_memory, default_places
 from kinprint.server.limits import LIMITS
-from kinprint.server.linger import let_go_of_stderr, until_unused
+from kinprint.server.linger import let_go_of_stderr, until_lost, until_unused
 from kinprint.server.services.corpora import CorpusService
 from kinprint.server.services.info import InfoService
 from kinprint.server.services.jobs import JobService
@@ -129,6 +129,7 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
             raise StartFailed(f"cannot listen on {listen}: the port is taken or the address is not local")
     os.chmod(address.removeprefix("unix:"), 0o600)
     await server.start()
+    bound = os.stat(address.removeprefix("unix:"))
     lock.set_address(address, serving=False)
     begun = time.monotonic()
     await asyncio.to_thread(state.jobs.clear_pins)
@@ -158,7 +159,8 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
     lock.set_address(address, serving=False)
     await _drain(state, server, health_service, lock)
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(address.removeprefix("unix:"))
+        if os.path.samestat(os.stat(address.removeprefix("unix:")), bound):  # not that of a server which came after
+            os.unlink(address.removeprefix("unix:"))
     if state.startup.busy:
         lock.release()
         logging.shutdown()
@@ -167,11 +169,11 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
 
 async def _serve_until(stop: asyncio.Event, waiting: asyncio.Task[Any], state: State, lock: DirectoryLock) -> None:
     """Serve until the server is told to end, or nobody needs it any more."""
-    ends: set[asyncio.Task[Any]] = {waiting}
+    ends: set[asyncio.Task[Any]] = {waiting, asyncio.create_task(until_lost(state, lock))}
     if state.config.lazy:
         compiling = asyncio.create_task(startup.compile_rest(state.startup))
     if state.config.linger is not None:
-        ends.add(asyncio.create_task(until_unused(state, lock, state.config.linger)))
+        ends.add(asyncio.create_task(until_unused(state, state.config.linger)))
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     stop.set()
     if state.config.lazy:
@@ -200,6 +202,7 @@ async def _drain(
     logger.info("draining")
     await health_service.enter_graceful_shutdown()
     state.draining.set()
+    state.jobs.refuse()
     # Wait for our calls alone: a health watch never ends by itself, and must not hold the drain.
     while state.calls and time.monotonic() - started < state.config.drain_seconds:
         await asyncio.sleep(0.02)

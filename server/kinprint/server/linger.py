@@ -1,4 +1,4 @@
-"""The end of a server that a command started: after some time without a call, or with its data directory."""
+"""The end of a server that nobody told to: after some time without a call, or with its data directory."""
 
 from __future__ import annotations
 
@@ -16,16 +16,21 @@ logger = logging.getLogger(__name__)
 _LOOK = 1.0
 
 
-async def until_unused(state: State, lock: DirectoryLock, seconds: float) -> None:
-    """Return when nobody has called for `seconds`, or the data directory has been removed.
+async def until_lost(state: State, lock: DirectoryLock) -> None:
+    """Return when the data directory or its LOCK has been removed: another server may hold it by now."""
+    while not lock.lost():
+        await asyncio.sleep(_LOOK)
+    logger.error("%s, or the LOCK in it, was removed under this server, which ends", lock.path)
+    state.draining.set()
+
+
+async def until_unused(state: State, seconds: float) -> None:
+    """Return when nobody has called for `seconds`.
 
     A call that runs, such as an open stream, is use. From the moment of the decision no call is taken any more, so
     that whoever has had an answer can count on `seconds` more.
     """
     while True:
-        if lock.lost():
-            logger.info("%s was removed", lock.path)
-            break
         # On the event loop, where calls are counted: nothing comes between this look and the decision.
         left = seconds if state.calls else state.idle_since + seconds - time.monotonic()
         if left <= 0:

@@ -16,7 +16,15 @@ import pyarrow as pa
 import pytest
 from corpus_rows import submission, write
 from kinprint.server.corpus.corpus import Corpus
-from kinprint.server.failures import InvalidField, JobCancelled, JobDied, JobMemory, JobNotFound, JobQueueFull
+from kinprint.server.failures import (
+    InvalidField,
+    JobCancelled,
+    JobDied,
+    JobMemory,
+    JobNotFound,
+    JobQueueFull,
+    Unavailable,
+)
 from kinprint.server.jobs import registry
 from kinprint.server.jobs.registry import Jobs, JobState, Request
 from kinprint.server.progress import Progress
@@ -38,6 +46,11 @@ def request(function: Callable[..., Any], *arguments: Any, **named: Any) -> Requ
 async def results(jobs: Jobs, function: Callable[..., Any], *arguments: Any, **named: Any) -> list[Any]:
     async with aclosing(jobs.run(request(function, *arguments, **named), lambda made: [made])) as run:
         return [made async for made in run if not isinstance(made, Progress)]
+
+
+async def drained(run: AsyncIterator[Any]) -> int:
+    """Read a run to its end; how much came."""
+    return len([made async for made in run])
 
 
 def alive(pid: int) -> bool:
@@ -172,6 +185,37 @@ def test_a_job_is_cancelled_by_its_id_running_or_waiting(tmp_path: Path) -> None
             assert {jobs.get(job.id).state for job in (running, waiting)} == {JobState.CANCELLED}
             assert jobs.cancel(running.id).state is JobState.CANCELLED  # of one that has ended nothing changes
             assert jobs.list(active_only=True) == []
+
+    asyncio.run(main())
+
+
+def test_one_whose_answers_are_not_read_gives_way_to_those_that_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "STALL_SECONDS", 0.5)
+
+    async def main() -> None:
+        async with opened(tmp_path) as jobs:
+            run = jobs.run(request(job_functions.count, 100), lambda made: [made])
+            await anext(run)
+            await asyncio.sleep(1.0)  # nobody waits: it keeps its place
+            assert await asyncio.wait_for(results(jobs, job_functions.count, 1), 30) == [0]
+            with pytest.raises(JobCancelled, match="not read"):
+                await drained(run)
+
+    asyncio.run(main())
+
+
+def test_a_server_that_shuts_down_says_so_to_all(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as jobs:
+            runs = [asyncio.create_task(results(jobs, job_functions.spin)) for _ in range(2)]
+            await until(lambda: len(jobs.list()) == 2 and jobs.list()[0].step == "spinning")
+            jobs.refuse()
+            told = await asyncio.wait_for(asyncio.gather(*runs, return_exceptions=True), 10)
+            assert [type(error) for error in told] == [Unavailable, Unavailable]
+            with pytest.raises(Unavailable):
+                await results(jobs, job_functions.count, 1)
 
     asyncio.run(main())
 

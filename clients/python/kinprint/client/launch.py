@@ -52,6 +52,33 @@ class Holder:
     model: str | None
 
 
+def is_server(pid: int, directory: Path) -> bool:
+    """Whether a process is a Kinprint server that has the LOCK of a directory open.
+
+    The number in a LOCK may be that of a process that has ended, given to another since, or count in the process ids of
+    a container: no process is signalled that is not recognised.
+    """
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        listed = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, check=False)
+        return b"kinprint.server" in listed.stdout
+    if b"kinprint.server" not in command:
+        return False
+    try:
+        lock = os.stat(directory / "LOCK")
+        descriptors = list(Path(f"/proc/{pid}/fd").iterdir())
+    except PermissionError:
+        return True  # another user's, whom no signal of ours reaches
+    except OSError:
+        return False
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):
+            if os.path.samestat(descriptor.stat(), lock):
+                return True
+    return False
+
+
 def read_lock(directory: Path) -> dict[str, Any] | None:
     """What `<directory>/LOCK` says, None when there is none or it is being written."""
     try:

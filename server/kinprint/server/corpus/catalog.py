@@ -47,10 +47,29 @@ def _folder_name(folder: Path) -> str:
 def _named(folder: Path) -> str | None:
     """Name that corpus.json gives; None where it cannot be read."""
     try:
-        name = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))["name"]
+        description = folder / "corpus.json"
+        name = json.loads(description.read_text(encoding="utf-8"))["name"] if description.is_file() else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return name if isinstance(name, str) and name else None
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is something under a path. Raises OSError when that cannot be told."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _remove(folder: Path) -> None:
+    """Remove a corpus's folder; of one that is linked, what the link leads to as well."""
+    if folder.is_symlink():
+        shutil.rmtree(folder.resolve(), ignore_errors=True)
+        folder.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _holds_rows(folder: Path) -> bool:
@@ -85,62 +104,71 @@ class Catalog:
         """
         self.root.mkdir(parents=True, exist_ok=True)
         for entry in sorted(self.root.iterdir(), key=_own_folders_first):
-            if _DOOMED.fullmatch(entry.name) and entry.is_dir() and not entry.is_symlink():
-                self._finish_interrupted(entry)
-                continue
-            if entry.name.startswith(".") or (entry.exists() and not entry.is_dir()):
-                logger.warning("%s is no corpus; it is left alone", entry)
-                continue
-            progress(f"opening {entry.name}")
-            self._open(entry, progress)
+            try:
+                self._take(entry, progress)
+            except Exception as error:
+                told = error.message if isinstance(error, Failure) else f"{entry} cannot be opened: {error}"
+                told += "; it was left as it is: mend it or restore it from a backup, then start the server again"
+                if not isinstance(error, Failure | OSError | RuntimeError):
+                    logger.exception("unexpected failure of %s", entry)
+                self._set_aside(_named(entry) or _folder_name(entry), entry, told)
 
-    def _open(self, folder: Path, progress: Callable[[str], None]) -> None:
-        name = _folder_name(folder)
-        if folder.is_symlink() and not folder.exists():
-            problem = f"{folder} is a link to {os.readlink(folder)}, which is not there; mount or mend it"
-            self._set_aside(name, folder, problem)
+    def _take(self, entry: Path, progress: Callable[[str], None]) -> None:
+        """Open a corpus, finish what was interrupted, or leave alone what is neither. Raises what opening raises."""
+        if _DOOMED.fullmatch(entry.name):
+            what = "creation" if entry.name.startswith(".new-") else "deletion"
+            logger.info("removing %s, whose %s was interrupted", entry, what)
+            _remove(entry)
             return
-        if not (folder / "corpus.json").exists():
-            if not _holds_rows(folder):
-                logger.warning(
-                    "%s holds no corpus (neither corpus.json nor a record with rows); it is left alone: move it "
-                    "elsewhere, or remove it if it is not wanted",
-                    folder,
-                )
-                return
-            problem = (
-                f"{folder / 'corpus.json'} is missing, and the record beside it holds rows; "
-                "restore the file from a backup, or move the folder out of corpora/"
-            )
-            self._set_aside(name, folder, problem)
+        if entry.is_symlink() and not entry.exists():
+            problem = f"{entry} is a link to {os.readlink(entry)}, which is not there; mount or mend it"
+            self._set_aside(_folder_name(entry), entry, problem)
             return
-        try:
-            corpus = Corpus.open(folder, progress)
-        except Exception as error:
-            told = error.message if isinstance(error, Failure) else f"{folder} cannot be opened: {error}"
-            told += "; the folder was left as it is: mend it or restore it from a backup, then start the server again"
-            if not isinstance(error, Failure | OSError | RuntimeError):
-                logger.exception("unexpected failure of %s", folder)
-            self._set_aside(_named(folder) or name, folder, told)
+        if entry.name.startswith(".") or not entry.is_dir():
+            logger.warning("%s is no corpus; it is left alone", entry)
             return
+        if not _exists(entry / "corpus.json"):
+            self._take_nameless(entry)
+            return
+        progress(f"opening {entry.name}")
+        corpus = Corpus.open(entry, progress)
         if corpus.name in self._corpora or corpus.name in self._unavailable:
-            other = self._corpora[corpus.name].folder if corpus.name in self._corpora else "a folder that is damaged"
-            problem = f"{folder} holds a corpus named {corpus.name!r} too, as does {other}; move one of them elsewhere"
-            self._set_aside(folder.name, folder, problem)
+            self._dispute(corpus)
+        else:
+            self._corpora[corpus.name] = corpus
+
+    def _take_nameless(self, folder: Path) -> None:
+        if not _holds_rows(folder):
+            logger.warning(
+                "%s holds no corpus (neither corpus.json nor a record with rows); it is left alone: move it "
+                "elsewhere, or remove it if it is not wanted",
+                folder,
+            )
             return
-        self._corpora[corpus.name] = corpus
+        problem = (
+            f"{folder / 'corpus.json'} is missing, and the record beside it holds rows; "
+            "restore the file from a backup, or move the folder out of corpora/"
+        )
+        self._set_aside(_folder_name(folder), folder, problem)
+
+    def _dispute(self, corpus: Corpus) -> None:
+        """Two folders hold a corpus of one name: which is the copy cannot be told where both are named as ours are."""
+        first = self._corpora.get(corpus.name)
+        other = first.folder if first is not None else "a folder that is damaged"
+        problem = (
+            f"{corpus.folder} holds a corpus named {corpus.name!r} too, as does {other}; move one of them elsewhere"
+        )
+        if first is not None and _FOLDER.fullmatch(corpus.folder.name):
+            del self._corpora[corpus.name]
+            self._set_aside(corpus.name, first.folder, problem)
+            return
+        self._set_aside(corpus.folder.name, corpus.folder, problem)
 
     def _set_aside(self, name: str, folder: Path, problem: str) -> None:
         logger.error("corpus %r is unavailable: %s", name, problem)
         if name in self._corpora or name in self._unavailable:
             name = folder.name
         self._unavailable[name] = problem
-
-    def _finish_interrupted(self, folder: Path) -> None:
-        logger.info(
-            "removing %s, whose %s was interrupted", folder, "creation" if ".new-" in folder.name else "deletion"
-        )
-        shutil.rmtree(folder, ignore_errors=True)
 
     def names(self) -> list[str]:
         """Names of the open corpora, sorted."""
@@ -218,7 +246,7 @@ class Catalog:
             gone = self.root / f".deleted-{name.lower()}-{secrets.token_hex(4)}"
             corpus.folder.rename(gone)
             files.fsync_directory(self.root)
-        shutil.rmtree(gone, ignore_errors=True)
+        _remove(gone)
         return rows
 
     def settle(self) -> None:

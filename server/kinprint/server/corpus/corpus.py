@@ -92,8 +92,15 @@ class Corpus:
     def open(cls, folder: Path, progress: Callable[[str], None] = lambda _: None) -> Corpus:
         """Open a corpus: map its newest generation and catch up from the record."""
         try:
-            meta = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
+            description = folder / "corpus.json"
+            if not description.is_file():  # a pipe would be waited for
+                raise ValueError("it is no file")
+            meta = json.loads(description.read_text(encoding="utf-8"))
             newer = meta["format"] > FORMAT
+            if not newer and not (isinstance(meta["name"], str) and isinstance(meta["description"], str)):
+                raise ValueError("name or description is no text")
+            if not newer:
+                datetime.fromisoformat(meta["created_at"])
         except (ValueError, KeyError, TypeError) as error:
             raise CorpusDamaged(f"{folder / 'corpus.json'} is damaged ({error}); restore it from a backup") from error
         if newer:

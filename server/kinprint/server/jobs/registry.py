@@ -20,7 +20,15 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kinprint.server.failures import JobCancelled, JobDied, JobMemory, JobNotFound, JobQueueFull, StorageFull
+from kinprint.server.failures import (
+    JobCancelled,
+    JobDied,
+    JobMemory,
+    JobNotFound,
+    JobQueueFull,
+    StorageFull,
+    Unavailable,
+)
 from kinprint.server.jobs.runner import Worker, WorkerDied
 from kinprint.server.progress import Progress
 
@@ -36,6 +44,8 @@ REMEMBERED, REMEMBERED_SECONDS = 100, 3600.0
 LOOK_SECONDS = 0.1
 #: Seconds that an idle worker is kept for the next job: to start one takes a second.
 IDLE_SECONDS = 60.0
+#: Seconds that a job may wait for its caller to read on while others wait for a place.
+STALL_SECONDS = 120.0
 #: Share of its limit that a process must have held for its death to be blamed on memory.
 _NEAR = 0.8
 
@@ -83,6 +93,10 @@ class _Held:
     news: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: bool = False
     worker: Worker | None = None
+    #: Since when its caller has not taken what was made for it; None while it waits for more.
+    unread: float | None = None
+    stalled: bool = False
+    released: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +208,7 @@ class Jobs:
 
     def _admit(self, request: Request) -> _Held:
         if self._closed:
-            raise JobCancelled("the server is shutting down")
+            raise _shutting_down()
         if len(self._waiting) >= WAITING:
             raise JobQueueFull(
                 f"{len(self._running)} jobs run and {len(self._waiting)} wait, which is the most; try again later, or "
@@ -229,8 +243,14 @@ class Jobs:
             await held.news.wait()
             self._check(held)
 
-    @staticmethod
-    def _check(held: _Held) -> None:
+    def _check(self, held: _Held) -> None:
+        """Raise what the caller is told when the job was ended from outside."""
+        if held.stalled:
+            raise JobCancelled(
+                f"the job was ended: its answers were not read for {STALL_SECONDS:.0f} s while others waited"
+            )
+        if self._closed:
+            raise _shutting_down()
         if held.cancelled:
             raise JobCancelled("the job was cancelled; run it again if that was a mistake")
 
@@ -260,7 +280,9 @@ class Jobs:
             )
             while (messages := await loop.run_in_executor(self._threads, following)) is not None:
                 for message in messages:
+                    held.unread = time.monotonic()
                     yield message
+                held.unread = None
             job.share = 1.0
         except MemoryError as error:
             raise self._too_large(job, str(error)) from error
@@ -293,6 +315,10 @@ class Jobs:
                 if job.memory_limit and job.memory > job.memory_limit:
                     worker.kill()
                     return
+            if self._waiting and held.unread is not None and time.monotonic() - held.unread > STALL_SECONDS:
+                held.stalled = True
+                self._release(held, JobState.CANCELLED, "its answers were not read while others waited")
+                return
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _worker(self, held: _Held) -> Worker:
@@ -314,6 +340,9 @@ class Jobs:
 
     def _release(self, held: _Held, outcome: JobState, problem: str) -> None:
         """Give back the place of a job, and its worker if it is fit for another. Never waits."""
+        if held.released:
+            return
+        held.released = True
         job, worker = held.job, held.worker
         held.worker = None
         if held in self._running:
@@ -346,11 +375,15 @@ class Jobs:
         except RuntimeError:  # the threads have been shut down
             worker.close()
 
-    async def close(self) -> None:
-        """End every job and worker."""
+    def refuse(self) -> None:
+        """End every job, those that wait too, and take no more: the server shuts down."""
         self._closed = True
         for held in (*self._running, *self._waiting):
             self.cancel(held.job.id)
+
+    async def close(self) -> None:
+        """End every job and worker."""
+        self.refuse()
         deadline = time.monotonic() + 2.0
         while (self._running or self._waiting) and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
@@ -359,6 +392,10 @@ class Jobs:
             self._let_go(worker)
         self._idle = []
         await asyncio.to_thread(self._threads.shutdown)
+
+
+def _shutting_down() -> Unavailable:
+    return Unavailable("the server is shutting down; ask again, or the next server", retry_after=1.0)
 
 
 def _mebibytes(size: int) -> str:

@@ -116,6 +116,7 @@ class Worker:
 
     def kill(self) -> None:
         """End the process at once; whoever waits in `receive` gets WorkerDied."""
+        self.reusable = False
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 

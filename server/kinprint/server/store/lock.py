@@ -15,6 +15,7 @@ import fcntl
 import json
 import os
 import signal
+import subprocess
 import time
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -151,6 +152,8 @@ class DirectoryLock:
                 if not lingers or time.monotonic() > deadline:
                     raise
                 if pid is not None and pid != told:
+                    if not _is_server(pid, self.path):
+                        raise
                     told = pid
                     with contextlib.suppress(ProcessLookupError, PermissionError):
                         os.kill(pid, signal.SIGTERM)
@@ -192,6 +195,33 @@ class DirectoryLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def _is_server(pid: int, directory: Path) -> bool:
+    """Whether a process is a Kinprint server that has the LOCK of a directory open.
+
+    The number in a LOCK may be that of a process that has ended, given to another since, or count in the process ids of
+    a container: no process is signalled that is not recognised.
+    """
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        listed = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, check=False)
+        return b"kinprint.server" in listed.stdout
+    if b"kinprint.server" not in command:
+        return False
+    try:
+        lock = os.stat(directory / "LOCK")
+        descriptors = list(Path(f"/proc/{pid}/fd").iterdir())
+    except PermissionError:
+        return True  # another user's, whom no signal of ours reaches
+    except OSError:
+        return False
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):
+            if os.path.samestat(descriptor.stat(), lock):
+                return True
+    return False
 
 
 def read_holder(data_dir: str | os.PathLike[str]) -> Holder | None:

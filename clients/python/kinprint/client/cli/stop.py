@@ -43,6 +43,14 @@ def stop(
         holder = launch.read_holder(directory)
         if holder is not None and told is None:
             told = holder.pid
+            if not launch.is_server(told, directory):
+                if not launch.held(directory):
+                    told = None
+                    break
+                fail(
+                    f"{directory} is held, and process {told}, which its LOCK names, is no Kinprint server that has it "
+                    "open (it may run in a container, or another program may hold the file): end the holder there"
+                )
             try:
                 os.kill(told, signal.SIGTERM)
             except PermissionError:

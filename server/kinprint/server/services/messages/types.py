@@ -80,7 +80,13 @@ def _optional(message: Any, field: str) -> Any:
 
 
 def submission(message: types_pb2.Transcript) -> Submission:
-    """A transcript as sent.  Raises InvalidField for a time out of range."""
+    """A transcript as sent.  Raises InvalidField for a time out of range, and for metadata of more keys than bytes."""
+    if len(message.metadata) > LIMITS.max_metadata_bytes:
+        raise InvalidField(
+            "metadata",
+            f"metadata has {len(message.metadata)} keys; {LIMITS.max_metadata_bytes} bytes are allowed",
+            "METADATA_TOO_LARGE",
+        )
     return Submission(
         response=message.response,
         id=message.id,
@@ -126,14 +132,22 @@ def transcript(row: Mapping[str, Any], channels: Iterable[str]) -> types_pb2.Tra
     )
 
 
+def _distinct(values: Sequence[str]) -> frozenset[str]:
+    """Values, some at a time: a hundred thousand in one go would hold the interpreter lock for a tenth of a second."""
+    distinct: set[str] = set()
+    for start in range(0, len(values), 2000):
+        distinct.update(values[start : start + 2000])
+    return frozenset(distinct)
+
+
 def row_filter(message: types_pb2.Filter, field: str = "filter") -> Filter:
     """A filter of rows, which `field` of the request holds."""
     return Filter(
-        models=frozenset(message.models),
-        exclude_models=frozenset(message.exclude_models),
-        languages=frozenset(message.languages),
-        account_ids=frozenset(message.account_ids),
-        prompt_keys=frozenset(message.prompt_keys),
+        models=_distinct(message.models),
+        exclude_models=_distinct(message.exclude_models),
+        languages=_distinct(message.languages),
+        account_ids=_distinct(message.account_ids),
+        prompt_keys=_distinct(message.prompt_keys),
         created_from_us=microseconds(message, "created_from", f"{field}."),
         created_before_us=microseconds(message, "created_before", f"{field}."),
     )
