@@ -96,13 +96,19 @@ def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_lingering() -> Iterator[None]:
+    """No test leaves a server behind; those on lingering servers say so."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KINPRINT_LINGER", "0")
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _private_cache(request: pytest.FixtureRequest, session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep tests out of the user's cache, but for those that use the real default model."""
     if request.node.get_closest_marker("model") is None:
         monkeypatch.setenv("KINPRINT_CACHE", str(session_cache))
-    # No test leaves a server behind; those on lingering servers ask for it.
-    monkeypatch.setenv("KINPRINT_LINGER", "0")
 
 
 @pytest.fixture(scope="session")

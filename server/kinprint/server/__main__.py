@@ -107,16 +107,16 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 def _serve_locked(arguments: argparse.Namespace, lock: DirectoryLock) -> int:
     from kinprint.server import threads
-    from kinprint.server.imports import importing, leave_pandas_out
+    from kinprint.server.imports import importing, leave_out_what_is_not_used
 
     pools = threads.configure()
     with importing():
+        leave_out_what_is_not_used()
         from kinprint.server.app import serve
         from kinprint.server.config import ServerConfig
         from kinprint.server.failures import Failure
         from kinprint.server.startup import StartFailed
         from kinprint.server.store.record import FormatTooNew, RecordBusy, RecordDamaged
-    leave_pandas_out()
 
     config = ServerConfig(
         data_dir=arguments.data,

@@ -36,7 +36,7 @@ from kinprint.server.linger import let_go_of_stderr, until_lost, until_unused
 from kinprint.server.services.corpora import CorpusService
 from kinprint.server.services.info import InfoService
 from kinprint.server.services.jobs import JobService
-from kinprint.server.services.lineage import LineageService
+from kinprint.server.services.later import Later
 from kinprint.server.services.match import MatchService
 from kinprint.server.services.transcripts import TranscriptService
 from kinprint.server.startup import StartFailed
@@ -186,13 +186,22 @@ def _build(state: State) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
     corpus_pb2_grpc.add_CorpusServiceServicer_to_server(CorpusService(state), server)
     transcript_pb2_grpc.add_TranscriptServiceServicer_to_server(TranscriptService(state), server)
     match_pb2_grpc.add_MatchServiceServicer_to_server(MatchService(state), server)
-    lineage_pb2_grpc.add_LineageServiceServicer_to_server(LineageService(state), server)
+    lineage_pb2_grpc.add_LineageServiceServicer_to_server(_lineage_service(state), server)
     job_pb2_grpc.add_JobServiceServicer_to_server(JobService(state), server)
     info_pb2_grpc.add_InfoServiceServicer_to_server(InfoService(state), server)
     health_service = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_service, server)
     reflection.enable_server_reflection((*_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     return server, health_service
+
+
+def _lineage_service(state: State) -> Any:
+    """The service of comparisons of models; what it needs takes as long to import as all other services together."""
+    if state.config.lazy:
+        return Later(state, "lineage:LineageService", lineage_pb2.DESCRIPTOR.services_by_name["LineageService"])
+    from kinprint.server.services.lineage import LineageService
+
+    return LineageService(state)
 
 
 async def _drain(

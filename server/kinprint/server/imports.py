@@ -24,27 +24,39 @@ def importing() -> Iterator[None]:
         gc.enable()
 
 
-def leave_pandas_out() -> None:
-    """Tell PyArrow that there is no pandas, whether installed or not.
-
-    PyArrow looks for it with the first list or row that it converts, half a second after which it knows that nobody
-    has given it a data frame. Others that import pandas get it.
-    """
-    import pyarrow as pa
-
-    if "pandas" in sys.modules:
-        return
-    absent = _Absent()
-    sys.meta_path.insert(0, absent)
+@contextmanager
+def absent(package: str) -> Iterator[None]:
+    """Meanwhile a package cannot be imported, unless it was before."""
+    finder = _Absent(package)
+    sys.meta_path.insert(0, finder)
     try:
-        pa.array([0])
+        yield
     finally:
-        sys.meta_path.remove(absent)
+        sys.meta_path.remove(finder)
+
+
+def leave_out_what_is_not_used() -> None:
+    """Have libraries find out now, and quickly, that others which they have a use for are not there.
+
+    Whoever imports those later gets them.
+    """
+    # PyArrow looks for pandas with the first list or row that it converts: half a second, to know that it was given
+    # no data frame.
+    with absent("pandas"):
+        import pyarrow as pa
+
+        pa.array([0])
+    # Numba looks for the linear algebra of SciPy before it loads its first kernel. No kernel uses any.
+    with absent("scipy.linalg"):
+        import numba.np.arraymath  # noqa: F401
 
 
 class _Absent(MetaPathFinder):
-    """Finds that there is no pandas."""
+    """Finds that there is no such package."""
+
+    def __init__(self, package: str) -> None:
+        self._package = package
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
-        if fullname == "pandas":
-            raise ModuleNotFoundError("left out", name=fullname)
+        if fullname == self._package:
+            raise ModuleNotFoundError(f"{fullname} is left out", name=fullname)
