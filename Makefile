@@ -15,14 +15,18 @@ help: ## List the targets
 
 setup: $(VENV)/.done ## Create .venv with everything in it, and .venv/bin/kinprint
 
-$(VENV)/.done: pyproject.toml
+$(VENV)/.server: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; try make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable '.[server]' --group dev
+	$(BIN)/python -m pip install --quiet --editable '.[server]'
 	@touch $@
 
-demo: setup ## Load the sample corpus, or DATA=file, and ask the questions a newcomer would ask
+$(VENV)/.done: $(VENV)/.server
+	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+demo: $(VENV)/.server ## Load the sample corpus, or DATA=file, and ask the questions a newcomer would ask
 	@$(BIN)/python examples/demo.py $(if $(DATA),--data "$(DATA)")
 
 # A worker of the tests for each core at hand, at most four: each may start a server, which wants a core or two as well.

@@ -8,11 +8,13 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
+import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kinprint.client import (
@@ -26,7 +28,9 @@ from kinprint.client import (
     connect,
 )
 from kinprint.client import frames as kinprint_frames
+from kinprint.client.embedded import EmbeddedServer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -126,15 +130,55 @@ def relations() -> list[dict[str, str]]:
         return list(csv.DictReader(table))
 
 
-def sample(client: Client) -> str:
+class ModelBuild:
+    """The embedding model, built (once) in a process of its own while other things are done."""
+
+    def __init__(self) -> None:
+        self._told = tempfile.TemporaryFile()  # noqa: SIM115
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "kinprint.server", "model", "build"], stdout=subprocess.DEVNULL, stderr=self._told
+        )
+
+    def _last_line(self) -> str:
+        # Without a seek, which would move the place where the process writes, too.
+        told = os.pread(self._told.fileno(), 1 << 20, 0).decode("utf-8", "replace")
+        return next((line for line in reversed(told.splitlines()) if line.strip()), "starting")
+
+    def wait(self) -> None:
+        """Wait until it is built.  Raises KinprintError when it cannot be."""
+        with console.status("") as status:
+            while (code := self._process.poll()) is None:
+                status.update(f"building the embedding model, once (about 90 MB to fetch): {escape(self._last_line())}")
+                time.sleep(0.1)
+        if code != 0:
+            raise KinprintError(f"the embedding model was not built: {self._last_line().removeprefix('error: ')}")
+
+    def end(self) -> None:
+        """End what runs still."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait()
+        self._told.close()
+
+
+def connected() -> Client:
+    """A client of the demo's data directory, with a bar while its server starts."""
+    columns = (SpinnerColumn(), TextColumn("starting the server"), BarColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(step: str, share: float) -> None:
+            bar.update(task, description=step, total=1.0 if share else None, completed=share)
+
+        return connect(EmbeddedServer(DATA_DIR, on_progress=show))
+
+
+def sample(client: Client, model_built: Callable[[], None]) -> str:
     """The questions that the sample corpus was written for; returns its name."""
-    load(
-        client,
-        "sample",
-        ROOT / "sample" / "transcripts",
-        ("copy", "style", "semantic"),
-        "loading the sample corpus",
-    )
+    files = ROOT / "sample" / "transcripts"
+    load(client, "sample", files, ("copy", "style"), "loading the sample corpus")
+    model_built()
+    load(client, "sample", files, ("semantic",), "embedding it")
     console.rule("What does one answer resemble? ● marks the known source (sample/relations.csv)")
     known = relations()
     for relation in ("copy", "partial_copy", "light_edit", "translation"):
@@ -177,7 +221,7 @@ def sample(client: Client) -> str:
     return "sample"
 
 
-def any_file(client: Client, path: Path) -> str:
+def any_file(client: Client, path: Path, model_built: Callable[[], None]) -> str:
     """The same questions for any file, put to transcripts chosen by a hash of their ids; returns its corpus."""
     corpus = "demo-" + hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()
     load(client, corpus, path, ("copy", "style"), f"loading {path.name}")
@@ -186,6 +230,7 @@ def any_file(client: Client, path: Path) -> str:
         f"  {info.transcripts:,} transcripts, {info.blank:,} blank, "
         f"{len(info.models):,} models, {len(info.languages):,} languages, {info.disk_bytes / 1e6:,.0f} MB on disk\n"
     )
+    model_built()
     some = [t for t, _ in zip(client.list(corpus), range(SEMANTIC_ROWS), strict=False)]
     load(client, corpus, some, ("semantic",), f"embedding the first {len(some)} rows")
     some.sort(key=lambda t: hashlib.blake2b(t.id.encode()).digest())
@@ -254,17 +299,16 @@ def main() -> int:
         print(f"error: there is no file {arguments.data}", file=sys.stderr)
         return 1
     started = time.monotonic()
+    # The weights are fetched while the server compiles its kernels: each takes a while, and both happen once.
+    model = ModelBuild()
     try:
-        console.print("embedding model (built once, about 90 MB to fetch):", style="dim")
-        built = subprocess.run([sys.executable, "-m", "kinprint.server", "model", "build"], check=False)
-        if built.returncode != 0:
-            return built.returncode
-        with console.status("starting the server (the first start compiles the kernels, one to three minutes)"):
-            client = connect(DATA_DIR)
-        with client:
+        with connected() as client:
             info = client.server_info()
             console.print(f"server {info.version}, process {info.pid}, {client.address}\n", markup=False, style="dim")
-            corpus = sample(client) if arguments.data is None else any_file(client, arguments.data)
+            if arguments.data is None:
+                corpus = sample(client, model.wait)
+            else:
+                corpus = any_file(client, arguments.data, model.wait)
             kinship(client, corpus)
             with console.status("stopping the server"):
                 client.close()
@@ -274,6 +318,8 @@ def main() -> int:
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
         return 130
+    finally:
+        model.end()
     console.print(f"The server has stopped; everything took {time.monotonic() - started:.0f} s. What to try next:\n")
     data = DATA_DIR.relative_to(ROOT)
     kinprint = ".venv/bin/kinprint"

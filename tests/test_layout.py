@@ -23,12 +23,12 @@ ROWS = (
     ("jobs", "corpus"),
     ("channels",),
     ("store", "embed"),
-    ("compiling", "config", "failures", "limits", "progress", "statistics", "threads"),
+    ("batches", "config", "failures", "imports", "limits", "progress", "statistics", "threads"),
 )
 RANK = {room: len(ROWS) - number for number, row in enumerate(ROWS) for room in row}
 #: Rooms that may know the messages of the contract.
 TRANSLATE = {"app", "edge", "services"}
-MOST_LINES = 500
+MOST_LINES = 550  # some 500
 
 
 @cache

@@ -628,10 +628,8 @@ def test_a_spool_that_cannot_be(tmp_path: Path) -> None:
 
 
 def run_python(code: str, *args: str, **environment: str) -> str:
-    known = {name: value for name, value in os.environ.items() if name != "NUMBA_THREADING_LAYER"}
-    done = subprocess.run(
-        [sys.executable, "-c", code, *args], capture_output=True, text=True, env={**known, **environment}, check=False
-    )
+    known = {**os.environ, **environment}
+    done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, env=known, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -131,7 +131,7 @@ def test_one_that_waits_is_told_its_place(client: Client) -> None:
 
 
 def test_one_that_needs_too_much_memory_says_so(tmp_path: Path, tiny_model: Path) -> None:
-    server = start_server(tmp_path / "data", tiny_model, tmp_path / "log", "--job-memory", "64M")
+    server = start_server(tmp_path / "data", tiny_model, tmp_path / "log", "--job-memory", "16M")
     with connect(server.address) as client:
         # Exact search holds eight bytes a shingle of every text, seven million here, and more while it joins them.
         texts = (" ".join(f"w{k * 7919 + i}" for i in range(60_000)) for k in range(120))

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from kinprint.client import Client, InvalidArgumentError, Transcript, connect
+from kinprint.client import Client, Transcript, connect
 from kinprint.client import frames as kp
 from kinprint.client.cli.app import app
 from typer.testing import CliRunner
@@ -48,12 +48,6 @@ def test_hits_are_the_same_with_evidence_and_without(client: Client) -> None:
         )
     ]
     assert found[0] == found[1] == found[2]
-
-
-def test_too_much_is_refused(client: Client) -> None:
-    with pytest.raises(InvalidArgumentError) as caught:
-        client.search(TEXT, corpus="evidence", max_evidence=1001)
-    assert [item.field for item in caught.value.field_violations] == ["max_evidence"]
 
 
 def test_many_searches_and_frames(client: Client) -> None:

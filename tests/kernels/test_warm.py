@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from kinprint.kernels import sources, warm
 from kinprint.kernels.arrow import Texts, from_texts, frozen
-from kinprint.kernels.copy import dedup, lsh, overlap, passages, seeds, shingle, sketch, spans
+from kinprint.kernels.copy import dedup, lsh, matching, overlap, rarity, seeds, shingle, sketch, spans
 from kinprint.kernels.jit import ParallelKernel
-from kinprint.kernels.style import authorship, features, nearest, residual, stylometry, traits
+from kinprint.kernels.style import authorship, features, nearest, ngrams, residual, stylometry, traits
+from kinprint.kernels.units import Unit
 
 
 def signatures(kernel: Any) -> int:
@@ -32,8 +33,8 @@ def test_nothing_is_left_to_compile() -> None:
     kernels += [nearest._lengths, nearest._nearest, seeds._renumber]
     kernels += [seeds._all_seeds, seeds._meet, overlap._query, overlap._pairs, overlap._intersections]
     kernels += [lsh._band_keys, lsh._pairs, lsh._links, dedup._firsts, spans._spans, spans._codepoint_places]
-    kernels += [passages._passages_chunk, passages.counts_elsewhere, stylometry._style_vectors, stylometry._stats]
-    kernels += [stylometry._scores, stylometry._scores_at, traits._traits, residual._grams, residual._moments]
+    kernels += [matching.find_in_chunk, rarity.counts_elsewhere, stylometry._style_vectors, stylometry._stats]
+    kernels += [stylometry._scores, stylometry._scores_at, traits._traits, ngrams.inner_products, residual._moments]
     kernels += [residual._add, features._block, features._packed, features._take, features._document_frequencies]
     kernels += [features._weigh, authorship._separate, authorship._margins, authorship._shares]
     before = [signatures(kernel) for kernel in kernels]
@@ -46,7 +47,6 @@ def test_nothing_is_left_to_compile() -> None:
         hashes, indptr, _ = shingle.shingle_sets(texts, offsets)
         shingle.text_hashes(texts, offsets)
         seeds.query(seeds.build(read), hashes[: indptr[1]])
-        seeds.merge([seeds.build(read)], [frozen(np.arange(2, dtype=np.int32))], 2)
         overlap.query_overlap_of(hashes[: indptr[1]], read, np.arange(2))
         overlap.intersections(hashes, indptr, np.array([0]), np.array([1]))
         list(lsh.candidate_pairs(made.signatures, 32, 4))
@@ -56,10 +56,6 @@ def test_nothing_is_left_to_compile() -> None:
         scale = stylometry.scaler(stylometry.stats(vectors))
         stylometry.scores(vectors[0], vectors, *scale)
         stylometry.scores_at(frozen(vectors[0]), vectors, frozen(np.arange(2)), *scale)
-        lengths = nearest.lengths(vectors, *scale)
-        weighed = nearest.weights(vectors[0], *scale)
-        for rows in (None, np.arange(2), frozen(np.arange(1))):
-            nearest.nearest(weighed, frozen(vectors), lengths, *scale, 1, rows, 0.1)
         traits.traits(texts, offsets)
         made_features = features.features_of(read)
         features.document_frequencies(made_features)
@@ -98,10 +94,10 @@ def trivial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of its own, and units that take next to no time."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
     units = {
-        "first": warm.Unit("load", lambda: None, 2),
-        "second": warm.Unit("load", lambda: None, 3, ("first",)),
-        "third": warm.Unit("search", lambda: None, 1, ("first",)),
-        "alone": warm.Unit("load", lambda: None, 9),
+        "first": Unit("load", lambda: None, 2),
+        "second": Unit("load", lambda: None, 3, ("first",)),
+        "third": Unit("search", lambda: None, 1, ("first",)),
+        "alone": Unit("load", lambda: None, 9),
     }
     monkeypatch.setattr(warm, "UNITS", units)
     monkeypatch.setattr(warm, "_COMMAND", [sys.executable, "-c", WORKER])

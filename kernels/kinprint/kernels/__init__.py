@@ -8,11 +8,12 @@ Who computes what, and who calls whom, from what a program calls down to one tex
     seeds -----+-- shingle                    search: texts that share a stretch, then exact overlap
     overlap ---+
     passages --+-- postings --- seeds         stretches that two sets of texts share, byte for byte,
-               +-- rarity ----- overlap       and how rare each is
-    spans                                     stretches that two texts share
+               +-- matching                   and how rare each is
+               +-- rarity ----- overlap
+    spans ------- unicode                     stretches that two texts share
     stylometry --+-- traits --- tokens        style vectors and their Cosine Delta
     authorship --+-- features - tokens        who wrote it: sparse features, linear classifiers
-    residual ------------------ tokens        kinship: what models have in common beyond the prompt
+    residual ------ ngrams ---- tokens        kinship: what models have in common beyond the prompt
     imposters ----- burrows --- words         the classical Deltas, and General Imposters
 
 ``copy/`` (all up to ``spans``) answers whether a text, or part of it, stands somewhere else: ``docs/copy.md``.
@@ -24,7 +25,7 @@ both::
     arrow                                     texts where they are in memory, by address
     hashing                                   64-bit hashes, and loads that Numba lacks
     jit ----------- spread ---- turn          how kernels are compiled, and on which threads they run
-    warm                                      compiling ahead of the first call, in several processes
+    warm ---------- units ----- sources       compiling ahead of the first call, in several processes
 
 The public functions check what they are given; the kernels below them trust it, release the interpreter, and read
 texts in place. No result depends on the number of threads. ``reference/`` has the same definitions in plain Python, for

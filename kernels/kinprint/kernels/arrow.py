@@ -112,6 +112,19 @@ def check_texts(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
         raise ValueError(f"offsets must not decrease and must stay within 0..{data.size}")
 
 
+@kernel
+def grown(rows: NDArray[np.int64], filled: int, size: int) -> NDArray[np.int64]:
+    """Room for ``size`` rows of a table int64[n, k], with the first ``filled`` in it.
+
+    A loop in place of slices, for which Numba compiles the text of an error as well, which takes seconds.
+    """
+    larger = np.empty((size, rows.shape[1]), np.int64)
+    for i in range(filled):
+        for j in range(rows.shape[1]):
+            larger[i, j] = rows[i, j]
+    return larger
+
+
 def frozen(array: NDArray[T]) -> NDArray[T]:
     """A read-only view of ``array``.
 

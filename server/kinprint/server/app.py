@@ -169,7 +169,7 @@ async def _serve_until(stop: asyncio.Event, waiting: asyncio.Task[Any], state: S
     """Serve until the server is told to end, or nobody needs it any more."""
     ends: set[asyncio.Task[Any]] = {waiting}
     if state.config.lazy:
-        compiling = asyncio.create_task(startup.compile_rest(state.startup, state.config))
+        compiling = asyncio.create_task(startup.compile_rest(state.startup))
     if state.config.linger is not None:
         ends.add(asyncio.create_task(until_unused(state, lock, state.config.linger)))
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

@@ -12,10 +12,10 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
-from kinprint.server import compiling
+from kinprint.kernels import warm
 from kinprint.server.config import ServerConfig
 from kinprint.server.corpus.catalog import Catalog
 from kinprint.server.embed.holder import ModelHolder
@@ -102,15 +102,10 @@ class Startup:
         return refused
 
 
-async def compile_rest(startup: Startup, config: ServerConfig) -> None:
+async def compile_rest(startup: Startup) -> None:
     """What a lazy server did not compile before it served: behind the calls that it answers meanwhile."""
-
-    def work() -> None:
-        if not compiling.compiled(_REST):
-            _compile(_REST, 1, lambda done, count: startup.report(*_compiling(done, count)))
-
     try:
-        await startup.aside(work)
+        await startup.aside(lambda: _compile(startup, _REST, processes=1, nice=10))
     except StartStopped:
         logger.info("the rest of the kernels is compiled another time")
     except Exception:
@@ -136,24 +131,25 @@ async def run(startup: Startup, config: ServerConfig, catalog: Catalog, model: M
 
 def _kernels(startup: Startup, config: ServerConfig) -> None:
     groups = _FIRST if config.lazy else (*_FIRST, *_REST)
-    if not compiling.compiled(groups):
-        _compile(groups, config.cores, lambda done, count: startup.report(*_compiling(done, count)))
+    _compile(startup, groups, processes=config.cores)
     if not config.lazy:
         started = time.monotonic()
         startup.report("loading kernels")
-        compiling.load(groups)
+        warm.load(groups)
         logger.info("kernels are loaded after %.1f s", time.monotonic() - started)
 
 
-def _compile(groups: Sequence[str], processes: int, progress: Callable[[int, int], None]) -> None:
+def _compile(startup: Startup, groups: tuple[str, ...], *, processes: int, nice: int = 0) -> None:
+    if warm.compiled(groups):
+        return
     started = time.monotonic()
     logger.info("compiling kernels (%s), once on this machine", ", ".join(groups))
-    compiling.compile(groups, processes, progress)
+
+    def report(done: int, total: int, what: str) -> None:
+        startup.report(f"compiling kernels: {what}" if what else "compiling kernels", done / max(total, 1))
+
+    warm.compile(groups, processes=processes, progress=report, nice=nice)
     logger.info("kernels are compiled after %.1f s", time.monotonic() - started)
-
-
-def _compiling(done: int, count: int) -> tuple[str, float]:
-    return f"compiling kernels {done} of {count}", done / max(count, 1)
 
 
 def _corpora(startup: Startup, catalog: Catalog) -> None:

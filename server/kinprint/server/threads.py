@@ -34,9 +34,6 @@ def configure(cores: int | None = None) -> dict[str, int]:
     cores = cores or int(os.environ.get("KINPRINT_THREADS") or available_cores())
     os.environ.setdefault("POLARS_MAX_THREADS", str(cores))
     os.environ.setdefault("NUMBA_NUM_THREADS", str(cores))
-    # The work queue ships with Numba on every platform; it wants one parallel kernel at a time, which
-    # `kinprint.kernels.turn` guarantees.  The other layers depend on what the machine happens to have.
-    os.environ.setdefault("NUMBA_THREADING_LAYER", "workqueue")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

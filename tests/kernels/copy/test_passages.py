@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kinprint.kernels.arrow import Texts, from_texts
 from kinprint.kernels.copy import passages
-from kinprint.kernels.copy.passages import GUARANTEE, MAX_TEXTS, REPEATS
+from kinprint.kernels.copy.matching import REPEATS
+from kinprint.kernels.copy.passages import GUARANTEE, MAX_TEXTS
 from kinprint.kernels.reference import passages as reference
 from kinprint.kernels.reference.passages import Passage
 from kinprint.kernels.reference.shingle import code_class

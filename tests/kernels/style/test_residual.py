@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from kinprint.kernels.arrow import Texts, from_texts, frozen
 from kinprint.kernels.reference import residual as reference
 from kinprint.kernels.spread import set_threads
-from kinprint.kernels.style import residual
+from kinprint.kernels.style import ngrams, residual
 from kinprint.kernels.style.residual import BOUND, FAMILIES, WINDOW, Grams, Reference, Sums
 from numpy.typing import NDArray
 
@@ -78,9 +78,9 @@ def threads(count: int) -> Iterator[None]:
 
 def kernel_ngrams(text: str) -> list[Counter[int]]:
     """Hashes of the n-grams of each family, as the kernel finds them."""
-    keys, bounds = np.empty(residual._KEYS, np.uint64), np.empty(F + 1, np.int64)
+    keys, bounds = np.empty(ngrams._KEYS, np.uint64), np.empty(F + 1, np.int64)
     work = [np.empty(WINDOW, dtype) for dtype in (np.int32, np.uint8, np.uint64, np.uint8, np.uint64)]
-    find: Callable[..., None] = residual._ngrams
+    find: Callable[..., None] = ngrams._ngrams
     find(np.array(list(text.encode()), np.uint8), *work, keys, bounds)
     return [Counter(keys[a:b].tolist()) for a, b in pairwise(bounds)]
 

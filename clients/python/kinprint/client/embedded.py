@@ -89,8 +89,8 @@ class EmbeddedServer:
 
     Args:
         directory: the data directory; created by the server if `create`.
-        model: directory of the embedding model, "default" or "none"; None: whichever the server has, "default" for one
-            that is started here. A lingering server with another model is replaced.
+        model: directory of the embedding model, "default" or "none"; None: whichever the server has, that of
+            KINPRINT_MODEL or "default" for one that is started here. A lingering server with another model is replaced.
         start_timeout: seconds that a server may take to be SERVING (the first start compiles kernels).
         create: start a server on a directory that does not exist yet.
         on_start: called with the seconds waited so far while a server starts.
@@ -203,7 +203,7 @@ class EmbeddedServer:
         self._served = False
         try:
             self._child = launch.spawn(
-                self.directory, model=self._model or "default", linger=self._linger, take_over=take_over
+                self.directory, model=self._model or launch.usual_model(), linger=self._linger, take_over=take_over
             )
         except OSError as error:
             raise EmbeddedServerError(f"cannot start a server: {error}") from error

@@ -129,9 +129,10 @@ class Child:
         """The end of what it wrote to standard error."""
         if self.log.closed:
             return ""
-        self.log.seek(0, os.SEEK_END)
-        self.log.seek(max(0, self.log.tell() - _LOG_TAIL))
-        return self.log.read().decode("utf-8", "replace").strip()
+        # Without a seek, which would move the place where the server writes, too.
+        size = os.fstat(self.log.fileno()).st_size
+        tail = os.pread(self.log.fileno(), _LOG_TAIL, max(0, size - _LOG_TAIL))
+        return tail.decode("utf-8", "replace").strip()
 
     def let_go(self) -> None:
         """Leave a lingering server to itself."""
@@ -156,6 +157,12 @@ class Child:
                 self.process.kill()
                 self.process.wait()
         self.log.close()
+
+
+def usual_model() -> str:
+    """The embedding model of a server whose command names none."""
+    model = os.environ.get("KINPRINT_MODEL") or "default"
+    return model if model in ("default", "none") else str(Path(model).expanduser().absolute())
 
 
 def spawn(directory: Path, *, model: str, linger: float | None, take_over: bool) -> Child:
@@ -220,7 +227,7 @@ def ahead(arguments: Sequence[str]) -> None:
         return
     if not (directory / "kinprint.json").exists() or held(directory):
         return
-    model = _option(arguments, "--embedding-model") or os.environ.get("KINPRINT_MODEL") or "default"
+    model = _option(arguments, "--embedding-model") or usual_model()
     if model not in ("default", "none"):
         model = str(Path(model).expanduser().absolute())
     with contextlib.suppress(OSError):

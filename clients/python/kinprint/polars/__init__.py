@@ -11,7 +11,6 @@ not see what is registered; the functions here do the same: `sketch("response")`
 `pl.col("response").kinprint.sketch()`, `dedup(frame)` is `frame.kinprint.dedup()`.
 """
 
-from kinprint.polars import threads as threads  # before Numba is imported
 from kinprint.polars.columns import SKETCH_BITS, scheme
 from kinprint.polars.duplicates import Output, Progress, Run, dedup
 from kinprint.polars.expressions import content_hash, shingle_count, similarity, sketch

@@ -18,7 +18,6 @@ from kinprint.kernels.copy import shingle
 from kinprint.kernels.copy import sketch as sketching
 from kinprint.kernels.copy.shingle import Shingling, scheme_number
 from kinprint.kernels.copy.sketch import PACKED_BITS, SLOTS, Packed, Scheme
-from kinprint.polars.threads import TURN
 from numpy.typing import NDArray
 
 PIECE: Final = 65_536
@@ -92,23 +91,20 @@ def _in_pieces(series: pl.Series, column_of: Callable[[pl.Series], pl.Series]) -
 
 
 def _sketch_piece(series: pl.Series, bits: int, shingles: Shingling) -> pl.Series:
-    with TURN:
-        made: NDArray[Any] = sketching.sketch_texts(Texts.from_arrow(series), shingles, text_hashes=False).signatures
-        if bits < 32:
-            made = sketching.pack(made, bits, shingles).data
+    made: NDArray[Any] = sketching.sketch_texts(Texts.from_arrow(series), shingles, text_hashes=False).signatures
+    if bits < 32:
+        made = sketching.pack(made, bits, shingles).data
     return _binary(series.name, made, _valid(series))
 
 
 def _content_hash_piece(series: pl.Series) -> pl.Series:
-    with TURN:
-        hashes = shingle.hashes_of(Texts.from_arrow(series))
-        present = ~is_blank(hashes)
+    hashes = shingle.hashes_of(Texts.from_arrow(series))
+    present = ~is_blank(hashes)
     return _binary(series.name, hashes, None if bool(present.all()) else present)
 
 
 def _shingle_count_piece(series: pl.Series, distinct: bool, shingles: Shingling) -> pl.Series:
-    with TURN:
-        counts = shingle.counts_of(Texts.from_arrow(series), shingles, distinct)
+    counts = shingle.counts_of(Texts.from_arrow(series), shingles, distinct)
     return _with_nulls(pl.Series(series.name, counts), _valid(series))
 
 
@@ -117,13 +113,12 @@ def _similarity_piece(series: pl.Series, other: bytes) -> pl.Series:
     rows = _rows(series.drop_nulls(), len(other))
     bits = _BITS_OF_BYTES[len(other)]
     query = np.frombuffer(other, np.uint8)
-    with TURN:
-        if bits == 32:
-            found = sketching.similarity(query.view(np.uint32), rows.view(np.uint32))
-        else:
-            # What the shingles were, the bytes do not say; both are taken to be of one scheme.
-            kind = Scheme(bits=bits)
-            found = sketching.packed_similarity(Packed(query[np.newaxis], kind), Packed(rows, kind))
+    if bits == 32:
+        found = sketching.similarity(query.view(np.uint32), rows.view(np.uint32))
+    else:
+        # What the shingles were, the bytes do not say; both are taken to be of one scheme.
+        kind = Scheme(bits=bits)
+        found = sketching.packed_similarity(Packed(query[np.newaxis], kind), Packed(rows, kind))
     out = found
     if valid is not None:
         out = np.zeros(len(series), np.float32)

@@ -22,7 +22,6 @@ from kinprint.kernels.copy.shingle import Shingling, hashes_of, scheme_number
 from kinprint.kernels.copy.sketch import SLOTS, sketch_texts
 from kinprint.polars.columns import PIECE, is_blank
 from kinprint.polars.spool import detached, spooled
-from kinprint.polars.threads import TURN
 from numpy.typing import NDArray
 from polars.io.plugins import register_io_source
 
@@ -114,12 +113,8 @@ class _Work:
             self._progress(replace(self.run))
 
     def each(self, results: Iterator[T]) -> Iterator[T]:
-        """Results of a generator of kernel calls, which has its turn only while it makes one."""
-        while True:
-            with TURN:
-                result = next(results, None)
-            if result is None:
-                return
+        """Results of a generator of kernel calls, each told of."""
+        for result in results:
             self.tell(self.run.step, self.run.share)
             yield result
 
@@ -143,13 +138,12 @@ def _fingerprinted(sides: list[_Side], shingles: Shingling, exact: bool, work: _
             piece = slice(start, start + PIECE)
             at = places[piece]
             some = side.texts.take(piece)
-            with TURN:
-                if exact:
-                    text_hashes[at] = hashes_of(some)
-                    blank[at] = is_blank(text_hashes[at])
-                else:
-                    made = sketch_texts(some, shingles)
-                    signatures[at], text_hashes[at], blank[at] = made.signatures, made.text_hashes, made.sizes == 0
+            if exact:
+                text_hashes[at] = hashes_of(some)
+                blank[at] = is_blank(text_hashes[at])
+            else:
+                made = sketch_texts(some, shingles)
+                signatures[at], text_hashes[at], blank[at] = made.signatures, made.text_hashes, made.sizes == 0
             work.tell("hashing" if exact else "sketching", _SKETCHED * (done + start + len(at)) / n)
         done += len(side)
         parts.append(side.texts if side.order is None else side.texts.take(side.order))

@@ -6,6 +6,8 @@ no band.
 
 :func:`candidate_pairs` finds all pairs of a set of sketches, :func:`linking_pairs` enough of them to find what hangs
 together, both a few bands at a time.
+
+One file: all pairs and linking pairs share the sorted bands and how pairs are taken from them.
 """
 
 from __future__ import annotations

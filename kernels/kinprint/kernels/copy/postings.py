@@ -23,6 +23,8 @@ GRAM: Final = 8
 """Tokens that are hashed together."""
 WINDOW: Final = 5
 """Hashes in a row of which one is a seed."""
+GUARANTEE: Final = GRAM + WINDOW - 1
+"""Tokens of a passage that is found for certain."""
 _CHUNK = 64
 
 

@@ -257,7 +257,8 @@ def _count_part(
             if filled == _WAITING:
                 _raise(counters, waiting, _WAITING - _AHEAD, odds)
                 # What has been fetched and not been raised waits for the next.
-                waiting[:_AHEAD] = waiting[_WAITING - _AHEAD :]
+                for k in range(_AHEAD):
+                    waiting[k] = waiting[_WAITING - _AHEAD + k]
                 filled = _AHEAD
     _raise(counters, waiting, filled, odds)
 

@@ -10,6 +10,8 @@ Two ways to cut a text, named by their scheme:
 
 Each shingle is hashed to 64 bits, in a domain of its own. ``docs/copy.md`` states the rules;
 :mod:`kinprint.kernels.reference.shingle` is the same in plain Python.
+
+One file: each step leaves its result in one workspace for the next.
 """
 
 from __future__ import annotations
@@ -264,7 +266,7 @@ def shingle_words(work: Workspace, length: int) -> tuple[int, int, int]:
     hash_words(work.buffer, work.edges, words, work.words)
     of_words = max(0, words - 2)
     _word_shingles(work.words, words, work.hashes)
-    # Loops in place of slices here and below: for these Numba compiles the text of an error, which takes seconds.
+    # Loops in place of slices here and below: see grown() in arrow.py.
     for k in range(found):
         work.hashes[of_words + k] = work.points[k]
     if of_words + found > 0:

@@ -12,6 +12,8 @@ vectorises, and a text of 160 shingles has ten of these left. The number of roun
 argument holds.
 
 A slot holds the round in its top 2 bits, the value in the other 30.
+
+One file: a sketch, its packed form and both comparisons are one scheme.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ occurs; a repeated stretch that is maximal in the other text too is reported fro
 from __future__ import annotations
 
 import numpy as np
-from kinprint.kernels.arrow import Texts, frozen, memory
+from kinprint.kernels.arrow import Texts, frozen, grown, memory
 from kinprint.kernels.jit import kernel, parallel_kernel
 from kinprint.kernels.unicode import DIGIT, MARK, SPACE, SPACELESS, SYMBOL, UPPER, WORD, code_class, decode
 from numpy.typing import NDArray
@@ -138,9 +138,7 @@ def _matches(text: NDArray[np.uint8], other: NDArray[np.uint8], min_bytes: int) 
             continue
         if matched >= min_bytes:
             if m == out.shape[0]:
-                larger = np.empty((4 * m, 3), np.int64)
-                larger[:m] = out
-                out = larger
+                out = grown(out, m, 4 * m)
             out[m, 0] = i - matched
             out[m, 1] = i
             out[m, 2] = first_end[state] - matched

@@ -7,7 +7,7 @@ from math import log2
 from typing import NamedTuple
 
 from kinprint.kernels import hashing, unicode
-from kinprint.kernels.copy.passages import REPEATS
+from kinprint.kernels.copy.matching import REPEATS
 from kinprint.kernels.copy.postings import GRAM, WINDOW
 from kinprint.kernels.reference.seeds import winnowed
 from kinprint.kernels.reference.shingle import (

@@ -28,6 +28,8 @@ longer text, of the text. What lies between counts only in the length class of t
 normalisation: bring texts of different sources to one form before.
 
 :mod:`kinprint.kernels.reference.authorship` is the same in plain Python.
+
+One file: every family writes to the same row, and all are one version.
 """
 
 from __future__ import annotations
@@ -363,7 +365,8 @@ def _text(address, length, scratch, indices, data, o):  # type: ignore[no-untype
     rhythm = measures
     # The rhythm goes behind the edges, but reads tokens that reading the closing may overwrite.
     columns = np.empty(rhythm, np.int32)
-    columns[:] = lengths[:rhythm]
+    for q in range(rhythm):
+        columns[q] = lengths[q]
     if stop < end:
         size, stop = decode_window(text, tail_start(text, 0, end), end, TAIL, cps, classes)
         k = tokenise(cps, classes, size, kinds, keys, masks, lengths, marks, flags)

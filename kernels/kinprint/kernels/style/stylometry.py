@@ -31,6 +31,8 @@ Vectors are compared as Cosine Delta: the cosine of the vectors after z-scoring 
 
 Text comes in Arrow's layout: ``data`` uint8[bytes] of valid UTF-8, and ``offsets`` int64[n + 1], which may
 start above zero. Arrays may be read-only and are never read past their end.
+
+One file: the families write to one vector, whose comparison is of the same version.
 """
 
 from __future__ import annotations

@@ -194,7 +194,8 @@ def _strip(
             work = workspace(larger_size(work, lengths[i]))
             length = folded_text(work, addresses[i], lengths[i], False)
         m = find_all(work, length)
-        hashes[o : o + m] = work.words[:m]
+        for q in range(m):
+            hashes[o + q] = work.words[q]
         o += m
     if counts.size == 0:
         return o

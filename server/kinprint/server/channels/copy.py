@@ -456,8 +456,8 @@ def shared_spans(query: str, match: str, most: int) -> tuple[list[Span], int]:
     query_points = _code_points(query, a, shown[:, :2]).tolist()
     match_points = _code_points(match, b, shown[:, 2:]).tolist()
     listed = [
-        Span(begin, end, there[0], there[1], query[begin : min(end, begin + SPAN_TEXT)])
-        for (begin, end), there in zip(query_points, match_points, strict=True)
+        Span(begin, end, match_begin, match_end, query[begin : min(end, begin + SPAN_TEXT)])
+        for (begin, end), (match_begin, match_end) in zip(query_points, match_points, strict=True)
     ]
     return listed, len(found) - len(listed)
 

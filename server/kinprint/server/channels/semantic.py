@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import faiss
 import numpy as np
 import polars as pl
 from kinprint.kernels.arrow import Texts
@@ -19,6 +18,9 @@ from kinprint.server.store import files
 from kinprint.server.store.columns import binary_to_ragged
 from kinprint.server.store.segment import Merging, Segment
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import faiss
 
 #: Below this many vectors an exact scan is quicker than any index.
 IVF_FROM = 100_000
@@ -53,7 +55,11 @@ class SemanticChunk:
     @property
     def ivf_lists(self) -> int:
         """Number of inverted lists; 0 without an index."""
-        return 0 if self.ivf is None else int(faiss.extract_index_ivf(self.ivf).nlist)
+        if self.ivf is None:
+            return 0
+        import faiss  # here and below where there are vectors: a corpus without embeddings has no use for it
+
+        return int(faiss.extract_index_ivf(self.ivf).nlist)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,6 +146,8 @@ class SemanticChannel(Channel[SemanticChunk, SemanticMatch, SemanticEvidence]):
             files.save_array(folder / f"semantic-{name}.npy", getattr(chunk, name))
         index = _inverted_file(chunk.vectors) if chunk.ivf is None else chunk.ivf
         if index is not None:
+            import faiss
+
             faiss.write_index(index, str(folder / "semantic.faiss"))
             files.fsync_file(folder / "semantic.faiss")
 
@@ -149,6 +157,8 @@ class SemanticChannel(Channel[SemanticChunk, SemanticMatch, SemanticEvidence]):
             return None
         ivf = None
         if (folder / "semantic.faiss").exists():
+            import faiss
+
             ivf = faiss.read_index(str(folder / "semantic.faiss"), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
         rows, vectors, sentences, starts = (
             files.map_array(folder / f"semantic-{name}.npy") for name in ("rows", "vectors", "sentences", "starts")
@@ -249,6 +259,8 @@ def _inverted_file(vectors: NDArray[np.float32]) -> faiss.Index | None:
     """Inverted-file index over vectors when there are enough of them, else None (exact scan)."""
     if len(vectors) < IVF_FROM:
         return None
+    import faiss
+
     lists = int(4 * np.sqrt(len(vectors)))
     index = faiss.index_factory(vectors.shape[1], f"IVF{lists},SQ8", faiss.METRIC_INNER_PRODUCT)
     sample = np.random.default_rng(0).choice(len(vectors), min(len(vectors), lists * 64), replace=False)
@@ -265,6 +277,8 @@ def _nearest(
     allowed = len(chunk.rows) if passing is None else len(passing)
     if allowed == 0:
         return np.zeros(0, np.int64)
+    import faiss
+
     if passing is not None and (allowed < FEW_ROWS or chunk.ivf is None):
         _scores, labels = faiss.knn(
             pooled,

@@ -9,5 +9,6 @@
     worker     the worker process
 
 A run is a generator function of pinned views and parameters that yields `Progress` and results, such as
-`kinprint.server.search.duplicates.find_duplicates`. It does not know where it runs.
+`kinprint.server.search.duplicates.find_duplicates`. It does not know where it runs. Rows cross as Arrow record batches
+(`kinprint.server.batches`).
 """

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from kinprint.kernels.style import residual
+from kinprint.server.batches import Columns
 from kinprint.server.corpus.filter import Filter
 from kinprint.server.corpus.view import View
 from kinprint.server.failures import ModelNotFound
@@ -42,7 +43,7 @@ BATCH = 50_000
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
+class Pairs(Columns):
     """Pairs, column by column; NaN where there is no number."""
 
     model_a: list[str]

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute
 from kinprint.kernels.arrow import Texts
 from kinprint.kernels.copy import dedup
+from kinprint.server.batches import Columns
 from kinprint.server.corpus.filter import Filter
 from kinprint.server.corpus.view import View
 from kinprint.server.progress import Progress
@@ -24,7 +25,7 @@ ROWS = 65_536
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
+class Pairs(Columns):
     """Pairs, column by column; corpora as positions among the corpora asked for."""
 
     corpus_a: NDArray[np.int32]
@@ -37,7 +38,7 @@ class Pairs:
 
 
 @dataclass(frozen=True, slots=True)
-class Clusters:
+class Clusters(Columns):
     """Rows with the cluster of each, named by its first row; corpora as positions among the corpora asked for."""
 
     corpus: NDArray[np.int32]

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from kinprint.kernels.arrow import Texts, from_texts
 from kinprint.kernels.copy import passages, spans
+from kinprint.server.batches import Columns
 from kinprint.server.corpus.filter import Filter
 from kinprint.server.corpus.view import View
 from kinprint.server.progress import Progress
@@ -29,7 +30,7 @@ MARKS = ("", "prompt", "code", "licence")
 
 
 @dataclass(frozen=True, slots=True)
-class Spans:
+class Spans(Columns):
     """Shared stretches, column by column; corpora as positions among those asked for, offsets in code points."""
 
     corpus_a: NDArray[np.int32]

@@ -28,7 +28,7 @@ from kinprint.server.services.messages.lineage import (
     panel_messages,
     summary,
 )
-from kinprint.server.services.streams import Incoming, long_run, protocol_error
+from kinprint.server.services.streams import Incoming, Run, long_run, protocol_error
 from kinprint.server.state import State
 from kinprint.v1 import lineage_pb2, lineage_pb2_grpc
 
@@ -44,35 +44,19 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
 
     # ---- panels ----
 
-    async def FitPanel(  # noqa: N802
+    def FitPanel(  # noqa: N802
         self, request: lineage_pb2.FitPanelRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[lineage_pb2.FitPanelResponse]:
-        view = self._state.catalog.get(request.corpus).view
-
-        def read() -> tuple[list[Member], list[Edge], Filter]:
+        def asked() -> Run:
+            view = self._state.catalog.get(request.corpus).view
             # A list of families may name more models than answered here; the panel says which were missing.
             _check_members(request.members)
             members = [Member(m.model, m.family, tuple(m.shares_with)) for m in request.members]
             edges = [Edge(e.model, e.related_to, e.relation) for e in request.edges]
-            return members, edges, convert.row_filter(request.filter)
+            rows = convert.row_filter(request.filter)
+            return Run([view.corpus], fitting.fit, (view, members, edges, rows), {"seed": request.seed})
 
-        members, edges, rows = await self._state.read(read)
-        run = long_run(
-            self._state,
-            context,
-            "FitPanel",
-            [view.corpus],
-            fitting.fit,
-            view,
-            members,
-            edges,
-            rows,
-            seed=request.seed,
-            translate=panel_messages,
-        )
-        async with aclosing(run) as messages:
-            async for message in messages:
-                yield message
+        return long_run(self._state, context, "FitPanel", asked, panel_messages)
 
     async def InspectPanel(  # noqa: N802
         self, request: lineage_pb2.InspectPanelRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -84,85 +68,46 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
 
     # ---- pairs ----
 
-    async def FindKinship(  # noqa: N802
+    def FindKinship(  # noqa: N802
         self, request: lineage_pb2.FindKinshipRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[lineage_pb2.FindKinshipResponse]:
-        view = self._state.catalog.get(request.corpus).view
-
-        def read() -> tuple[Panel | None, Filter, tuple[str, ...]]:
+        def asked() -> Run:
+            view = self._state.catalog.get(request.corpus).view
             _check_models(view, ((f"models[{i}]", name) for i, name in enumerate(request.models)))
-            return _panel_of(request), convert.row_filter(request.filter), tuple(dict.fromkeys(request.models))
+            models = tuple(dict.fromkeys(request.models))
+            arguments = (view, _panel_of(request), convert.row_filter(request.filter), models)
+            return Run([view.corpus], kinship.find_kinship, arguments)
 
-        asked = await self._state.read(read)
-        run = long_run(
-            self._state,
-            context,
-            "FindKinship",
-            [view.corpus],
-            kinship.find_kinship,
-            view,
-            *asked,
-            translate=kinship_messages,
-        )
-        async with aclosing(run) as messages:
-            async for message in messages:
-                yield message
+        return long_run(self._state, context, "FindKinship", asked, kinship_messages)
 
-    async def FindLineage(  # noqa: N802
+    def FindLineage(  # noqa: N802
         self, request: lineage_pb2.FindLineageRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[lineage_pb2.FindLineageResponse]:
-        view = self._state.catalog.get(request.corpus).view
-
-        def read() -> tuple[Panel | None, Filter]:
+        def asked() -> Run:
+            view = self._state.catalog.get(request.corpus).view
             _check_models(view, ((f"filter.models[{i}]", name) for i, name in enumerate(request.filter.models)))
-            return _panel_of(request), convert.row_filter(request.filter)
+            arguments = (view, _panel_of(request), convert.row_filter(request.filter))
+            return Run([view.corpus], lineage.find_lineage, arguments)
 
-        asked = await self._state.read(read)
-        run = long_run(
-            self._state,
-            context,
-            "FindLineage",
-            [view.corpus],
-            lineage.find_lineage,
-            view,
-            *asked,
-            translate=lineage_messages,
-        )
-        async with aclosing(run) as messages:
-            async for message in messages:
-                yield message
+        return long_run(self._state, context, "FindLineage", asked, lineage_messages)
 
-    async def BuildEvidence(  # noqa: N802
+    def BuildEvidence(  # noqa: N802
         self, request: lineage_pb2.BuildEvidenceRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[lineage_pb2.BuildEvidenceResponse]:
-        view = self._state.catalog.get(request.corpus).view
-
-        def read() -> tuple[Panel | None, Filter]:
+        def asked() -> Run:
+            view = self._state.catalog.get(request.corpus).view
             pairs: list[tuple[str, lineage_pb2.BuildEvidenceRequest | lineage_pb2.EvidencePair]] = [("", request)]
             pairs += [(f"also[{i}].", pair) for i, pair in enumerate(request.also)]
             for path, pair in pairs:
                 _check_models(view, ((f"{path}subject", pair.subject), (f"{path}source", pair.source)))
                 if pair.subject == pair.source:
                     raise InvalidField(f"{path}source", "source is the same model as subject", "FIELD_INVALID")
-            return _panel_of(request), convert.row_filter(request.filter)
+            rows = convert.row_filter(request.filter)
+            arguments = (view, request.subject, request.source, _panel_of(request), rows)
+            also = [(pair.subject, pair.source) for pair in request.also]
+            return Run([view.corpus], report.build, arguments, {"also": also})
 
-        asked = await self._state.read(read)
-        run = long_run(
-            self._state,
-            context,
-            "BuildEvidence",
-            [view.corpus],
-            report.build,
-            view,
-            request.subject,
-            request.source,
-            *asked,
-            also=[(pair.subject, pair.source) for pair in request.also],
-            translate=evidence_messages,
-        )
-        async with aclosing(run) as messages:
-            async for message in messages:
-                yield message
+        return long_run(self._state, context, "BuildEvidence", asked, evidence_messages)
 
     # ---- texts ----
 
@@ -189,20 +134,13 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
             _expect(request, "stop")
         if not len(sets):
             raise InvalidField("batch.texts", "no text was sent", "FIELD_MISSING")
-        run = long_run(
-            self._state,
-            context,
-            "Attribute",
-            [view.corpus],
-            attribute.run,
-            view,
-            rows,
-            await self._state.read(sets.submitted),
-            list(start.models),
-            {member.model: member.family for member in panel.members} if panel is not None else None,
-            seed=start.seed,
-            translate=partial(attribute_messages, ids=sets.ids),
-        )
+        families = {member.model: member.family for member in panel.members} if panel is not None else None
+
+        def asked() -> Run:
+            arguments = (view, rows, sets.submitted(), list(start.models), families)
+            return Run([view.corpus], attribute.run, arguments, {"seed": start.seed})
+
+        run = long_run(self._state, context, "Attribute", asked, partial(attribute_messages, ids=sets.ids))
         async with aclosing(run) as messages:
             async for message in messages:
                 yield message

@@ -7,7 +7,6 @@ import math
 import threading
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -36,7 +35,7 @@ from kinprint.server.services.messages.match import (
     overlaps_messages,
     search_response,
 )
-from kinprint.server.services.streams import Incoming, long_run
+from kinprint.server.services.streams import Incoming, Run, long_run
 from kinprint.server.state import State
 from kinprint.server.store.columns import encode_texts
 from kinprint.v1 import match_pb2, match_pb2_grpc
@@ -273,88 +272,67 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
 
     # ---- long runs ----
 
-    async def FindDuplicates(  # noqa: N802
+    def FindDuplicates(  # noqa: N802
         self, request: match_pb2.FindDuplicatesRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[match_pb2.FindDuplicatesResponse]:
-        if not 0.1 <= request.threshold <= 1:
-            raise InvalidField("threshold", "threshold lies between 0.1 and 1", "FIELD_INVALID")
-        if request.output not in match_pb2.DuplicatesOutput.values():
-            raise InvalidField("output", f"no such output: {request.output}", "FIELD_INVALID")
-        corpora = self._state.catalog.several(request.corpora)
-        against = self._state.catalog.several(request.against, "against") if request.against else []
-        _refuse_common(corpora, against)
-        as_clusters = request.output == match_pb2.DUPLICATES_OUTPUT_CLUSTERS
-        if as_clusters and (against or request.expand):
-            raise InvalidField("output", "clusters go neither with against nor with expand", "FIELD_INVALID")
-        views = [corpus.view for corpus in (*corpora, *against)]
+        places: list[NDArray[np.int64]] = []
 
-        def prepared() -> Filter:
+        def asked() -> Run:
+            if not 0.1 <= request.threshold <= 1:
+                raise InvalidField("threshold", "threshold lies between 0.1 and 1", "FIELD_INVALID")
+            if request.output not in match_pb2.DuplicatesOutput.values():
+                raise InvalidField("output", f"no such output: {request.output}", "FIELD_INVALID")
+            corpora = self._state.catalog.several(request.corpora)
+            against = self._state.catalog.several(request.against, "against") if request.against else []
+            _refuse_common(corpora, against)
+            as_clusters = request.output == match_pb2.DUPLICATES_OUTPUT_CLUSTERS
+            if as_clusters and (against or request.expand):
+                raise InvalidField("output", "clusters go neither with against nor with expand", "FIELD_INVALID")
+            views = [corpus.view for corpus in (*corpora, *against)]
             covered(("copy",), views)
-            return convert.row_filter(request.filter)
+            named: dict[str, Any] = {"rows": convert.row_filter(request.filter), "exact": request.exact}
+            if not as_clusters:
+                named |= {"expand": request.expand, "between": len(corpora) if against else None}
+            places.append(_positions(corpora, request.corpora, against, request.against))
+            function = duplicates.find_clusters if as_clusters else duplicates.find_duplicates
+            return Run([view.corpus for view in views], function, (views, request.threshold), named)
 
-        rows = await self._state.read(prepared)
-        named: dict[str, Any] = {"rows": rows, "exact": request.exact}
-        if not as_clusters:
-            named |= {"expand": request.expand, "between": len(corpora) if against else None}
-        positions = _positions(corpora, request.corpora, against, request.against)
-        run = long_run(
-            self._state,
-            context,
-            "FindDuplicates",
-            [view.corpus for view in views],
-            duplicates.find_clusters if as_clusters else duplicates.find_duplicates,
-            views,
-            request.threshold,
-            translate=lambda made: duplicates_messages(made, positions),
-            **named,
+        return long_run(
+            self._state, context, "FindDuplicates", asked, lambda made: duplicates_messages(made, places[0])
         )
-        async with aclosing(run) as messages:
-            async for message in messages:
-                yield message
 
-    async def FindOverlaps(  # noqa: N802
+    def FindOverlaps(  # noqa: N802
         self, request: match_pb2.FindOverlapsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[match_pb2.FindOverlapsResponse]:
-        corpora = self._state.catalog.several(request.corpora)
-        against = self._state.catalog.several(request.against, "against")
-        if [c.name for c in corpora] != [c.name for c in against]:
-            _refuse_common(corpora, against)
-        if request.min_tokens > 10_000:
-            raise InvalidField("min_tokens", "min_tokens is at most 10000", "FIELD_INVALID")
-        if not math.isfinite(request.min_bits):
-            raise InvalidField("min_bits", "min_bits is a finite number", "FIELD_INVALID")
-        standard = passages.Options()
-        options = passages.Options(
-            min_tokens=request.min_tokens or standard.min_tokens,
-            max_texts=request.max_texts or standard.max_texts,
-            min_bits=request.min_bits,
-            every=request.every,
-            unmarked=request.unmarked,
-        )
-        views, others = ([c.view for c in side] for side in (corpora, against))
-        rows, against_rows = await self._state.read(
-            lambda: (
-                convert.row_filter(request.filter),
-                convert.row_filter(request.against_filter, "against_filter"),
+        places: list[NDArray[np.int64]] = []
+
+        def asked() -> Run:
+            corpora = self._state.catalog.several(request.corpora)
+            against = self._state.catalog.several(request.against, "against")
+            if [c.name for c in corpora] != [c.name for c in against]:
+                _refuse_common(corpora, against)
+            if request.min_tokens > 10_000:
+                raise InvalidField("min_tokens", "min_tokens is at most 10000", "FIELD_INVALID")
+            if not math.isfinite(request.min_bits):
+                raise InvalidField("min_bits", "min_bits is a finite number", "FIELD_INVALID")
+            standard = passages.Options()
+            options = passages.Options(
+                min_tokens=request.min_tokens or standard.min_tokens,
+                max_texts=request.max_texts or standard.max_texts,
+                min_bits=request.min_bits,
+                every=request.every,
+                unmarked=request.unmarked,
             )
+            views, others = ([c.view for c in side] for side in (corpora, against))
+            rows = convert.row_filter(request.filter)
+            against_rows = convert.row_filter(request.against_filter, "against_filter")
+            places.extend((_positions(corpora, request.corpora), _positions(against, request.against)))
+            names = [view.corpus for view in (*views, *others)]
+            return Run(names, passages.find_overlaps, (views, others, options, rows, against_rows))
+
+        return long_run(
+            self._state, context, "FindOverlaps", asked, lambda made: overlaps_messages(made, places, len(places[0]))
         )
-        positions = [_positions(corpora, request.corpora), _positions(against, request.against)]
-        run = long_run(
-            self._state,
-            context,
-            "FindOverlaps",
-            [view.corpus for view in (*views, *others)],
-            passages.find_overlaps,
-            views,
-            others,
-            options,
-            rows,
-            against_rows,
-            translate=lambda made: overlaps_messages(made, positions, len(corpora)),
-        )
-        async with aclosing(run) as messages:
-            async for message in messages:
-                yield message
 
 
 def _refuse_common(corpora: Sequence[Corpus], against: Sequence[Corpus]) -> None:

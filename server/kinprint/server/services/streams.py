@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -47,21 +49,34 @@ class Incoming(Generic[Message]):
             await asyncio.wait({self._following})
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a request for a long run comes to: `function(*arguments, **named)` on the state that these corpora have."""
+
+    corpora: Sequence[str]
+    function: Callable[..., Iterator[Any]]
+    arguments: tuple[Any, ...]
+    named: Mapping[str, Any] = field(default_factory=dict)
+
+
 def protocol_error(message: str) -> InvalidField:
     """The failure of a stream whose messages come in another order than the contract says."""
     return InvalidField("message", message, "STREAM_PROTOCOL")
 
 
-def long_run(
+async def long_run(
     state: State,
     context: grpc.aio.ServicerContext[Any, Any],
     kind: str,
-    corpora: Sequence[str],
-    function: Callable[..., Iterator[Any]],
-    *arguments: Any,
+    asked: Callable[[], Run],
     translate: Callable[[Any], Iterable[Message]],
-    **named: Any,
 ) -> AsyncGenerator[Message, None]:
-    """The messages of a run in a process of its own; see `kinprint.server.jobs`."""
-    request: Mapping[str, Any] = named
-    return state.jobs.run(Request(kind, corpora, context.peer(), function, arguments, request), translate)
+    """The messages of a run in a process of its own; see `kinprint.server.jobs`.
+
+    `asked` reads the request, in a thread; what the run yields is translated in a thread, too.
+    """
+    run = await state.read(asked)
+    request = Request(kind, run.corpora, context.peer(), run.function, run.arguments, run.named)
+    async with aclosing(state.jobs.run(request, translate)) as messages:
+        async for message in messages:
+            yield message

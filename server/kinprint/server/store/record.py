@@ -9,6 +9,8 @@ power cut. The Delta log is the write-ahead log: no second one is kept. How dura
 what happens after a crash, is told in `kinprint.server.store.durability`; compaction and erasure are in
 `kinprint.server.store.maintenance`.
 
+One file: the schema, appending, reading and recovery are one account of what a table is at each moment.
+
 One `Record` may be used by one appending thread (more take turns) and any number of reading threads.
 One process at a time may append to a table: hold the `DirectoryLock` of the data directory.
 """
