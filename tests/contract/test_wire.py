@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -593,6 +594,25 @@ def test_a_corpus_that_is_written_to_cannot_be_deleted(stubs: Stubs, corpus: str
     stream.send(batch(1, row("a", HARBOUR)), stop()).next("finished")
     stream.rest()
     assert delete().transcripts == 1
+
+
+def test_an_idle_stream_does_not_keep_a_corpus(stubs: Stubs, corpus: str) -> None:
+    made(stubs, corpus)
+    idle = OpenStream(stubs).send(start(corpus), batch(1, row("a", HARBOUR)))
+    idle.next("ack")
+    deadline = time.monotonic() + DEADLINE
+    while True:
+        call = stubs.corpora.DeleteCorpus.future(corpus_pb2.DeleteCorpusRequest(name=corpus), timeout=DEADLINE)
+        if call.exception() is None:
+            break
+        expect(refusal(call), "FAILED_PRECONDITION", "CORPUS_BUSY")
+        assert time.monotonic() < deadline, "the corpus stays busy"
+        time.sleep(0.2)
+    assert call.result().transcripts == 1
+    # Another corpus of that name is none of the stream's affair.
+    made(stubs, corpus)
+    expect(refused(lambda: idle.send(batch(2, row("b", BREAD))).rest()), "NOT_FOUND", "CORPUS_NOT_FOUND", "corpus")
+    assert upsert(stubs, corpus, [row("a", HARBOUR)]).created == 1
 
 
 def test_abandoned_streams_do_not_keep_a_corpus_busy(stubs: Stubs, corpus: str) -> None:

@@ -26,6 +26,7 @@ from kinprint.server.corpus.view import View
 from kinprint.server.embed import sentences_of
 from kinprint.server.search.run import find
 from kinprint.server.search.targets import targets
+from kinprint.server.store.columns import text_buffers
 from kinprint.server.store.record import SCHEMA
 from kinprint.server.store.segment import merge_chunks, merge_segments
 from kinprint.v1 import types_pb2
@@ -270,9 +271,9 @@ def test_a_channel_says_what_it_is(channel: str) -> None:
     assert (channel in EMBEDDED) == one.embedded
     if one.embedded:
         with pytest.raises(NotImplementedError):
-            one.fingerprint(pl.Series(["text"]))
+            one.fingerprint(*text_buffers(pl.Series(["text"])))
     else:
-        columns = one.fingerprint(pl.Series([ROWS[0].response, ROWS[1].response]))
+        columns = one.fingerprint(*text_buffers(pl.Series([ROWS[0].response, ROWS[1].response])))
         assert set(columns) >= {one.column}
         assert all(series.dtype == SCHEMA[name] and len(series) == 2 for name, series in columns.items())
         assert one.scheme

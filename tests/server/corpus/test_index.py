@@ -319,6 +319,7 @@ def test_colliding_id_hashes_are_told_apart(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(segment, "id_hashes", four_values)
     monkeypatch.setattr(view, "id_hashes", four_values)
+    monkeypatch.setattr(index_module, "id_hashes", four_values)
     corpus = Corpus.create(tmp_path / "c", "c", "")
     names = [f"id{n}" for n in range(40)]
     corpus_rows.write(corpus, [corpus_rows.submission(f"answer of {n}", id=n) for n in names])

@@ -22,7 +22,7 @@ from kinprint.server.channels.protocol import Channel, Comparison, Found, Limits
 from kinprint.server.channels.ranking import Scored, best
 from kinprint.server.embed.space import EmbeddingSpace
 from kinprint.server.store import files
-from kinprint.server.store.columns import binary_to_rows, encode_texts, rows_to_binary, text_buffers
+from kinprint.server.store.columns import binary_to_rows, encode_texts, rows_to_binary
 from kinprint.server.store.segment import Merging
 from numpy.typing import NDArray
 
@@ -142,9 +142,9 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
         """See Channel."""
         return {"sketch": self.scheme, "seeds": str(seeds.VERSION)}
 
-    def fingerprint(self, responses: pl.Series) -> dict[str, pl.Series]:
+    def fingerprint(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> dict[str, pl.Series]:
         """Columns sketch and shingles."""
-        made = sketch.sketch(*text_buffers(responses))
+        made = sketch.sketch(data, offsets)
         return {"sketch": rows_to_binary(made.signatures), "shingles": pl.Series(made.sizes, dtype=pl.Int32)}
 
     def build(

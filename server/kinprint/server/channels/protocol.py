@@ -172,8 +172,11 @@ class Channel(ABC, Generic[C, M, E]):
 
     # ---- what it makes ----
 
-    def fingerprint(self, responses: pl.Series) -> dict[str, pl.Series]:
-        """Record columns of some texts, none of them blank; not for channels that are `embedded`."""
+    def fingerprint(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> dict[str, pl.Series]:
+        """Record columns of some texts, none of them blank; not for channels that are `embedded`.
+
+        `data` uint8[bytes] of UTF-8, `offsets` int64[n + 1].
+        """
         raise NotImplementedError(f"the {self.name} channel is filled by the embedder")
 
     @abstractmethod

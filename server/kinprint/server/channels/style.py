@@ -16,7 +16,7 @@ from kinprint.server.channels.protocol import Channel, Comparison, Found, Limits
 from kinprint.server.channels.ranking import Scored, best, top_of
 from kinprint.server.embed.space import EmbeddingSpace
 from kinprint.server.store import files
-from kinprint.server.store.columns import binary_to_rows, encode_texts, rows_to_binary, text_buffers
+from kinprint.server.store.columns import binary_to_rows, encode_texts, rows_to_binary
 from kinprint.server.store.segment import Merging, Segment
 from numpy.typing import NDArray
 
@@ -101,9 +101,9 @@ class StyleChannel(Channel[StyleChunk, StyleMatch, StyleEvidence]):
         """See Channel."""
         return {"style": self.scheme}
 
-    def fingerprint(self, responses: pl.Series) -> dict[str, pl.Series]:
+    def fingerprint(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> dict[str, pl.Series]:
         """Column style."""
-        return {"style": rows_to_binary(stylometry.style_vectors(*text_buffers(responses)))}
+        return {"style": rows_to_binary(stylometry.style_vectors(data, offsets))}
 
     def build(
         self, rows: NDArray[np.int64], columns: pl.DataFrame, texts: Texts, space: EmbeddingSpace | None

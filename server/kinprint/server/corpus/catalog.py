@@ -21,7 +21,7 @@ from kinprint.server.failures import (
     Failure,
     InvalidField,
 )
-from kinprint.server.store import durability, files
+from kinprint.server.store import durability
 
 logger = logging.getLogger(__name__)
 
@@ -239,13 +239,11 @@ class Catalog:
         """Delete a corpus with all it holds; returns its number of transcripts."""
         with self._turn:
             corpus = self.get(name, "name")
-            if corpus.writers:
-                raise CorpusBusy(f"{corpus.writers} stream(s) write to {name!r}; end them, then delete")
-            del self._corpora[name]
-            rows = corpus.view.rows
+            if corpus.busy:
+                raise CorpusBusy(f"a stream writes to {name!r}; end it, then delete")
             gone = self.root / f".deleted-{name.lower()}-{secrets.token_hex(4)}"
-            corpus.folder.rename(gone)
-            files.fsync_directory(self.root)
+            rows = corpus.retire(gone)
+            del self._corpora[name]
         _remove(gone)
         return rows
 

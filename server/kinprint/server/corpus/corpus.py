@@ -5,13 +5,14 @@ All methods are synchronous and meant for worker threads.  Writes take turns; re
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,7 +26,14 @@ from kinprint.server.corpus.plan import Batch, BatchOutcome, aligned, planned, w
 from kinprint.server.corpus.replay import caught_up, parts_of
 from kinprint.server.corpus.view import View
 from kinprint.server.embed.space import EmbeddingSpace
-from kinprint.server.failures import CorpusDamaged, CorpusExists, CorpusTooNew, ModelMismatch, StorageFull
+from kinprint.server.failures import (
+    CorpusDamaged,
+    CorpusExists,
+    CorpusNotFound,
+    CorpusTooNew,
+    ModelMismatch,
+    StorageFull,
+)
 from kinprint.server.store import durability, files, generation, maintenance
 from kinprint.server.store.columns import ragged_to_binary
 from kinprint.server.store.record import DELETE, FILL, PUT, Record, RecordWriteError
@@ -36,6 +44,8 @@ logger = logging.getLogger(__name__)
 FORMAT = 1
 #: Fresh rows that are worth a generation at the end of a load; fewer are replayed at the next start.
 PUBLISH_FROM = 1_000
+#: Seconds after which a stream that writes nothing no longer keeps a corpus from being deleted.
+IDLE_SECONDS = 3.0
 #: Small files in the record beyond which a compaction is worth it.
 COMPACT_FROM = maintenance.SMALL_FILES
 
@@ -53,7 +63,10 @@ class Corpus:
         self.space = _stored_space(folder)
         self.index = CorpusIndex(self.name, space=self.space)
         self.write_turn = threading.RLock()
-        self.writers = 0
+        self._streams = 0
+        self._writes = 0
+        self._used = 0.0
+        self._deleted = False
         self._last_seq = 0
         self._seq_turn = threading.Lock()
         self._generation: generation.Loaded | None = None
@@ -119,6 +132,48 @@ class Corpus:
         """The present state of the index."""
         return self.index.view
 
+    # ---- who uses it ----
+
+    def attach(self) -> None:
+        """Note a stream that may write."""
+        self._streams += 1
+        self._used = time.monotonic()
+
+    def detach(self) -> bool:
+        """Note its end; whether it was the last one."""
+        self._streams -= 1
+        return self._streams == 0
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Note a write under way.  From one thread: the event loop's."""
+        self._writes += 1
+        try:
+            yield
+        finally:
+            self._writes -= 1
+            self._used = time.monotonic()
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody writes, or holds a stream open and did so within the last `IDLE_SECONDS`."""
+        return self._writes > 0 or (self._streams > 0 and time.monotonic() - self._used < IDLE_SECONDS)
+
+    def retire(self, folder: Path) -> int:
+        """Move the corpus out of the way, for it to be removed; the number of its transcripts.
+
+        Whoever still writes is told CorpusNotFound from then on.  Raises OSError.
+        """
+        with self.write_turn:
+            self.folder.rename(folder)
+            files.fsync_directory(folder.parent)
+            self._deleted = True
+            return self.view.rows
+
+    def _refuse_deleted(self) -> None:
+        if self._deleted:
+            raise CorpusNotFound(f"corpus {self.name!r} was deleted", field="corpus")
+
     def disk_bytes(self) -> int:
         """Bytes of record and indexes; hard-linked files count once."""
         seen: dict[int, int] = {}
@@ -162,8 +217,10 @@ class Corpus:
         """Commit several batches at once; durable on return.
 
         Raises StorageFull when the record cannot be written; then nothing of the group is acknowledged.
+        CorpusNotFound when the corpus was deleted.
         """
         with self.write_turn:
+            self._refuse_deleted()
             return [outcome for group in without_common_ids(batches) for outcome in self._write_group(group)]
 
     def _write_group(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
@@ -199,6 +256,7 @@ class Corpus:
         Rows that were replaced or deleted meanwhile are left alone.
         """
         with self.write_turn:
+            self._refuse_deleted()
             self.check_space(space)
             if self.space is None:
                 try:
@@ -241,6 +299,7 @@ class Corpus:
     def delete(self, ids: Sequence[str]) -> tuple[int, int]:
         """Delete transcripts; (deleted, not found).  Durable on return."""
         with self.write_turn:
+            self._refuse_deleted()
             distinct = list(dict.fromkeys(ids))
             found = [i for i, p in zip(distinct, self.view.locate(distinct), strict=True) if p is not None]
             if found:
@@ -321,14 +380,25 @@ class Corpus:
                 )
 
     def settle(self) -> None:
-        """Publish and compact where it is worth it; called after loads and before the server ends."""
-        if self.fresh_rows >= PUBLISH_FROM:
-            self.publish()
-        self.compact()
+        """Publish and compact where it is worth it: when nobody writes, now and then, and before the server ends."""
+        with self.write_turn:
+            if self._deleted:
+                return
+            if self.fresh_rows >= PUBLISH_FROM or self._mostly_dead():
+                self.publish()
+            self.compact()
+
+    def _mostly_dead(self) -> bool:
+        """Whether more than half of the rows on disk are dead; publishing leaves them out."""
+        if self._generation is None:
+            return False
+        rows = sum(len(segment) for segment in self._generation.segments)
+        return 2 * sum(part.living for part in self.view.parts if part.segment.folder is not None) < rows
 
     def purge(self, ids: Sequence[str], progress: Callable[[str], None]) -> int:
         """Erase transcripts for good, with all that was deleted or replaced earlier; returns live ones erased."""
         with self.write_turn:
+            self._refuse_deleted()
             live = 0
             if ids:
                 progress("deleting")

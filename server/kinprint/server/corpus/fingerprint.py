@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 from kinprint.server.channels import CHANNELS, Channel
 from kinprint.server.corpus.normalise import PIPELINE, is_blank, prompt_keys, text_hashes
-from kinprint.server.store.columns import rows_to_binary
+from kinprint.server.store.columns import rows_to_binary, text_buffers
 
 
 def fingerprint(responses: pl.Series, channels: Collection[str]) -> dict[str, pl.Series]:
@@ -18,9 +18,10 @@ def fingerprint(responses: pl.Series, channels: Collection[str]) -> dict[str, pl
     take a thousand times longer and must never hold these back.
     """
     columns: dict[str, pl.Series] = {}
+    buffers = text_buffers(responses)
     for name, channel in CHANNELS.items():
         if name in channels and not channel.embedded:
-            columns |= channel.fingerprint(responses)
+            columns |= channel.fingerprint(*buffers)
     return columns
 
 
@@ -44,7 +45,7 @@ def refreshed(puts: pl.DataFrame) -> pl.DataFrame:
     for channel in CHANNELS.values():
         outdated = (stale["pipeline"] < channel.since) & stale[channel.column].is_not_null()
         if outdated.any():
-            made = channel.fingerprint(stale["response"])
+            made = channel.fingerprint(*text_buffers(stale["response"]))
             anew = anew.with_columns(
                 pl.when(outdated).then(series).otherwise(pl.col(name)).alias(name) for name, series in made.items()
             )
@@ -53,5 +54,5 @@ def refreshed(puts: pl.DataFrame) -> pl.DataFrame:
 
 def refreshed_fill(channel: Channel[Any, Any, Any], fill: pl.DataFrame, responses: pl.Series) -> pl.DataFrame:
     """Fill rows of a channel, all of an older pipeline, made anew from the answers of their transcripts."""
-    made = channel.fingerprint(responses)[channel.column]
+    made = channel.fingerprint(*text_buffers(responses))[channel.column]
     return fill.with_columns(made.alias(channel.column), rows_to_binary(text_hashes(responses)).alias("text_hash"))

@@ -20,18 +20,21 @@ from kinprint.kernels.arrow import Texts
 from kinprint.server.channels import CHANNELS, Channel
 from kinprint.server.corpus.view import Part, View
 from kinprint.server.embed.space import EmbeddingSpace
-from kinprint.server.store.segment import ROW_COLUMNS, Chunk, Segment, merge_segments
+from kinprint.server.store.columns import id_hashes
+from kinprint.server.store.segment import ROW_COLUMNS, Chunk, Segment, lookup_of, merge_segments
 from numpy.typing import NDArray
 
 #: Fresh parts of one size class that are merged, and the rows of the smallest class.
 _FAN_IN, _TIER_ROWS = 8, 1_000
 
 
-def segment_of(frame: pl.DataFrame, space: EmbeddingSpace | None) -> Segment:
-    """A segment from put rows of the record, ordered by seq here."""
-    frame = frame.sort("seq")
+def segment_of(frame: pl.DataFrame, space: EmbeddingSpace | None, hashes: NDArray[np.uint64] | None = None) -> Segment:
+    """A segment from put rows of the record, ordered by seq here.  `hashes` are those of the ids, if they are known."""
+    if not frame["seq"].is_sorted():
+        order = frame["seq"].arg_sort()
+        frame, hashes = frame[order], None if hashes is None else hashes[order.to_numpy()]
     table = frame.select(ROW_COLUMNS).to_arrow(compat_level=pl.CompatLevel.oldest()).combine_chunks()
-    bare = Segment(table)
+    bare = Segment(table) if hashes is None else Segment(table, stored_lookup=lookup_of(hashes))
     rows = np.arange(frame.height)
     made = {name: _chunk(channel, frame, rows, bare.texts, space) for name, channel in CHANNELS.items()}
     return bare.with_chunks({name: chunk for name, chunk in made.items() if chunk is not None})
@@ -97,8 +100,10 @@ class CorpusIndex:
         if frame.is_empty():
             return
         with self._turn:
-            parts = self._kill(frame["id"].to_list())
-            segment = segment_of(frame, self.space)
+            ids = frame["id"].to_list()
+            hashes = id_hashes(ids)
+            parts = self._kill(ids, hashes)
+            segment = segment_of(frame, self.space, hashes)
             parts.append(Part(segment, np.ones(len(segment), bool)))
             self.replace(_merge_fresh(parts))
 
@@ -129,10 +134,10 @@ class CorpusIndex:
                 parts[number] = _filled(parts[number], rows, frame[[i for _, i in pairs]], self.space)
             self.replace(parts)
 
-    def _kill(self, ids: Sequence[str]) -> list[Part]:
+    def _kill(self, ids: Sequence[str], hashes: NDArray[np.uint64] | None = None) -> list[Part]:
         parts = list(self._view.parts)
         dead: dict[int, list[int]] = {}
-        for place in self._view.locate(ids):
+        for place in self._view.locate(ids, hashes):
             if place is not None:
                 dead.setdefault(place.part, []).append(place.row)
         for number, rows in dead.items():

@@ -9,7 +9,7 @@ import polars as pl
 from kinprint.server.channels import EMBEDDED
 from kinprint.server.corpus.fingerprint import fingerprint
 from kinprint.server.corpus.normalise import Normalised
-from kinprint.server.corpus.view import View
+from kinprint.server.corpus.view import Place, View
 from kinprint.server.store.record import FILL, PUT, SCHEMA
 
 
@@ -57,7 +57,12 @@ def planned(view: View, batches: Sequence[Batch]) -> tuple[pl.DataFrame, list[Ba
     """
     outcomes = [BatchOutcome(["CREATED"] * b.rows.frame.height) for b in batches]
     rows = _distinct(batches, outcomes)
-    puts, fills = _changes(view, rows, batches, outcomes)
+    places = view.locate(rows["id"].to_list())
+    if any(places):
+        puts, fills = _changes(view, rows, places, batches, outcomes)
+    else:
+        puts, fills = list(range(rows.height)), {}
+        _note_to_embed(rows, batches, outcomes)
     return _fingerprinted(rows, puts, fills, batches), outcomes
 
 
@@ -80,15 +85,28 @@ def _distinct(batches: Sequence[Batch], outcomes: Sequence[BatchOutcome]) -> pl.
     return rows
 
 
+def _note_to_embed(rows: pl.DataFrame, batches: Sequence[Batch], outcomes: Sequence[BatchOutcome]) -> None:
+    """Of rows that are all new, those that shall be embedded."""
+    wanted = [k for k, batch in enumerate(batches) if batch.channels & EMBEDDED]
+    if wanted:
+        some = rows.filter(pl.col("text_hash").is_not_null() & pl.col("_batch").is_in(wanted))
+        for k, r in zip(some["_batch"].to_list(), some["_row"].to_list(), strict=True):
+            outcomes[k].to_embed.append(r)
+
+
 def _changes(
-    view: View, rows: pl.DataFrame, batches: Sequence[Batch], outcomes: Sequence[BatchOutcome]
+    view: View,
+    rows: pl.DataFrame,
+    places: Sequence[Place | None],
+    batches: Sequence[Batch],
+    outcomes: Sequence[BatchOutcome],
 ) -> tuple[list[int], dict[int, list[str]]]:
     """Which rows to put, and which to fill with which channels; notes the outcome of each."""
     puts: list[int] = []
     fills: dict[int, list[str]] = {}
     blank = rows["text_hash"].is_null().to_list()
     hashes = rows["content_hash"].to_list()
-    keys = zip(view.locate(rows["id"].to_list()), rows["_batch"], rows["_row"], strict=True)
+    keys = zip(places, rows["_batch"].to_list(), rows["_row"].to_list(), strict=True)
     for i, (place, k, r) in enumerate(keys):
         outcome, batch = outcomes[k], batches[k]
         present: list[str] = []
@@ -120,13 +138,13 @@ def _fingerprinted(
     """Record rows of the puts and fills with the cheap channels each batch asked for."""
     pieces = []
     by_channels: dict[tuple[str, ...], list[int]] = {}
-    blank = rows["text_hash"].is_null()
+    blank = rows["text_hash"].is_null().to_list()
     numbers = rows["_batch"].to_list()
     for i in puts:
         wanted = () if blank[i] else tuple(sorted(batches[numbers[i]].channels - EMBEDDED))
         by_channels.setdefault(wanted, []).append(i)
     for wanted, chosen in by_channels.items():
-        some = rows[chosen].drop("_batch", "_row")
+        some = (rows if len(chosen) == rows.height else rows[chosen]).drop("_batch", "_row")
         made = fingerprint(some["response"], wanted) if wanted else {}
         pieces.append(some.with_columns(pl.lit(PUT, pl.Int8).alias("op"), *_named(made)))
     fill_groups: dict[tuple[str, ...], list[int]] = {}

@@ -92,9 +92,10 @@ class View:
             counts[None] += int(found[0])
         return +counts
 
-    def locate(self, ids: Sequence[str]) -> list[Place | None]:
-        """Where each id lives; None where it does not."""
-        hashes = id_hashes(ids)
+    def locate(self, ids: Sequence[str], hashes: NDArray[np.uint64] | None = None) -> list[Place | None]:
+        """Where each id lives; None where it does not.  `hashes` are `id_hashes(ids)`, made here if need be."""
+        if hashes is None:
+            hashes = id_hashes(ids)
         places: list[Place | None] = [None] * len(ids)
         for number, part in enumerate(self.parts):
             rows = part.segment.find(ids, hashes)

@@ -1,8 +1,12 @@
-"""Ingest: many upsert streams, one writer per corpus, group commit.
+"""Writer: many upsert streams, one writer per corpus, group commit, and indexes on disk when it is time.
 
 Batches of concurrent streams wait in one queue per corpus; the writer takes what is there and commits it
 at once, so that a durable write costs the same for one batch as for many.  Embeddings come afterwards in
 their own tasks and are committed as fills, so they never hold back what is cheap.
+
+The corpus is settled (published and compacted, where that is worth it) when nobody has written for a moment, and now
+and then while somebody does: by rows, so that what memory holds stays bounded, and by time.  Streams that are open and
+say nothing have no part in it.
 """
 
 from __future__ import annotations
@@ -10,6 +14,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -28,8 +34,13 @@ T = TypeVar("T")
 
 #: Rows committed at once at most; bounds the memory of a group.
 GROUP_ROWS = 8_192
-#: A fill must not stay long in memory before it is durable, nor cost a commit for each batch.
-FILL_PAUSE_SECONDS = 0.25
+#: A fill must not stay long in memory before it is durable, nor cost a commit for each batch: so long it waits for
+#: others, and so long at most while batches go before it.
+FILL_PAUSE_SECONDS, FILL_LATEST_SECONDS = 0.25, 2.0
+#: Seconds without a write after which a corpus is settled, and after which it is settled at the latest.
+QUIET_SECONDS, SETTLE_SECONDS = 2.0, 300.0
+#: Rows in memory alone from which on they are published while writing goes on.
+FRESH_ROWS = 131_072
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +66,13 @@ class Writer:
     def __init__(self, corpus: Corpus, executor: Executor) -> None:
         self.corpus = corpus
         self._executor = executor
-        self._batches: list[tuple[Batch, asyncio.Future[BatchOutcome]]] = []
+        self._batches: deque[tuple[Batch, asyncio.Future[BatchOutcome]]] = deque()
         self._fills: list[tuple[_Fill, asyncio.Future[None]]] = []
+        self._first_fill = 0.0
+        self._batch_came = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._settling: asyncio.Task[None] | None = None
+        self._written = self._settled = time.monotonic()
 
     async def store(
         self, batch: Batch, embedder: Callable[[], Awaitable[tuple[EmbedService, EmbeddingSpace]]]
@@ -65,34 +80,52 @@ class Writer:
         """Commit a batch with all its channels; it is durable on return.
 
         `embedder` is called when a row needs an embedding.  Raises StorageFull, ModelMismatch,
-        ChannelUnavailable.
+        ChannelUnavailable; CorpusNotFound when the corpus was deleted.
         """
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[BatchOutcome] = loop.create_future()
-        self._batches.append((batch, done))
-        self._wake()
-        outcome = await done
-        truncated = 0
-        if outcome.to_embed:
-            service, space = await embedder()
-            self.corpus.check_space(space)
-            frame = batch.rows.frame[outcome.to_embed]
-            texts = await loop.run_in_executor(None, lambda: [sentences_of(text) for text in frame["response"]])
-            starts = sentence_starts(texts)
-            embedded = await service.embed_passages([sentence for text in texts for sentence in text])
-            truncated = int(np.logical_or.reduceat(embedded.cut, starts[:-1]).sum())
-            fill = _Fill(
-                frame["id"].to_list(),
-                frame["content_hash"].to_list(),
-                embedded.vectors,
-                np.diff(starts),
-                space,
-            )
-            filled: asyncio.Future[None] = loop.create_future()
-            self._fills.append((fill, filled))
-            self._wake()
-            await filled
+        with self.corpus.in_use():
+            outcome = await self._stored(batch)
+            truncated = await self._embedded(batch, outcome, embedder) if outcome.to_embed else 0
         return Stored(outcome, truncated)
+
+    def _stored(self, batch: Batch) -> asyncio.Future[BatchOutcome]:
+        done: asyncio.Future[BatchOutcome] = asyncio.get_running_loop().create_future()
+        self._batches.append((batch, done))
+        self._batch_came.set()
+        self._wake()
+        return done
+
+    async def _embedded(
+        self,
+        batch: Batch,
+        outcome: BatchOutcome,
+        embedder: Callable[[], Awaitable[tuple[EmbedService, EmbeddingSpace]]],
+    ) -> int:
+        """Embed what still lacks it, and commit that; how many texts were cut."""
+        loop = asyncio.get_running_loop()
+        service, space = await embedder()
+        self.corpus.check_space(space)
+        frame = batch.rows.frame[outcome.to_embed]
+        texts = await loop.run_in_executor(None, lambda: [sentences_of(text) for text in frame["response"]])
+        starts = sentence_starts(texts)
+        embedded = await service.embed_passages([sentence for text in texts for sentence in text])
+        fill = _Fill(frame["id"].to_list(), frame["content_hash"].to_list(), embedded.vectors, np.diff(starts), space)
+        filled: asyncio.Future[None] = loop.create_future()
+        if not self._fills:
+            self._first_fill = time.monotonic()
+        self._fills.append((fill, filled))
+        self._wake()
+        await filled
+        return int(np.logical_or.reduceat(embedded.cut, starts[:-1]).sum())
+
+    async def delete(self, ids: Sequence[str]) -> tuple[int, int]:
+        """Delete transcripts; (deleted, not found).  Durable on return.  Raises as `store`."""
+        with self.corpus.in_use():
+            work = partial(self.corpus.delete, ids)
+            found = await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        self._note_write()
+        return found
+
+    # ---- commits ----
 
     def _wake(self) -> None:
         if self._task is None or self._task.done():
@@ -101,15 +134,21 @@ class Writer:
     async def _run(self) -> None:
         """Commit until nothing waits."""
         while self._batches or self._fills:
-            if self._batches:
+            waited = time.monotonic() - self._first_fill if self._fills else 0.0
+            if self._batches and waited < FILL_LATEST_SECONDS:
                 group: list[tuple[Batch, asyncio.Future[BatchOutcome]]] = []
                 rows = 0
                 while self._batches and (not group or rows + self._batches[0][0].rows.frame.height <= GROUP_ROWS):
-                    group.append(self._batches.pop(0))
+                    group.append(self._batches.popleft())
                     rows += group[-1][0].rows.frame.height
                 await self._commit([f for _, f in group], partial(self.corpus.write, [b for b, _ in group]))
-            elif self._fills:
-                await asyncio.sleep(FILL_PAUSE_SECONDS)
+                if self.corpus.fresh_rows >= FRESH_ROWS:
+                    await self._settle()
+            elif not self._batches and waited < FILL_PAUSE_SECONDS:
+                self._batch_came.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._batch_came.wait(), FILL_PAUSE_SECONDS - waited)
+            else:
                 fills, self._fills = self._fills, []
                 await self._commit([f for _, f in fills], partial(self._fill, [x for x, _ in fills]))
 
@@ -135,9 +174,38 @@ class Writer:
         for future, result in zip(waiting, results, strict=True):
             if not future.done():
                 future.set_result(result)
+        self._note_write()
 
     async def drain(self) -> None:
         """Return when nothing waits any more."""
+        if self._settling is not None:
+            self._settling.cancel()  # what it has begun in its thread goes on, and holds the turn of writing till then
         while self._task is not None and not self._task.done():
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.shield(self._task)
+
+    # ---- settling ----
+
+    def _note_write(self) -> None:
+        self._written = time.monotonic()
+        if self._settling is None or self._settling.done():
+            self._settling = asyncio.create_task(self._settle_later())
+
+    async def _settle_later(self) -> None:
+        """Settle when it is quiet, or when it was not for long."""
+        while True:
+            now = time.monotonic()
+            wait = min(self._written + QUIET_SECONDS, self._settled + SETTLE_SECONDS) - now
+            if wait <= 0:
+                break
+            await asyncio.sleep(wait)
+        await self._settle()
+
+    async def _settle(self) -> None:
+        self._settled = time.monotonic()
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._executor, self.corpus.settle)
+        except Exception:
+            logger.exception(
+                "corpus %s could not be settled; the record is whole, and it is tried again later", self.corpus.name
+            )

@@ -83,7 +83,7 @@ class TranscriptService(transcript_pb2_grpc.TranscriptServiceServicer):
         if not 1 <= len(request.ids) <= _MOST_IDS:
             raise InvalidField("ids", f"give 1 to {_MOST_IDS} ids", "FIELD_INVALID" if request.ids else "FIELD_MISSING")
         ids = list(request.ids)
-        deleted, missing = await self._state.change(lambda: corpus.delete(ids))
+        deleted, missing = await self._state.writer(corpus).delete(ids)
         return transcript_pb2.DeleteTranscriptsResponse(deleted=deleted, not_found=missing)
 
     async def PurgeTranscripts(  # noqa: N802

@@ -92,10 +92,8 @@ class UpsertStream:
         except Exception as error:  # handed to `run`, which ends the RPC with its status
             await self._out.put(error)
         finally:
-            if self._corpus is not None:
-                self._corpus.writers -= 1
-                if self._corpus.writers == 0 and not self._state.draining.is_set():
-                    self._state.background(self._corpus.settle)
+            if self._corpus is not None and self._corpus.detach() and not self._state.draining.is_set():
+                self._state.background(self._corpus.settle)
 
     async def _take(self, request: transcript_pb2.UpsertTranscriptsRequest) -> bool:
         """Act on one message; whether it was the last."""
@@ -144,7 +142,7 @@ class UpsertStream:
         if EMBEDDED & self._channels:
             _service, space = await self._state.model.require()
             corpus.check_space(space)
-        corpus.writers += 1
+        corpus.attach()
         self._corpus = corpus  # at once: the call may be cancelled at the next await
         self._writer = self._state.writer(corpus)
         self._started_seq = await self._state.change(lambda: corpus.next_seq(0))

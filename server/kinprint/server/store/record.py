@@ -147,14 +147,15 @@ NO_HOOKS: Final = PostCommitHookProperties(create_checkpoint=False, cleanup_expi
 """Checkpoints are made by the record, which flushes them; never by delta-rs on its own."""
 
 
-def writer_properties() -> WriterProperties:
+def writer_properties(level: int = 3) -> WriterProperties:
     """How data files are written: zstd, no statistics outside `STATISTICS_COLUMNS`, no dictionaries.
 
-    Dictionaries do not pay for columns whose values differ by row, and the rest compresses as well.
+    Dictionaries do not pay for columns whose values differ by row, and the rest compresses as well.  Appends use level
+    1, which takes two thirds of the time and 3 % more room; maintenance rewrites with level 3.
     """
     return WriterProperties(
         compression="ZSTD",
-        compression_level=3,
+        compression_level=level,
         max_row_group_size=ROW_GROUP_ROWS,
         default_column_properties=ColumnProperties(statistics_enabled="NONE"),
         column_properties={name: ColumnProperties(statistics_enabled="CHUNK") for name in STATISTICS_COLUMNS},
@@ -357,7 +358,7 @@ class Record:
                     rows,
                     mode="append",
                     schema_mode="merge" if wider else None,
-                    writer_properties=writer_properties(),
+                    writer_properties=writer_properties(1),
                     post_commithook_properties=NO_HOOKS,
                 )
                 after, files = self._sync_from(before)

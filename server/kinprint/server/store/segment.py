@@ -152,9 +152,7 @@ class Segment:
         """Hashes of the ids, ascending, and the row of each."""
         if self.stored_lookup is not None:
             return self.stored_lookup
-        hashes = id_hashes(self.array("id").to_pylist())
-        order = np.argsort(hashes, kind="stable")
-        return hashes[order], order
+        return lookup_of(id_hashes(self.array("id").to_pylist()))
 
     def codes(self, column: str) -> tuple[NDArray[np.int32], dict[str | None, int]]:
         """Dictionary codes int32[n] of a text column and the code of each value; -1 stands for null."""
@@ -201,7 +199,12 @@ class Segment:
 
     def with_chunks(self, chunks: Mapping[str, Chunk]) -> Segment:
         """The segment, which has no channel yet, with one chunk of each of some."""
-        return Segment(self.table, {name: (chunk,) for name, chunk in chunks.items()}, _derived=self._derived)
+        return Segment(
+            self.table,
+            {name: (chunk,) for name, chunk in chunks.items()},
+            stored_lookup=self.stored_lookup,
+            _derived=self._derived,
+        )
 
     def with_chunk(self, channel: ChunkFormat, chunk: Chunk) -> Segment:
         """The segment with one more chunk; small neighbours are merged so that chunks stay few."""
@@ -215,6 +218,12 @@ class Segment:
             stored_lookup=self.lookup,
             _derived=self._derived,
         )
+
+
+def lookup_of(hashes: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """`Segment.lookup` of rows whose ids have these hashes."""
+    order = np.argsort(hashes, kind="stable")
+    return hashes[order], order
 
 
 def merge_chunks(
@@ -259,4 +268,15 @@ def merge_segments(segments: Sequence[Segment], alive: Sequence[NDArray[np.bool_
             chunk = merge_chunks(channel, [c for c, _ in chunks], [r for _, r in chunks])
             if len(chunk.rows):
                 merged[name] = (chunk,)
-    return Segment(table, merged)
+    return Segment(table, merged, stored_lookup=_merged_lookup(segments, remaps))
+
+
+def _merged_lookup(
+    segments: Sequence[Segment], remaps: Sequence[NDArray[np.int64]]
+) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """`Segment.lookup` of segments whose rows got other numbers, -1 for those that are dropped."""
+    rows = np.concatenate([remap[segment.lookup[1]] for segment, remap in zip(segments, remaps, strict=True)])
+    hashes = np.concatenate([segment.lookup[0] for segment in segments])
+    kept = rows >= 0
+    order = np.lexsort((rows[kept], hashes[kept]))
+    return hashes[kept][order], rows[kept][order]
