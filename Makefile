@@ -33,7 +33,7 @@ demo: $(VENV)/.server ## Load the sample corpus, or DATA=file, and ask the quest
 WORKERS := import os; print(min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
 
 test: setup proto-check sync-check lint types ## Everything that CI runs: stubs, lint, types, tests
-	@echo "compiling kernels"; $(BIN)/python -c "from kinprint.kernels.warm import warm; warm()"
+	@echo "compiling kernels"; $(BIN)/python -c "from kinprint.kernels import warm; warm.compile()"
 	$(BIN)/python -m pytest -n "$$($(BIN)/python -c '$(WORKERS)')" --dist loadfile
 
 check: lint types proto-check sync-check ## Lint, types, stubs and the generated client without the tests

@@ -11,6 +11,7 @@ Who computes what, and who calls whom, from what a program calls down to one tex
                +-- matching                   and how rare each is
                +-- rarity ----- overlap
     spans ------- unicode                     stretches that two texts share
+    nearest ----- stylometry                  which of many style vectors may be the most alike
     stylometry --+-- traits --- tokens        style vectors and their Cosine Delta
     authorship --+-- features - tokens        who wrote it: sparse features, linear classifiers
     residual ------ ngrams ---- tokens        kinship: what models have in common beyond the prompt

@@ -19,9 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import re
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -29,11 +27,13 @@ from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from tempfile import TemporaryFile
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from .sources import HERE, digest_of_all
 from .units import GROUPS, UNITS
+
+if TYPE_CHECKING:
+    import subprocess
 
 _COMMAND: Final = [sys.executable, "-m", "kinprint.kernels.warm"]
 
@@ -50,7 +50,7 @@ def _of(groups: Iterable[str]) -> list[str]:
 
 def _processor() -> str:
     """What machine code depends on beside the sources: the processor, as far as it can be told without LLVM."""
-    known = [platform.machine(), platform.processor()]
+    known = [os.uname().machine if hasattr(os, "uname") else os.environ.get("PROCESSOR_IDENTIFIER", "")]
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
             for line in lines:
@@ -228,6 +228,8 @@ class _Work:
 
 
 def _started(nice: int, errors: IO[str]) -> subprocess.Popen[str]:
+    import subprocess  # here and below: what only compiling needs, whoever asks should not wait for
+
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     pipe = subprocess.PIPE
     process = subprocess.Popen(_COMMAND, stdin=pipe, stdout=pipe, stderr=errors, text=True, env=environment)
@@ -238,6 +240,8 @@ def _started(nice: int, errors: IO[str]) -> subprocess.Popen[str]:
 
 def _worker(work: _Work, nice: int, changed: SimpleQueue[None]) -> None:
     """Run a process that compiles one unit after the other, until there are none."""
+    from tempfile import TemporaryFile
+
     process: subprocess.Popen[str] | None = None
     name: str | None = "kernels"
     with TemporaryFile("w+") as errors:
@@ -319,16 +323,6 @@ def compile(
     if work.failure:
         raise RuntimeError(work.failure)
     work.tell()
-
-
-def warm() -> None:
-    """:func:`load` of every group."""
-    load()
-
-
-def warm_served() -> None:
-    """:func:`load` of what a server calls."""
-    load(("load", "search", "jobs"))
 
 
 def _main(names: Sequence[str]) -> None:

@@ -44,6 +44,7 @@ class Worker:
         self._pins: Path | None = None
         # Held by whoever uses the pipes, so that `close` does not close them under a reader.
         self._using = threading.Lock()
+        self._closed = False
         #: Bytes that it held when its run began; None before.
         self.base_memory: int | None = None
         #: Whether it takes another run.
@@ -82,6 +83,7 @@ class Worker:
         try:
             pinned = pins.pin(arguments, folder), {key: pins.pin(value, folder) for key, value in named.items()}
             with self._using:
+                self._check_open()
                 pipe.send(self._in, Run(function, *pinned, memory))
         except pipe.PipeClosed as error:
             raise self._died() from error
@@ -97,6 +99,7 @@ class Worker:
         try:
             while True:
                 with self._using:
+                    self._check_open()
                     message = pipe.receive(self._out)
                 match message:
                     case Opened(memory):
@@ -125,11 +128,16 @@ class Worker:
         self.kill()
         self._process.wait()
         with self._using:
+            self._closed = True
             for stream in (self._process.stdin, self._process.stdout):
                 if stream is not None:
                     with contextlib.suppress(OSError):
                         stream.close()
         self._unpin()
+
+    def _check_open(self) -> None:
+        if self._closed:  # the numbers of its pipes may be others' by now
+            raise pipe.PipeClosed("the worker was let go")
 
     def _settled(self) -> bool:
         """Whether the process says that it is fit for another run, after a failure."""
