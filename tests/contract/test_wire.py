@@ -612,7 +612,7 @@ def test_an_idle_stream_does_not_keep_a_corpus(stubs: Stubs, corpus: str) -> Non
     # Another corpus of that name is none of the stream's affair.
     made(stubs, corpus)
     expect(refused(lambda: idle.send(batch(2, row("b", BREAD))).rest()), "NOT_FOUND", "CORPUS_NOT_FOUND", "corpus")
-    assert upsert(stubs, corpus, [row("a", HARBOUR)]).created == 1
+    assert upsert(stubs, corpus, [row("a", HARBOUR)]).finished.created == 1
 
 
 def test_abandoned_streams_do_not_keep_a_corpus_busy(stubs: Stubs, corpus: str) -> None:

@@ -27,6 +27,8 @@ WINDOW: Final = 6
 """Shingles in a row of which one is a seed: three words each, six of them span eight words."""
 DENSITY: Final = 2 / (WINDOW + 1)
 """Share of the shingles that are seeds, on average."""
+ROOM: Final = 8
+"""Bytes of a text that make room for a seed: prose has one in twenty bytes, scripts without spaces one in ten."""
 VERSION: Final = 1
 """Raised whenever the seeds of any text change."""
 
@@ -100,8 +102,8 @@ def _all_seeds(
     counts: NDArray[np.int64],
     out: NDArray[np.uint64],
 ) -> None:
-    """Count the seeds of texts first .. last-1, or, with room in ``out``, write (key << 32 | text) from
-    ``starts`` on.
+    """Count the seeds of texts first .. last-1; write (key << 32 | text) for each to ``out[starts[i]:starts[i + 1]]``,
+    where there is room for all of a text's.
     """
     work = workspace(BUFFER)
     chosen = np.empty(BUFFER + 2, np.int32)
@@ -113,10 +115,21 @@ def _all_seeds(
         if chosen.size < length + 2:
             chosen = np.empty(2 * length + 2, np.int32)
         m = _seeds(work, length, chosen)
-        if out.size > 0:
+        if m <= starts[i + 1] - starts[i]:
             for k in range(m):
                 out[starts[i] + k] = (work.words[k] << np.uint64(32)) | np.uint64(i)
         counts[i] = m
+
+
+@kernel
+def _close_up(postings: NDArray[np.uint64], starts: NDArray[np.int64], counts: NDArray[np.int64]) -> int:
+    """Move the ``counts[i]`` postings from each of ``starts`` up to those before; how many there are."""
+    end = 0
+    for i in range(counts.size):
+        for k in range(counts[i]):
+            postings[end + k] = postings[starts[i] + k]
+        end += counts[i]
+    return end
 
 
 @kernel
@@ -154,7 +167,7 @@ def _split(
 
 
 def build(texts: Texts) -> SeedIndex:
-    """Index the seeds of texts, in memory of about three times the index.
+    """Index the seeds of texts, in memory of about three times the index, or of the texts where that is more.
 
     Raises
     ------
@@ -167,10 +180,14 @@ def build(texts: Texts) -> SeedIndex:
     addresses, lengths = frozen(texts.addresses), frozen(texts.lengths)
     counts = np.zeros(n, np.int64)
     starts = np.zeros(n + 1, np.int64)
-    _all_seeds(n, addresses, lengths, starts, counts, np.empty(0, np.uint64))
-    np.cumsum(counts, out=starts[1:])
+    np.cumsum(lengths // ROOM + 16, out=starts[1:])
     postings = np.empty(starts[-1], np.uint64)
-    if postings.size:
+    _all_seeds(n, addresses, lengths, starts, counts, postings)
+    if (counts <= np.diff(starts)).all():
+        postings = postings[: _close_up(postings, starts, counts)]
+    else:  # texts of many symbols or of letters that fold to several: now their seeds are counted
+        np.cumsum(counts, out=starts[1:])
+        postings = np.empty(starts[-1], np.uint64)
         _all_seeds(n, addresses, lengths, starts, counts, postings)
     spare = np.empty_like(postings)
     for shift in (31, 42, 53):  # texts are in their order already, and keep it where keys are equal
