@@ -7,8 +7,7 @@ RELEASED := proto/released.binpb
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types proto proto-check proto-release sync sync-check format clean
-.PHONY: bench bench-serving bench-copy bench-million bench-style bench-kinship bench-attribution bench-teacher
+.PHONY: help setup demo test check lint types proto proto-check proto-release sync sync-check format clean bench bench-serving bench-copy bench-million bench-style bench-kinship bench-attribution bench-teacher
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 20

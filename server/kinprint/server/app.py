@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import hashlib
 import logging
 import os
@@ -146,6 +147,9 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
         await server.stop(None)
         raise failed
     else:
+        # What the start made stays: a collection that goes through all of it would hold up calls.
+        gc.collect()
+        gc.freeze()
         state.serving = True
         state.idle_since = time.monotonic()
         for name in ("", *_NAMES):

@@ -186,6 +186,7 @@ def test_deletes_count_towards_compaction(catalog: Catalog, monkeypatch: pytest.
 
 def test_a_generation_that_is_mostly_dead_is_written_anew(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer_module, "QUIET_SECONDS", 0.1)
+    monkeypatch.setattr(corpus_module, "PUBLISH_FROM", 16)
     corpus = catalog.create("c")
 
     async def work() -> None:

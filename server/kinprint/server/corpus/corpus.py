@@ -389,11 +389,12 @@ class Corpus:
             self.compact()
 
     def _mostly_dead(self) -> bool:
-        """Whether more than half of the rows on disk are dead; publishing leaves them out."""
+        """Whether more than half of the rows on disk are dead, and worth a generation; publishing leaves them out."""
         if self._generation is None:
             return False
         rows = sum(len(segment) for segment in self._generation.segments)
-        return 2 * sum(part.living for part in self.view.parts if part.segment.folder is not None) < rows
+        living = sum(part.living for part in self.view.parts if part.segment.folder is not None)
+        return 2 * living < rows and rows - living >= PUBLISH_FROM
 
     def purge(self, ids: Sequence[str], progress: Callable[[str], None]) -> int:
         """Erase transcripts for good, with all that was deleted or replaced earlier; returns live ones erased."""

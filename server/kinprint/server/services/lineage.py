@@ -36,6 +36,10 @@ from kinprint.v1 import lineage_pb2, lineage_pb2_grpc
 _PANEL_BYTES = 2 << 20
 
 
+#: Models of a panel: of more its file would grow beyond what is read.
+_MOST_MEMBERS = 10_000
+
+
 class LineageService(lineage_pb2_grpc.LineageServiceServicer):
     """Kinship of models, attribution of texts, and the evidence for both."""
 
@@ -152,6 +156,8 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
 def _check_members(members: Sequence[Any]) -> None:
     if not members:
         raise InvalidField("members", "name the models of the panel, with their families", "FIELD_MISSING")
+    if len(members) > _MOST_MEMBERS:
+        raise InvalidField("members", f"a panel takes at most {_MOST_MEMBERS:,} models", "FIELD_INVALID")
     seen: set[str] = set()
     for i, member in enumerate(members):
         if not member.family:
