@@ -110,6 +110,8 @@ def _serve_locked(arguments: argparse.Namespace, lock: DirectoryLock) -> int:
     from kinprint.server.imports import importing, leave_out_what_is_not_used
 
     pools = threads.configure()
+    # A search asks for the interpreter a dozen times; beside a load it waits this long each time.
+    sys.setswitchinterval(0.001)
     with importing():
         leave_out_what_is_not_used()
         from kinprint.server.app import serve
