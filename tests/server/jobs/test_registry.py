@@ -40,7 +40,7 @@ async def opened(folder: Path, **options: Any) -> AsyncIterator[Jobs]:
 
 
 def request(function: Callable[..., Any], *arguments: Any, **named: Any) -> Request:
-    return Request(function.__name__, ["c"], "tests", function, arguments, named)
+    return Request(function.__name__, ["c"], function, arguments, named)
 
 
 async def results(jobs: Jobs, function: Callable[..., Any], *arguments: Any, **named: Any) -> list[Any]:
@@ -72,7 +72,7 @@ async def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
 def test_results_come_in_order_with_progress_and_translated_in_threads(tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(tmp_path) as jobs:
-            run = jobs.run(request(job_functions.count, 3), lambda made: [made, made])
+            run = jobs.run(request(job_functions.count, 3), lambda made: [made, made], caller="tests")
             made = [item async for item in run]
             numbers = [item for item in made if not isinstance(item, Progress)]
             assert numbers == [0, 0, 1, 1, 2, 2]

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from kinprint.server.failures import (
+    Failure,
     JobCancelled,
     JobDied,
     JobMemory,
@@ -91,24 +92,24 @@ class _Held:
     job: Job
     #: Set when its place has changed, it may run, or it was cancelled.
     news: asyncio.Event = field(default_factory=asyncio.Event)
-    cancelled: bool = False
+    #: What the caller is told when the job was ended from outside.
+    ended: Failure | None = None
     worker: Worker | None = None
+    #: Most bytes that its process held beyond what it held before the run.
+    grown: int = 0
     #: Since when its caller has not taken what was made for it; None while it waits for more.
     unread: float | None = None
-    stalled: bool = False
-    released: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """A run: `function(*arguments, **named)` is a generator of `Progress` and results, importable by name.
 
-    kind, corpora, caller: what is shown of it.
+    kind, corpora: what is shown of it.
     """
 
     kind: str
     corpora: Sequence[str]
-    caller: str
     function: Callable[..., Iterator[Any]]
     arguments: tuple[Any, ...] = ()
     named: Mapping[str, Any] = field(default_factory=dict)
@@ -161,11 +162,15 @@ class Jobs:
         """End a job that runs or waits. Raises JobNotFound."""
         for held in (*self._running, *self._waiting):
             if held.job.id == identifier:
-                held.cancelled = True
-                held.news.set()
-                if held.worker is not None:
-                    held.worker.kill()
+                self._end(held, JobCancelled("the job was cancelled; run it again if that was a mistake"))
         return self.get(identifier)
+
+    @staticmethod
+    def _end(held: _Held, told: Failure) -> None:
+        held.ended = told
+        held.news.set()
+        if held.worker is not None:
+            held.worker.kill()
 
     def clear_pins(self) -> None:
         """Remove what a server that was killed left pinned; for a worker thread, at the start."""
@@ -176,13 +181,15 @@ class Jobs:
 
     # ---- running ----
 
-    async def run(self, request: Request, translate: Callable[[Any], Iterable[T]]) -> AsyncGenerator[T, None]:
+    async def run(
+        self, request: Request, translate: Callable[[Any], Iterable[T]], *, caller: str = ""
+    ) -> AsyncGenerator[T, None]:
         """What a run yields, each translated in a thread; first, while it waits, its place in the queue.
 
-        The run ends when this iterator is closed or cancelled. Raises what the run raises, JobQueueFull, JobMemory,
-        JobCancelled, JobDied, StorageFull.
+        `caller` is shown. The run ends when this iterator is closed or cancelled. Raises what the run raises,
+        JobQueueFull, JobMemory, JobCancelled, JobDied, StorageFull, Unavailable.
         """
-        held = self._admit(request)
+        held = self._admit(request, caller)
         job = held.job
         outcome, problem = JobState.CANCELLED, "its caller has gone, or its deadline has passed"
         try:
@@ -206,7 +213,7 @@ class Jobs:
                 "job %s %s ended: %s%s", job.id, job.kind, outcome.name.lower(), f", {problem}" if problem else ""
             )
 
-    def _admit(self, request: Request) -> _Held:
+    def _admit(self, request: Request, caller: str) -> _Held:
         if self._closed:
             raise _shutting_down()
         if len(self._waiting) >= WAITING:
@@ -216,7 +223,7 @@ class Jobs:
                 retry_after=5.0,
             )
         identifier = f"j-{secrets.token_hex(6)}"
-        held = _Held(Job(identifier, request.kind, tuple(request.corpora), request.caller, self._memory))
+        held = _Held(Job(identifier, request.kind, tuple(request.corpora), caller, self._memory))
         self._waiting.append(held)
         self._hand_out()
         return held
@@ -243,16 +250,11 @@ class Jobs:
             await held.news.wait()
             self._check(held)
 
-    def _check(self, held: _Held) -> None:
+    @staticmethod
+    def _check(held: _Held) -> None:
         """Raise what the caller is told when the job was ended from outside."""
-        if held.stalled:
-            raise JobCancelled(
-                f"the job was ended: its answers were not read for {STALL_SECONDS:.0f} s while others waited"
-            )
-        if self._closed:
-            raise _shutting_down()
-        if held.cancelled:
-            raise JobCancelled("the job was cancelled; run it again if that was a mistake")
+        if held.ended is not None:
+            raise held.ended
 
     async def _drive(
         self, held: _Held, request: Request, translate: Callable[[Any], Iterable[T]]
@@ -272,12 +274,20 @@ class Jobs:
                 job.step, job.share = made.value.step, made.value.share
             return list(translate(made.value))
 
+        def begin() -> None:
+            try:
+                worker.begin(
+                    request.function,
+                    request.arguments,
+                    request.named,
+                    folder=self._folder / job.id,
+                    memory=self._memory,
+                )
+            except OSError as error:
+                raise StorageFull(f"cannot hand the corpora to a job: {error}; free space, then retry") from error
+
         try:
-            begin = worker.begin, request.function, request.arguments, request.named
-            await loop.run_in_executor(
-                self._threads,
-                lambda: begin[0](*begin[1:], folder=self._folder / job.id, memory=self._memory),
-            )
+            await loop.run_in_executor(self._threads, begin)
             while (messages := await loop.run_in_executor(self._threads, following)) is not None:
                 for message in messages:
                     held.unread = time.monotonic()
@@ -285,38 +295,39 @@ class Jobs:
                 held.unread = None
             job.share = 1.0
         except MemoryError as error:
-            raise self._too_large(job, str(error)) from error
+            raise self._too_large(held, str(error)) from error
         except WorkerDied as error:
             self._check(held)
-            if job.memory_limit and job.most_memory >= _NEAR * job.memory_limit:
-                raise self._too_large(job) from error
+            if job.memory_limit and held.grown >= _NEAR * job.memory_limit:
+                raise self._too_large(held) from error
             logger.exception("job %s died", job.id)
             raise JobDied(f"the job ended unexpectedly: {error}; run it again, and report it if it stays so") from error
-        except OSError as error:
-            raise StorageFull(f"cannot hand the corpora to a job: {error}; free space, then retry") from error
         finally:
             watching.cancel()
 
     @staticmethod
-    def _too_large(job: Job, wanted: str = "") -> JobMemory:
-        held = f"it held {_mebibytes(job.most_memory)}" + (f", then: {wanted}" if wanted else "")
+    def _too_large(held: _Held, wanted: str = "") -> JobMemory:
+        told = f"it held {_mebibytes(held.grown)}" + (f", then: {wanted}" if wanted else "")
         return JobMemory(
-            f"the job needs more than the {_mebibytes(job.memory_limit)} that one may have ({held}); ask for fewer "
-            "rows (a filter, fewer corpora), or start the server with a larger --job-memory"
+            f"the job needs more than the {_mebibytes(held.job.memory_limit)} that one may have ({told}); ask for "
+            "fewer rows (a filter, fewer corpora), or start the server with a larger --job-memory"
         )
 
     async def _watch(self, held: _Held, worker: Worker) -> None:
         """Note the memory of a worker, and end it when it holds more than it may."""
         job = held.job
         while True:
+            job.memory = worker.memory()
+            job.most_memory = max(job.most_memory, job.memory)
             if worker.base_memory is not None:  # what it holds before, every run needs
-                job.memory = max(0, worker.memory() - worker.base_memory)
-                job.most_memory = max(job.most_memory, job.memory)
-                if job.memory_limit and job.memory > job.memory_limit:
+                held.grown = max(held.grown, job.memory - worker.base_memory)
+                if job.memory_limit and held.grown > job.memory_limit:
                     worker.kill()
                     return
             if self._waiting and held.unread is not None and time.monotonic() - held.unread > STALL_SECONDS:
-                held.stalled = True
+                held.ended = JobCancelled(
+                    f"the job was ended: its answers were not read for {STALL_SECONDS:.0f} s while others waited"
+                )
                 self._release(held, JobState.CANCELLED, "its answers were not read while others waited")
                 return
             await asyncio.sleep(LOOK_SECONDS)
@@ -340,16 +351,14 @@ class Jobs:
 
     def _release(self, held: _Held, outcome: JobState, problem: str) -> None:
         """Give back the place of a job, and its worker if it is fit for another. Never waits."""
-        if held.released:
-            return
-        held.released = True
-        job, worker = held.job, held.worker
-        held.worker = None
         if held in self._running:
             self._running.remove(held)
-        else:
-            with contextlib.suppress(ValueError):
-                self._waiting.remove(held)
+        elif held in self._waiting:
+            self._waiting.remove(held)
+        else:  # it was given back before
+            return
+        job, worker = held.job, held.worker
+        held.worker = None
         job.state, job.problem, job.ended_at = outcome, problem, datetime.now(UTC)
         job.queue_place = job.pid = 0
         job.memory = job.most_memory
@@ -379,7 +388,7 @@ class Jobs:
         """End every job, those that wait too, and take no more: the server shuts down."""
         self._closed = True
         for held in (*self._running, *self._waiting):
-            self.cancel(held.job.id)
+            self._end(held, _shutting_down())
 
     async def close(self) -> None:
         """End every job and worker."""

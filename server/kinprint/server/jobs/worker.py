@@ -10,6 +10,7 @@ import errno
 import gc
 import logging
 import os
+import pickle
 import queue
 import resource
 import sys
@@ -147,8 +148,6 @@ def _lack_of_memory(error: BaseException) -> MemoryError | None:
 
 
 def _picklable(error: BaseException) -> BaseException:
-    import pickle
-
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:

@@ -13,6 +13,7 @@ from kinprint.server.authorship.sets import Sent, Sets
 from kinprint.server.corpus.filter import Filter
 from kinprint.server.corpus.view import View
 from kinprint.server.failures import Failure, InvalidField, ModelNotFound, PanelDamaged
+from kinprint.server.jobs.registry import Request
 from kinprint.server.kinship import fit as fitting
 from kinprint.server.kinship import judge as kinship
 from kinprint.server.kinship import tree as lineage
@@ -28,7 +29,7 @@ from kinprint.server.services.messages.lineage import (
     panel_messages,
     summary,
 )
-from kinprint.server.services.streams import Incoming, Run, long_run, protocol_error
+from kinprint.server.services.streams import Incoming, long_run, protocol_error
 from kinprint.server.state import State
 from kinprint.v1 import lineage_pb2, lineage_pb2_grpc
 
@@ -51,16 +52,16 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
     def FitPanel(  # noqa: N802
         self, request: lineage_pb2.FitPanelRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[lineage_pb2.FitPanelResponse]:
-        def asked() -> Run:
+        def asked() -> Request:
             view = self._state.catalog.get(request.corpus).view
             # A list of families may name more models than answered here; the panel says which were missing.
             _check_members(request.members)
             members = [Member(m.model, m.family, tuple(m.shares_with)) for m in request.members]
             edges = [Edge(e.model, e.related_to, e.relation) for e in request.edges]
             rows = convert.row_filter(request.filter)
-            return Run([view.corpus], fitting.fit, (view, members, edges, rows), {"seed": request.seed})
+            return Request("FitPanel", [view.corpus], fitting.fit, (view, members, edges, rows), {"seed": request.seed})
 
-        return long_run(self._state, context, "FitPanel", asked, panel_messages)
+        return long_run(self._state, context, asked, panel_messages)
 
     async def InspectPanel(  # noqa: N802
         self, request: lineage_pb2.InspectPanelRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -75,30 +76,30 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
     def FindKinship(  # noqa: N802
         self, request: lineage_pb2.FindKinshipRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[lineage_pb2.FindKinshipResponse]:
-        def asked() -> Run:
+        def asked() -> Request:
             view = self._state.catalog.get(request.corpus).view
             _check_models(view, ((f"models[{i}]", name) for i, name in enumerate(request.models)))
             models = tuple(dict.fromkeys(request.models))
             arguments = (view, _panel_of(request), convert.row_filter(request.filter), models)
-            return Run([view.corpus], kinship.find_kinship, arguments)
+            return Request("FindKinship", [view.corpus], kinship.find_kinship, arguments)
 
-        return long_run(self._state, context, "FindKinship", asked, kinship_messages)
+        return long_run(self._state, context, asked, kinship_messages)
 
     def FindLineage(  # noqa: N802
         self, request: lineage_pb2.FindLineageRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[lineage_pb2.FindLineageResponse]:
-        def asked() -> Run:
+        def asked() -> Request:
             view = self._state.catalog.get(request.corpus).view
             _check_models(view, ((f"filter.models[{i}]", name) for i, name in enumerate(request.filter.models)))
             arguments = (view, _panel_of(request), convert.row_filter(request.filter))
-            return Run([view.corpus], lineage.find_lineage, arguments)
+            return Request("FindLineage", [view.corpus], lineage.find_lineage, arguments)
 
-        return long_run(self._state, context, "FindLineage", asked, lineage_messages)
+        return long_run(self._state, context, asked, lineage_messages)
 
     def BuildEvidence(  # noqa: N802
         self, request: lineage_pb2.BuildEvidenceRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[lineage_pb2.BuildEvidenceResponse]:
-        def asked() -> Run:
+        def asked() -> Request:
             view = self._state.catalog.get(request.corpus).view
             pairs: list[tuple[str, lineage_pb2.BuildEvidenceRequest | lineage_pb2.EvidencePair]] = [("", request)]
             pairs += [(f"also[{i}].", pair) for i, pair in enumerate(request.also)]
@@ -109,9 +110,9 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
             rows = convert.row_filter(request.filter)
             arguments = (view, request.subject, request.source, _panel_of(request), rows)
             also = [(pair.subject, pair.source) for pair in request.also]
-            return Run([view.corpus], report.build, arguments, {"also": also})
+            return Request("BuildEvidence", [view.corpus], report.build, arguments, {"also": also})
 
-        return long_run(self._state, context, "BuildEvidence", asked, evidence_messages)
+        return long_run(self._state, context, asked, evidence_messages)
 
     # ---- texts ----
 
@@ -140,11 +141,11 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
             raise InvalidField("batch.texts", "no text was sent", "FIELD_MISSING")
         families = {member.model: member.family for member in panel.members} if panel is not None else None
 
-        def asked() -> Run:
+        def asked() -> Request:
             arguments = (view, rows, sets.submitted(), list(start.models), families)
-            return Run([view.corpus], attribute.run, arguments, {"seed": start.seed})
+            return Request("Attribute", [view.corpus], attribute.run, arguments, {"seed": start.seed})
 
-        run = long_run(self._state, context, "Attribute", asked, partial(attribute_messages, ids=sets.ids))
+        run = long_run(self._state, context, asked, partial(attribute_messages, ids=sets.ids))
         async with aclosing(run) as messages:
             async for message in messages:
                 yield message

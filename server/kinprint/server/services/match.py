@@ -24,6 +24,7 @@ from kinprint.server.corpus.normalise import language_tag
 from kinprint.server.edge.errors import status_of
 from kinprint.server.embed import sentence_starts, sentences_of
 from kinprint.server.failures import InvalidField, Unavailable
+from kinprint.server.jobs.registry import Request
 from kinprint.server.limits import LIMITS
 from kinprint.server.search import duplicates, passages
 from kinprint.server.search.query import Query, QueryInfo, blank_of, given, stored, stored_sentences
@@ -35,7 +36,7 @@ from kinprint.server.services.messages.match import (
     overlaps_messages,
     search_response,
 )
-from kinprint.server.services.streams import Incoming, Run, long_run
+from kinprint.server.services.streams import Incoming, long_run
 from kinprint.server.state import State
 from kinprint.server.store.columns import encode_texts
 from kinprint.v1 import match_pb2, match_pb2_grpc
@@ -277,7 +278,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
     ) -> AsyncIterator[match_pb2.FindDuplicatesResponse]:
         places: list[NDArray[np.int64]] = []
 
-        def asked() -> Run:
+        def asked() -> Request:
             if not 0.1 <= request.threshold <= 1:
                 raise InvalidField("threshold", "threshold lies between 0.1 and 1", "FIELD_INVALID")
             if request.output not in match_pb2.DuplicatesOutput.values():
@@ -295,18 +296,18 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
                 named |= {"expand": request.expand, "between": len(corpora) if against else None}
             places.append(_positions(corpora, request.corpora, against, request.against))
             function = duplicates.find_clusters if as_clusters else duplicates.find_duplicates
-            return Run([view.corpus for view in views], function, (views, request.threshold), named)
+            return Request(
+                "FindDuplicates", [view.corpus for view in views], function, (views, request.threshold), named
+            )
 
-        return long_run(
-            self._state, context, "FindDuplicates", asked, lambda made: duplicates_messages(made, places[0])
-        )
+        return long_run(self._state, context, asked, lambda made: duplicates_messages(made, places[0]))
 
     def FindOverlaps(  # noqa: N802
         self, request: match_pb2.FindOverlapsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[match_pb2.FindOverlapsResponse]:
         places: list[NDArray[np.int64]] = []
 
-        def asked() -> Run:
+        def asked() -> Request:
             corpora = self._state.catalog.several(request.corpora)
             against = self._state.catalog.several(request.against, "against")
             if [c.name for c in corpora] != [c.name for c in against]:
@@ -328,11 +329,9 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             against_rows = convert.row_filter(request.against_filter, "against_filter")
             places.extend((_positions(corpora, request.corpora), _positions(against, request.against)))
             names = [view.corpus for view in (*views, *others)]
-            return Run(names, passages.find_overlaps, (views, others, options, rows, against_rows))
+            return Request("FindOverlaps", names, passages.find_overlaps, (views, others, options, rows, against_rows))
 
-        return long_run(
-            self._state, context, "FindOverlaps", asked, lambda made: overlaps_messages(made, places, len(places[0]))
-        )
+        return long_run(self._state, context, asked, lambda made: overlaps_messages(made, places, len(places[0])))
 
 
 def _refuse_common(corpora: Sequence[Corpus], against: Sequence[Corpus]) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -54,16 +53,6 @@ def _caller(peer: str) -> str:
     return "this machine" if peer.startswith("unix") else peer
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What a request for a long run comes to: `function(*arguments, **named)` on the state that these corpora have."""
-
-    corpora: Sequence[str]
-    function: Callable[..., Iterator[Any]]
-    arguments: tuple[Any, ...]
-    named: Mapping[str, Any] = field(default_factory=dict)
-
-
 def protocol_error(message: str) -> InvalidField:
     """The failure of a stream whose messages come in another order than the contract says."""
     return InvalidField("message", message, "STREAM_PROTOCOL")
@@ -72,16 +61,14 @@ def protocol_error(message: str) -> InvalidField:
 async def long_run(
     state: State,
     context: grpc.aio.ServicerContext[Any, Any],
-    kind: str,
-    asked: Callable[[], Run],
+    asked: Callable[[], Request],
     translate: Callable[[Any], Iterable[Message]],
 ) -> AsyncGenerator[Message, None]:
     """The messages of a run in a process of its own; see `kinprint.server.jobs`.
 
     `asked` reads the request, in a thread; what the run yields is translated in a thread, too.
     """
-    run = await state.read(asked)
-    request = Request(kind, run.corpora, _caller(context.peer()), run.function, run.arguments, run.named)
-    async with aclosing(state.jobs.run(request, translate)) as messages:
+    request = await state.read(asked)
+    async with aclosing(state.jobs.run(request, translate, caller=_caller(context.peer()))) as messages:
         async for message in messages:
             yield message
