@@ -567,3 +567,16 @@ def test_an_open_health_watch_does_not_hold_the_drain(launch: Callable[..., Serv
     assert SERVING in states
     assert server.stop() == 0
     states.close()
+
+
+def test_a_directory_that_the_record_cannot_be_in_is_refused_and_nobody_waits(
+    launch: Callable[..., Server], tmp_path: Path
+) -> None:
+    # delta-rs panics over such a path: what its thread raises is no Exception.
+    server = launch(tmp_path / "run[1]" / "data")
+    server.ready()
+    with connect(tmp_path / "run[1]" / "data") as client:
+        with pytest.raises(KinprintError):
+            client.upsert("c", [{"id": "a", "response": OWL}], timeout=30.0)
+        assert client.server_info().pid == server.process.pid
+    assert server.stop() == 0

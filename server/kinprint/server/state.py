@@ -17,6 +17,7 @@ from kinprint.server.corpus.writer import Writer
 from kinprint.server.embed.holder import ModelHolder
 from kinprint.server.jobs.registry import Jobs
 from kinprint.server.startup import Startup
+from kinprint.server.threads import contained
 
 logger = logging.getLogger(__name__)
 
@@ -57,11 +58,11 @@ class State:
 
     async def read(self, work: Callable[[], T]) -> T:
         """Run a search or read in a worker thread."""
-        return await asyncio.get_running_loop().run_in_executor(self.readers, work)
+        return await asyncio.get_running_loop().run_in_executor(self.readers, contained, work)
 
     async def change(self, work: Callable[[], T]) -> T:
         """Run a write in a worker thread."""
-        return await asyncio.get_running_loop().run_in_executor(self.writers_pool, work)
+        return await asyncio.get_running_loop().run_in_executor(self.writers_pool, contained, work)
 
     def background(self, work: Callable[[], None]) -> None:
         """Run a change whose failure is only worth a line in the log (publishing indexes)."""

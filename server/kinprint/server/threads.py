@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 #: Libraries that must not be imported before `configure`.
 _POOLED = ("polars", "numba", "faiss", "onnxruntime")
@@ -38,6 +42,20 @@ def configure(cores: int | None = None) -> dict[str, int]:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     return pool_sizes()
+
+
+def contained(work: Callable[[], T]) -> T:
+    """What `work` returns, for a thread that others wait for.
+
+    A panic in a library's Rust is no Exception, and would pass by whoever hands failures on: they would wait for ever.
+    Raises RuntimeError in its place.
+    """
+    try:
+        return work()
+    except Exception:
+        raise
+    except BaseException as error:
+        raise RuntimeError(f"{type(error).__name__}: {error}") from error
 
 
 def pool_sizes() -> dict[str, int]:

@@ -26,6 +26,7 @@ import numpy as np
 from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.plan import Batch, BatchOutcome
 from kinprint.server.embed import EmbeddingSpace, EmbedService, sentence_starts, sentences_of
+from kinprint.server.threads import contained
 from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
@@ -121,7 +122,7 @@ class Writer:
         """Delete transcripts; (deleted, not found).  Durable on return.  Raises as `store`."""
         with self.corpus.in_use():
             work = partial(self.corpus.delete, ids)
-            found = await asyncio.get_running_loop().run_in_executor(self._executor, work)
+            found = await asyncio.get_running_loop().run_in_executor(self._executor, contained, work)
         self._note_write()
         return found
 
@@ -165,7 +166,7 @@ class Writer:
     async def _commit(self, waiting: Sequence[asyncio.Future[T]], work: Callable[[], Sequence[T]]) -> None:
         """Run `work` in a thread and hand its results, or its failure, to who waits."""
         try:
-            results = await asyncio.get_running_loop().run_in_executor(self._executor, work)
+            results = await asyncio.get_running_loop().run_in_executor(self._executor, contained, work)
         except Exception as error:  # handed on to every stream of the group
             for future in waiting:
                 if not future.done():
@@ -204,7 +205,7 @@ class Writer:
     async def _settle(self) -> None:
         self._settled = time.monotonic()
         try:
-            await asyncio.get_running_loop().run_in_executor(self._executor, self.corpus.settle)
+            await asyncio.get_running_loop().run_in_executor(self._executor, contained, self.corpus.settle)
         except Exception:
             logger.exception(
                 "corpus %s could not be settled; the record is whole, and it is tried again later", self.corpus.name

@@ -14,10 +14,12 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 
 import numpy as np
 from kinprint.server.embed.protocol import Embedder, Role
+from kinprint.server.threads import contained
 from numpy.typing import NDArray
 
 
@@ -256,13 +258,9 @@ class EmbedService:
                     self._dropped += 1
                 continue
             try:
-                entry.future.set_result(self._embed(entry))
+                entry.future.set_result(contained(partial(self._embed, entry)))
             except Exception as error:  # The caller gets it; the worker lives on for the others.
                 entry.future.set_exception(error)
-            except BaseException as error:
-                # A panic in a library's Rust is no Exception.  Without an answer its caller would wait for ever, and
-                # without a worker all others.
-                entry.future.set_exception(RuntimeError(f"{type(error).__name__}: {error}"))
 
     def _embed(self, entry: _Entry) -> Embedded:
         started = time.perf_counter()
