@@ -450,6 +450,18 @@ def test_a_path_too_long_for_a_socket(launch: Callable[..., Server], tmp_path: P
     assert not address.exists()
 
 
+@pytest.mark.parametrize("name", ["notes#1", "what?", "a,b"])
+def test_a_path_that_means_something_in_an_address(launch: Callable[..., Server], tmp_path: Path, name: str) -> None:
+    server = launch(tmp_path / name)
+    while read_lock(tmp_path / name) is None or "serving" not in server.text():
+        assert server.process.poll() is None, server.text()
+        time.sleep(0.1)
+    with connect(tmp_path / name) as client:
+        assert client.server_info().pid == server.process.pid
+        assert client.upsert("c", [{"id": "a", "response": OWL}]).created == 1
+    assert server.stop() == 0
+
+
 @pytest.fixture
 def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     """Mount a small file system in memory, where the machine lets us."""

@@ -81,10 +81,16 @@ _NAMES = tuple(
 )
 
 
+_OF_URIS = frozenset("#?%,")
+
+
 def socket_address(data_dir: Path) -> str:
-    """Address of the Unix socket of a data directory: in it, or, if that path is too long, under /tmp."""
+    """Address of the Unix socket of a data directory: in it, or, if that path cannot be one, under /tmp.
+
+    It must not be long, and gRPC reads an address as a URI, in which some characters mean something.
+    """
     path = data_dir.absolute() / "kinprint.sock"
-    if len(os.fsencode(path)) > 100:
+    if len(os.fsencode(path)) > 100 or _OF_URIS.intersection(str(path)):
         name = hashlib.blake2b(os.fsencode(path), digest_size=8).hexdigest()
         folder = Path(tempfile.gettempdir()) / f"kinprint-{os.getuid()}"
         folder.mkdir(mode=0o700, exist_ok=True)
