@@ -36,6 +36,9 @@ _UNKNOWN_PENALTY: Final = 10.0
 _LONG_CLUSTER: Final = 6
 #: Planes whose code points are looked at; texts with others go to the library.
 _PLANES: Final = (0, 1, 2, 3, 14)
+_BLOCK: Final = 256
+#: Of the code points that are white space.
+_LAST_SPACE: Final = 0x3000
 _SPACES: Final = " \t\n\r"
 _METASPACE: Final = "\u2581"
 #: Regions whose tokens are remembered, and how long they may be.
@@ -226,21 +229,17 @@ def _characters(charsmap: bytes) -> Characters | None:
         flags[plane << 16 : (plane + 1) << 16] = 0
     flags[0xD800:0xE000] = LEFT
     # What follows or precedes "é" as two code points, which is one only where nothing else is in its cluster.
-    for start in range(0, 0x110000, 256):
-        codes = [code for code in range(start, start + 256) if not flags[code]]
-        if not codes:
-            continue
-        texts = {code: single.get(code, chr(code).encode()).decode() for code in codes}
-        whole = normalise("".join(f"e\u0301{chr(code)}x" for code in codes))
-        if whole != "".join(f"é{texts[code]}x" for code in codes):
-            for code in codes:
-                if normalise(f"e\u0301{chr(code)}x") != f"é{texts[code]}x":
-                    flags[code] |= JOINS
-        whole = normalise("".join(f"x{chr(code)}e\u0301x" for code in codes))
-        if whole != "".join(f"x{texts[code]}éx" for code in codes):
-            for code in codes:
-                if normalise(f"x{chr(code)}e\u0301") != f"x{texts[code]}é":
-                    flags[code] |= BEFORE
+    for start in range(0, 0x110000, _BLOCK):
+        codes = [code for code in range(start, start + _BLOCK) if not flags[code]]
+        texts = [single[code].decode() if code in single else chr(code) for code in codes]
+        for mark, before, after in ((JOINS, "e\u0301", "x"), (BEFORE, "x", "e\u0301x")):
+            made, expected = before.replace("e\u0301", "é"), after.replace("e\u0301", "é")
+            whole = normalise("".join(before + chr(code) + after for code in codes))
+            if whole == "".join(made + text + expected for text in texts):
+                continue
+            for code, text in zip(codes, texts, strict=True):
+                if normalise(before + chr(code) + after) != made + text + expected:
+                    flags[code] |= mark
     begins = set(single) | {code for code, _ in pairs}
     for code in begins:
         if flags[code] & BEFORE:
@@ -248,8 +247,8 @@ def _characters(charsmap: bytes) -> Characters | None:
         # A mark that joins would be lost with its cluster, or composed.
         elif code in single and normalise(chr(code) + "\u0301") == single[code].decode() + "\u0301":
             flags[code] |= CONTROL
-    for code in range(0x110000 if not flags.all() else 0):
-        if not flags[code] and chr(code).isspace() and code not in single and chr(code) not in _SPACES:
+    for code in range(_LAST_SPACE + 1):
+        if chr(code).isspace() and code not in single and chr(code) not in _SPACES:
             flags[code] = LEFT  # white space that a special token may take to itself
     flags[ord(_METASPACE)] |= 0 if ord(_METASPACE) in single else LEFT
     for code, to in single.items():
