@@ -27,8 +27,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from kinprint.kernels.arrow import Texts
+from kinprint.kernels.embed import pool
+from kinprint.kernels.embed.sentences import sentences
 from kinprint.server.embed.onnx import file_sha256
-from kinprint.server.embed.space import sentence_starts, sentences_of
+from kinprint.server.embed.space import MAX_SENTENCES, sentence_starts, sentences_of
+from kinprint.server.embed.tokens import FastTokenizer
 from kinprint.server.store import files
 from numpy.typing import NDArray
 
@@ -122,6 +126,23 @@ class StaticTable:
         """Tokens with a vector."""
         return int(self.vectors.shape[0])
 
+    @property
+    def _table(self) -> pool.Table:
+        return pool.Table(self.vectors, self.scales)
+
+    @cached_property
+    def fast_tokenizer(self) -> FastTokenizer | None:
+        """The kernel's tokenizer; None where the model has one of another kind, and the library does all."""
+        return FastTokenizer.of(self.tokenizer_json)
+
+    def _sentence_tokens(
+        self, fast: FastTokenizer, texts: Texts
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
+        """Tokens of all sentences, where each sentence's begin, and where each text's sentences begin."""
+        found = sentences(texts, MAX_SENTENCES)
+        ids, firsts = fast.encode_texts(found.texts(texts))
+        return ids, firsts, found.starts
+
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The library's tokenizer, without padding and truncation."""
@@ -143,8 +164,17 @@ class StaticTable:
             int8 [n, dim] and float32 [n]: text i has the vector `rows[i] * scales[i]`.  One without tokens has zeros
             and the scale 0.
         """
-        vectors, starts = self.sentences(data, offsets)
-        return quantise_rows(unit_sums(vectors, starts))
+        fast = self.fast_tokenizer
+        if fast is None:
+            vectors, starts = self.sentences(data, offsets)
+            return quantise_rows(unit_sums(vectors, starts))
+        texts = Texts.from_offsets(data, offsets)
+        made, left = pool.row_vectors(texts, fast.vocabulary, fast.caches, self._table, MAX_SENTENCES)
+        if len(left):
+            # Some of their stretches are the library's to tokenise.
+            ids, firsts, starts = self._sentence_tokens(fast, texts.take(left))
+            made.rows[left], made.scale[left] = pool.vectors_of_tokens(ids, firsts, starts, self._table)
+        return made.rows, made.scale
 
     def sentences(
         self, data: NDArray[np.uint8], offsets: NDArray[np.int64]
@@ -159,10 +189,14 @@ class StaticTable:
             float32 [s, dim], unit vectors, zeros for a sentence without tokens; and int64 [n + 1]: text i has the
             sentences `starts[i]:starts[i + 1]`.
         """
+        fast = self.fast_tokenizer
+        if fast is not None:
+            ids, firsts, starts = self._sentence_tokens(fast, Texts.from_offsets(data, offsets))
+            return pool.sentence_vectors(ids, firsts, self._table), starts
         buffer = data.tobytes()
         texts = [buffer[a:b].decode("utf-8") for a, b in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)]
         split = [sentences_of(text) for text in texts]
-        tokens, firsts = self.tokens([sentence for sentences in split for sentence in sentences])
+        tokens, firsts = self.tokens([sentence for text in split for sentence in text])
         return self.pool(tokens, firsts), sentence_starts(split)
 
     def tokens(self, sentences: list[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

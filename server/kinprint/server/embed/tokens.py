@@ -9,6 +9,7 @@ it treats each.
 from __future__ import annotations
 
 import base64
+import ctypes
 import json
 import threading
 from collections import OrderedDict
@@ -67,13 +68,20 @@ class FastTokenizer:
             OSError: the file cannot be read.
             ValueError: it is no tokenizer.
         """
+        try:
+            return cls.of(Path(path).read_bytes())
+        except ValueError as error:
+            raise ValueError(f"{path} is {error}") from error
+
+    @classmethod
+    def of(cls, document: bytes) -> FastTokenizer | None:
+        """The tokenizer of the bytes of a `tokenizer.json`; see `load`.  Raises ValueError."""
         from tokenizers import Tokenizer  # a server without a model need not wait for it
 
-        raw = Path(path).read_text(encoding="utf-8")
         try:
-            library = Tokenizer.from_str(raw)
+            library = Tokenizer.from_str(document.decode("utf-8"))
         except Exception as error:  # the library raises nothing more precise
-            raise ValueError(f"{path} is no tokenizer: {error}") from error
+            raise ValueError(f"no tokenizer: {error}") from error
         library.no_padding()
         library.no_truncation()
         # As the library read it: it reads a third of the scores one unit in the last place beside what is written.
@@ -106,12 +114,17 @@ class FastTokenizer:
             ValueError: the arrays are no texts.
         """
         check_texts(data, offsets)
-        made = tokens.encode(Texts.from_offsets(data, offsets), self._vocabulary, self._caches)
+        return self.encode_texts(Texts.from_offsets(data, offsets))
+
+    def encode_texts(self, texts: Texts) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """As `encode`, of texts wherever they are in memory."""
+        made = tokens.encode(texts, self._vocabulary, self._caches)
         if len(made.regions) == 0:
             return made.ids, made.offsets
-        begins = offsets[made.regions[:, 0]]
-        spans = zip((begins + made.regions[:, 1]).tolist(), (begins + made.regions[:, 2]).tolist(), strict=True)
-        parts = self._by_library([data[begin:end].tobytes() for begin, end in spans])
+        begins = texts.addresses[made.regions[:, 0]] + made.regions[:, 1].astype(np.uint64)
+        sizes = made.regions[:, 2] - made.regions[:, 1]
+        regions = [ctypes.string_at(at, size) for at, size in zip(begins.tolist(), sizes.tolist(), strict=True)]
+        parts = self._by_library(regions)
         more_offsets = np.zeros(len(parts) + 1, np.int64)
         np.cumsum([part.size for part in parts], out=more_offsets[1:])
         return tokens.splice(made, np.concatenate(parts), more_offsets)
