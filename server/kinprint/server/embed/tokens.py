@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from kinprint.kernels.arrow import Texts, check_texts
-from kinprint.kernels.embed import tokens
+from kinprint.kernels.arrow import Texts
+from kinprint.kernels.embed import pool, tokens
+from kinprint.kernels.embed.sentences import MOST, sentences
 from kinprint.kernels.embed.vocabulary import (
     BEFORE,
     CONTROL,
@@ -68,20 +69,13 @@ class FastTokenizer:
             OSError: the file cannot be read.
             ValueError: it is no tokenizer.
         """
-        try:
-            return cls.of(Path(path).read_bytes())
-        except ValueError as error:
-            raise ValueError(f"{path} is {error}") from error
-
-    @classmethod
-    def of(cls, document: bytes) -> FastTokenizer | None:
-        """The tokenizer of the bytes of a `tokenizer.json`; see `load`.  Raises ValueError."""
         from tokenizers import Tokenizer  # a server without a model need not wait for it
 
+        raw = Path(path).read_text(encoding="utf-8")
         try:
-            library = Tokenizer.from_str(document.decode("utf-8"))
+            library = Tokenizer.from_str(raw)
         except Exception as error:  # the library raises nothing more precise
-            raise ValueError(f"no tokenizer: {error}") from error
+            raise ValueError(f"{path} is no tokenizer: {error}") from error
         library.no_padding()
         library.no_truncation()
         # As the library read it: it reads a third of the scores one unit in the last place beside what is written.
@@ -113,21 +107,42 @@ class FastTokenizer:
         Raises:
             ValueError: the arrays are no texts.
         """
-        check_texts(data, offsets)
         return self.encode_texts(Texts.from_offsets(data, offsets))
 
     def encode_texts(self, texts: Texts) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """As `encode`, of texts wherever they are in memory."""
+        """As `encode`, for texts wherever they are in memory."""
         made = tokens.encode(texts, self._vocabulary, self._caches)
         if len(made.regions) == 0:
             return made.ids, made.offsets
-        begins = texts.addresses[made.regions[:, 0]] + made.regions[:, 1].astype(np.uint64)
+        begins = texts.addresses[made.regions[:, 0]].astype(np.int64) + made.regions[:, 1]
         sizes = made.regions[:, 2] - made.regions[:, 1]
-        regions = [ctypes.string_at(at, size) for at, size in zip(begins.tolist(), sizes.tolist(), strict=True)]
-        parts = self._by_library(regions)
+        places = zip(begins.tolist(), sizes.tolist(), strict=True)
+        parts = self._by_library([ctypes.string_at(begin, size) for begin, size in places])
         more_offsets = np.zeros(len(parts) + 1, np.int64)
         np.cumsum([part.size for part in parts], out=more_offsets[1:])
         return tokens.splice(made, np.concatenate(parts), more_offsets)
+
+    def row_vectors(self, texts: Texts, table: pool.Table, most: int = MOST) -> pool.RowVectors:
+        """Vectors of texts from a table of token vectors, sentence by sentence.
+
+        Args:
+            texts: n texts.
+            table: a vector for each token.
+            most: sentences of a text at most; neighbours are joined.
+
+        Returns:
+            int8 [n, dim] and float32 [n].
+
+        Raises:
+            ValueError: the table is none, or `most` is below 1.
+        """
+        made, left = pool.row_vectors(texts, self._vocabulary, self._caches, table, most)
+        if left.size:
+            some = texts.take(left)
+            cut = sentences(some, most)
+            again = pool.vectors_of_tokens(*self.encode_texts(cut.texts(some)), cut.starts, table)
+            made.rows[left], made.scale[left] = again
+        return made
 
     def _by_library(self, regions: list[bytes]) -> list[NDArray[np.int32]]:
         """Ids of regions, each asked for once."""
@@ -181,10 +196,7 @@ def _vocabulary(document: dict[str, Any]) -> Vocabulary | None:
 def _charsmap(document: dict[str, Any]) -> bytes | None:
     """SentencePiece's table of a normaliser that does just that and collapses spaces."""
     steps = document.get("normalizer") or {}
-    if steps.get("type") != "Sequence" or [one.get("type") for one in steps["normalizers"]] != [
-        "Precompiled",
-        "Replace",
-    ]:
+    if steps.get("type") != "Sequence" or [one.get("type") for one in steps["normalizers"]] != ["Precompiled", "Replace"]:
         return None
     table, replace = steps["normalizers"]
     if replace.get("pattern") != {"Regex": " {2,}"} or replace.get("content") != " ":
