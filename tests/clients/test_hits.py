@@ -68,7 +68,8 @@ def test_no_evidence_is_null_for_machines() -> None:
 def test_a_likeness_of_meaning_is_told_as_a_chance() -> None:
     assert meant() == (
         "accurate tier, 3 of 4 sentences pair up, en to fr; "
-        "p 0.002: one in 500 searches of unrelated text finds as much; above 99.98% of unrelated pairs; p 0.05: one in 20 pairs of answers to one prompt is as alike"
+        "p 0.002: one in 500 searches of unrelated text finds as much; above 99.98% of unrelated pairs; "
+        "p 0.05: one in 20 pairs of answers to one prompt is as alike"
     )
     assert "standard" not in meant() + why(MEANING, compared=True)
     assert "sd" not in meant().split()
