@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -13,9 +13,12 @@ from typing import TypeVar
 from kinprint.server.config import ServerConfig
 from kinprint.server.corpus.catalog import Catalog
 from kinprint.server.corpus.corpus import Corpus
+from kinprint.server.corpus.filling import Filler
 from kinprint.server.corpus.writer import Writer
 from kinprint.server.embed.holder import ModelHolder
+from kinprint.server.embed.tables import Tables
 from kinprint.server.jobs.registry import Jobs
+from kinprint.server.search.calibrate import calibrated
 from kinprint.server.startup import Startup
 from kinprint.server.threads import contained
 
@@ -31,6 +34,7 @@ class State:
     config: ServerConfig
     catalog: Catalog
     model: ModelHolder
+    tables: Tables
     jobs: Jobs
     #: Searches and reads.
     readers: ThreadPoolExecutor
@@ -43,8 +47,24 @@ class State:
     calls: int = 0
     idle_since: float = field(default_factory=time.monotonic)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
+    filler: Filler = field(init=False)
     _writers: dict[int, Writer] = field(default_factory=dict)
     _background: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.filler = Filler(self.catalog, self.writer, self.model.require, self.tables, calibrated, self.writers_pool)
+
+    async def with_tables(self, corpora: Sequence[Corpus]) -> None:
+        """Have corpora go by their table of tokens, where there is one that only needs to be loaded."""
+        for corpus in corpora:
+            if corpus.meaning.table is None and (table := await self.filler.table_of(corpus)) is not None:
+                await self.change(lambda corpus=corpus, table=table: corpus.adopt_table(table))  # type: ignore[misc]
+                self.filler.look()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something goes on behind the calls that a server should see to its end."""
+        return self.tables.building or self.filler.busy
 
     def writer(self, corpus: Corpus) -> Writer:
         """The one writer of a corpus."""

@@ -19,13 +19,17 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from kinprint.server import channels
-from kinprint.server.channels import CHANNELS
+from kinprint.server.channels import CHANNELS, FORMATS
+from kinprint.server.channels.calibration import Calibration
+from kinprint.server.channels.meaning import Meaning, Tier
+from kinprint.server.corpus import backfill
 from kinprint.server.corpus.index import CorpusIndex
 from kinprint.server.corpus.normalise import PIPELINE
 from kinprint.server.corpus.plan import Batch, BatchOutcome, aligned, planned, without_common_ids
 from kinprint.server.corpus.replay import caught_up, parts_of
 from kinprint.server.corpus.view import View
 from kinprint.server.embed.space import EmbeddingSpace
+from kinprint.server.embed.static import StaticTable, TableError
 from kinprint.server.failures import (
     CorpusDamaged,
     CorpusExists,
@@ -59,9 +63,7 @@ class Corpus:
         self.description: str = meta["description"]
         self.created_at = datetime.fromisoformat(meta["created_at"])
         self.record = record
-        #: Space of the stored embeddings; None before the first.
-        self.space = _stored_space(folder)
-        self.index = CorpusIndex(self.name, space=self.space)
+        self.index = CorpusIndex(self.name, meaning=Meaning(_stored_space(folder), None, _calibrations(folder)))
         self.write_turn = threading.RLock()
         self._streams = 0
         self._writes = 0
@@ -126,6 +128,16 @@ class Corpus:
     def generations(self) -> Path:
         """Folder of the indexes on disk."""
         return self.folder / "generations"
+
+    @property
+    def meaning(self) -> Meaning:
+        """What the semantic channel goes by."""
+        return self.index.meaning
+
+    @property
+    def space(self) -> EmbeddingSpace | None:
+        """Space of the stored embeddings; None before the first."""
+        return self.index.meaning.space
 
     @property
     def view(self) -> View:
@@ -199,7 +211,7 @@ class Corpus:
 
     def _caught_up(self, progress: Callable[[str], None]) -> CorpusIndex:
         """An index of the whole record, from the newest generation and a replay of what it lacks."""
-        made = caught_up(self.name, self.generations, self.record, self.space, self._fingerprints(), progress)
+        made = caught_up(self.name, self.generations, self.record, self.meaning, self._fingerprints(), progress)
         self._generation = made.generation
         self._last_seq = max(self._last_seq, made.newest_seq)
         return made.index
@@ -263,13 +275,16 @@ class Corpus:
                     space.save(self.folder / _SPACE)
                 except OSError as error:
                     raise StorageFull(f"cannot note the model of the corpus: {error}") from error
-                self.space = space
                 self.index.set_space(space)
+            space = self.space or space
             frame = pl.DataFrame(
                 {
                     "id": pl.Series(ids, dtype=pl.String),
                     "content_hash": pl.Series(content_hashes, dtype=pl.Binary),
-                    CHANNELS["semantic"].column: ragged_to_binary(vectors.astype("<f2"), starts),
+                    CHANNELS["semantic"].column: ragged_to_binary(
+                        vectors.astype("<f2") if space.components is None else space.encode(space.neutral(vectors)),
+                        starts,
+                    ),
                 }
             )
             # Two streams may have asked for the same row.
@@ -324,6 +339,60 @@ class Corpus:
                 f"{error}; nothing of this batch was acknowledged: free space, then send it again"
             ) from error
 
+    # ---- the fast tier ----
+
+    def adopt_table(self, table: StaticTable) -> None:
+        """Go by a table of tokens from here on; rows that have no vectors of it get them by `backfill`."""
+        with self.index.turn:
+            self.index.set_table(table)
+
+    def fitted_table(self) -> StaticTable | None:
+        """The table that was fitted to this corpus and installed last; None where there is none.
+
+        A damaged one is passed over with a line in the log: the fast tier is made of texts, and can be made anew.
+        """
+        try:
+            name = json.loads((self.folder / _FITTED).read_text(encoding="utf-8"))["table"]
+            return StaticTable.load(self.folder / _TABLES / name)
+        except FileNotFoundError:
+            return None
+        except (TableError, OSError, ValueError, KeyError, TypeError) as error:
+            logger.warning("the table fitted to corpus %s cannot be used: %s", self.name, error)
+            return None
+
+    def install_table(self, name: str) -> None:
+        """Go by a table in the corpus' own folder; rows get their vectors of it by `backfill`.
+
+        Tables that were fitted earlier are removed.  Raises OSError, TableError.
+        """
+        with self.write_turn:
+            self._refuse_deleted()
+            table = StaticTable.load(self.tables / name)
+            files.write_json(self.folder / _FITTED, {"format": 1, "table": name})
+            self.adopt_table(table)
+            for other in self.tables.iterdir():
+                if other.name != name:
+                    shutil.rmtree(other, ignore_errors=True)
+
+    @property
+    def tables(self) -> Path:
+        """Folder of the tables fitted to this corpus."""
+        return self.folder / _TABLES
+
+    def calibrate(self, tier: Tier, calibration: Calibration) -> None:
+        """Read the scores of a tier by a calibration of this corpus from here on.  Raises OSError."""
+        with self.write_turn:
+            self._refuse_deleted()
+            calibration.save(self.folder / _CALIBRATION.format(tier))
+            self.index.set_calibration(tier, calibration)
+
+    def backfill(self, stop: Callable[[], bool]) -> int:
+        """Make the fast vectors that rows lack, some at a time; how many were made.
+
+        Searches and writes go on meanwhile.  Ends early when `stop` says so; then or when nothing is missing.
+        """
+        return backfill.fast_vectors(self.index, stop)
+
     # ---- maintenance ----
 
     @property
@@ -345,7 +414,7 @@ class Corpus:
                 [p.alive for p in parts],
                 snapshot,
                 self._fingerprints(),
-                CHANNELS,
+                FORMATS,
             )
             self._generation = loaded
             for channel in CHANNELS.values():
@@ -415,6 +484,21 @@ class Corpus:
             return live
 
 
+def _calibrations(folder: Path) -> dict[Tier, Calibration]:
+    """What scores were worth when they were measured last, by tier; a damaged one is measured anew."""
+    found: dict[Tier, Calibration] = {}
+    tiers: tuple[Tier, ...] = ("fast", "accurate")
+    for tier in tiers:
+        path = folder / _CALIBRATION.format(tier)
+        try:
+            found[tier] = Calibration.load(path)
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            logger.warning("%s cannot be used (%s) and is measured anew", path, error)
+    return found
+
+
 def _stored_space(folder: Path) -> EmbeddingSpace | None:
     """Space of a corpus's embeddings; None before the first."""
     path = folder / _SPACE
@@ -422,3 +506,5 @@ def _stored_space(folder: Path) -> EmbeddingSpace | None:
 
 
 _SPACE = "embedding-space.npz"
+_CALIBRATION = "calibration-{}.npz"
+_TABLES, _FITTED = "tables", "fitted-table.json"

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from kinprint.server.channels import CHANNELS, Channel
+from kinprint.server.channels import CHANNELS, FAST, FORMATS, Channel
+from kinprint.server.channels.meaning import Meaning
 from kinprint.server.corpus.fingerprint import refreshed, refreshed_fill
 from kinprint.server.corpus.index import CorpusIndex
 from kinprint.server.corpus.normalise import PIPELINE
 from kinprint.server.corpus.view import Part
-from kinprint.server.embed.space import EmbeddingSpace
 from kinprint.server.failures import CorpusTooNew
 from kinprint.server.store import generation
 from kinprint.server.store.record import DELETE, FILL, PUT, Record
@@ -36,13 +36,13 @@ def caught_up(
     name: str,
     generations: Path,
     record: Record,
-    space: EmbeddingSpace | None,
+    meaning: Meaning,
     fingerprints: generation.Fingerprints,
     progress: Callable[[str], None],
 ) -> CaughtUp:
     """The index of corpus `name`.  Raises CorpusTooNew, GenerationTooNew."""
-    index = CorpusIndex(name, space=space)
-    loaded = generation.open_newest(generations, record, fingerprints, CHANNELS)
+    index = CorpusIndex(name, meaning=meaning)
+    loaded = generation.open_newest(generations, record, fingerprints, FORMATS)
     snapshot = record.snapshot()
     covered: frozenset[str] = frozenset()
     if loaded is not None:

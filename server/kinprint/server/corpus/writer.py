@@ -52,10 +52,19 @@ class Stored:
     truncated: int
 
 
+@dataclass(frozen=True, slots=True)
+class Unfilled:
+    """Stored rows, none of them blank, that lack their embedding."""
+
+    ids: Sequence[str]
+    content_hashes: Sequence[bytes]
+    responses: Sequence[str]
+
+
 @dataclass(slots=True)
 class _Fill:
-    ids: list[str]
-    content_hashes: list[bytes]
+    ids: Sequence[str]
+    content_hashes: Sequence[bytes]
     vectors: NDArray[np.float32]
     counts: NDArray[np.int64]
     space: EmbeddingSpace
@@ -102,14 +111,24 @@ class Writer:
         embedder: Callable[[], Awaitable[tuple[EmbedService, EmbeddingSpace]]],
     ) -> int:
         """Embed what still lacks it, and commit that; how many texts were cut."""
-        loop = asyncio.get_running_loop()
         service, space = await embedder()
-        self.corpus.check_space(space)
         frame = batch.rows.frame[outcome.to_embed]
-        texts = await loop.run_in_executor(None, lambda: [sentences_of(text) for text in frame["response"]])
+        rows = Unfilled(frame["id"].to_list(), frame["content_hash"].to_list(), frame["response"].to_list())
+        return await self._fill_rows(rows, service, space)
+
+    async def fill(self, rows: Unfilled, service: EmbedService, space: EmbeddingSpace) -> None:
+        """Embed rows that were stored earlier; durable on return.  Raises as `store`."""
+        with self.corpus.in_use():
+            await self._fill_rows(rows, service, space)
+
+    async def _fill_rows(self, rows: Unfilled, service: EmbedService, space: EmbeddingSpace) -> int:
+        """Embed rows and commit that; how many texts were cut."""
+        loop = asyncio.get_running_loop()
+        self.corpus.check_space(space)
+        texts = await loop.run_in_executor(None, lambda: [sentences_of(text) for text in rows.responses])
         starts = sentence_starts(texts)
         embedded = await service.embed_passages([sentence for text in texts for sentence in text])
-        fill = _Fill(frame["id"].to_list(), frame["content_hash"].to_list(), embedded.vectors, np.diff(starts), space)
+        fill = _Fill(rows.ids, rows.content_hashes, embedded.vectors, np.diff(starts), space)
         filled: asyncio.Future[None] = loop.create_future()
         if not self._fills:
             self._first_fill = time.monotonic()

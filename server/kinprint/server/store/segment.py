@@ -206,6 +206,11 @@ class Segment:
             _derived=self._derived,
         )
 
+    def without(self, name: str) -> Segment:
+        """The segment without one kind of chunk."""
+        chunks = {k: v for k, v in self.chunks.items() if k != name}
+        return Segment(self.table, chunks, stored_lookup=self.lookup, _derived=self._derived)
+
     def with_chunk(self, channel: ChunkFormat, chunk: Chunk) -> Segment:
         """The segment with one more chunk; small neighbours are merged so that chunks stay few."""
         chunks = [*self.of(channel.name), chunk]

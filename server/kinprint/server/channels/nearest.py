@@ -1,0 +1,218 @@
+"""Nearest of many int8 vectors: by a scan of all, or through an inverted file where there are many.
+
+Rules of size, per segment of a corpus:
+
+* fewer than `INDEX_FROM` vectors, and what is not published yet: every vector is looked at;
+* from there on an inverted file whose lists are found through an HNSW graph and hold 4-bit product codes (Jégou, Douze
+  and Schmid, TPAMI 2011; FAISS' fast scan), built when the segment is published, in blocks of `BLOCK` vectors.  What it
+  brings up is scored exactly from the int8 vectors;
+* where few rows pass a filter, just those are looked at.
+
+How many lists a search visits is the least of `PROBES` that gives the exact ten nearest of queries held out with a
+recall of `RECALL`, measured when the index is built and kept beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from kinprint.server.store import files
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import faiss
+
+#: Vectors of a segment from which on it has an inverted file.
+INDEX_FROM = 20_000
+#: Passing vectors up to which just those are looked at.
+FEW = 20_000
+#: Queries up to which each goes through the vectors by itself, without a float32 copy of them.
+FEW_QUERIES = 3
+#: Vectors in memory at once while an index is built or scanned.
+BLOCK = 32_768
+#: Vectors that the index brings up for exact scoring, at least, and for each one asked for.
+RESCORED, RESCORED_EACH = 512, 4
+#: Lists visited, tried from the first; the recall that is enough; queries that it is measured on.
+PROBES = (16, 32, 64, 128, 256)
+RECALL = 0.985
+HELD_OUT = 64
+#: Dimensions of one 4-bit code.
+_CODED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What an inverted file is worth: `recall` of the exact ten nearest of held-out queries at `probes` lists."""
+
+    vectors: int
+    lists: int
+    probes: int
+    recall: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inverted:
+    """An inverted file over the vectors of a chunk, and what it was measured to be worth."""
+
+    index: faiss.Index
+    measured: Measured
+
+
+def build(codes: NDArray[np.int8]) -> Inverted | None:
+    """An inverted file over the directions of int8 vectors [n, d]; None where they are few.
+
+    Deterministic: sample, training and order are fixed.
+    """
+    n, width = codes.shape
+    if n < INDEX_FROM:
+        return None
+    import faiss  # here and below where there are vectors: a corpus without embeddings has no use for it
+
+    lists = int(2 ** np.round(np.log2(4 * np.sqrt(n))))
+    coded = width // _CODED if width % _CODED == 0 else width
+    index = faiss.index_factory(width, f"IVF{lists}_HNSW32,PQ{coded}x4fs", faiss.METRIC_INNER_PRODUCT)
+    inverted = faiss.extract_index_ivf(index)
+    inverted.cp.niter = 6
+    random = np.random.default_rng(0)
+    sample = np.sort(random.choice(n, min(n, lists * 40), replace=False))
+    index.train(directions(codes[sample]))
+    for start in range(0, n, BLOCK):
+        index.add(directions(codes[start : start + BLOCK]))
+    return Inverted(index, _measured(index, codes, lists, random))
+
+
+def _measured(index: faiss.Index, codes: NDArray[np.int8], lists: int, random: np.random.Generator) -> Measured:
+    """Lists to visit and the recall that they give, on rows of the chunk held out as queries.
+
+    A query's own vector, and whatever equals it, does not count: it is found however bad the index is.
+    """
+    chosen = np.sort(random.choice(len(codes), min(HELD_OUT, len(codes)), replace=False))
+    queries = directions(codes[chosen])
+    exact = [labels[scores < 1 - 1e-6][:10] for labels, scores in _scan_many(queries, codes, None, 30)]
+    probes, recall = PROBES[-1], 0.0
+    for probes in PROBES:
+        found = _through(queries, codes, index, None, 64, probes)
+        hits = [len(np.intersect1d(a, b)) / len(a) for a, (b, _) in zip(exact, found, strict=True) if len(a)]
+        recall = float(np.mean(hits)) if hits else 1.0
+        if recall >= RECALL or probes >= lists:
+            break
+    return Measured(len(codes), lists, probes, recall)
+
+
+def directions(codes: NDArray[np.int8]) -> NDArray[np.float32]:
+    """Unit vectors float32 of int8 ones; zero stays zero."""
+    wide = codes.astype(np.float32)
+    norms = np.sqrt(np.einsum("ij,ij->i", wide, wide))[:, None]
+    return np.asarray(np.divide(wide, norms, out=wide, where=norms > 0), np.float32)
+
+
+def scan(
+    query: NDArray[np.float32], codes: NDArray[np.int8], chosen: NDArray[np.int64] | None, top: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Positions and cosines of the `top` nearest, best first; of `chosen` positions alone where they are given.
+
+    Equal cosines go to the earlier position.
+    """
+    scores = cosines(query, codes, chosen)
+    if len(scores) > top:
+        kept = np.flatnonzero(scores >= np.partition(scores, len(scores) - top)[len(scores) - top])
+    else:
+        kept = np.arange(len(scores))
+    kept = kept[np.argsort(-scores[kept], kind="stable")][:top]
+    return (kept if chosen is None else chosen[kept]), scores[kept]
+
+
+def cosines(
+    query: NDArray[np.float32], codes: NDArray[np.int8], chosen: NDArray[np.int64] | None = None
+) -> NDArray[np.float32]:
+    """Cosine of a unit query with every vector, or with those at `chosen`, float32."""
+    from kinprint.kernels.embed import pool
+
+    return pool.cosines(query, codes, chosen)
+
+
+def nearest(
+    queries: NDArray[np.float32],
+    codes: NDArray[np.int8],
+    inverted: Inverted | None,
+    passing: NDArray[np.int64] | None,
+    top: int,
+) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """For each of some unit queries [k, d] about the `top` nearest vectors that pass (None: all do).
+
+    Positions with exact cosines, best first.
+    """
+    if inverted is None or (passing is not None and len(passing) <= FEW):
+        if len(queries) <= FEW_QUERIES:
+            return [scan(query, codes, passing, top) for query in queries]
+        return _scan_many(queries, codes, passing, top)
+    return _through(queries, codes, inverted.index, passing, top, inverted.measured.probes)
+
+
+def _scan_many(
+    queries: NDArray[np.float32], codes: NDArray[np.int8], chosen: NDArray[np.int64] | None, top: int
+) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """As `scan` for many queries, by one product of matrices a block."""
+    n = len(codes) if chosen is None else len(chosen)
+    kept: list[list[tuple[NDArray[np.int64], NDArray[np.float32]]]] = [[] for _ in queries]
+    for start in range(0, n, BLOCK):
+        some = slice(start, start + BLOCK)
+        positions = np.arange(n)[some] if chosen is None else chosen[some]
+        scores = queries @ directions(codes[some] if chosen is None else codes[positions]).T
+        for k, row in enumerate(scores):
+            best = np.argpartition(row, len(row) - top)[-top:] if len(row) > top else np.arange(len(row))
+            kept[k].append((positions[best], row[best]))
+    found = []
+    for parts in kept:
+        positions = np.concatenate([p for p, _ in parts]) if parts else np.zeros(0, np.int64)
+        scores = np.concatenate([s for _, s in parts]) if parts else np.zeros(0, np.float32)
+        order = np.lexsort((positions, -scores))[:top]
+        found.append((positions[order], scores[order]))
+    return found
+
+
+def _through(
+    queries: NDArray[np.float32],
+    codes: NDArray[np.int8],
+    index: faiss.Index,
+    passing: NDArray[np.int64] | None,
+    top: int,
+    probes: int,
+) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    import faiss
+
+    selector = None
+    if passing is not None:
+        bits = np.zeros(len(codes), np.bool_)
+        bits[passing] = True
+        selector = faiss.IDSelectorBitmap(np.packbits(bits, bitorder="little"))  # type: ignore[arg-type, call-arg]
+    parameters = faiss.SearchParametersIVF(nprobe=probes, sel=selector)  # type: ignore[call-arg]
+    wanted = min(max(RESCORED, RESCORED_EACH * top), len(codes))
+    _, labels = index.search(np.ascontiguousarray(queries), wanted, params=parameters)
+    return [scan(q, codes, np.sort(row[row >= 0]), top) for q, row in zip(queries, labels, strict=True)]
+
+
+def save(folder: Path, name: str, inverted: Inverted | None) -> None:
+    """Write an inverted file to `NAME.faiss` and `NAME-index.json` in a segment's folder, flushed."""
+    if inverted is None:
+        return
+    import faiss
+
+    faiss.write_index(inverted.index, str(folder / f"{name}.faiss"))
+    files.fsync_file(folder / f"{name}.faiss")
+    files.write_json(folder / f"{name}-index.json", asdict(inverted.measured))
+
+
+def load(folder: Path, name: str) -> Inverted | None:
+    """Map what `save` wrote; None where there is none."""
+    path = folder / f"{name}.faiss"
+    if not path.exists():
+        return None
+    import faiss
+
+    index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+    return Inverted(index, Measured(**json.loads((folder / f"{name}-index.json").read_text(encoding="utf-8"))))
