@@ -119,7 +119,9 @@ def _why_semantic(found: SemanticEvidence, compared: bool) -> str:
 def _worth(found: SemanticEvidence, compared: bool) -> list[str]:
     """What a score is worth, beside those of unrelated texts."""
     told = []
-    if found.p_value is not None:
+    if found.p_floor is not None and found.p_floor >= 1.0:
+        told.append("too few unrelated pairs were measured to tell its chance")
+    elif found.p_value is not None:
         many = ("unrelated pairs", "is as alike", "are as alike")
         searches = ("searches of unrelated text", "finds as much", "find as much")
         told.append(_chance(found.p_value, found.p_floor, *(many if compared else searches)))
