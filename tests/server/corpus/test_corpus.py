@@ -230,8 +230,7 @@ def test_embeddings_come_back_as_they_were(corpus: Corpus) -> None:
         for part in state.view.parts:
             for chunk in part.segment.of("semantic"):
                 for position, row in enumerate(chunk.rows):
-                    codes, _ = chunk.at(np.array([position]))
-                    seen[part.segment.array("id")[int(row)].as_py()] = space.decode(codes)
+                    seen[part.segment.array("id")[int(row)].as_py()] = space.decode(chunk.at(position))
         assert set(seen) == {"a", "b", "c"}
         for row in rows:
             neutral = space.neutral(corpus_rows.sentence_vectors(row.response))

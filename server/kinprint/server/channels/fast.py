@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
+from kinprint.kernels.embed.pool import RowVectors
 from kinprint.server.channels import nearest
 from kinprint.server.embed.static import StaticTable
 from kinprint.server.store import files
@@ -24,7 +25,8 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class FastChunk:
-    """Directions of some rows: rows int64[m] ascending; codes int8[m, dim], zero where a text has no token.
+    """Directions of some rows: rows int64[m] ascending; codes int8[m, dim] and scales float32[m] that make them unit
+    vectors, zero where a text has no token.
 
     `table` is the digest of the table that they were made with; `inverted` only what was published has, and only where
     there are enough rows.
@@ -32,6 +34,7 @@ class FastChunk:
 
     rows: NDArray[np.int64]
     codes: NDArray[np.int8]
+    scales: NDArray[np.float32]
     table: str
     inverted: nearest.Inverted | None = None
 
@@ -39,7 +42,8 @@ class FastChunk:
         self, query: NDArray[np.float32], passing: NDArray[np.int64] | None, top: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Positions of about the `top` rows nearest to a unit vector that pass (None: all do), and their cosines."""
-        return nearest.nearest(query[None], self.codes, self.inverted, passing, top)[0]
+        vectors = RowVectors(self.codes, self.scales)
+        return nearest.nearest(query[None], vectors, self.inverted, passing, top)[0]
 
 
 class FastTier:
@@ -49,22 +53,28 @@ class FastTier:
 
     def build(self, rows: NDArray[np.int64], responses: pa.Array, table: StaticTable) -> FastChunk:
         """Chunk of some rows int64[m], ascending, of a segment that has these answers."""
-        codes, _ = table.rows(
+        codes, scales = table.rows(
             *text_buffers(responses if len(rows) == len(responses) else responses.take(pa.array(rows)))
         )
-        return FastChunk(rows, codes, table.digest)
+        return FastChunk(rows, codes, scales, table.digest)
 
     def merge(self, chunks: Sequence[FastChunk], merging: Merging) -> FastChunk:
         """One chunk out of several of one table.  Raises ValueError for several tables."""
         tables = {chunk.table for chunk in chunks}
         if len(tables) > 1:
             raise ValueError("fast vectors of different tables do not mix")
-        return FastChunk(merging.rows, merging.gather(c.codes for c in chunks), tables.pop())
+        return FastChunk(
+            merging.rows,
+            merging.gather(c.codes for c in chunks),
+            merging.gather(c.scales for c in chunks),
+            tables.pop(),
+        )
 
     def save(self, folder: Path, chunk: FastChunk) -> None:
         """Writes the inverted file, too, which is built here where there are enough rows."""
         files.save_array(folder / "fast-rows.npy", chunk.rows)
         files.save_array(folder / "fast-codes.npy", chunk.codes)
+        files.save_array(folder / "fast-scales.npy", chunk.scales)
         files.write_json(folder / "fast.json", {"table": chunk.table})
         nearest.save(folder, "fast", chunk.inverted or nearest.build(chunk.codes))
 
@@ -75,6 +85,7 @@ class FastTier:
         return FastChunk(
             files.map_array(folder / "fast-rows.npy"),
             files.map_array(folder / "fast-codes.npy"),
+            files.map_array(folder / "fast-scales.npy"),
             str(json.loads((folder / "fast.json").read_text(encoding="utf-8"))["table"]),
             nearest.load(folder, "fast"),
         )

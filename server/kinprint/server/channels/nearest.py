@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from kinprint.kernels.embed import pool
+from kinprint.kernels.embed.pool import RowVectors
 from kinprint.server.store import files
 from numpy.typing import NDArray
 
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
 INDEX_FROM = 20_000
 #: Passing vectors up to which just those are looked at.
 FEW = 20_000
-#: Queries up to which each goes through the vectors by itself, without a float32 copy of them.
-FEW_QUERIES = 3
 #: Vectors in memory at once while an index is built or scanned.
 BLOCK = 32_768
 #: Vectors that the index brings up for exact scoring, at least, and for each one asked for.
@@ -92,10 +92,11 @@ def _measured(index: faiss.Index, codes: NDArray[np.int8], lists: int, random: n
     """
     chosen = np.sort(random.choice(len(codes), min(HELD_OUT, len(codes)), replace=False))
     queries = directions(codes[chosen])
-    exact = [labels[scores < 1 - 1e-6][:10] for labels, scores in _scan_many(queries, codes, None, 30)]
+    vectors = RowVectors(codes, scales_of(codes))
+    exact = [labels[scores < 1 - 1e-6][:10] for labels, scores in nearest(queries, vectors, None, None, 30)]
     probes, recall = PROBES[-1], 0.0
     for probes in PROBES:
-        found = _through(queries, codes, index, None, 64, probes)
+        found = _through(queries, vectors, index, None, 64, probes)
         hits = [len(np.intersect1d(a, b)) / len(a) for a, (b, _) in zip(exact, found, strict=True) if len(a)]
         recall = float(np.mean(hits)) if hits else 1.0
         if recall >= RECALL or probes >= lists:
@@ -110,34 +111,31 @@ def directions(codes: NDArray[np.int8]) -> NDArray[np.float32]:
     return np.asarray(np.divide(wide, norms, out=wide, where=norms > 0), np.float32)
 
 
-def scan(
-    query: NDArray[np.float32], codes: NDArray[np.int8], chosen: NDArray[np.int64] | None, top: int
+def scales_of(codes: NDArray[np.int8]) -> NDArray[np.float32]:
+    """What makes int8 vectors [n, d] unit vectors, float32 [n]; 0 for zeros."""
+    scales = np.zeros(len(codes), np.float32)
+    for start in range(0, len(codes), BLOCK):
+        wide = codes[start : start + BLOCK].astype(np.int32)
+        squares = np.einsum("ij,ij->i", wide, wide)
+        filled = squares > 0
+        scales[start : start + BLOCK][filled] = 1 / np.sqrt(squares[filled].astype(np.float32))
+    return scales
+
+
+def _best(
+    positions: NDArray[np.int64], scores: NDArray[np.float32], top: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Positions and cosines of the `top` nearest, best first; of `chosen` positions alone where they are given.
-
-    Equal cosines go to the earlier position.
-    """
-    scores = cosines(query, codes, chosen)
+    """The `top` best, best first; equal scores go to the earlier position."""
     if len(scores) > top:
-        kept = np.flatnonzero(scores >= np.partition(scores, len(scores) - top)[len(scores) - top])
-    else:
-        kept = np.arange(len(scores))
-    kept = kept[np.argsort(-scores[kept], kind="stable")][:top]
-    return (kept if chosen is None else chosen[kept]), scores[kept]
-
-
-def cosines(
-    query: NDArray[np.float32], codes: NDArray[np.int8], chosen: NDArray[np.int64] | None = None
-) -> NDArray[np.float32]:
-    """Cosine of a unit query with every vector, or with those at `chosen`, float32."""
-    from kinprint.kernels.embed import pool
-
-    return pool.cosines(query, codes, chosen)
+        kept = scores >= np.partition(scores, len(scores) - top)[len(scores) - top]
+        positions, scores = positions[kept], scores[kept]
+    order = np.lexsort((positions, -scores))[:top]
+    return positions[order], scores[order]
 
 
 def nearest(
     queries: NDArray[np.float32],
-    codes: NDArray[np.int8],
+    vectors: RowVectors,
     inverted: Inverted | None,
     passing: NDArray[np.int64] | None,
     top: int,
@@ -146,38 +144,22 @@ def nearest(
 
     Positions with exact cosines, best first.
     """
-    if inverted is None or (passing is not None and len(passing) <= FEW):
-        if len(queries) <= FEW_QUERIES:
-            return [scan(query, codes, passing, top) for query in queries]
-        return _scan_many(queries, codes, passing, top)
-    return _through(queries, codes, inverted.index, passing, top, inverted.measured.probes)
-
-
-def _scan_many(
-    queries: NDArray[np.float32], codes: NDArray[np.int8], chosen: NDArray[np.int64] | None, top: int
-) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    """As `scan` for many queries, by one product of matrices a block."""
-    n = len(codes) if chosen is None else len(chosen)
-    kept: list[list[tuple[NDArray[np.int64], NDArray[np.float32]]]] = [[] for _ in queries]
-    for start in range(0, n, BLOCK):
-        some = slice(start, start + BLOCK)
-        positions = np.arange(n)[some] if chosen is None else chosen[some]
-        scores = queries @ directions(codes[some] if chosen is None else codes[positions]).T
-        for k, row in enumerate(scores):
-            best = np.argpartition(row, len(row) - top)[-top:] if len(row) > top else np.arange(len(row))
-            kept[k].append((positions[best], row[best]))
-    found = []
-    for parts in kept:
-        positions = np.concatenate([p for p, _ in parts]) if parts else np.zeros(0, np.int64)
-        scores = np.concatenate([s for _, s in parts]) if parts else np.zeros(0, np.float32)
-        order = np.lexsort((positions, -scores))[:top]
-        found.append((positions[order], scores[order]))
-    return found
+    if inverted is not None and (passing is None or len(passing) > FEW):
+        return _through(queries, vectors, inverted.index, passing, top, inverted.measured.probes)
+    if passing is None:
+        passing = np.arange(len(vectors.rows))
+    parts = [
+        (some, pool.dots(vectors, some, queries))
+        for some in (passing[start : start + BLOCK] for start in range(0, len(passing), BLOCK))
+    ]
+    positions = np.concatenate([some for some, _ in parts]) if parts else passing
+    scores = np.concatenate([made for _, made in parts]) if parts else np.zeros((0, len(queries)), np.float32)
+    return [_best(positions, scores[:, k], top) for k in range(len(queries))]
 
 
 def _through(
     queries: NDArray[np.float32],
-    codes: NDArray[np.int8],
+    vectors: RowVectors,
     index: faiss.Index,
     passing: NDArray[np.int64] | None,
     top: int,
@@ -187,13 +169,17 @@ def _through(
 
     selector = None
     if passing is not None:
-        bits = np.zeros(len(codes), np.bool_)
+        bits = np.zeros(len(vectors.rows), np.bool_)
         bits[passing] = True
         selector = faiss.IDSelectorBitmap(np.packbits(bits, bitorder="little"))  # type: ignore[arg-type, call-arg]
     parameters = faiss.SearchParametersIVF(nprobe=probes, sel=selector)  # type: ignore[call-arg]
-    wanted = min(max(RESCORED, RESCORED_EACH * top), len(codes))
+    wanted = min(max(RESCORED, RESCORED_EACH * top), len(vectors.rows))
     _, labels = index.search(np.ascontiguousarray(queries), wanted, params=parameters)
-    return [scan(q, codes, np.sort(row[row >= 0]), top) for q, row in zip(queries, labels, strict=True)]
+    found = []
+    for query, row in zip(queries, labels, strict=True):
+        some = row[row >= 0]
+        found.append(_best(some, pool.dots(vectors, some, query[None])[:, 0], top))
+    return found
 
 
 def save(folder: Path, name: str, inverted: Inverted | None) -> None:

@@ -21,7 +21,8 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 from kinprint.kernels.arrow import Texts
-from kinprint.kernels.embed import align
+from kinprint.kernels.embed import align, pool
+from kinprint.kernels.embed.pool import RowVectors
 from kinprint.server.channels import nearest, unrelated
 from kinprint.server.channels.calibration import Calibration, Worth
 from kinprint.server.channels.fast import FastChunk
@@ -40,6 +41,7 @@ from numpy.typing import NDArray
 ACCURATE_ROWS, FAST_ROWS, ROWS_EACH = 256, 128, 4
 #: Nearest sentences of each sentence of the query that vote for their rows.
 VOTERS = 50
+_ARRAYS = ("rows", "codes", "scales", "starts")
 #: Code points of a sentence that are shown.
 SHOWN = 300
 
@@ -49,28 +51,32 @@ class SemanticChunk:
     """Sentence vectors of some rows: the accurate tier.
 
     rows int64[m] ascending; codes int8[s, width], directions of their sentences, text after text (see
-    `EmbeddingSpace.encode`); starts int64[m + 1], where each text's sentences begin; `inverted` over the sentences, which
-    only what was published has, and only where there are enough.
+    `EmbeddingSpace.encode`), and scales float32[s] that make them unit vectors; starts int64[m + 1], where each text's
+    sentences begin; `inverted` over the sentences, which only what was published has, and only where there are enough.
     """
 
     rows: NDArray[np.int64]
     codes: NDArray[np.int8]
+    scales: NDArray[np.float32]
     starts: NDArray[np.int64]
     inverted: nearest.Inverted | None = None
 
-    def at(self, positions: NDArray[np.int64]) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
-        """Codes and starts of the sentences of the texts at some positions, one text after another."""
-        places, starts = _ranges(self.starts, positions)
-        return self.codes[places], starts
+    @property
+    def vectors(self) -> RowVectors:
+        """The sentences, as the kernels take them."""
+        return RowVectors(self.codes, self.scales)
+
+    def at(self, position: int) -> NDArray[np.int8]:
+        """Codes of the sentences of the text at a position."""
+        return self.codes[self.starts[position] : self.starts[position + 1]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SemanticMatch(Match):
-    """Adds whose vectors were compared, what the score is worth, and the cosine of the whole texts."""
+    """Adds whose vectors were compared, and what the score is worth."""
 
     tier: Tier
     worth: Worth
-    cosine: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,26 +141,28 @@ class SemanticChannel(Channel[SemanticChunk, SemanticMatch, SemanticEvidence]):
             raise ValueError("the record holds embeddings, and the corpus lacks their embedding-space.npz")
         if space.components is not None:
             codes, starts = binary_to_ragged(columns["embedding"], np.dtype(np.int8), space.code_width)
-            return SemanticChunk(rows, codes, starts)
+            return SemanticChunk(rows, codes, nearest.scales_of(codes), starts)
         # Corpora that began before format 2 keep what the model gave, as float16.
         vectors, starts = binary_to_ragged(columns["embedding"], "<f2", space.dim)
-        return SemanticChunk(rows, space.encode(space.neutral(vectors.astype(np.float32))), starts)
+        codes = space.encode(space.neutral(vectors.astype(np.float32)))
+        return SemanticChunk(rows, codes, nearest.scales_of(codes), starts)
 
     def merge(self, chunks: Sequence[SemanticChunk], merging: Merging) -> SemanticChunk:
         """See Channel."""
         counts = merging.gather(np.diff(c.starts) for c in chunks)
         starts = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-        codes = np.concatenate([c.codes for c in chunks])
+        codes, scales = np.concatenate([c.codes for c in chunks]), np.concatenate([c.scales for c in chunks])
         if merging.sources is not None:
             bases = np.cumsum([0, *(len(c.codes) for c in chunks)])
             begins = np.concatenate([c.starts[:-1] + base for c, base in zip(chunks, bases[:-1], strict=True)])
             begins = begins[merging.sources]
-            codes = codes[np.repeat(begins - starts[:-1], counts) + np.arange(starts[-1])]
-        return SemanticChunk(merging.rows, codes, starts)
+            places = np.repeat(begins - starts[:-1], counts) + np.arange(starts[-1])
+            codes, scales = codes[places], scales[places]
+        return SemanticChunk(merging.rows, codes, scales, starts)
 
     def save(self, folder: Path, chunk: SemanticChunk) -> None:
         """Writes the inverted file, too, which is built here where there are enough sentences."""
-        for name in ("rows", "codes", "starts"):
+        for name in _ARRAYS:
             files.save_array(folder / f"semantic-{name}.npy", getattr(chunk, name))
         nearest.save(folder, "semantic", chunk.inverted or nearest.build(chunk.codes))
 
@@ -162,8 +170,8 @@ class SemanticChannel(Channel[SemanticChunk, SemanticMatch, SemanticEvidence]):
         """See Channel."""
         if not (folder / "semantic-rows.npy").exists():
             return None
-        rows, codes, starts = (files.map_array(folder / f"semantic-{name}.npy") for name in ("rows", "codes", "starts"))
-        return SemanticChunk(rows, codes, starts, nearest.load(folder, "semantic"))
+        rows, codes, scales, starts = (files.map_array(folder / f"semantic-{name}.npy") for name in _ARRAYS)
+        return SemanticChunk(rows, codes, scales, starts, nearest.load(folder, "semantic"))
 
     # ---- what it finds ----
 
@@ -179,26 +187,26 @@ class SemanticChannel(Channel[SemanticChunk, SemanticMatch, SemanticEvidence]):
         corpora = len({target.corpus for target in targets})
         floor = 0.0 if limits.min_score is None else limits.min_score
         found: list[Scored] = []
-        scored: list[tuple[float, float, Tier, Meaning, str | None, int]] = []
+        scored: list[tuple[float, Tier, Meaning, str | None, int]] = []
         for number, chosen in rows.items():
             target = targets[number]
             languages = target.segment.array("language")
-            for tier, some, scores, whole in _compared(query, sides, target, chosen, limits):
+            for tier, some, scores in _compared(query, sides, target, chosen, limits):
                 count = len(sides.of(target.meaning, tier))
                 calibration = calibration_of(target.meaning, tier)
-                for row, score, cosine in zip(some.tolist(), scores.tolist(), whole.tolist(), strict=True):
+                for row, score in zip(some.tolist(), scores.tolist(), strict=True):
                     if score > floor or (limits.min_score is not None and score == floor):
                         language = languages[row].as_py()
                         standing = calibration.standing(score, count, query.language, language)
                         found.append(Scored(target, row, standing, len(scored)))
-                        scored.append((score, cosine, tier, target.meaning, language, count))
+                        scored.append((score, tier, target.meaning, language, count))
         matches = []
         for hit, name in best(found, limits.top):
-            score, cosine, tier, meaning, language, count = scored[hit.tag]
+            score, tier, meaning, language, count = scored[hit.tag]
             worth = calibration_of(meaning, tier).worth(
                 score, count, query.language, language, max(hit.target.tiers.get(tier, 0), 2), corpora
             )
-            matches.append(SemanticMatch(hit.target, hit.row, name, score, tier, worth, cosine))
+            matches.append(SemanticMatch(hit.target, hit.row, name, score, tier, worth))
         return Found(matches)
 
     def stored_sentences(self, segment: Segment, row: int, space: EmbeddingSpace) -> NDArray[np.float32] | None:
@@ -206,7 +214,7 @@ class SemanticChannel(Channel[SemanticChunk, SemanticMatch, SemanticEvidence]):
         for chunk in segment.of(self.name):
             position = int(np.searchsorted(chunk.rows, row))
             if position < len(chunk.rows) and chunk.rows[position] == row:
-                return space.decode(chunk.at(np.array([position]))[0])
+                return space.decode(chunk.at(position))
         return None
 
     def explain(self, query: Query, match: SemanticMatch, spans: int) -> SemanticEvidence:
@@ -215,9 +223,8 @@ class SemanticChannel(Channel[SemanticChunk, SemanticMatch, SemanticEvidence]):
         left, right = _Sides(query).of(target.meaning, match.tier), _vectors_of(target, match.row, match.tier)
         language: str | None = target.segment.array("language")[match.row].as_py()
         aligned = replace(align_pair(left, right), score=match.score)
-        return _evidence(
-            query, match.response, language, aligned, match.cosine, match.tier, match.worth, target.meaning
-        )
+        cosine = float(_mean(left) @ _mean(right))
+        return _evidence(query, match.response, language, aligned, cosine, match.tier, match.worth, target.meaning)
 
     def compare(self, a: Query, b: Query, comparison: Comparison) -> SemanticEvidence:
         """See Channel.  Raises ValueError when neither tier has vectors of both texts."""
@@ -313,7 +320,7 @@ def _votes(
     if len(chunk.codes) == 0 or (sentences is not None and len(sentences) == 0):
         return np.zeros(0, np.int64), np.zeros(0, np.float32)
     rows, cosines = [], []
-    for positions, values in nearest.nearest(side, chunk.codes, chunk.inverted, sentences, VOTERS):
+    for positions, values in nearest.nearest(side, chunk.vectors, chunk.inverted, sentences, VOTERS):
         owners = np.searchsorted(chunk.starts, positions, side="right") - 1
         distinct, first = np.unique(owners, return_index=True)  # best first: the first is its nearest
         rows.append(distinct)
@@ -331,9 +338,9 @@ def _votes(
 
 def _compared(
     query: Query, sides: _Sides, target: Target, rows: NDArray[np.int64], limits: Limits
-) -> list[tuple[Tier, NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]]:
-    """Alignment scores and whole-text cosines of some rows of a target, by the best vectors that each has."""
-    made: list[tuple[Tier, NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]] = []
+) -> list[tuple[Tier, NDArray[np.int64], NDArray[np.float32]]]:
+    """Alignment scores of some rows of a target, by the best vectors that each has."""
+    made: list[tuple[Tier, NDArray[np.int64], NDArray[np.float32]]] = []
     left = rows
     if query.tier != "fast" and query.sentences is not None and target.meaning.space is not None:
         side = sides.of(target.meaning, "accurate")
@@ -341,29 +348,16 @@ def _compared(
             limits.check()
             some, positions, _ = np.intersect1d(chunk.rows, left, assume_unique=True, return_indices=True)
             if len(some):
-                codes, starts = chunk.at(positions)
-                made.append(("accurate", some, *_scores(side, nearest.directions(codes), starts)))
+                first, last = chunk.starts[positions], chunk.starts[positions + 1]
+                made.append(("accurate", some, align.scores(align.query(side), chunk.vectors, first, last)))
                 left = np.setdiff1d(left, some, assume_unique=True)
     if query.tier != "accurate" and target.meaning.table is not None and len(left):
         limits.check()
         texts = target.segment.array("response").take(left)
         vectors, starts = target.meaning.table.sentences(*text_buffers(texts))
-        made.append(("fast", left, *_scores(sides.of(target.meaning, "fast"), vectors, starts)))
+        asked = align.query(sides.of(target.meaning, "fast"))
+        made.append(("fast", left, align.scores(asked, pool.quantised(vectors), starts[:-1], starts[1:])))
     return made
-
-
-def _scores(
-    side: NDArray[np.float32], sentences: NDArray[np.float32], starts: NDArray[np.int64]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Alignment scores float32[n] of a query with n texts, and the cosines of their means."""
-    scores = align.scores(sentences @ side.T, starts)
-    means = np.zeros((len(starts) - 1, sentences.shape[1]), np.float32)
-    filled = np.flatnonzero(np.diff(starts))
-    if len(filled):
-        means[filled] = np.add.reduceat(sentences, starts[filled], axis=0)
-    norms = np.linalg.norm(means, axis=1)
-    whole = np.divide(means @ _mean(side), norms, out=np.zeros(len(means), np.float32), where=norms > 0)
-    return scores, whole
 
 
 def _vectors_of(target: Target, row: int, tier: Tier) -> NDArray[np.float32]:
@@ -372,7 +366,7 @@ def _vectors_of(target: Target, row: int, tier: Tier) -> NDArray[np.float32]:
         for chunk in target.segment.of("semantic"):
             position = int(np.searchsorted(chunk.rows, row))
             if position < len(chunk.rows) and chunk.rows[position] == row:
-                return nearest.directions(chunk.at(np.array([position]))[0])
+                return nearest.directions(chunk.at(position))
     table = target.meaning.table
     assert table is not None  # the row was compared by it
     return table.sentences(*text_buffers(target.segment.array("response").slice(row, 1)))[0]

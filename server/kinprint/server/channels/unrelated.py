@@ -25,7 +25,7 @@ def alignments(
 
     `sentences` float32 [s, d], unit vectors text after text; text i has those at `starts[i]:starts[i + 1]`.
     """
-    return align.scores(sentences @ query.T, starts)
+    return align.scores_of(sentences @ query.T, starts)
 
 
 def windows(count: int) -> list[slice]:

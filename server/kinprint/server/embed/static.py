@@ -1,0 +1,393 @@
+"""`StaticTable`: the fast tier of meaning, one int8 vector for every token of the accurate model's tokenizer.
+
+A sentence is the mean of its tokens' vectors at unit norm, a text the mean of its sentences at unit norm (Model2Vec;
+Arora, Liang and Ma, A Simple but Tough-to-Beat Baseline for Sentence Embeddings, ICLR 2017, for the weights that are
+part of the vectors).  The vectors lie in the accurate model's *neutral* space (`EmbeddingSpace.neutral`), so that those
+of both tiers can be compared.  `distil` makes such tables.
+
+A table is a directory that is also a model for ONNX Runtime::
+
+    model.onnx        Gather, weighted sum over the tokens, unit norm; its weights are external data:
+    model.onnx.data   int8 [vocabulary, dim], zeros up to a multiple of 4096 bytes, float32 [vocabulary]
+    tokenizer.json    the accurate model's, byte for byte
+    table.json        digests, sizes, what the table was fitted on
+
+NumPy maps the bytes that ONNX Runtime reads.  Special tokens have zero vectors, so whether they are in makes no
+difference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from kinprint.server.embed.onnx import file_sha256
+from kinprint.server.embed.space import sentence_starts, sentences_of
+from kinprint.server.store import files
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+FORMAT = 1
+_MODEL = "model.onnx"
+_DATA = "model.onnx.data"
+_TOKENIZER = "tokenizer.json"
+_MANIFEST = "table.json"
+_PAGE = 4096
+#: Tokens looked up at once: their rows take 24 MiB as float32 [tokens, 384].
+_TOKENS_AT_ONCE = 1 << 14
+_OPSET = 21
+_IR_VERSION = 10
+
+
+class TableError(ValueError):
+    """A directory holds no static table, a damaged one, or one that this version cannot read."""
+
+
+class StaticTable:
+    """A vector for every token.  Thread-safe.
+
+    Attributes:
+        directory: where it lies; None while it is only in memory.
+        name: for people.
+        version: its format, at most `FORMAT`.
+        digest: hexadecimal SHA-256 of its content (not its name): tables of one digest give the same vectors.
+        model_digest: of the accurate model whose space the vectors lie in.
+        tokenizer_digest: SHA-256 of `tokenizer_json`.
+        vectors: int8 [vocabulary, dim].
+        scales: float32 [vocabulary]; token `t` has the vector `vectors[t] * scales[t]`.
+        fitted: what it was fitted on and how good it was on what was held out, as JSON.
+    """
+
+    def __init__(
+        self,
+        vectors: NDArray[np.int8],
+        scales: NDArray[np.float32],
+        tokenizer_json: bytes,
+        *,
+        name: str,
+        model_digest: str,
+        fitted: Mapping[str, Any] | None = None,
+        directory: Path | None = None,
+        data_sha256: str | None = None,
+    ) -> None:
+        if vectors.ndim != 2 or vectors.dtype != np.int8 or scales.dtype != np.float32:
+            raise ValueError("vectors are int8 [vocabulary, dim], scales float32 [vocabulary]")
+        if scales.shape != vectors.shape[:1]:
+            raise ValueError(f"{len(vectors)} vectors but {len(scales)} scales")
+        self.directory = directory
+        self.name = name
+        self.version = FORMAT
+        self.model_digest = model_digest
+        self.vectors = vectors
+        self.scales = scales
+        self.fitted = dict(fitted or {})
+        self.tokenizer_json = tokenizer_json
+        self.tokenizer_digest = hashlib.sha256(tokenizer_json).hexdigest()
+        self.data_sha256 = data_sha256 or _data_sha256(vectors, scales)
+        self.digest = hashlib.sha256(
+            json.dumps(
+                [FORMAT, *vectors.shape, self.data_sha256, self.tokenizer_digest, model_digest], sort_keys=True
+            ).encode("ascii")
+        ).hexdigest()
+
+    @classmethod
+    def of(
+        cls,
+        vectors: NDArray[np.float32],
+        tokenizer_json: bytes,
+        *,
+        name: str,
+        model_digest: str,
+        fitted: Mapping[str, Any] | None = None,
+    ) -> StaticTable:
+        """A table in memory of float32 [vocabulary, dim] vectors, which become int8, each with a scale of its own."""
+        quantised, scales = quantise_rows(vectors)
+        return cls(quantised, scales, tokenizer_json, name=name, model_digest=model_digest, fitted=fitted)
+
+    @property
+    def dim(self) -> int:
+        """Columns of a vector."""
+        return int(self.vectors.shape[1])
+
+    @property
+    def vocabulary(self) -> int:
+        """Tokens with a vector."""
+        return int(self.vectors.shape[0])
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The library's tokenizer, without padding and truncation."""
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_str(self.tokenizer_json.decode("utf-8"))
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        return tokenizer
+
+    def rows(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+        """One vector for each text: the mean of its sentences at unit norm, then int8.
+
+        Args:
+            data: uint8, UTF-8 of all texts.
+            offsets: int64 [n + 1]; text i is `data[offsets[i]:offsets[i + 1]]`.
+
+        Returns:
+            int8 [n, dim] and float32 [n]: text i has the vector `rows[i] * scales[i]`.  One without tokens has zeros
+            and the scale 0.
+        """
+        vectors, starts = self.sentences(data, offsets)
+        return quantise_rows(unit_sums(vectors, starts))
+
+    def sentences(
+        self, data: NDArray[np.uint8], offsets: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The vectors of all sentences (`space.grouped_spans`) of some texts.
+
+        Args:
+            data: uint8, UTF-8 of all texts.
+            offsets: int64 [n + 1]; text i is `data[offsets[i]:offsets[i + 1]]`.
+
+        Returns:
+            float32 [s, dim], unit vectors, zeros for a sentence without tokens; and int64 [n + 1]: text i has the
+            sentences `starts[i]:starts[i + 1]`.
+        """
+        buffer = data.tobytes()
+        texts = [buffer[a:b].decode("utf-8") for a, b in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)]
+        split = [sentences_of(text) for text in texts]
+        tokens, firsts = self.tokens([sentence for sentences in split for sentence in sentences])
+        return self.pool(tokens, firsts), sentence_starts(split)
+
+    def tokens(self, sentences: list[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Token ids of all sentences, int64 [t], and where each sentence begins, int64 [s + 1]."""
+        encoded = [e.ids for e in self.tokenizer.encode_batch(sentences, add_special_tokens=False)]
+        firsts = np.zeros(len(encoded) + 1, np.int64)
+        np.cumsum([len(ids) for ids in encoded], out=firsts[1:])
+        return np.fromiter((token for ids in encoded for token in ids), np.int64, int(firsts[-1])), firsts
+
+    def pool(self, tokens: NDArray[np.int64], firsts: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Unit mean of the tokens of each of s sentences, float32 [s, dim].
+
+        Args:
+            tokens: int64 [t], below `vocabulary`.
+            firsts: int64 [s + 1]; sentence i has `tokens[firsts[i]:firsts[i + 1]]`.
+        """
+        pooled = np.zeros((len(firsts) - 1, self.dim), np.float32)
+        begin = 0
+        while begin < len(pooled):
+            # At least one sentence, however long.
+            after = int(np.searchsorted(firsts, firsts[begin] + _TOKENS_AT_ONCE, side="right")) - 1
+            after = min(max(after, begin + 1), len(pooled))
+            ids = tokens[firsts[begin] : firsts[after]]
+            looked_up = self.vectors[ids] * self.scales[ids, np.newaxis]
+            pooled[begin:after] = unit_sums(looked_up, firsts[begin : after + 1] - firsts[begin])
+            begin = after
+        return pooled
+
+    def save(self, directory: Path) -> StaticTable:
+        """Write it to `directory` by one rename, durably, in the place of a table that is there.
+
+        Returns:
+            The table as read from there.
+
+        Raises:
+            FileExistsError: `directory` holds something else.
+            OSError: it cannot be written.
+        """
+        directory = Path(directory)
+        if directory.exists() and not (directory / _MANIFEST).is_file() and any(directory.iterdir()):
+            raise FileExistsError(f"{directory} exists and is no static table; it is left alone")
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = directory.with_name(f".{directory.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        try:
+            self._write_files(unfinished)
+            files.fsync_directory(unfinished)
+            if directory.exists():
+                shutil.rmtree(directory)
+            unfinished.rename(directory)
+            files.fsync_directory(directory.parent)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        return StaticTable.load(directory)
+
+    def _write_files(self, directory: Path) -> None:
+        with files.replacing(directory / _DATA) as out:
+            out.write(np.ascontiguousarray(self.vectors).data)
+            out.write(bytes(_scales_at(*self.vectors.shape) - self.vectors.size))
+            out.write(np.ascontiguousarray(self.scales).data)
+        with files.replacing(directory / _MODEL) as out:
+            out.write(_graph(*self.vectors.shape))
+        with files.replacing(directory / _TOKENIZER) as out:
+            out.write(self.tokenizer_json)
+        files.write_json(
+            directory / _MANIFEST,
+            {
+                "format": FORMAT,
+                "name": self.name,
+                "digest": self.digest,
+                "model_digest": self.model_digest,
+                "vocabulary": self.vocabulary,
+                "dim": self.dim,
+                "files": {name: file_sha256(directory / name) for name in (_MODEL, _DATA, _TOKENIZER)},
+                "fitted": self.fitted,
+            },
+        )
+
+    @classmethod
+    def load(cls, directory: Path, *, verify: bool = True) -> StaticTable:
+        """Map what `save` wrote.
+
+        Args:
+            directory: the table.
+            verify: compare the files with their digests (reads them: some 0.2 s for 250,000 tokens).
+
+        Raises:
+            FileNotFoundError: there is no table.
+            TableError: it is damaged, or of a newer format.
+        """
+        directory = Path(directory)
+        manifest = read_manifest(directory)
+        try:
+            vocabulary, dim = int(manifest["vocabulary"]), int(manifest["dim"])
+            digests = {name: str(manifest["files"][name]) for name in (_MODEL, _DATA, _TOKENIZER)}
+            name, model_digest = str(manifest["name"]), str(manifest["model_digest"])
+            digest, fitted = str(manifest["digest"]), dict(manifest["fitted"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise TableError(f"{directory / _MANIFEST} is damaged: {error!r}") from error
+        if vocabulary < 1 or dim < 1:
+            raise TableError(f"{directory / _MANIFEST} is damaged: a table of {vocabulary} x {dim}")
+        scales_at = _scales_at(vocabulary, dim)
+        try:
+            size = (directory / _DATA).stat().st_size
+            if size != scales_at + 4 * vocabulary:
+                raise TableError(
+                    f"{directory / _DATA} has {size} bytes, {scales_at + 4 * vocabulary} are expected of a table of "
+                    f"{vocabulary} x {dim}"
+                )
+            if verify:
+                for file, expected in digests.items():
+                    if file_sha256(directory / file) != expected:
+                        raise TableError(f"{directory / file} is damaged: it has another digest than table.json says")
+            mapped = np.memmap(directory / _DATA, np.uint8, mode="c")
+            tokenizer_json = (directory / _TOKENIZER).read_bytes()
+        except FileNotFoundError as error:
+            raise TableError(f"{directory} is damaged: {error.filename} is missing") from error
+        raw = np.asarray(mapped)
+        table = cls(
+            raw[: vocabulary * dim].view(np.int8).reshape(vocabulary, dim),
+            raw[scales_at:].view(np.float32),
+            tokenizer_json,
+            name=name,
+            model_digest=model_digest,
+            fitted=fitted,
+            directory=directory,
+            data_sha256=digests[_DATA],
+        )
+        if table.digest != digest:
+            raise TableError(f"{directory / _MANIFEST} is damaged: its digest is not that of its content")
+        return table
+
+
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """`table.json` of a directory, without the table itself.
+
+    Raises:
+        FileNotFoundError: there is no table.
+        TableError: it is damaged, or of a newer format.
+    """
+    path = Path(directory) / _MANIFEST
+    try:
+        manifest = json.loads(path.read_bytes())
+        version = int(manifest["format"])
+    except FileNotFoundError as error:
+        raise FileNotFoundError(error.errno, "no static table", str(path)) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise TableError(f"{path} is damaged: {error!r}") from error
+    if version > FORMAT:
+        raise TableError(f"{directory} was written by a newer Kinprint (format {version}); upgrade")
+    return dict(manifest)
+
+
+def quantise_rows(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Symmetric int8 per row: `vectors` [n, dim] is about `q * scales[:, None]`; a row of zeros has the scale 0."""
+    scales = (np.abs(vectors).max(axis=1, initial=0) / np.float32(127)).astype(np.float32)
+    divisors = np.where(scales > 0, scales, np.float32(1))[:, np.newaxis]
+    return np.clip(np.rint(vectors / divisors), -127, 127).astype(np.int8), scales
+
+
+def unit_sums(vectors: NDArray[np.float32], starts: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Sums of the groups `vectors[starts[i]:starts[i + 1]]` at unit norm, float32 [n, dim]; zeros for an empty one."""
+    sums = np.zeros((len(starts) - 1, vectors.shape[1]), np.float32)
+    filled = np.flatnonzero(np.diff(starts))
+    if len(filled):
+        sums[filled] = np.add.reduceat(vectors, starts[filled], axis=0)
+    norms = np.linalg.norm(sums, axis=1, keepdims=True)
+    return np.asarray(np.divide(sums, norms, out=np.zeros_like(sums), where=norms > 0), np.float32)
+
+
+def _scales_at(vocabulary: int, dim: int) -> int:
+    """Where the scales begin in the data file: whole pages after the vectors, as ONNX asks of mapped data."""
+    return -(-vocabulary * dim // _PAGE) * _PAGE
+
+
+def _data_sha256(vectors: NDArray[np.int8], scales: NDArray[np.float32]) -> str:
+    total = hashlib.sha256(np.ascontiguousarray(vectors).data)
+    total.update(bytes(_scales_at(*vectors.shape) - vectors.size))
+    total.update(np.ascontiguousarray(scales).data)
+    return total.hexdigest()
+
+
+def _graph(vocabulary: int, dim: int) -> bytes:
+    """`model.onnx`: ids and mask [batch, sequence] to `sentence_embedding` [batch, dim], the same bytes everywhere."""
+    from onnx import StringStringEntryProto, TensorProto, helper
+
+    def external(name: str, kind: int, shape: list[int], offset: int, length: int) -> TensorProto:
+        tensor = TensorProto(name=name, data_type=kind, dims=shape, data_location=TensorProto.EXTERNAL)
+        for key, value in (("location", _DATA), ("offset", str(offset)), ("length", str(length))):
+            tensor.external_data.append(StringStringEntryProto(key=key, value=value))
+        return tensor
+
+    initialisers = [
+        external("vectors", TensorProto.INT8, [vocabulary, dim], 0, vocabulary * dim),
+        external("scales", TensorProto.FLOAT, [vocabulary], _scales_at(vocabulary, dim), 4 * vocabulary),
+        helper.make_tensor("axis_1", TensorProto.INT64, [1], [1]),
+        helper.make_tensor("axis_-1", TensorProto.INT64, [1], [-1]),
+        helper.make_tensor("one", TensorProto.FLOAT, [], [1.0]),
+    ]
+    nodes = [
+        helper.make_node("Gather", ["vectors", "input_ids"], ["looked_up"], axis=0),
+        helper.make_node("Cast", ["looked_up"], ["rows"], to=TensorProto.FLOAT),
+        helper.make_node("Gather", ["scales", "input_ids"], ["row_scales"], axis=0),
+        helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["row_scales", "mask"], ["weights"]),
+        helper.make_node("Unsqueeze", ["weights", "axis_-1"], ["weight_column"]),
+        helper.make_node("Mul", ["rows", "weight_column"], ["weighted"]),
+        helper.make_node("ReduceSum", ["weighted", "axis_1"], ["total"], keepdims=0),
+        helper.make_node("ReduceSum", ["mask", "axis_1"], ["tokens"], keepdims=1),
+        helper.make_node("Max", ["tokens", "one"], ["divisor"]),
+        helper.make_node("Div", ["total", "divisor"], ["mean"]),
+        helper.make_node("LpNormalization", ["mean"], ["sentence_embedding"], axis=1, p=2),
+    ]
+    for node in nodes:
+        node.name = node.output[0] + "_node"
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "sequence"])
+        for name in ("input_ids", "attention_mask")
+    ]
+    outputs = [helper.make_tensor_value_info("sentence_embedding", TensorProto.FLOAT, ["batch", dim])]
+    model = helper.make_model(
+        helper.make_graph(nodes, "static-table", inputs, outputs, initialisers),
+        opset_imports=[helper.make_opsetid("", _OPSET)],
+        ir_version=_IR_VERSION,
+        producer_name="kinprint",
+    )
+    return bytes(model.SerializeToString(deterministic=True))

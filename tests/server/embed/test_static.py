@@ -1,0 +1,169 @@
+"""The static table: one directory for ONNX Runtime and NumPy, refused when damaged."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from kinprint.server.embed import OnnxEmbedder, load_space
+from kinprint.server.embed.distil import distil_default, find_table, load_table
+from kinprint.server.embed.space import sentences_of
+from kinprint.server.embed.static import StaticTable, TableError, quantise_rows, unit_sums
+from numpy.typing import NDArray
+from tiny_model import write_tiny_model
+
+TEXTS = [
+    "The tide comes in twice a day. The moon pulls the water.",
+    "Die Flut kommt zweimal am Tag. Der Mond zieht das Wasser an.",
+    "   \n ",
+    "",
+    "one",
+    "🙂🙂 \u0000 x\u0301",
+]
+
+
+def buffers(texts: list[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    encoded = [text.encode() for text in texts]
+    return np.frombuffer(b"".join(encoded), np.uint8), np.cumsum([0] + [len(text) for text in encoded])
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def table(model: Path, tmp_path_factory: pytest.TempPathFactory) -> StaticTable:
+    embedder = OnnxEmbedder(model)
+    space = load_space(embedder, tmp_path_factory.mktemp("spaces"))
+    made = distil_default(embedder, space, model)
+    return made.save(tmp_path_factory.mktemp("tables") / "t")
+
+
+def test_a_saved_table_is_the_same_table(table: StaticTable, model: Path) -> None:
+    assert table.directory is not None
+    again = StaticTable.load(table.directory)
+    assert again.digest == table.digest
+    assert again.model_digest == OnnxEmbedder(model).digest
+    assert again.tokenizer_json == (model / "tokenizer.json").read_bytes()
+    np.testing.assert_array_equal(again.vectors, table.vectors)
+    np.testing.assert_array_equal(again.scales, table.scales)
+
+
+def test_onnx_runtime_gives_the_same_sentence_vectors(table: StaticTable) -> None:
+    assert table.directory is not None
+    embedder = OnnxEmbedder(table.directory)
+    sentences = [s for text in TEXTS for s in sentences_of(text)]
+    tokens, firsts = table.tokens(sentences)
+    ours = table.pool(tokens, firsts)
+    assert np.linalg.norm(ours, axis=1).max() == pytest.approx(1, abs=1e-6)
+    with_tokens = np.flatnonzero(np.abs(ours).sum(axis=1))
+    theirs = np.stack([embedder.run(embedder.plan(sentences[i])) for i in with_tokens])
+    np.testing.assert_allclose(ours[with_tokens], theirs, atol=1e-6)
+
+
+def test_text_vectors_are_unit_means_of_sentences(table: StaticTable) -> None:
+    sentences, starts = table.sentences(*buffers(TEXTS))
+    rows, scales = table.rows(*buffers(TEXTS))
+    assert rows.dtype == np.int8
+    assert rows.shape == (len(TEXTS), table.dim)
+    for i, text in enumerate(TEXTS):
+        assert starts[i + 1] - starts[i] == len(sentences_of(text))
+        mean = sentences[starts[i] : starts[i + 1]].sum(axis=0)
+        norm = np.linalg.norm(mean)
+        np.testing.assert_allclose(rows[i] * scales[i], mean / norm if norm else mean, atol=0.51 * scales[i] + 1e-6)
+    assert scales[2] == scales[3] == 0
+
+
+def test_pooling_in_parts_changes_nothing(table: StaticTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens, firsts = table.tokens(TEXTS)
+    whole = table.pool(tokens, firsts)
+    monkeypatch.setattr("kinprint.server.embed.static._TOKENS_AT_ONCE", 3)
+    np.testing.assert_array_equal(table.pool(tokens, firsts), whole)
+
+
+def test_quantised_rows_are_within_half_a_step() -> None:
+    vectors = np.random.default_rng(0).normal(size=(20, 16)).astype(np.float32)
+    vectors[3] = 0
+    rows, scales = quantise_rows(vectors)
+    assert np.abs(rows * scales[:, None] - vectors).max() <= 0.51 * scales.max()
+    assert scales[3] == 0
+    assert not rows[3].any()
+    assert quantise_rows(np.zeros((0, 4), np.float32))[0].shape == (0, 4)
+
+
+def test_sums_of_empty_groups_are_zero() -> None:
+    sums = unit_sums(np.eye(3, dtype=np.float32), np.array([0, 0, 2, 2, 3, 3]))
+    np.testing.assert_allclose(np.linalg.norm(sums, axis=1), [0, 1, 0, 1, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.onnx.data", "tokenizer.json"])
+def test_a_damaged_file_is_refused(table: StaticTable, tmp_path: Path, name: str) -> None:
+    assert table.directory is not None
+    copy = shutil.copytree(table.directory, tmp_path / "copy")
+    data = bytearray((copy / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / name).write_bytes(data)
+    with pytest.raises(TableError, match="damaged"):
+        StaticTable.load(copy)
+    (copy / name).unlink()
+    with pytest.raises(TableError, match="missing"):
+        StaticTable.load(copy)
+
+
+def test_wrong_sizes_newer_formats_and_strangers_are_refused(table: StaticTable, tmp_path: Path) -> None:
+    assert table.directory is not None
+    with pytest.raises(FileNotFoundError):
+        StaticTable.load(tmp_path)
+    copy = shutil.copytree(table.directory, tmp_path / "copy")
+    with open(copy / "model.onnx.data", "ab") as out:
+        out.write(b"more")
+    with pytest.raises(TableError, match="bytes"):
+        StaticTable.load(copy)
+    manifest = json.loads((copy / "table.json").read_text())
+    (copy / "table.json").write_text(json.dumps(manifest | {"format": 99}))
+    with pytest.raises(TableError, match="newer"):
+        StaticTable.load(copy)
+    for broken in ("{", "{}", json.dumps(manifest | {"dim": "x"}), json.dumps(manifest | {"digest": "0"})):
+        (copy / "table.json").write_text(broken)
+        with pytest.raises(TableError):
+            StaticTable.load(copy)
+
+
+def test_a_table_is_replaced_whole_and_nothing_else_is(table: StaticTable, tmp_path: Path) -> None:
+    place = tmp_path / "t"
+    table.save(place)
+    assert table.save(place).digest == table.digest
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t"]
+    stranger = tmp_path / "s"
+    stranger.mkdir()
+    (stranger / "letter").touch()
+    with pytest.raises(FileExistsError):
+        table.save(stranger)
+
+
+def test_the_default_table_is_made_once(model: Path, table: StaticTable, tmp_path: Path) -> None:
+    embedder = OnnxEmbedder(model)
+    space = load_space(embedder, tmp_path / "spaces")
+    assert find_table(embedder.name, tmp_path / "tables") is None
+    steps: list[float] = []
+    first = load_table(
+        embedder, space, model, lambda _, share: steps.append(share), cache=tmp_path / "tables", threads=2
+    )
+    assert steps == sorted(steps)
+    assert steps[-1] == 1
+    # Another number of threads, the same bits.
+    assert first.digest == table.digest
+    assert find_table(embedder.name, tmp_path / "tables") == first.directory
+    steps.clear()
+    assert (
+        load_table(embedder, space, model, lambda _, share: steps.append(share), cache=tmp_path / "tables").digest
+        == first.digest
+    )
+    assert steps == [1.0]
+    assert first.directory is not None
+    (first.directory / "model.onnx").write_bytes(b"")
+    assert load_table(embedder, space, model, cache=tmp_path / "tables").digest == first.digest
