@@ -163,15 +163,15 @@ class SemanticChannel(Channel[SemanticChunk, SemanticMatch, SemanticEvidence]):
     def save(self, folder: Path, chunk: SemanticChunk) -> None:
         """Writes the inverted file, too, which is built here where there are enough sentences."""
         for name in _ARRAYS:
-            files.save_array(folder / f"semantic-{name}.npy", getattr(chunk, name))
-        nearest.save(folder, "semantic", chunk.inverted or nearest.build(chunk.codes))
+            files.save_array(folder / f"{self.name}-{name}.npy", getattr(chunk, name))
+        nearest.save(folder, self.name, chunk.inverted or nearest.build(chunk.codes))
 
     def load(self, folder: Path) -> SemanticChunk | None:
         """See Channel."""
-        if not (folder / "semantic-rows.npy").exists():
+        if not (folder / f"{self.name}-rows.npy").exists():
             return None
-        rows, codes, scales, starts = (files.map_array(folder / f"semantic-{name}.npy") for name in _ARRAYS)
-        return SemanticChunk(rows, codes, scales, starts, nearest.load(folder, "semantic"))
+        rows, codes, scales, starts = (files.map_array(folder / f"{self.name}-{name}.npy") for name in _ARRAYS)
+        return SemanticChunk(rows, codes, scales, starts, nearest.load(folder, self.name))
 
     # ---- what it finds ----
 
@@ -242,6 +242,12 @@ class SemanticChannel(Channel[SemanticChunk, SemanticMatch, SemanticEvidence]):
         cosine = float(_mean(left) @ _mean(right))
         made = _evidence(a, b.text, b.language, aligned, cosine, tier, worth, meaning)
         return replace(made, truncated=a.truncated or b.truncated)
+
+
+class SecondModel(SemanticChannel):
+    """Chunks of a model that is filled beside the one that a corpus is searched by; no channel of its own."""
+
+    name: ClassVar[str] = "second"
 
 
 def calibration_of(meaning: Meaning, tier: Tier) -> Calibration:
@@ -426,6 +432,7 @@ def _evidence(
 
 __all__ = [
     "FastChunk",
+    "SecondModel",
     "SemanticChannel",
     "SemanticChunk",
     "SemanticEvidence",
