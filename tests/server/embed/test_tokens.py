@@ -117,8 +117,21 @@ def test_every_code_point(both: Both) -> None:
 
 
 def test_long_words(both: Both) -> None:
-    n = 300_000
-    for unit in ("x", "the", "世界", "e\u0301", "\ufdfa", "\u0301", "<s>", "x<s> ", "\x01", "\u00a0", "\u200d", "👨\u200d"):
+    n = 1_000_000
+    for unit in (
+        "x",
+        "the",
+        "世界",
+        "e\u0301",
+        "\ufdfa",
+        "\u0301",
+        "<s>",
+        "x<s> ",
+        "\x01",
+        "\u00a0",
+        "\u200d",
+        "👨\u200d",
+    ):
         text = unit * (n // len(unit.encode()))
         assert both.unequal([text, f"the {text} of"]) == []
 
