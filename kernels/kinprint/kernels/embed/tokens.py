@@ -28,21 +28,20 @@ from kinprint.kernels.embed.vocabulary import (
     PAIRS,
     ROOT,
     Vocabulary,
-    flags_of,
+    code_at,
     pair_place,
     place_of,
 )
 from kinprint.kernels.hashing import HIGH_BYTES, LOW_BYTES, MULTIPLIER_1, MULTIPLIER_3, load64, trailing_zeros
-from kinprint.kernels.jit import inlined, kernel
+from kinprint.kernels.jit import kernel
 from kinprint.kernels.spread import spread
-from kinprint.kernels.unicode import decode
 from numpy.typing import NDArray
 
 REMEMBERED_BYTES: Final = 32
 """Longest stretch that is remembered."""
 REMEMBERED_TOKENS: Final = 6
 """Most tokens of a stretch that is remembered."""
-_SETS: Final = 1 << 14
+_SETS: Final = 1 << 16
 _GRAIN: Final = 64
 """Texts that are not worth being divided among threads."""
 
@@ -163,9 +162,9 @@ def _spells_special(text: NDArray[np.uint8], i: int, end: int, vocabulary: Vocab
     return False
 
 
-@inlined
-def _open(word, n):  # type: ignore[no-untyped-def]
-    """Begin a part with ``▁``."""
+@kernel
+def _open(word: NDArray[np.uint8], n: int) -> int:
+    """Begin a part with ``▁`` where nothing is in it; its length."""
     if n == 0:
         word[0] = 0xE2
         word[1] = 0x96
@@ -205,11 +204,7 @@ def _stretch(
         byte = text[i]
         if vocabulary.special_first[byte] and _spells_special(text, i, end, vocabulary):
             return o, _LEAVE, False
-        cp = np.int64(byte)
-        width = 1
-        if byte >= 0x80:
-            cp, width = decode(text, i, end)
-        flags = flags_of(characters, cp)
+        cp, width, flags = code_at(characters, text, i, end)
         # Nothing in ASCII joins what precedes it.
         if flags == 0 or (flags == PAIRS and (i + width >= end or text[i + width] < 0x80)):
             n = _open(word, n)
@@ -230,8 +225,8 @@ def _stretch(
             second = -1
             j = after
             while j < end and j - i < 6:
-                mark, mark_width = decode(text, j, end)
-                if not flags_of(characters, mark) & JOINS:
+                mark, mark_width, mark_flags = code_at(characters, text, j, end)
+                if not mark_flags & JOINS:
                     break
                 if second < 0:
                     second = mark
@@ -284,9 +279,25 @@ def _stretch(
     return _split(work, n, vocabulary, out, o), _CLOSED, inner
 
 
-@inlined
-def _is_space(byte):  # type: ignore[no-untyped-def]
+@kernel
+def _is_space(byte: np.uint8) -> bool:
     return byte == 0x20 or byte == 0x0A or byte == 0x0D or byte == 0x09
+
+
+@kernel
+def _last_word(text: NDArray[np.uint8], i: int) -> np.uint64:
+    """As `load64`, with zeros for what is past the end of the text."""
+    n = text.size
+    if i + 8 <= n:
+        return load64(text, i)
+    if i >= n:
+        return np.uint64(0)
+    if n >= 8:
+        return load64(text, n - 8) >> np.uint64(8 * (i + 8 - n))
+    word = np.uint64(0)
+    for k in range(i, n):
+        word |= np.uint64(text[k]) << np.uint64(8 * (k - i))
+    return word
 
 
 @kernel
@@ -321,13 +332,76 @@ def _region_end(text: NDArray[np.uint8], i: int, end: int, vocabulary: Vocabular
         k = i - 1
         while k > 0 and text[k] & 0xC0 == 0x80:
             k -= 1
-        cp, _ = decode(text, k, end)
-        if flags_of(vocabulary.characters, cp) & ~PAIRS == 0:
+        if code_at(vocabulary.characters, text, k, end)[2] & ~PAIRS == 0:
             return i
         while i < end and _is_space(text[i]):
             i += 1
         i = _stretch_end(text, i, end)
     return end
+
+
+@kernel
+def _recalled(
+    cache: NDArray[np.uint64],
+    slot: int,
+    n: int,
+    k0: np.uint64,
+    k1: np.uint64,
+    k2: np.uint64,
+    k3: np.uint64,
+    out: NDArray[np.int32],
+    o: int,
+) -> int:
+    """Append the tokens of a stretch of ``n`` bytes that is remembered; their number, 0 for one that is not.
+
+    A place is one line of the processor's cache: bytes and tokens in number, 32 bytes, 6 tokens.
+    """
+    for s in range(slot, slot + 2):
+        line = cache[s]
+        if (
+            line[0] & np.uint64(0xFF) == np.uint64(n)
+            and line[1] == k0
+            and line[2] == k1
+            and line[3] == k2
+            and line[4] == k3
+        ):
+            for k in range(3):
+                two = line[5 + k]
+                out[o + 2 * k] = np.int32(two & _LOW32)
+                out[o + 2 * k + 1] = np.int32(two >> _S32)
+            return np.int64(line[0] >> np.uint64(8))
+    return 0
+
+
+@kernel
+def _remember(
+    cache: NDArray[np.uint64],
+    slot: int,
+    n: int,
+    k0: np.uint64,
+    k1: np.uint64,
+    k2: np.uint64,
+    k3: np.uint64,
+    out: NDArray[np.int32],
+    o: int,
+    after: int,
+) -> None:
+    """Remember that the tokens of a stretch are ``out[o:after]``."""
+    line, older = cache[slot], cache[slot + 1]
+    for k in range(8):
+        older[k] = line[k]
+    line[0] = np.uint64(n) | np.uint64(after - o) << np.uint64(8)
+    line[1] = k0
+    line[2] = k1
+    line[3] = k2
+    line[4] = k3
+    for k in range(3):
+        two = np.uint64(0)
+        if o + 2 * k < after:
+            two = np.uint64(out[o + 2 * k])
+        if o + 2 * k + 1 < after:
+            two |= np.uint64(out[o + 2 * k + 1]) << _S32
+        line[5 + k] = two
 
 
 @kernel
@@ -378,36 +452,18 @@ def tokenise(
                         k2 = load64(text, i + 16) & LOW_BYTES[n - 16]
                         k3 = load64(text, i + 24) & HIGH_BYTES[n - 16]
             else:
-                for k in range(n):
-                    byte = np.uint64(text[i + k]) << np.uint64(8 * (k & 7))
-                    if k < 8:
-                        k0 |= byte
-                    elif k < 16:
-                        k1 |= byte
-                    elif k < 24:
-                        k2 |= byte
-                    else:
-                        k3 |= byte
+                k0 = _last_word(text, i) & LOW_BYTES[min(n, 8)]
+                if n > 8:
+                    k1 = _last_word(text, i + 8) & HIGH_BYTES[min(n, 16)]
+                    if n > 16:
+                        k2 = _last_word(text, i + 16) & LOW_BYTES[n - 16]
+                        k3 = _last_word(text, i + 24) & HIGH_BYTES[n - 16]
             h = k0 * MULTIPLIER_1 ^ k1 * MULTIPLIER_3 ^ k2 * _H2 ^ k3 * _H3
             h = (h ^ (h >> np.uint64(29))) * MULTIPLIER_3
             slot = 2 * np.int64((h >> _S32) & np.uint64((cache.shape[0] >> 1) - 1))
-            found = False
-            for s in range(slot, slot + 2):
-                if (
-                    cache[s, 0] & np.uint64(0xFF) == np.uint64(n)
-                    and cache[s, 1] == k0
-                    and cache[s, 2] == k1
-                    and cache[s, 3] == k2
-                    and cache[s, 4] == k3
-                ):
-                    for k in range(3):
-                        two = cache[s, 5 + k]
-                        out[o + 2 * k] = np.int32(two & _LOW32)
-                        out[o + 2 * k + 1] = np.int32(two >> _S32)
-                    o += np.int64(cache[s, 0] >> np.uint64(8))
-                    found = True
-                    break
-            if found:
+            count = _recalled(cache, slot, n, k0, k1, k2, k3, out, o)
+            if count > 0:
+                o += count
                 state = _CLOSED
                 i = stop
                 continue
@@ -426,20 +482,7 @@ def tokenise(
             i = stop
             continue
         if inner and n <= REMEMBERED_BYTES and after - o <= REMEMBERED_TOKENS:
-            for k in range(8):
-                cache[slot + 1, k] = cache[slot, k]
-            cache[slot, 0] = np.uint64(n) | np.uint64(after - o) << np.uint64(8)
-            cache[slot, 1] = k0
-            cache[slot, 2] = k1
-            cache[slot, 3] = k2
-            cache[slot, 4] = k3
-            for k in range(3):
-                two = np.uint64(0)
-                if o + 2 * k < after:
-                    two = np.uint64(out[o + 2 * k])
-                if o + 2 * k + 1 < after:
-                    two |= np.uint64(out[o + 2 * k + 1]) << _S32
-                cache[slot, 5 + k] = two
+            _remember(cache, slot, n, k0, k1, k2, k3, out, o, after)
         o = after
         state = next_state
         i = stop
@@ -534,7 +577,7 @@ def _splice(
 class Caches:
     """Stretches with their tokens, by which texts of one vocabulary are tokenised faster, and never otherwise.
 
-    A thread borrows one and gives it back, so that no two write to the same. One takes 2 MiB; of the stretches that
+    A thread borrows one and gives it back, so that no two write to the same. One takes 8 MiB; of the stretches that
     fall into one place, the two seen last stay.
     """
 

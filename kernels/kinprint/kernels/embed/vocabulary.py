@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from kinprint.kernels.arrow import frozen
-from kinprint.kernels.jit import inlined, kernel
+from kinprint.kernels.jit import kernel
+from kinprint.kernels.unicode import decode
 from numpy.typing import NDArray
 
 # What a code point may be, beyond one that stands for itself; see :class:`Characters`.
@@ -299,13 +300,17 @@ def vocabulary(
 # ---- reading ----
 
 
-@inlined
-def flags_of(characters: Characters, cp: int) -> int:
-    """What a code point is: :data:`MAPS` ... :data:`LEFT`."""
-    return int(characters.flags[characters.index[cp >> 7], cp & 127])
+@kernel
+def code_at(characters: Characters, text: NDArray[np.uint8], i: int, end: int) -> tuple[int, int, int]:
+    """The code point at byte ``i`` of ``text``, its width, and what it is: :data:`MAPS` ... :data:`LEFT`."""
+    cp = np.int64(text[i])
+    width = 1
+    if cp >= 0x80:
+        cp, width = decode(text, i, end)
+    return cp, width, np.int64(characters.flags[characters.index[cp >> 7], cp & 127])
 
 
-@inlined
+@kernel
 def place_of(characters: Characters, cp: int) -> int:
     """``start << 8 | length`` of what a code point that :data:`MAPS` is replaced by."""
     return int(characters.places[characters.index[cp >> 7], cp & 127])
