@@ -11,7 +11,7 @@ import pytest
 from kinprint.server.embed import OnnxEmbedder, load_space
 from kinprint.server.embed.distil import distil_default, find_table, load_table
 from kinprint.server.embed.space import sentences_of
-from kinprint.server.embed.static import StaticTable, TableError, quantise_rows, unit_sums
+from kinprint.server.embed.static import StaticTable, TableError
 from numpy.typing import NDArray
 from tiny_model import write_tiny_model
 
@@ -57,8 +57,7 @@ def test_onnx_runtime_gives_the_same_sentence_vectors(table: StaticTable) -> Non
     assert table.directory is not None
     embedder = OnnxEmbedder(table.directory)
     sentences = [s for text in TEXTS for s in sentences_of(text)]
-    tokens, firsts = table.tokens(sentences)
-    ours = table.pool(tokens, firsts)
+    ours, _ = table.sentences(*buffers(TEXTS))
     assert np.linalg.norm(ours, axis=1).max() == pytest.approx(1, abs=1e-6)
     with_tokens = np.flatnonzero(np.abs(ours).sum(axis=1))
     theirs = np.stack([embedder.run(embedder.plan(sentences[i])) for i in with_tokens])
@@ -76,28 +75,6 @@ def test_text_vectors_are_unit_means_of_sentences(table: StaticTable) -> None:
         norm = np.linalg.norm(mean)
         np.testing.assert_allclose(rows[i] * scales[i], mean / norm if norm else mean, atol=0.51 * scales[i] + 1e-6)
     assert scales[2] == scales[3] == 0
-
-
-def test_pooling_in_parts_changes_nothing(table: StaticTable, monkeypatch: pytest.MonkeyPatch) -> None:
-    tokens, firsts = table.tokens(TEXTS)
-    whole = table.pool(tokens, firsts)
-    monkeypatch.setattr("kinprint.server.embed.static._TOKENS_AT_ONCE", 3)
-    np.testing.assert_array_equal(table.pool(tokens, firsts), whole)
-
-
-def test_quantised_rows_are_within_half_a_step() -> None:
-    vectors = np.random.default_rng(0).normal(size=(20, 16)).astype(np.float32)
-    vectors[3] = 0
-    rows, scales = quantise_rows(vectors)
-    assert np.abs(rows * scales[:, None] - vectors).max() <= 0.51 * scales.max()
-    assert scales[3] == 0
-    assert not rows[3].any()
-    assert quantise_rows(np.zeros((0, 4), np.float32))[0].shape == (0, 4)
-
-
-def test_sums_of_empty_groups_are_zero() -> None:
-    sums = unit_sums(np.eye(3, dtype=np.float32), np.array([0, 0, 2, 2, 3, 3]))
-    np.testing.assert_allclose(np.linalg.norm(sums, axis=1), [0, 1, 0, 1, 0], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.onnx.data", "tokenizer.json"])

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from kinprint.kernels.arrow import Texts, frozen, grown, memory
+from kinprint.kernels.hashing import load64, trailing_zeros
 from kinprint.kernels.jit import kernel
 from kinprint.kernels.spread import spread
 from kinprint.kernels.unicode import decode
@@ -41,6 +42,13 @@ _CLOSER: Final = 16
 _MARKUP: Final = 32
 _LINE: Final = 64
 _GRAIN: Final = 64
+
+_B01: Final = np.uint64(0x0101010101010101)
+_B20: Final = _B01 * np.uint64(0x20)
+_B80: Final = _B01 * np.uint64(0x80)
+_MARKS: Final = _B01 * np.uint64(ord("!"))
+_DOTS: Final = _B01 * np.uint64(ord("."))
+_QUESTIONS: Final = _B01 * np.uint64(ord("?"))
 
 
 @cache
@@ -85,6 +93,36 @@ def find(text: NDArray[np.uint8], most: int, kinds: NDArray[np.uint8], spans: ND
     stop_point = 0
     in_run = False  # whether the code point before is one of TERMINATORS
     while True:
+        # Words of ASCII, with the spaces between them, eight bytes at a time: nothing in them ends a sentence.
+        if start < 0:
+            while i < n and text[i] == 0x20:
+                i += 1
+                point += 1
+        begin = i
+        while i + 8 <= n:
+            x = load64(text, i)
+            mark = x ^ _MARKS
+            dot = x ^ _DOTS
+            question = x ^ _QUESTIONS
+            # The high bit of a byte that is below a space, "!", ".", "?" or not ASCII; the lowest of the bits is right.
+            found = ((x - _B20) & ~x) | ((mark - _B01) & ~mark) | ((dot - _B01) & ~dot)
+            found = (found | ((question - _B01) & ~question) | x) & _B80
+            if found != 0:
+                i += trailing_zeros(found) >> 3
+                break
+            i += 8
+        if i > begin:
+            point += i - begin
+            if start < 0:
+                start = begin
+                start_point = point - (i - begin)
+            last_visible = i
+            while last_visible > begin and text[last_visible - 1] == 0x20:
+                last_visible -= 1
+            if last_visible > begin:
+                stop = last_visible
+                stop_point = point - (i - last_visible)
+            in_run = False
         # One step: a code point, or an end with all that belongs to it.
         kind, width = _class_at(text, i, kinds)
         ends = width == 0

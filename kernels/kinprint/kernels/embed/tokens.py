@@ -42,7 +42,7 @@ REMEMBERED_BYTES: Final = 32
 """Longest stretch that is remembered."""
 REMEMBERED_TOKENS: Final = 6
 """Most tokens of a stretch that is remembered."""
-_SETS: Final = 1 << 14
+_SETS: Final = 1 << 16
 _GRAIN: Final = 64
 """Texts that are not worth being divided among threads."""
 
@@ -290,6 +290,22 @@ def _is_space(byte):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def _last_word(text: NDArray[np.uint8], i: int) -> np.uint64:
+    """As `load64`, with zeros for what is past the end of the text."""
+    n = text.size
+    if i + 8 <= n:
+        return load64(text, i)
+    if i >= n:
+        return np.uint64(0)
+    if n >= 8:
+        return load64(text, n - 8) >> np.uint64(8 * (i + 8 - n))
+    word = np.uint64(0)
+    for k in range(i, n):
+        word |= np.uint64(text[k]) << np.uint64(8 * (k - i))
+    return word
+
+
+@kernel
 def _stretch_end(text: NDArray[np.uint8], i: int, end: int) -> int:
     """First byte of white space from ``i``, or ``end``."""
     while i + 8 <= text.size:
@@ -378,16 +394,12 @@ def tokenise(
                         k2 = load64(text, i + 16) & LOW_BYTES[n - 16]
                         k3 = load64(text, i + 24) & HIGH_BYTES[n - 16]
             else:
-                for k in range(n):
-                    byte = np.uint64(text[i + k]) << np.uint64(8 * (k & 7))
-                    if k < 8:
-                        k0 |= byte
-                    elif k < 16:
-                        k1 |= byte
-                    elif k < 24:
-                        k2 |= byte
-                    else:
-                        k3 |= byte
+                k0 = _last_word(text, i) & LOW_BYTES[min(n, 8)]
+                if n > 8:
+                    k1 = _last_word(text, i + 8) & HIGH_BYTES[min(n, 16)]
+                    if n > 16:
+                        k2 = _last_word(text, i + 16) & LOW_BYTES[n - 16]
+                        k3 = _last_word(text, i + 24) & HIGH_BYTES[n - 16]
             h = k0 * MULTIPLIER_1 ^ k1 * MULTIPLIER_3 ^ k2 * _H2 ^ k3 * _H3
             h = (h ^ (h >> np.uint64(29))) * MULTIPLIER_3
             slot = 2 * np.int64((h >> _S32) & np.uint64((cache.shape[0] >> 1) - 1))
@@ -534,7 +546,7 @@ def _splice(
 class Caches:
     """Stretches with their tokens, by which texts of one vocabulary are tokenised faster, and never otherwise.
 
-    A thread borrows one and gives it back, so that no two write to the same. One takes 2 MiB; of the stretches that
+    A thread borrows one and gives it back, so that no two write to the same. One takes 8 MiB; of the stretches that
     fall into one place, the two seen last stay.
     """
 

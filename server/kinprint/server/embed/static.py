@@ -21,14 +21,19 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import threading
 from collections.abc import Mapping
-from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from kinprint.kernels.arrow import Texts
+from kinprint.kernels.embed import pool
+from kinprint.kernels.embed.sentences import sentences
 from kinprint.server.embed.onnx import file_sha256
-from kinprint.server.embed.space import sentence_starts, sentences_of
+from kinprint.server.embed.space import MAX_SENTENCES
+from kinprint.server.embed.tokens import FastTokenizer
 from kinprint.server.store import files
 from numpy.typing import NDArray
 
@@ -41,8 +46,6 @@ _DATA = "model.onnx.data"
 _TOKENIZER = "tokenizer.json"
 _MANIFEST = "table.json"
 _PAGE = 4096
-#: Tokens looked up at once: their rows take 24 MiB as float32 [tokens, 384].
-_TOKENS_AT_ONCE = 1 << 14
 _OPSET = 21
 _IR_VERSION = 10
 
@@ -91,6 +94,8 @@ class StaticTable:
         self.fitted = dict(fitted or {})
         self.tokenizer_json = tokenizer_json
         self.tokenizer_digest = hashlib.sha256(tokenizer_json).hexdigest()
+        self._table = pool.Table(vectors, scales)
+        self._tokenizers = _Tokenizers(tokenizer_json, None if directory is None else directory / _TOKENIZER)
         self.data_sha256 = data_sha256 or _data_sha256(vectors, scales)
         self.digest = hashlib.sha256(
             json.dumps(
@@ -109,8 +114,7 @@ class StaticTable:
         fitted: Mapping[str, Any] | None = None,
     ) -> StaticTable:
         """A table in memory of float32 [vocabulary, dim] vectors, which become int8, each with a scale of its own."""
-        quantised, scales = quantise_rows(vectors)
-        return cls(quantised, scales, tokenizer_json, name=name, model_digest=model_digest, fitted=fitted)
+        return cls(*pool.quantised(vectors), tokenizer_json, name=name, model_digest=model_digest, fitted=fitted)
 
     @property
     def dim(self) -> int:
@@ -122,16 +126,6 @@ class StaticTable:
         """Tokens with a vector."""
         return int(self.vectors.shape[0])
 
-    @cached_property
-    def tokenizer(self) -> Tokenizer:
-        """The library's tokenizer, without padding and truncation."""
-        from tokenizers import Tokenizer
-
-        tokenizer = Tokenizer.from_str(self.tokenizer_json.decode("utf-8"))
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
-        return tokenizer
-
     def rows(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
         """One vector for each text: the mean of its sentences at unit norm, then int8.
 
@@ -142,9 +136,22 @@ class StaticTable:
         Returns:
             int8 [n, dim] and float32 [n]: text i has the vector `rows[i] * scales[i]`.  One without tokens has zeros
             and the scale 0.
+
+        Raises:
+            ValueError: the arrays are no texts.
         """
-        vectors, starts = self.sentences(data, offsets)
-        return quantise_rows(unit_sums(vectors, starts))
+        fast = self._tokenizers.fast
+        if fast is None:
+            ids, firsts, starts = self._sentence_tokens(data, offsets)
+            made = pool.vectors_of_tokens(ids, firsts, starts, self._table)
+            return made.rows, made.scale
+        texts = Texts.from_offsets(data, offsets)
+        made, left = pool.row_vectors(texts, fast.vocabulary, fast.caches, self._table, MAX_SENTENCES)
+        if len(left):
+            # Characters that only the library knows how to normalise.
+            ids, firsts, starts = self._sentence_tokens(*_gathered(data, offsets[left], offsets[left + 1]))
+            made.rows[left], made.scale[left] = pool.vectors_of_tokens(ids, firsts, starts, self._table)
+        return made.rows, made.scale
 
     def sentences(
         self, data: NDArray[np.uint8], offsets: NDArray[np.int64]
@@ -158,38 +165,36 @@ class StaticTable:
         Returns:
             float32 [s, dim], unit vectors, zeros for a sentence without tokens; and int64 [n + 1]: text i has the
             sentences `starts[i]:starts[i + 1]`.
-        """
-        buffer = data.tobytes()
-        texts = [buffer[a:b].decode("utf-8") for a, b in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)]
-        split = [sentences_of(text) for text in texts]
-        tokens, firsts = self.tokens([sentence for sentences in split for sentence in sentences])
-        return self.pool(tokens, firsts), sentence_starts(split)
 
-    def tokens(self, sentences: list[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Token ids of all sentences, int64 [t], and where each sentence begins, int64 [s + 1]."""
-        encoded = [e.ids for e in self.tokenizer.encode_batch(sentences, add_special_tokens=False)]
+        Raises:
+            ValueError: the arrays are no texts.
+        """
+        ids, firsts, starts = self._sentence_tokens(data, offsets)
+        return pool.sentence_vectors(ids, firsts, self._table), starts
+
+    def tokens(
+        self, data: NDArray[np.uint8], offsets: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Token ids of some texts, each as it stands, int32 [t], and where those of each begin, int64 [n + 1]."""
+        fast = self._tokenizers.fast
+        if fast is not None:
+            return fast.encode(data, offsets)
+        buffer = data.tobytes()
+        bounds = offsets.tolist()
+        texts = [buffer[begin:end].decode("utf-8", "replace") for begin, end in pairwise(bounds)]
+        encoded = [e.ids for e in self._tokenizers.library.encode_batch(texts, add_special_tokens=False)]
         firsts = np.zeros(len(encoded) + 1, np.int64)
         np.cumsum([len(ids) for ids in encoded], out=firsts[1:])
-        return np.fromiter((token for ids in encoded for token in ids), np.int64, int(firsts[-1])), firsts
+        return np.fromiter((token for ids in encoded for token in ids), np.int32, int(firsts[-1])), firsts
 
-    def pool(self, tokens: NDArray[np.int64], firsts: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Unit mean of the tokens of each of s sentences, float32 [s, dim].
-
-        Args:
-            tokens: int64 [t], below `vocabulary`.
-            firsts: int64 [s + 1]; sentence i has `tokens[firsts[i]:firsts[i + 1]]`.
-        """
-        pooled = np.zeros((len(firsts) - 1, self.dim), np.float32)
-        begin = 0
-        while begin < len(pooled):
-            # At least one sentence, however long.
-            after = int(np.searchsorted(firsts, firsts[begin] + _TOKENS_AT_ONCE, side="right")) - 1
-            after = min(max(after, begin + 1), len(pooled))
-            ids = tokens[firsts[begin] : firsts[after]]
-            looked_up = self.vectors[ids] * self.scales[ids, np.newaxis]
-            pooled[begin:after] = unit_sums(looked_up, firsts[begin : after + 1] - firsts[begin])
-            begin = after
-        return pooled
+    def _sentence_tokens(
+        self, data: NDArray[np.uint8], offsets: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
+        """Token ids, where each sentence begins in them, and where each text begins among the sentences."""
+        cut = sentences(Texts.from_offsets(data, offsets), MAX_SENTENCES)
+        begins = np.repeat(offsets[:-1], np.diff(cut.starts))
+        ids, firsts = self.tokens(*_gathered(data, begins + cut.spans[:, 0], begins + cut.spans[:, 1]))
+        return ids, firsts, cut.starts
 
     def save(self, directory: Path) -> StaticTable:
         """Write it to `directory` by one rename, durably, in the place of a table that is there.
@@ -317,21 +322,47 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
-def quantise_rows(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Symmetric int8 per row: `vectors` [n, dim] is about `q * scales[:, None]`; a row of zeros has the scale 0."""
-    scales = (np.abs(vectors).max(axis=1, initial=0) / np.float32(127)).astype(np.float32)
-    divisors = np.where(scales > 0, scales, np.float32(1))[:, np.newaxis]
-    return np.clip(np.rint(vectors / divisors), -127, 127).astype(np.int8), scales
+class _Tokenizers:
+    """A tokenizer twice: the library's, and the kernels' where they can do it; each read when it is first wanted."""
+
+    def __init__(self, tokenizer_json: bytes, path: Path | None) -> None:
+        self._json = tokenizer_json
+        self._path = path
+        self._lock = threading.Lock()
+        self._library: Tokenizer | None = None
+        self._fast: FastTokenizer | None = None
+        self._tried = False
+
+    @property
+    def library(self) -> Tokenizer:
+        """Without padding and truncation."""
+        with self._lock:
+            if self._library is None:
+                from tokenizers import Tokenizer
+
+                self._library = Tokenizer.from_str(self._json.decode("utf-8"))
+                self._library.no_padding()
+                self._library.no_truncation()
+            return self._library
+
+    @property
+    def fast(self) -> FastTokenizer | None:
+        """None for kinds that only the library can do, and for a table that lies nowhere."""
+        with self._lock:
+            if not self._tried and self._path is not None:
+                self._fast = FastTokenizer.load(self._path)
+            self._tried = True
+            return self._fast
 
 
-def unit_sums(vectors: NDArray[np.float32], starts: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Sums of the groups `vectors[starts[i]:starts[i + 1]]` at unit norm, float32 [n, dim]; zeros for an empty one."""
-    sums = np.zeros((len(starts) - 1, vectors.shape[1]), np.float32)
-    filled = np.flatnonzero(np.diff(starts))
-    if len(filled):
-        sums[filled] = np.add.reduceat(vectors, starts[filled], axis=0)
-    norms = np.linalg.norm(sums, axis=1, keepdims=True)
-    return np.asarray(np.divide(sums, norms, out=np.zeros_like(sums), where=norms > 0), np.float32)
+def _gathered(
+    data: NDArray[np.uint8], begins: NDArray[np.int64], ends: NDArray[np.int64]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Pieces `data[begins[i]:ends[i]]` one after another, and where each begins, int64 [n + 1]."""
+    offsets = np.zeros(len(begins) + 1, np.int64)
+    np.cumsum(ends - begins, out=offsets[1:])
+    moved = np.repeat(begins - offsets[:-1], ends - begins)
+    return data[np.arange(offsets[-1]) + moved], offsets
 
 
 def _scales_at(vocabulary: int, dim: int) -> int:

@@ -9,6 +9,7 @@ it treats each.
 from __future__ import annotations
 
 import base64
+import ctypes
 import json
 import threading
 from collections import OrderedDict
@@ -16,8 +17,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from kinprint.kernels.arrow import Texts, check_texts
-from kinprint.kernels.embed import tokens
+from kinprint.kernels.arrow import Texts
+from kinprint.kernels.embed import pool, tokens
+from kinprint.kernels.embed.sentences import MOST, sentences
 from kinprint.kernels.embed.vocabulary import (
     BEFORE,
     CONTROL,
@@ -105,16 +107,42 @@ class FastTokenizer:
         Raises:
             ValueError: the arrays are no texts.
         """
-        check_texts(data, offsets)
-        made = tokens.encode(Texts.from_offsets(data, offsets), self._vocabulary, self._caches)
+        return self.encode_texts(Texts.from_offsets(data, offsets))
+
+    def encode_texts(self, texts: Texts) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """As `encode`, for texts wherever they are in memory."""
+        made = tokens.encode(texts, self._vocabulary, self._caches)
         if len(made.regions) == 0:
             return made.ids, made.offsets
-        begins = offsets[made.regions[:, 0]]
-        spans = zip((begins + made.regions[:, 1]).tolist(), (begins + made.regions[:, 2]).tolist(), strict=True)
-        parts = self._by_library([data[begin:end].tobytes() for begin, end in spans])
+        begins = texts.addresses[made.regions[:, 0]].astype(np.int64) + made.regions[:, 1]
+        sizes = made.regions[:, 2] - made.regions[:, 1]
+        places = zip(begins.tolist(), sizes.tolist(), strict=True)
+        parts = self._by_library([ctypes.string_at(begin, size) for begin, size in places])
         more_offsets = np.zeros(len(parts) + 1, np.int64)
         np.cumsum([part.size for part in parts], out=more_offsets[1:])
         return tokens.splice(made, np.concatenate(parts), more_offsets)
+
+    def row_vectors(self, texts: Texts, table: pool.Table, most: int = MOST) -> pool.RowVectors:
+        """Vectors of texts from a table of token vectors, sentence by sentence.
+
+        Args:
+            texts: n texts.
+            table: a vector for each token.
+            most: sentences of a text at most; neighbours are joined.
+
+        Returns:
+            int8 [n, dim] and float32 [n].
+
+        Raises:
+            ValueError: the table is none, or `most` is below 1.
+        """
+        made, left = pool.row_vectors(texts, self._vocabulary, self._caches, table, most)
+        if left.size:
+            some = texts.take(left)
+            cut = sentences(some, most)
+            again = pool.vectors_of_tokens(*self.encode_texts(cut.texts(some)), cut.starts, table)
+            made.rows[left], made.scale[left] = again
+        return made
 
     def _by_library(self, regions: list[bytes]) -> list[NDArray[np.int32]]:
         """Ids of regions, each asked for once."""
@@ -168,10 +196,7 @@ def _vocabulary(document: dict[str, Any]) -> Vocabulary | None:
 def _charsmap(document: dict[str, Any]) -> bytes | None:
     """SentencePiece's table of a normaliser that does just that and collapses spaces."""
     steps = document.get("normalizer") or {}
-    if steps.get("type") != "Sequence" or [one.get("type") for one in steps["normalizers"]] != [
-        "Precompiled",
-        "Replace",
-    ]:
+    if steps.get("type") != "Sequence" or [one.get("type") for one in steps["normalizers"]] != ["Precompiled", "Replace"]:
         return None
     table, replace = steps["normalizers"]
     if replace.get("pattern") != {"Regex": " {2,}"} or replace.get("content") != " ":
