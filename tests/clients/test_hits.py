@@ -76,14 +76,14 @@ def test_a_likeness_of_meaning_is_told_as_a_chance() -> None:
 
 
 def test_the_least_chance_that_can_be_told_is_a_bound() -> None:
-    least = "p at most 0.001: at most one in 1,000 searches of unrelated text finds as much"
+    least = "p ≤ 0.001: at most one in 1,000 searches of unrelated text finds as much"
     assert least in meant(p_value=0.001)
     assert least in meant(p_value=0.0)
     assert "at most" not in meant(p_value=0.0011).split(";")[1]
     # A bound stays one when it is rounded.
     assert "at most one in 340 searches" in meant(p_value=0.0, p_floor=1 / 349)
     assert "at most 25% of searches of unrelated text find as much" in meant(p_value=0.25, p_floor=0.25)
-    assert "p at most 0.01: at most one in 100 pairs of answers to one prompt is as alike" in meant(same_prompt_p=0.01)
+    assert "p ≤ 0.01: at most one in 100 pairs of answers to one prompt is as alike" in meant(same_prompt_p=0.01)
 
 
 def test_what_is_common_is_told_in_percent() -> None:
@@ -96,8 +96,7 @@ def test_what_is_common_is_told_in_percent() -> None:
 def test_what_was_not_measured_is_not_told() -> None:
     bare = meant(tier=None, percentile=None, p_value=None, p_floor=None, same_prompt_p=None, calibration=None)
     assert bare == "3 of 4 sentences pair up, en to fr"
-    assert "texts that ship with Kinprint" in meant(calibration="background")
-    assert "texts that ship with Kinprint" not in meant()
+    assert "too few unrelated pairs were measured" in meant(p_value=1.0, p_floor=1.0)
 
 
 def test_a_comparison_of_two_texts_speaks_of_one_pair() -> None:
@@ -125,4 +124,9 @@ def test_a_hit_by_meaning_shows_its_two_best_pairs_of_sentences(
     assert "semantic (fast tier of 100% of the rows)" in text
     assert "begins" in text
     show_hits([found], {"semantic": 1.0, "semantic_fast": 1.0}, ["semantic"])
-    assert "tier of" not in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "tier of" not in text
+    assert "texts that ship with Kinprint" not in text
+    background = replace(found, evidence=replace(MEANING, calibration="background"))
+    show_hits([background, background], {"semantic": 1.0}, ["semantic"])
+    assert capsys.readouterr().out.count("texts that ship with Kinprint") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,48 @@ def test_filling_is_started_paused_and_seen_to_its_end(client: Client, server: A
     done = ok_json(*fill, "--wait", "--quiet")
     assert (done["state"], done["accurate"]["filled"], done["coverage"]["semantic"]) == ("complete", ROWS, 1.0)
     assert "every row is filled" in ok(*fill)
+
+
+def fast(client: Client, corpus: str, seconds: float = 240.0) -> float:
+    """Share of the fast tier, when it is complete: its table is built behind."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = client.get_fill(corpus)
+        assert found.fast is not None
+        if found.fast.share == 1.0:
+            return 1.0
+        assert time.monotonic() < deadline, found
+        time.sleep(0.2)
+
+
+def test_the_fast_tier_is_searched_by_itself_and_beside_the_other(client: Client, server: Any) -> None:
+    fast(client, "tiers")
+    search = ("search", "--corpus", "tiers", "--server", server.address, "--text", answer(41), "--channel", "semantic")
+    found = ok_json(*search, "--tier", "fast")
+    assert found["coverage"] == {"semantic_fast": 1.0}
+    assert {hit["evidence"]["tier"] for hit in found["hits"]} == {"fast"}
+    assert found["hits"][0]["id"] == "r41"
+    assert found["hits"][0]["evidence"]["pairs"]
+    both = ok_json(*search)
+    assert both["coverage"] == {"semantic": 1.0, "semantic_fast": 1.0}
+    assert {hit["evidence"]["tier"] for hit in both["hits"]} == {"accurate"}
+    assert both["hits"][0]["id"] == "r41"
+    shown = ok(*search, "--tier", "fast")
+    assert "fast tier, 4 of 4 sentences pair up" in shown
+
+
+def test_a_load_tells_nothing_where_the_fast_tier_is_complete(client: Client, server: Any, rows: Path) -> None:
+    fast(client, "tiers")
+    done = run("load", rows, "--corpus", "quick", "--server", server.address, "--quiet")
+    assert done.exit_code == 0
+    assert "by meaning" not in done.stderr
+    assert ok_json("fill", "--corpus", "quick", "--server", server.address, "--status")["coverage"] == {
+        "semantic": 0.0,
+        "semantic_fast": 1.0,
+    }
+    assert "- (100%)" in ok("corpora", "--server", server.address)
+    found = ok_json("search", "--corpus", "quick", "--server", server.address, "--text", answer(3), "--channel", "all")
+    assert found["coverage"] == {"copy": 1.0, "semantic": 0.0, "semantic_fast": 1.0, "style": 1.0}
 
 
 def test_a_corpus_that_is_not_there_is_not_filled(client: Client, server: Any) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from kinprint.client.cli.hits import STYLE_NOTE, sentence_pairs, shorten, why
+from kinprint.client.cli.hits import BACKGROUND_NOTE, STYLE_NOTE, sentence_pairs, shorten, why
 from kinprint.client.cli.terminal import (
     DataOption,
     EmbeddingModelOption,
@@ -70,6 +70,8 @@ def compare(
             out.print(f"  {place}  “{escape(shorten(span.text, 100))}”", soft_wrap=True)
     for line in sentence_pairs(result.semantic):
         out.print(f"  {escape(line)}", soft_wrap=True)
+    if result.semantic is not None and result.semantic.calibration == "background":
+        out.print(f"[dim]{BACKGROUND_NOTE}[/dim]", soft_wrap=True)
     if result.style is not None:
         out.print(f"[dim]{STYLE_NOTE}[/dim]")
 

@@ -78,7 +78,7 @@ def corpora(
     table = Table()
     table.add_column("corpus")
     for column in ("transcripts", "blank", *CHANNELS):
-        table.add_column("semantic (fast)" if column == "semantic" else column, justify="right")
+        table.add_column(column, justify="right")
     table.add_column("created")
     for corpus in found:
         if corpus.unavailable:
@@ -94,16 +94,18 @@ def corpora(
             created,
         )
     out.print(table)
+    if any("(" in _cell(_shares(corpus), "semantic") for corpus in found):
+        out.print("[dim]semantic: rows of the accurate tier (of the fast tier)[/dim]")
     for corpus in found:
         if corpus.unavailable:
             warn(f"{corpus.name} is unavailable: {corpus.unavailable}")
 
 
 def _cell(covered: Mapping[str, float], channel: ChannelName) -> str:
-    """Share of the rows that have a channel, of the semantic one with that of its fast tier in brackets."""
+    """Share of the rows that have a channel; of the semantic one, while it is not complete, with its fast tier's."""
     text = f"{covered[channel]:.0%}" if channel in covered else "-"
     fast = covered.get("semantic_fast") if channel == "semantic" else None
-    return text if fast is None else f"{text} ({fast:.0%})"
+    return text if fast is None or covered.get(channel) == 1.0 else f"{text} ({fast:.0%})"
 
 
 def _meaning(corpus: CorpusInfo) -> list[tuple[str, str]]:

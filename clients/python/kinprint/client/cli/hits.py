@@ -29,6 +29,7 @@ _CHANCE = 0.05
 _PAIRS, _SENTENCE = 2, 60
 #: From this chance on it is told in percent, below it as one in so many.
 _COMMON = 0.1
+BACKGROUND_NOTE = "Scores are held against the texts that ship with Kinprint: the corpus has too few rows of its own."
 STYLE_NOTE = "Likeness of style is a lead, not an attribution: many writers share habits."
 
 
@@ -119,13 +120,14 @@ def _why_semantic(found: SemanticEvidence, compared: bool) -> str:
 def _worth(found: SemanticEvidence, compared: bool) -> list[str]:
     """What a score is worth, beside those of unrelated texts."""
     told = []
-    if found.p_floor is not None and found.p_floor >= 1.0:
+    unknown = found.p_floor is not None and found.p_floor >= 1.0
+    if unknown:
         told.append("too few unrelated pairs were measured to tell its chance")
     elif found.p_value is not None:
         many = ("unrelated pairs", "is as alike", "are as alike")
         searches = ("searches of unrelated text", "finds as much", "find as much")
         told.append(_chance(found.p_value, found.p_floor, *(many if compared else searches)))
-    if found.percentile is not None and not compared:
+    if found.percentile is not None and not compared and not (unknown and found.percentile == 0.0):
         if found.percentile >= 1.0:
             told.append("above all unrelated pairs measured")
         else:
@@ -133,8 +135,6 @@ def _worth(found: SemanticEvidence, compared: bool) -> list[str]:
     if found.same_prompt_p is not None:
         answers = ("pairs of answers to one prompt", "is as alike", "are as alike")
         told.append(_chance(found.same_prompt_p, found.same_prompt_floor, *answers))
-    if found.calibration == "background":
-        told.append("held against the texts that ship with Kinprint, as the corpus has too few rows")
     return told
 
 
@@ -142,13 +142,13 @@ def _chance(p: float, floor: float | None, things: str, one: str, more: str) -> 
     """A p-value in words: one in so many things does something, or a share of them do; "at most" where it is the least
     that can be told."""
     least = floor is not None and p <= floor
-    bound = "at most " if least else ""
     p = max(p, floor or 0.0)
     if p <= 0.0:
         return "p 0"
+    sign, bound = ("≤ ", "at most ") if least else ("", "")
     if p >= _COMMON:
-        return f"p {bound}{p:.2g}: {bound}{p:.0%} of {things} {more}"
-    return f"p {bound}{p:.2g}: {bound}one in {_rounded_down(1.0 / p):,} {things} {one}"
+        return f"p {sign}{p:.2g}: {bound}{p:.0%} of {things} {more}"
+    return f"p {sign}{p:.2g}: {bound}one in {_rounded_down(1.0 / p):,} {things} {one}"
 
 
 def _rounded_down(value: float) -> int:
@@ -216,5 +216,9 @@ def show_hits(hits: list[Hit], coverage: Mapping[str, float], channels: list[Cha
                 lines.append(f"[dim]“{escape(shorten(hit.snippet, 100))}”[/dim]")
             table.add_row(str(hit.rank), f"{hit.score:.3f}", "\n".join(lines))
         out.print(table)
+        if any(
+            isinstance(hit.evidence, SemanticEvidence) and hit.evidence.calibration == "background" for hit in chosen
+        ):
+            out.print(f"[dim]{BACKGROUND_NOTE}[/dim]")
         if name == "style":
             out.print(f"[dim]{STYLE_NOTE}[/dim]")

@@ -75,10 +75,26 @@ model_app = typer.Typer(
 @guarded
 def build(
     directory: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where to build it.")] = None,
+    table: Annotated[
+        bool,
+        typer.Option("--table", help="Build its table of tokens, too, for the fast tier, and print where that is."),
+    ] = False,
+    other: Annotated[
+        Path | None, typer.Option("--model", metavar="DIR", help="With --table: that of another model.")
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Build the default embedding model into the user's cache (or DIR), and print where it is."""
+    """Build the default embedding model into the user's cache (or DIR), and print where it is.
+
+    A server that needs model or table builds them itself, behind.
+    """
+    if other is not None and not table:
+        fail("--model goes with --table: another model is there already")
     arguments = ["model", "build"]
+    if table:
+        arguments.append("--table")
+    if other is not None:
+        arguments += ["--model", str(other.expanduser().absolute())]
     if directory is not None:
         arguments += ["--out", str(directory)]
     if json_output:
