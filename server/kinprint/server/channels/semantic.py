@@ -274,7 +274,8 @@ class _Sides:
         key = tier, id(meaning.space if tier == "accurate" else meaning.table)
         if key not in self._made:
             if tier == "accurate":
-                assert meaning.space is not None and self._query.sentences is not None
+                assert meaning.space is not None
+                assert self._query.sentences is not None
                 self._made[key] = meaning.space.project(self._query.sentences)
             else:
                 assert meaning.table is not None

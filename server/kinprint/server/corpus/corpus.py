@@ -462,7 +462,7 @@ class Corpus:
             files.write_json(self.folder / _FITTED, {"format": 1, "table": name})
             self.adopt_table(table)
             for other in self.tables.iterdir():
-                if other.name != name:
+                if other.name not in (name, ".checkpoints"):
                     shutil.rmtree(other, ignore_errors=True)
 
     @property

@@ -62,7 +62,7 @@ class Wish:
     """What was asked for a corpus; kept beside its record.
 
     most_rows_per_second: 0: as many as there is time for.
-    second: the model, "default" or a directory, that is filled beside the one that the corpus is searched by; "" without.
+    second: the model, "default" or a directory, that is filled beside that of the corpus; "" without.
     """
 
     wanted: bool = False
@@ -225,7 +225,7 @@ class Filler:
             return made
         if wish.wanted and await self._accurate(corpus, wish, "semantic"):
             return True
-        return bool(wish.second) and await self._accurate(corpus, wish, "second") or made
+        return (bool(wish.second) and await self._accurate(corpus, wish, "second")) or made
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, contained, work)

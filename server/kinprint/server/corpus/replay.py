@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from kinprint.server.channels import CHANNELS, FAST, FORMATS, Channel
+from kinprint.server.channels import CHANNELS, FORMATS, Channel
 from kinprint.server.channels.meaning import Meaning
 from kinprint.server.corpus.fingerprint import refreshed, refreshed_fill
 from kinprint.server.corpus.index import CorpusIndex

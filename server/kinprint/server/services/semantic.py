@@ -111,12 +111,12 @@ class SemanticService(semantic_pb2_grpc.SemanticServiceServicer):
 
         def asked() -> Request:
             view = corpus.view
-            arguments = (view, str(model), str(table.directory), str(corpus.folder), sentences)
+            arguments = (view, str(model), str(table.directory), str(corpus.tables), sentences)
             return Request("Distil", [view.corpus], distil, arguments, {})
 
         def translate(made: Progress | Distilled) -> Iterable[semantic_pb2.DistilResponse]:
             if isinstance(made, Distilled):
-                corpus.install_table(made.digest)
+                corpus.install_table(made.name)
             yield distil_message(made)
 
         async for message in long_run(self._state, context, asked, translate):
