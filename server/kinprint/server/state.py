@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from kinprint.server.config import ServerConfig
@@ -27,6 +28,9 @@ from kinprint.server.threads import contained
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+#: Rows whose fast vectors a search waits for.
+_AT_ONCE = 16_384
 
 
 @dataclass
@@ -70,11 +74,17 @@ class State:
         return await self.second_models[model].require()
 
     async def with_tables(self, corpora: Sequence[Corpus]) -> None:
-        """Have corpora go by their table of tokens, where there is one that only needs to be loaded."""
+        """Have corpora go by their table of tokens, where there is one that only needs to be loaded.
+
+        Where few rows lack their fast vectors these are made now, so that what was just stored is found.
+        """
         for corpus in corpora:
             if corpus.meaning.table is None and (table := await self.filler.table_of(corpus)) is not None:
-                await self.change(lambda corpus=corpus, table=table: corpus.adopt_table(table))  # type: ignore[misc]
+                await self.change(partial(corpus.adopt_table, table))
                 self.filler.look()
+            view = corpus.view
+            if corpus.meaning.table is not None and 0 < view.fillable - view.filled("fast") <= _AT_ONCE:
+                await self.change(partial(corpus.backfill, lambda: False))
 
     @property
     def busy(self) -> bool:

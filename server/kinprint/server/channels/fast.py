@@ -71,12 +71,12 @@ class FastTier:
         )
 
     def save(self, folder: Path, chunk: FastChunk) -> None:
-        """Writes the inverted file, too, which is built here where there are enough rows."""
+        """Write a chunk, and its inverted file where it has one."""
         files.save_array(folder / "fast-rows.npy", chunk.rows)
         files.save_array(folder / "fast-codes.npy", chunk.codes)
         files.save_array(folder / "fast-scales.npy", chunk.scales)
         files.write_json(folder / "fast.json", {"table": chunk.table})
-        nearest.save(folder, "fast", chunk.inverted or nearest.build(chunk.codes))
+        nearest.save(folder, "fast", chunk.inverted)
 
     def load(self, folder: Path) -> FastChunk | None:
         """Map what `save` wrote; None where there is none."""

@@ -161,10 +161,10 @@ class SemanticChannel(Channel[SemanticChunk, SemanticMatch, SemanticEvidence]):
         return SemanticChunk(merging.rows, codes, scales, starts)
 
     def save(self, folder: Path, chunk: SemanticChunk) -> None:
-        """Writes the inverted file, too, which is built here where there are enough sentences."""
+        """Write a chunk, and its inverted file where it has one."""
         for name in _ARRAYS:
             files.save_array(folder / f"{self.name}-{name}.npy", getattr(chunk, name))
-        nearest.save(folder, self.name, chunk.inverted or nearest.build(chunk.codes))
+        nearest.save(folder, self.name, chunk.inverted)
 
     def load(self, folder: Path) -> SemanticChunk | None:
         """See Channel."""

@@ -437,6 +437,11 @@ class Corpus:
         with self.index.turn:
             self.index.set_table(table)
 
+    def adopt_usual(self, table: StaticTable) -> None:
+        """Go by the table of the model, unless one was fitted to this corpus."""
+        if not (self.folder / _FITTED).exists() and self.meaning.table is None:
+            self.adopt_table(table)
+
     def fitted_table(self) -> StaticTable | None:
         """The table that was fitted to this corpus and installed last; None where there is none.
 
@@ -483,6 +488,13 @@ class Corpus:
         Searches and writes go on meanwhile.  Ends early when `stop` says so; then or when nothing is missing.
         """
         return backfill.fast_vectors(self.index, stop)
+
+    def index_vectors(self, stop: Callable[[], bool]) -> int:
+        """Build the inverted files over vectors that are worth it and missing; how many were built.
+
+        Searches and writes go on meanwhile.
+        """
+        return backfill.index_vectors(self.index, stop)
 
     # ---- maintenance ----
 

@@ -190,7 +190,10 @@ class Filler:
         while not self._stop.is_set():
             self._wake.clear()
             busy = False
-            for name in self._catalog.names():
+            names = self._catalog.names()
+            for gone in self._problems.keys() - set(names):
+                del self._problems[gone]
+            for name in names:
                 if self._stop.is_set():
                     return
                 try:
@@ -219,7 +222,7 @@ class Filler:
         """Do some of what a corpus lacks; whether there was anything."""
         if corpus.space is None and not corpus.view.rows:
             return False
-        made = await self._fast(corpus) or await self._calibrate(corpus)
+        made = await self._fast(corpus) or await self._index(corpus) or await self._calibrate(corpus)
         wish = await self._in_thread(lambda: wish_of(corpus))
         if wish.paused or corpus.name in self._problems:
             return made
@@ -242,6 +245,13 @@ class Filler:
             logger.info("corpus %s: made the fast vectors of %d rows", corpus.name, made)
             await self._in_thread(corpus.settle)
         return made > 0
+
+    async def _index(self, corpus: Corpus) -> bool:
+        """Build indexes over vectors that were published without; whether there were any."""
+        built = await self._in_thread(lambda: corpus.index_vectors(self._stop.is_set))
+        if built:
+            logger.info("corpus %s: built %d indexes over vectors", corpus.name, built)
+        return built > 0
 
     async def _calibrate(self, corpus: Corpus) -> bool:
         """Measure what scores are worth, where a tier has no such measure or has doubled since; whether it did."""
