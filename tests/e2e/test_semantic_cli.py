@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from fast_tier import await_fast
 from kinprint.client import Client, FailedPreconditionError, InvalidArgumentError, NotFoundError, aconnect, connect
 from kinprint.client import frames as kp
 from kinprint.client.cli import terminal
@@ -101,20 +101,8 @@ def test_filling_is_started_paused_and_seen_to_its_end(client: Client, server: A
     assert "every row is filled" in ok(*fill)
 
 
-def fast(client: Client, corpus: str, seconds: float = 240.0) -> float:
-    """Share of the fast tier, when it is complete: its table is built behind."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = client.get_fill(corpus)
-        assert found.fast is not None
-        if found.fast.share == 1.0:
-            return 1.0
-        assert time.monotonic() < deadline, found
-        time.sleep(0.2)
-
-
 def test_the_fast_tier_is_searched_by_itself_and_beside_the_other(client: Client, server: Any) -> None:
-    fast(client, "tiers")
+    await_fast(client, "tiers")
     search = ("search", "--corpus", "tiers", "--server", server.address, "--text", answer(41), "--channel", "semantic")
     found = ok_json(*search, "--tier", "fast")
     assert found["coverage"] == {"semantic_fast": 1.0}
@@ -130,7 +118,7 @@ def test_the_fast_tier_is_searched_by_itself_and_beside_the_other(client: Client
 
 
 def test_a_load_tells_nothing_where_the_fast_tier_is_complete(client: Client, server: Any, rows: Path) -> None:
-    fast(client, "tiers")
+    await_fast(client, "tiers")
     done = run("load", rows, "--corpus", "quick", "--server", server.address, "--quiet")
     assert done.exit_code == 0
     assert "by meaning" not in done.stderr
