@@ -15,6 +15,7 @@ import pytest
 from kinprint.kernels import sources, warm
 from kinprint.kernels.arrow import Texts, from_texts, frozen
 from kinprint.kernels.copy import dedup, lsh, matching, overlap, rarity, seeds, shingle, sketch, spans
+from kinprint.kernels.embed import align, pool, sentences, tokens, vocabulary
 from kinprint.kernels.jit import ParallelKernel
 from kinprint.kernels.style import authorship, features, nearest, ngrams, residual, stylometry, traits
 from kinprint.kernels.units import Unit
@@ -37,6 +38,9 @@ def test_nothing_is_left_to_compile() -> None:
     kernels += [stylometry._scores, stylometry._scores_at, traits._traits, ngrams.inner_products, residual._moments]
     kernels += [residual._add, features._block, features._packed, features._take, features._document_frequencies]
     kernels += [features._weigh, authorship._separate, authorship._margins, authorship._shares]
+    kernels += [vocabulary._build, sentences._spans, tokens._encode, tokens._splice, pool._from_texts, pool._dots]
+    kernels += [pool._from_tokens, pool._sentence_vectors, pool._quantised, align._scores, align._scores_of]
+    kernels += [align._cosines, align._nearest]
     before = [signatures(kernel) for kernel in kernels]
     assert before == [1] * len(kernels)
     data, offsets = from_texts(["one two three four", "one two three five"])
@@ -57,6 +61,19 @@ def test_nothing_is_left_to_compile() -> None:
         stylometry.scores(vectors[0], vectors, *scale)
         stylometry.scores_at(frozen(vectors[0]), vectors, frozen(np.arange(2)), *scale)
         traits.traits(texts, offsets)
+        characters = vocabulary.characters(np.zeros(0x110000, np.uint8), {}, {})
+        pieces = vocabulary.vocabulary([b"?", b"one"], np.zeros(2), 0, 10.0, [b"two"], characters)
+        caches, table = tokens.Caches(), pool.Table.of(np.ones((2, 8), np.float32))
+        pool.row_vectors(read, pieces, caches, table)
+        cut = sentences.sentences(read)
+        found = tokens.encode(cut.texts(read), pieces, caches)
+        ids, places = tokens.splice(found, np.zeros(2, np.int32), np.arange(3))
+        meanings = pool.vectors_of_tokens(ids, places, cut.starts, table)
+        asked = align.query(pool.sentence_vectors(ids, places, table))
+        pool.dots(meanings, np.arange(2), np.ones((1, 8), np.float32))
+        align.scores(asked, meanings, np.arange(2), np.arange(1, 3))
+        align.pairs_of(align.cosines(asked, meanings, 0, 2))
+        align.scores_of(align.cosines(asked, meanings, 0, 2), np.arange(3))
         made_features = features.features_of(read)
         features.document_frequencies(made_features)
         ones = np.ones(features.DIM, np.float32), np.ones(len(features.FAMILIES), np.float32)

@@ -74,6 +74,45 @@ def _style() -> None:
     stylometry.stats(stylometry.style_vectors(*from_texts(_WORDS)))
 
 
+def _vocabulary():  # type: ignore[no-untyped-def]
+    import numpy as np
+    from kinprint.kernels.embed import vocabulary
+
+    flags = np.zeros(0x110000, np.uint8)
+    characters = vocabulary.characters(flags, {0xA0: b" "}, {(0x65, 0x301): "é".encode()})
+    return vocabulary.vocabulary([b"<unk>", b"e"], np.zeros(2), 0, 10.0, [b"<unk>"], characters)
+
+
+def _sentences() -> None:
+    from kinprint.kernels.embed import sentences
+
+    sentences.sentences(_texts())
+
+
+def _tokens() -> None:
+    import numpy as np
+    from kinprint.kernels.arrow import Texts, from_texts
+    from kinprint.kernels.embed import tokens
+
+    made = tokens.encode(Texts.from_offsets(*from_texts(["<unk> e"])), _vocabulary(), tokens.Caches())
+    tokens.splice(made, np.zeros(1, np.int32), np.array([0, 1]))
+
+
+def _table():  # type: ignore[no-untyped-def]
+    import numpy as np
+    from kinprint.kernels.embed import pool
+
+    return pool.Table.of(np.ones((2, 8), np.float32))
+
+
+def _rows() -> None:
+    import numpy as np
+    from kinprint.kernels.embed import pool, tokens
+
+    pool.row_vectors(_texts(), _vocabulary(), tokens.Caches(), _table())
+    pool.vectors_of_tokens(np.zeros(1, np.int32), np.array([0, 1]), np.array([0, 1]), _table())
+
+
 def _overlap() -> None:
     import numpy as np
     from kinprint.kernels.copy import overlap, shingle
@@ -109,6 +148,19 @@ def _nearest() -> None:
     scale = stylometry.scaler(stylometry.stats(vectors))
     lengths = nearest.lengths(vectors, *scale)
     nearest.nearest(nearest.weights(vectors[0], *scale), vectors, lengths, *scale, 1)
+
+
+def _alignment() -> None:
+    import numpy as np
+    from kinprint.kernels.embed import align, pool
+
+    vectors = pool.sentence_vectors(np.zeros(1, np.int32), np.array([0, 1]), _table())
+    pool.dots(_table(), np.zeros(1, np.int64), vectors)
+    asked, sentences = align.query(vectors), pool.RowVectors(*_table())
+    align.scores(asked, sentences, np.zeros(1, np.int64), np.ones(1, np.int64))
+    cosines = align.cosines(asked, sentences, 0, 1)
+    align.scores_of(cosines, np.array([0, 1]))
+    align.pairs_of(cosines)
 
 
 def _traits() -> None:
@@ -206,11 +258,15 @@ UNITS: Final = {
     "style": Unit("load", _style, 8),
     "sketches": Unit("load", _sketches, 4, ("hashes", "shingles")),
     "seeds": Unit("load", _seeds, 3, ("hashes", "shingles")),
+    "sentences": Unit("load", _sentences, 3),
+    "tokens": Unit("load", _tokens, 14),
+    "rows": Unit("load", _rows, 7, ("sentences", "tokens")),
     "overlap": Unit("search", _overlap, 6, ("hashes", "shingles")),
     "meeting": Unit("search", _meeting, 1, ("seeds", "overlap")),
     "scores": Unit("search", _scores, 2, ("style",)),
     "nearest": Unit("search", _nearest, 2, ("style",)),
     "traits": Unit("search", _traits, 2, ("style",)),
+    "alignment": Unit("search", _alignment, 2, ("rows",)),
     "spans": Unit("search", _spans, 4),
     "pairs": Unit("jobs", _pairs, 8, ("overlap",)),
     "join": Unit("jobs", _join, 5, ("overlap", "pairs")),

@@ -186,7 +186,9 @@ def _build_table(model: str, out: Path | None, report: Callable[[str, float], No
     from kinprint.server.embed.distil import load_table
     from kinprint.server.embed.table_cache import note_table
 
-    directory = build_default_model(out, lambda step, share: report(step, 0.2 * share)) if model == "default" else Path(model)
+    directory = (
+        build_default_model(out, lambda step, share: report(step, 0.2 * share)) if model == "default" else Path(model)
+    )
     embedder = OnnxEmbedder(directory, threads=1, max_windows=2)
     report("measuring the background", 0.2)
     space = load_space(embedder)

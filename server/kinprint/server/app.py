@@ -241,8 +241,9 @@ async def _drain(
     await state.drain_writers()
     if state.serving and not lock.lost():
         await asyncio.to_thread(state.catalog.settle)
-    if state.model.service is not None:
-        await state.model.service.close()
+    for model in (state.model, *state.second_models.values()):
+        if model.service is not None:
+            await model.service.close()
     state.readers.shutdown()
     state.writers_pool.shutdown()
     logger.info("drained after %.1f s", time.monotonic() - started)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from kinprint.server.corpus.catalog import Catalog
 from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.filling import Filler
 from kinprint.server.corpus.writer import Writer
+from kinprint.server.embed import EmbeddingSpace, EmbedService
 from kinprint.server.embed.holder import ModelHolder
 from kinprint.server.embed.tables import Tables
 from kinprint.server.jobs.registry import Jobs
@@ -48,11 +50,24 @@ class State:
     idle_since: float = field(default_factory=time.monotonic)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     filler: Filler = field(init=False)
+    #: Models that are filled beside the server's own.
+    second_models: dict[str, ModelHolder] = field(default_factory=dict)
     _writers: dict[int, Writer] = field(default_factory=dict)
     _background: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.filler = Filler(self.catalog, self.writer, self.model.require, self.tables, calibrated, self.writers_pool)
+        self.filler = Filler(self.catalog, self.writer, self.embedder, self.tables, calibrated, self.writers_pool)
+
+    async def embedder(self, model: str = "") -> tuple[EmbedService, EmbeddingSpace]:
+        """A model, "default" or a directory, loaded now if it was not; "": the server's own.
+
+        Raises ChannelUnavailable.
+        """
+        if not model or model == self.config.model:
+            return await self.model.require()
+        if model not in self.second_models:
+            self.second_models[model] = ModelHolder(dataclasses.replace(self.config, model=model))
+        return await self.second_models[model].require()
 
     async def with_tables(self, corpora: Sequence[Corpus]) -> None:
         """Have corpora go by their table of tokens, where there is one that only needs to be loaded."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from kinprint.server.embed import OnnxEmbedder, load_space
-from kinprint.server.embed.distil import distil_default, find_table, load_table
+from kinprint.server.embed.distil import distil_corpus, distil_default, find_table, load_table
 from kinprint.server.embed.space import sentences_of
 from kinprint.server.embed.static import StaticTable, TableError
 from numpy.typing import NDArray
@@ -144,3 +144,53 @@ def test_the_default_table_is_made_once(model: Path, table: StaticTable, tmp_pat
     assert first.directory is not None
     (first.directory / "model.onnx").write_bytes(b"")
     assert load_table(embedder, space, model, cache=tmp_path / "tables").digest == first.digest
+
+
+CORPUS = [
+    f"{subject} {verb} {thing}."
+    for subject in ("The tide", "A dike", "My aunt", "The court", "Our boat")
+    for verb in ("carries", "never sees", "asks for", "paints", "is afraid of")
+    for thing in ("the harbour", "three kettles", "a letter from Kyiv", "<s> in brackets", "old bread", "the owl")
+]
+
+
+def test_a_killed_fit_goes_on_and_ends_in_the_same_bits(model: Path, table: StaticTable, tmp_path: Path) -> None:
+    embedder = OnnxEmbedder(model)
+    space = load_space(embedder, tmp_path / "spaces")
+    whole = distil_corpus(table, CORPUS, embedder, space, None, tmp_path / "one", threads=2)
+    assert whole.fitted["base"] == table.digest
+    assert whole.fitted["held_out"]["after"]["cosine"] > whole.fitted["held_out"]["before"]["cosine"]
+
+    class Killed(Exception):  # noqa: N818  (not an error)
+        pass
+
+    def die(step: str, share: float) -> None:
+        if share > 0.2:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kinprint.server.embed.teacher.BLOCK", 16)
+        with pytest.raises(Killed):
+            distil_corpus(table, CORPUS, embedder, space, die, tmp_path / "two", threads=1)
+        blocks = sorted((tmp_path / "two").rglob("*.npy"))
+        assert 1 < len(blocks) < len(CORPUS) // 16
+        blocks[0].write_bytes(b"damaged")
+        kept = blocks[1].stat().st_mtime_ns
+        again = distil_corpus(table, [*CORPUS, CORPUS[0], " "], embedder, space, None, tmp_path / "two", threads=1)
+        assert blocks[1].stat().st_mtime_ns == kept
+    assert again.digest == whole.digest
+    # What no sentence says stays where it was, special tokens too.
+    saved = again.save(tmp_path / "fitted")
+    assert saved.digest == again.digest
+    assert saved.fitted == again.fitted
+    assert not saved.scales[:2].any()
+
+
+def test_fits_that_make_no_sense_are_refused(model: Path, table: StaticTable, tmp_path: Path) -> None:
+    embedder = OnnxEmbedder(model)
+    space = load_space(embedder, tmp_path / "spaces")
+    with pytest.raises(ValueError, match="too few"):
+        distil_corpus(table, ["one", "two", "one"] * 10, embedder, space, None, tmp_path)
+    other = OnnxEmbedder(write_tiny_model(tmp_path / "other", seed=1))
+    with pytest.raises(ValueError, match="another model"):
+        distil_corpus(table, CORPUS, other, space, None, tmp_path)

@@ -25,37 +25,51 @@ _sym_db = _symbol_database.Default()
 from kinprint.v1 import types_pb2 as kinprint_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1akinprint/v1/semantic.proto\x12\x0bkinprint.v1\x1a\x17kinprint/v1/types.proto\"\xda\x01\n\x04\x46ill\x12\x0e\n\x06\x63orpus\x18\x01 \x01(\t\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.kinprint.v1.FillState\x12\'\n\x08\x63overage\x18\x03 \x03(\x0b\x32\x15.kinprint.v1.Coverage\x12\x17\n\x0frows_per_second\x18\x04 \x01(\x01\x12\x19\n\x0cseconds_left\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x1c\n\x14most_rows_per_second\x18\x06 \x01(\x01\x12\x0f\n\x07problem\x18\x07 \x01(\tB\x0f\n\r_seconds_left\"@\n\x10StartFillRequest\x12\x0e\n\x06\x63orpus\x18\x01 \x01(\t\x12\x1c\n\x14most_rows_per_second\x18\x02 \x01(\x01\"4\n\x11StartFillResponse\x12\x1f\n\x04\x66ill\x18\x01 \x01(\x0b\x32\x11.kinprint.v1.Fill\"\"\n\x10PauseFillRequest\x12\x0e\n\x06\x63orpus\x18\x01 \x01(\t\"4\n\x11PauseFillResponse\x12\x1f\n\x04\x66ill\x18\x01 \x01(\x0b\x32\x11.kinprint.v1.Fill\" \n\x0eGetFillRequest\x12\x0e\n\x06\x63orpus\x18\x01 \x01(\t\"2\n\x0fGetFillResponse\x12\x1f\n\x04\x66ill\x18\x01 \x01(\x0b\x32\x11.kinprint.v1.Fill\"2\n\rDistilRequest\x12\x0e\n\x06\x63orpus\x18\x01 \x01(\t\x12\x11\n\tsentences\x18\x02 \x01(\r\"{\n\x0e\x44istilResponse\x12/\n\x08progress\x18\x01 \x01(\x0b\x32\x1b.kinprint.v1.DistilProgressH\x00\x12-\n\x08\x66inished\x18\x02 \x01(\x0b\x32\x19.kinprint.v1.DistilReportH\x00\x42\t\n\x07message\"-\n\x0e\x44istilProgress\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\r\n\x05share\x18\x02 \x01(\x01\"\xa3\x01\n\x0c\x44istilReport\x12\x14\n\x0ctable_digest\x18\x01 \x01(\t\x12\x11\n\tsentences\x18\x02 \x01(\r\x12\x10\n\x08held_out\x18\x03 \x01(\r\x12\x15\n\rcosine_before\x18\x04 \x01(\x01\x12\x14\n\x0c\x63osine_after\x18\x05 \x01(\x01\x12\x15\n\rrecall_before\x18\x06 \x01(\x01\x12\x14\n\x0crecall_after\x18\x07 \x01(\x01*\xb2\x01\n\tFillState\x12\x1a\n\x16\x46ILL_STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x46ILL_STATE_OFF\x10\x01\x12\x16\n\x12\x46ILL_STATE_WAITING\x10\x02\x12\x16\n\x12\x46ILL_STATE_RUNNING\x10\x03\x12\x15\n\x11\x46ILL_STATE_PAUSED\x10\x04\x12\x17\n\x13\x46ILL_STATE_COMPLETE\x10\x05\x12\x15\n\x11\x46ILL_STATE_FAILED\x10\x06\x32\xb4\x02\n\x0fSemanticService\x12J\n\tStartFill\x12\x1d.kinprint.v1.StartFillRequest\x1a\x1e.kinprint.v1.StartFillResponse\x12J\n\tPauseFill\x12\x1d.kinprint.v1.PauseFillRequest\x1a\x1e.kinprint.v1.PauseFillResponse\x12\x44\n\x07GetFill\x12\x1b.kinprint.v1.GetFillRequest\x1a\x1c.kinprint.v1.GetFillResponse\x12\x43\n\x06\x44istil\x12\x1a.kinprint.v1.DistilRequest\x1a\x1b.kinprint.v1.DistilResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1akinprint/v1/semantic.proto\x12\x0bkinprint.v1\x1a\x17kinprint/v1/types.proto\"\x87\x02\n\x04\x46ill\x12\x0e\n\x06\x63orpus\x18\x01 \x01(\t\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.kinprint.v1.FillState\x12\'\n\x08\x63overage\x18\x03 \x03(\x0b\x32\x15.kinprint.v1.Coverage\x12\x17\n\x0frows_per_second\x18\x04 \x01(\x01\x12\x19\n\x0cseconds_left\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x1c\n\x14most_rows_per_second\x18\x06 \x01(\x01\x12\x0f\n\x07problem\x18\x07 \x01(\t\x12\x14\n\x0csecond_model\x18\x08 \x01(\t\x12\x15\n\rsecond_filled\x18\t \x01(\x04\x42\x0f\n\r_seconds_left\"O\n\x10StartFillRequest\x12\x0e\n\x06\x63orpus\x18\x01 \x01(\t\x12\x1c\n\x14most_rows_per_second\x18\x02 \x01(\x01\x12\r\n\x05model\x18\x03 \x01(\t\"4\n\x11StartFillResponse\x12\x1f\n\x04\x66ill\x18\x01 \x01(\x0b\x32\x11.kinprint.v1.Fill\"\"\n\x10PauseFillRequest\x12\x0e\n\x06\x63orpus\x18\x01 \x01(\t\"4\n\x11PauseFillResponse\x12\x1f\n\x04\x66ill\x18\x01 \x01(\x0b\x32\x11.kinprint.v1.Fill\" \n\x0eGetFillRequest\x12\x0e\n\x06\x63orpus\x18\x01 \x01(\t\"2\n\x0fGetFillResponse\x12\x1f\n\x04\x66ill\x18\x01 \x01(\x0b\x32\x11.kinprint.v1.Fill\"2\n\rDistilRequest\x12\x0e\n\x06\x63orpus\x18\x01 \x01(\t\x12\x11\n\tsentences\x18\x02 \x01(\r\"{\n\x0e\x44istilResponse\x12/\n\x08progress\x18\x01 \x01(\x0b\x32\x1b.kinprint.v1.DistilProgressH\x00\x12-\n\x08\x66inished\x18\x02 \x01(\x0b\x32\x19.kinprint.v1.DistilReportH\x00\x42\t\n\x07message\"-\n\x0e\x44istilProgress\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\r\n\x05share\x18\x02 \x01(\x01\"\xd0\x01\n\x0c\x44istilReport\x12\x14\n\x0ctable_digest\x18\x01 \x01(\t\x12\x11\n\tsentences\x18\x02 \x01(\r\x12\x10\n\x08held_out\x18\x03 \x01(\r\x12\x15\n\rcosine_before\x18\x04 \x01(\x01\x12\x14\n\x0c\x63osine_after\x18\x05 \x01(\x01\x12\x1a\n\rrecall_before\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0crecall_after\x18\x07 \x01(\x01H\x01\x88\x01\x01\x42\x10\n\x0e_recall_beforeB\x0f\n\r_recall_after\"7\n\x14\x43ompareModelsRequest\x12\x0e\n\x06\x63orpus\x18\x01 \x01(\t\x12\x0f\n\x07queries\x18\x02 \x01(\r\"\x96\x01\n\x0cModelQuality\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0e\n\x06\x66illed\x18\x02 \x01(\x04\x12\x1c\n\x0fsame_prompt_auc\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x1e\n\x11same_prompt_share\x18\x04 \x01(\x01H\x01\x88\x01\x01\x42\x12\n\x10_same_prompt_aucB\x14\n\x12_same_prompt_share\"\x90\x01\n\x15\x43ompareModelsResponse\x12(\n\x05\x66irst\x18\x01 \x01(\x0b\x32\x19.kinprint.v1.ModelQuality\x12)\n\x06second\x18\x02 \x01(\x0b\x32\x19.kinprint.v1.ModelQuality\x12\x0f\n\x07queries\x18\x03 \x01(\r\x12\x11\n\tagreement\x18\x04 \x01(\x01\"$\n\x12SwitchModelRequest\x12\x0e\n\x06\x63orpus\x18\x01 \x01(\t\"6\n\x13SwitchModelResponse\x12\x1f\n\x04\x66ill\x18\x01 \x01(\x0b\x32\x11.kinprint.v1.Fill\"\"\n\x10\x44ropModelRequest\x12\x0e\n\x06\x63orpus\x18\x01 \x01(\t\"4\n\x11\x44ropModelResponse\x12\x1f\n\x04\x66ill\x18\x01 \x01(\x0b\x32\x11.kinprint.v1.Fill*\xb2\x01\n\tFillState\x12\x1a\n\x16\x46ILL_STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x46ILL_STATE_OFF\x10\x01\x12\x16\n\x12\x46ILL_STATE_WAITING\x10\x02\x12\x16\n\x12\x46ILL_STATE_RUNNING\x10\x03\x12\x15\n\x11\x46ILL_STATE_PAUSED\x10\x04\x12\x17\n\x13\x46ILL_STATE_COMPLETE\x10\x05\x12\x15\n\x11\x46ILL_STATE_FAILED\x10\x06\x32\xaa\x04\n\x0fSemanticService\x12J\n\tStartFill\x12\x1d.kinprint.v1.StartFillRequest\x1a\x1e.kinprint.v1.StartFillResponse\x12J\n\tPauseFill\x12\x1d.kinprint.v1.PauseFillRequest\x1a\x1e.kinprint.v1.PauseFillResponse\x12\x44\n\x07GetFill\x12\x1b.kinprint.v1.GetFillRequest\x1a\x1c.kinprint.v1.GetFillResponse\x12\x43\n\x06\x44istil\x12\x1a.kinprint.v1.DistilRequest\x1a\x1b.kinprint.v1.DistilResponse0\x01\x12V\n\rCompareModels\x12!.kinprint.v1.CompareModelsRequest\x1a\".kinprint.v1.CompareModelsResponse\x12P\n\x0bSwitchModel\x12\x1f.kinprint.v1.SwitchModelRequest\x1a .kinprint.v1.SwitchModelResponse\x12J\n\tDropModel\x12\x1d.kinprint.v1.DropModelRequest\x1a\x1e.kinprint.v1.DropModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kinprint.v1.semantic_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FILLSTATE']._serialized_start=976
-  _globals['_FILLSTATE']._serialized_end=1154
+  _globals['_FILLSTATE']._serialized_start=1622
+  _globals['_FILLSTATE']._serialized_end=1800
   _globals['_FILL']._serialized_start=69
-  _globals['_FILL']._serialized_end=287
-  _globals['_STARTFILLREQUEST']._serialized_start=289
-  _globals['_STARTFILLREQUEST']._serialized_end=353
-  _globals['_STARTFILLRESPONSE']._serialized_start=355
-  _globals['_STARTFILLRESPONSE']._serialized_end=407
-  _globals['_PAUSEFILLREQUEST']._serialized_start=409
-  _globals['_PAUSEFILLREQUEST']._serialized_end=443
-  _globals['_PAUSEFILLRESPONSE']._serialized_start=445
-  _globals['_PAUSEFILLRESPONSE']._serialized_end=497
-  _globals['_GETFILLREQUEST']._serialized_start=499
-  _globals['_GETFILLREQUEST']._serialized_end=531
-  _globals['_GETFILLRESPONSE']._serialized_start=533
-  _globals['_GETFILLRESPONSE']._serialized_end=583
-  _globals['_DISTILREQUEST']._serialized_start=585
-  _globals['_DISTILREQUEST']._serialized_end=635
-  _globals['_DISTILRESPONSE']._serialized_start=637
-  _globals['_DISTILRESPONSE']._serialized_end=760
-  _globals['_DISTILPROGRESS']._serialized_start=762
-  _globals['_DISTILPROGRESS']._serialized_end=807
-  _globals['_DISTILREPORT']._serialized_start=810
-  _globals['_DISTILREPORT']._serialized_end=973
-  _globals['_SEMANTICSERVICE']._serialized_start=1157
-  _globals['_SEMANTICSERVICE']._serialized_end=1465
+  _globals['_FILL']._serialized_end=332
+  _globals['_STARTFILLREQUEST']._serialized_start=334
+  _globals['_STARTFILLREQUEST']._serialized_end=413
+  _globals['_STARTFILLRESPONSE']._serialized_start=415
+  _globals['_STARTFILLRESPONSE']._serialized_end=467
+  _globals['_PAUSEFILLREQUEST']._serialized_start=469
+  _globals['_PAUSEFILLREQUEST']._serialized_end=503
+  _globals['_PAUSEFILLRESPONSE']._serialized_start=505
+  _globals['_PAUSEFILLRESPONSE']._serialized_end=557
+  _globals['_GETFILLREQUEST']._serialized_start=559
+  _globals['_GETFILLREQUEST']._serialized_end=591
+  _globals['_GETFILLRESPONSE']._serialized_start=593
+  _globals['_GETFILLRESPONSE']._serialized_end=643
+  _globals['_DISTILREQUEST']._serialized_start=645
+  _globals['_DISTILREQUEST']._serialized_end=695
+  _globals['_DISTILRESPONSE']._serialized_start=697
+  _globals['_DISTILRESPONSE']._serialized_end=820
+  _globals['_DISTILPROGRESS']._serialized_start=822
+  _globals['_DISTILPROGRESS']._serialized_end=867
+  _globals['_DISTILREPORT']._serialized_start=870
+  _globals['_DISTILREPORT']._serialized_end=1078
+  _globals['_COMPAREMODELSREQUEST']._serialized_start=1080
+  _globals['_COMPAREMODELSREQUEST']._serialized_end=1135
+  _globals['_MODELQUALITY']._serialized_start=1138
+  _globals['_MODELQUALITY']._serialized_end=1288
+  _globals['_COMPAREMODELSRESPONSE']._serialized_start=1291
+  _globals['_COMPAREMODELSRESPONSE']._serialized_end=1435
+  _globals['_SWITCHMODELREQUEST']._serialized_start=1437
+  _globals['_SWITCHMODELREQUEST']._serialized_end=1473
+  _globals['_SWITCHMODELRESPONSE']._serialized_start=1475
+  _globals['_SWITCHMODELRESPONSE']._serialized_end=1529
+  _globals['_DROPMODELREQUEST']._serialized_start=1531
+  _globals['_DROPMODELREQUEST']._serialized_end=1565
+  _globals['_DROPMODELRESPONSE']._serialized_start=1567
+  _globals['_DROPMODELRESPONSE']._serialized_end=1619
+  _globals['_SEMANTICSERVICE']._serialized_start=1803
+  _globals['_SEMANTICSERVICE']._serialized_end=2357
 # @@protoc_insertion_point(module_scope)

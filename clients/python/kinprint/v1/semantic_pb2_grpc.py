@@ -59,6 +59,21 @@ class SemanticServiceStub(object):
                 request_serializer=kinprint_dot_v1_dot_semantic__pb2.DistilRequest.SerializeToString,
                 response_deserializer=kinprint_dot_v1_dot_semantic__pb2.DistilResponse.FromString,
                 _registered_method=True)
+        self.CompareModels = channel.unary_unary(
+                '/kinprint.v1.SemanticService/CompareModels',
+                request_serializer=kinprint_dot_v1_dot_semantic__pb2.CompareModelsRequest.SerializeToString,
+                response_deserializer=kinprint_dot_v1_dot_semantic__pb2.CompareModelsResponse.FromString,
+                _registered_method=True)
+        self.SwitchModel = channel.unary_unary(
+                '/kinprint.v1.SemanticService/SwitchModel',
+                request_serializer=kinprint_dot_v1_dot_semantic__pb2.SwitchModelRequest.SerializeToString,
+                response_deserializer=kinprint_dot_v1_dot_semantic__pb2.SwitchModelResponse.FromString,
+                _registered_method=True)
+        self.DropModel = channel.unary_unary(
+                '/kinprint.v1.SemanticService/DropModel',
+                request_serializer=kinprint_dot_v1_dot_semantic__pb2.DropModelRequest.SerializeToString,
+                response_deserializer=kinprint_dot_v1_dot_semantic__pb2.DropModelResponse.FromString,
+                _registered_method=True)
 
 
 class SemanticServiceServicer(object):
@@ -99,6 +114,29 @@ class SemanticServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CompareModels(self, request, context):
+        """Searches with the same stored answers by the model of a corpus and by the second one that is filled beside it, and
+        tells how they differ. FAILED_PRECONDITION reason MODEL_NOT_FILLED without a second one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SwitchModel(self, request, context):
+        """Makes the second model the one that a corpus is searched by, and drops the first with its vectors. Searches go on
+        meanwhile. FAILED_PRECONDITION reason MODEL_NOT_FILLED unless the second one is filled as far as the first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DropModel(self, request, context):
+        """Drops the second model of a corpus with its vectors. FAILED_PRECONDITION reason MODEL_NOT_FILLED without one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SemanticServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -121,6 +159,21 @@ def add_SemanticServiceServicer_to_server(servicer, server):
                     servicer.Distil,
                     request_deserializer=kinprint_dot_v1_dot_semantic__pb2.DistilRequest.FromString,
                     response_serializer=kinprint_dot_v1_dot_semantic__pb2.DistilResponse.SerializeToString,
+            ),
+            'CompareModels': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompareModels,
+                    request_deserializer=kinprint_dot_v1_dot_semantic__pb2.CompareModelsRequest.FromString,
+                    response_serializer=kinprint_dot_v1_dot_semantic__pb2.CompareModelsResponse.SerializeToString,
+            ),
+            'SwitchModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.SwitchModel,
+                    request_deserializer=kinprint_dot_v1_dot_semantic__pb2.SwitchModelRequest.FromString,
+                    response_serializer=kinprint_dot_v1_dot_semantic__pb2.SwitchModelResponse.SerializeToString,
+            ),
+            'DropModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.DropModel,
+                    request_deserializer=kinprint_dot_v1_dot_semantic__pb2.DropModelRequest.FromString,
+                    response_serializer=kinprint_dot_v1_dot_semantic__pb2.DropModelResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -236,6 +289,87 @@ class SemanticService(object):
             '/kinprint.v1.SemanticService/Distil',
             kinprint_dot_v1_dot_semantic__pb2.DistilRequest.SerializeToString,
             kinprint_dot_v1_dot_semantic__pb2.DistilResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompareModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kinprint.v1.SemanticService/CompareModels',
+            kinprint_dot_v1_dot_semantic__pb2.CompareModelsRequest.SerializeToString,
+            kinprint_dot_v1_dot_semantic__pb2.CompareModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SwitchModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kinprint.v1.SemanticService/SwitchModel',
+            kinprint_dot_v1_dot_semantic__pb2.SwitchModelRequest.SerializeToString,
+            kinprint_dot_v1_dot_semantic__pb2.SwitchModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DropModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kinprint.v1.SemanticService/DropModel',
+            kinprint_dot_v1_dot_semantic__pb2.DropModelRequest.SerializeToString,
+            kinprint_dot_v1_dot_semantic__pb2.DropModelResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -20,11 +20,15 @@ class Meaning:
 
     Attributes:
         space: of the accurate tier; None before its first embedding.
+        second: of a model that is filled beside it, to be compared and perhaps to take its place.
+        untagged: digest of the model of those embeddings in the record that name none; None: that of `space`.
         table: of the fast tier; None before there is one.
         measured: what scores of each tier are worth in this corpus, where it has enough rows to tell.
     """
 
     space: EmbeddingSpace | None = None
+    second: EmbeddingSpace | None = None
+    untagged: str | None = None
     table: StaticTable | None = None
     measured: Mapping[Tier, Calibration] = field(default_factory=dict)
 

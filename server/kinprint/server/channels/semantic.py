@@ -163,15 +163,15 @@ class SemanticChannel(Channel[SemanticChunk, SemanticMatch, SemanticEvidence]):
     def save(self, folder: Path, chunk: SemanticChunk) -> None:
         """Writes the inverted file, too, which is built here where there are enough sentences."""
         for name in _ARRAYS:
-            files.save_array(folder / f"semantic-{name}.npy", getattr(chunk, name))
-        nearest.save(folder, "semantic", chunk.inverted or nearest.build(chunk.codes))
+            files.save_array(folder / f"{self.name}-{name}.npy", getattr(chunk, name))
+        nearest.save(folder, self.name, chunk.inverted or nearest.build(chunk.codes))
 
     def load(self, folder: Path) -> SemanticChunk | None:
         """See Channel."""
-        if not (folder / "semantic-rows.npy").exists():
+        if not (folder / f"{self.name}-rows.npy").exists():
             return None
-        rows, codes, scales, starts = (files.map_array(folder / f"semantic-{name}.npy") for name in _ARRAYS)
-        return SemanticChunk(rows, codes, scales, starts, nearest.load(folder, "semantic"))
+        rows, codes, scales, starts = (files.map_array(folder / f"{self.name}-{name}.npy") for name in _ARRAYS)
+        return SemanticChunk(rows, codes, scales, starts, nearest.load(folder, self.name))
 
     # ---- what it finds ----
 
@@ -244,6 +244,12 @@ class SemanticChannel(Channel[SemanticChunk, SemanticMatch, SemanticEvidence]):
         return replace(made, truncated=a.truncated or b.truncated)
 
 
+class SecondModel(SemanticChannel):
+    """Chunks of a model that is filled beside the one that a corpus is searched by; no channel of its own."""
+
+    name: ClassVar[str] = "second"
+
+
 def calibration_of(meaning: Meaning, tier: Tier) -> Calibration:
     """What scores of a tier are read by: the corpus' own calibration, else that of the background texts."""
     found = meaning.calibration(tier)
@@ -268,7 +274,8 @@ class _Sides:
         key = tier, id(meaning.space if tier == "accurate" else meaning.table)
         if key not in self._made:
             if tier == "accurate":
-                assert meaning.space is not None and self._query.sentences is not None
+                assert meaning.space is not None
+                assert self._query.sentences is not None
                 self._made[key] = meaning.space.project(self._query.sentences)
             else:
                 assert meaning.table is not None
@@ -426,6 +433,7 @@ def _evidence(
 
 __all__ = [
     "FastChunk",
+    "SecondModel",
     "SemanticChannel",
     "SemanticChunk",
     "SemanticEvidence",

@@ -1,4 +1,4 @@
-"""Scores of pairs of texts in bulk: what calibrations are measured with, and the calibration of the background texts."""
+"""Scores of pairs of texts in bulk, which calibrations are measured with, and the calibration of the background texts."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ All methods are synchronous and meant for worker threads.  Writes take turns; re
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import logging
 import os
@@ -36,6 +37,7 @@ from kinprint.server.failures import (
     CorpusNotFound,
     CorpusTooNew,
     ModelMismatch,
+    ModelNotFilled,
     StorageFull,
 )
 from kinprint.server.store import durability, files, generation, maintenance
@@ -63,7 +65,7 @@ class Corpus:
         self.description: str = meta["description"]
         self.created_at = datetime.fromisoformat(meta["created_at"])
         self.record = record
-        self.index = CorpusIndex(self.name, meaning=Meaning(_stored_space(folder), None, _calibrations(folder)))
+        self.index = CorpusIndex(self.name, meaning=_stored_meaning(folder))
         self.write_turn = threading.RLock()
         self._streams = 0
         self._writes = 0
@@ -269,18 +271,22 @@ class Corpus:
         """
         with self.write_turn:
             self._refuse_deleted()
-            self.check_space(space)
+            known = self.meaning.second
+            second = known is not None and known.digest == space.digest
+            if not second:
+                self.check_space(space)
             if self.space is None:
                 try:
                     space.save(self.folder / _SPACE)
                 except OSError as error:
                     raise StorageFull(f"cannot note the model of the corpus: {error}") from error
                 self.index.set_space(space)
-            space = self.space or space
+            space = (known if second else self.space) or space
             frame = pl.DataFrame(
                 {
                     "id": pl.Series(ids, dtype=pl.String),
                     "content_hash": pl.Series(content_hashes, dtype=pl.Binary),
+                    "model": pl.Series([space.digest] * len(ids), dtype=pl.String),
                     CHANNELS["semantic"].column: ragged_to_binary(
                         vectors.astype("<f2") if space.components is None else space.encode(space.neutral(vectors)),
                         starts,
@@ -309,7 +315,7 @@ class Corpus:
                     ]
                 )
             )
-            self.index.fill(frame)
+            self.index.fill(frame, second=second)
 
     def delete(self, ids: Sequence[str]) -> tuple[int, int]:
         """Delete transcripts; (deleted, not found).  Durable on return."""
@@ -338,6 +344,91 @@ class Corpus:
             raise StorageFull(
                 f"{error}; nothing of this batch was acknowledged: free space, then send it again"
             ) from error
+
+    # ---- a second model ----
+
+    def begin_second(self, space: EmbeddingSpace) -> None:
+        """Have a second model filled beside the one that the corpus is searched by.
+
+        Raises ModelMismatch when there is another second one; StorageFull.
+        """
+        with self.write_turn:
+            self._refuse_deleted()
+            second = self.meaning.second
+            if second is not None:
+                if second.digest == space.digest:
+                    return
+                raise ModelMismatch(
+                    f"model {second.digest[:12]} is filled beside that of corpus {self.name!r} already; "
+                    f"switch to it or drop it first: kinprint model switch, kinprint model drop --corpus {self.name}"
+                )
+            if self.space is None or self.space.digest == space.digest:
+                return  # it is the first
+            try:
+                space.save(self.folder / _SECOND)
+            except OSError as error:
+                raise StorageFull(f"cannot note the second model of the corpus: {error}") from error
+            self.index.set_second(space)
+
+    def drop_second(self) -> None:
+        """Drop the second model and its vectors.  Raises ModelNotFilled."""
+        with self.write_turn:
+            self._refuse_deleted()
+            second = self._second()
+            (self.folder / _SECOND).unlink()
+            files.fsync_directory(self.folder)
+            self.index.set_second(None)
+            self._erase_embeddings(f"model = '{second.digest}'")
+
+    def switch_models(self) -> None:
+        """Search by the second model from here on, and drop the first with its vectors.
+
+        Raises ModelNotFilled unless the second is filled as far as the first; StorageFull.
+        """
+        with self.write_turn:
+            self._refuse_deleted()
+            second = self._second()
+            filled, before = self.view.filled("second"), self.view.filled("semantic")
+            if filled < before:
+                raise ModelNotFilled(
+                    f"the second model has {filled} of the {before} rows that the first has in corpus {self.name!r}; "
+                    f"wait for: kinprint fill --corpus {self.name} --wait"
+                )
+            first = self.space
+            assert first is not None
+            untagged = self.meaning.untagged or first.digest
+            try:
+                # What names no model is of the first; said before the space changes its meaning.
+                files.write_json(self.folder / _MODELS, {"format": 1, "untagged": untagged})
+                second.save(self.folder / _SPACE)
+                (self.folder / _SECOND).unlink()
+                files.fsync_directory(self.folder)
+            except OSError as error:
+                raise StorageFull(f"cannot note the model of the corpus: {error}") from error
+            (self.folder / _CALIBRATION.format("accurate")).unlink(missing_ok=True)
+            self.index.switch_models(untagged)
+            gone = f"model = '{first.digest}'"
+            self._erase_embeddings(f"({gone} OR model IS NULL)" if untagged == first.digest else gone)
+
+    def _second(self) -> EmbeddingSpace:
+        second = self.meaning.second
+        if second is None:
+            raise ModelNotFilled(
+                f"corpus {self.name!r} has no second model; fill one with: "
+                f"kinprint fill --corpus {self.name} --model DIR"
+            )
+        return second
+
+    def _erase_embeddings(self, condition: str) -> None:
+        """Take embeddings that nobody reads any more out of the record, and publish what is left."""
+        self.publish(anew=True)
+        maintenance.purge(self.record.path, predicate=f"op = {FILL} AND embedding IS NOT NULL AND {condition}")
+        snapshot = self.record.snapshot()
+        if self._generation is not None:
+            generation.cover(self.generations, self._generation.number, snapshot)
+            self._generation = dataclasses.replace(
+                self._generation, version=snapshot.version, files=frozenset(snapshot.files)
+            )
 
     # ---- the fast tier ----
 
@@ -371,7 +462,7 @@ class Corpus:
             files.write_json(self.folder / _FITTED, {"format": 1, "table": name})
             self.adopt_table(table)
             for other in self.tables.iterdir():
-                if other.name != name:
+                if other.name not in (name, ".checkpoints"):
                     shutil.rmtree(other, ignore_errors=True)
 
     @property
@@ -400,11 +491,11 @@ class Corpus:
         """Rows that only the record holds on disk."""
         return sum(len(p.segment) for p in self.view.parts if p.segment.folder is None)
 
-    def publish(self) -> None:
-        """Write a generation that covers the whole record, and map it."""
+    def publish(self, anew: bool = False) -> None:
+        """Write a generation that covers the whole record, and map it; `anew`: also where there is one that does."""
         with self.write_turn, self.index.turn:
             snapshot = self.record.snapshot()
-            if self._generation is not None and self._generation.version == snapshot.version:
+            if self._generation is not None and self._generation.version == snapshot.version and not anew:
                 return
             started = time.monotonic()
             parts = self.view.parts
@@ -440,12 +531,8 @@ class Corpus:
             snapshot = maintenance.run_compact(self.record, small_files=COMPACT_FROM)
             if self._generation is not None:
                 generation.cover(self.generations, self._generation.number, snapshot)
-                self._generation = generation.Loaded(
-                    self._generation.segments,
-                    self._generation.alive,
-                    snapshot.version,
-                    frozenset(snapshot.files),
-                    self._generation.number,
+                self._generation = dataclasses.replace(
+                    self._generation, version=snapshot.version, files=frozenset(snapshot.files)
                 )
 
     def settle(self) -> None:
@@ -484,6 +571,17 @@ class Corpus:
             return live
 
 
+def _stored_meaning(folder: Path) -> Meaning:
+    """What the semantic channel went by, but for its table."""
+    untagged = None
+    with contextlib.suppress(FileNotFoundError):
+        untagged = json.loads((folder / _MODELS).read_text(encoding="utf-8"))["untagged"]
+    space, second = _stored_space(folder / _SPACE), _stored_space(folder / _SECOND)
+    if space is None or (second is not None and second.digest == space.digest):
+        second = None  # a switch that was cut short after it was made
+    return Meaning(space, second, untagged, measured=_calibrations(folder))
+
+
 def _calibrations(folder: Path) -> dict[Tier, Calibration]:
     """What scores were worth when they were measured last, by tier; a damaged one is measured anew."""
     found: dict[Tier, Calibration] = {}
@@ -499,12 +597,12 @@ def _calibrations(folder: Path) -> dict[Tier, Calibration]:
     return found
 
 
-def _stored_space(folder: Path) -> EmbeddingSpace | None:
-    """Space of a corpus's embeddings; None before the first."""
-    path = folder / _SPACE
+def _stored_space(path: Path) -> EmbeddingSpace | None:
+    """A space that was noted; None where there is none."""
     return EmbeddingSpace.load(path) if path.exists() else None
 
 
 _SPACE = "embedding-space.npz"
+_SECOND, _MODELS = "second-embedding-space.npz", "models.json"
 _CALIBRATION = "calibration-{}.npz"
 _TABLES, _FITTED = "tables", "fitted-table.json"

@@ -19,7 +19,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -62,11 +62,13 @@ class Wish:
     """What was asked for a corpus; kept beside its record.
 
     most_rows_per_second: 0: as many as there is time for.
+    second: the model, "default" or a directory, that is filled beside that of the corpus; "" without.
     """
 
     wanted: bool = False
     paused: bool = False
     most_rows_per_second: float = 0.0
+    second: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class Filler:
         self,
         catalog: Catalog,
         writer: Callable[[Corpus], Writer],
-        embedder: Callable[[], Awaitable[tuple[EmbedService, EmbeddingSpace]]],
+        embedder: Callable[[str], Awaitable[tuple[EmbedService, EmbeddingSpace]]],
         tables: Tables,
         calibrated: Callable[[View, Tier, Callable[[], bool]], Calibration | None],
         pool: Executor,
@@ -128,15 +130,20 @@ class Filler:
         """Note rows that a search brought up by their fast vectors."""
         self._asked.setdefault(corpus, deque(maxlen=ASKED)).extend(ids)
 
-    async def start(self, corpus: Corpus, most_rows_per_second: float) -> None:
-        """Fill a corpus from here on.  Raises OSError."""
-        await self._note(corpus, Wish(True, False, most_rows_per_second))
+    async def start(self, corpus: Corpus, most_rows_per_second: float, second: str = "") -> None:
+        """Fill a corpus from here on; `second`: with this model beside the one it is searched by.  Raises OSError."""
+        wish = wish_of(corpus)
+        await self._note(corpus, Wish(wish.wanted or not second, False, most_rows_per_second, second or wish.second))
         self._problems.pop(corpus.name, None)
 
     async def pause(self, corpus: Corpus) -> None:
         """Leave a corpus until `start`.  Raises OSError."""
         wish = wish_of(corpus)
-        await self._note(corpus, Wish(wish.wanted, True, wish.most_rows_per_second))
+        await self._note(corpus, replace(wish, paused=True))
+
+    async def forget_second(self, corpus: Corpus) -> None:
+        """Fill no second model any more.  Raises OSError."""
+        await self._note(corpus, replace(wish_of(corpus), second=""))
 
     async def _note(self, corpus: Corpus, wish: Wish) -> None:
         await asyncio.get_running_loop().run_in_executor(
@@ -151,9 +158,11 @@ class Filler:
         rate = self._rate(corpus.name)
         state: FillState
         problem = self._problems.get(corpus.name, "")
+        if view.meaning.second is not None:
+            left = view.fillable - view.filled("second")
         if left == 0 and view.fillable:
             state = "complete"
-        elif not wish.wanted:
+        elif not (wish.wanted or wish.second):
             state = "off"
         elif wish.paused:
             state = "paused"
@@ -212,9 +221,11 @@ class Filler:
             return False
         made = await self._fast(corpus) or await self._calibrate(corpus)
         wish = await self._in_thread(lambda: wish_of(corpus))
-        if not wish.wanted or wish.paused or corpus.name in self._problems:
+        if wish.paused or corpus.name in self._problems:
             return made
-        return await self._accurate(corpus, wish) or made
+        if wish.wanted and await self._accurate(corpus, wish, "semantic"):
+            return True
+        return (bool(wish.second) and await self._accurate(corpus, wish, "second")) or made
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, contained, work)
@@ -252,14 +263,22 @@ class Filler:
             return True
         return False
 
-    async def _accurate(self, corpus: Corpus, wish: Wish) -> bool:
+    async def _accurate(self, corpus: Corpus, wish: Wish, kind: Literal["semantic", "second"]) -> bool:
+        """Embed some rows that lack it, by the model of the corpus or by the second one; whether there were any."""
+        if kind == "second" and corpus.space is None:
+            return False
         asked = self._asked.get(corpus.name)
         first = [asked.pop() for _ in range(len(asked))] if asked else []
-        plan = await self._in_thread(lambda: useful_first(corpus.view, first, PLANNED))
+        plan = await self._in_thread(lambda: useful_first(corpus.view, first, PLANNED, kind))
         if not len(plan):
             return False
         self._waiting.add(corpus.name)
-        service, space = await self._embedder()
+        service, space = await self._embedder(wish.second if kind == "second" else "")
+        if kind == "second":
+            await self._in_thread(lambda: corpus.begin_second(space))
+            if corpus.meaning.second is None:  # it is the model of the corpus: nothing to compare
+                await self.forget_second(corpus)
+                return True
         self._waiting.discard(corpus.name)
         for start in range(0, len(plan), AT_ONCE):
             if self._stop.is_set() or self._wake.is_set():
@@ -290,7 +309,12 @@ def read_wish(path: Path) -> Wish:
     """See `wish_of`."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return Wish(bool(found["wanted"]), bool(found["paused"]), float(found["most_rows_per_second"]))
+        return Wish(
+            bool(found["wanted"]),
+            bool(found["paused"]),
+            float(found["most_rows_per_second"]),
+            str(found.get("second", "")),
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return Wish()
 
@@ -299,14 +323,14 @@ def read_wish(path: Path) -> Wish:
 Places = list[tuple[View, int, int]]
 
 
-def useful_first(view: View, asked: list[str], most: int) -> Places:
+def useful_first(view: View, asked: list[str], most: int, kind: str = "semantic") -> Places:
     """Rows without accurate vectors, most useful first, at most `most`: (view, part, row).
+
+    `kind`: "semantic", vectors of the model that the corpus is searched by, or "second".
 
     First those of `asked`, ids that searches brought up; then by how many rows of their model come before them.
     """
-    lacking = [
-        np.flatnonzero(part.alive & ~part.segment.blank & ~part.segment.filled("semantic")) for part in view.parts
-    ]
+    lacking = [np.flatnonzero(part.alive & ~part.segment.blank & ~part.segment.filled(kind)) for part in view.parts]
     chosen: Places = []
     taken: set[tuple[int, int]] = set()
     for place in view.locate(list(dict.fromkeys(asked))):

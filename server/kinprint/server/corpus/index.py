@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 from kinprint.kernels.arrow import Texts
-from kinprint.server.channels import CHANNELS, FAST, FORMATS, Channel
+from kinprint.server.channels import CHANNELS, FAST, FORMATS, SECOND, Channel
 from kinprint.server.channels.calibration import Calibration
 from kinprint.server.channels.fast import FastChunk
 from kinprint.server.channels.meaning import Meaning, Tier
@@ -100,6 +100,30 @@ class CorpusIndex:
         with self._turn:
             self._view = replace(self._view, meaning=replace(self._view.meaning, space=space))
 
+    def set_second(self, space: EmbeddingSpace | None) -> None:
+        """Have a second model beside the first, or, with None, none any more."""
+        with self._turn:
+            parts = self._view.parts
+            if space is None:
+                parts = tuple(
+                    Part(p.segment.without(SECOND.name), p.alive) if p.segment.of(SECOND.name) else p for p in parts
+                )
+            self._view = replace(self._view, parts=parts, meaning=replace(self._view.meaning, second=space))
+
+    def switch_models(self, untagged: str | None) -> None:
+        """Search by the second model from here on, and let the vectors of the first go."""
+        with self._turn:
+            parts = tuple(
+                Part(p.segment.renamed(SECOND.name, "semantic"), p.alive)
+                if p.segment.of(SECOND.name) or p.segment.of("semantic")
+                else p
+                for p in self._view.parts
+            )
+            meaning = self._view.meaning
+            measured: dict[Tier, Calibration] = {t: c for t, c in meaning.measured.items() if t != "accurate"}
+            meaning = replace(meaning, space=meaning.second, second=None, untagged=untagged, measured=measured)
+            self._view = replace(self._view, parts=parts, meaning=meaning)
+
     def set_calibration(self, tier: Tier, calibration: Calibration) -> None:
         """Read the scores of a tier by this from here on."""
         with self._turn:
@@ -156,8 +180,11 @@ class CorpusIndex:
         with self._turn:
             self.replace(self._kill(ids))
 
-    def fill(self, frame: pl.DataFrame) -> None:
-        """Add channel columns to rows with the same id and content hash; others are ignored."""
+    def fill(self, frame: pl.DataFrame, second: bool = False) -> None:
+        """Add channel columns to rows with the same id and content hash; others are ignored.
+
+        `second`: the embeddings are those of the second model.
+        """
         if frame.is_empty():
             return
         with self._turn:
@@ -175,7 +202,7 @@ class CorpusIndex:
             for number, pairs in by_part.items():
                 pairs.sort()
                 rows = np.array([r for r, _ in pairs], np.int64)
-                parts[number] = _filled(parts[number], rows, frame[[i for _, i in pairs]], self.meaning.space)
+                parts[number] = _filled(parts[number], rows, frame[[i for _, i in pairs]], self.meaning, second)
             self.replace(parts)
 
     def _kill(self, ids: Sequence[str], hashes: NDArray[np.uint64] | None = None) -> list[Part]:
@@ -189,15 +216,16 @@ class CorpusIndex:
         return parts
 
 
-def _filled(part: Part, rows: NDArray[np.int64], frame: pl.DataFrame, space: EmbeddingSpace | None) -> Part:
+def _filled(part: Part, rows: NDArray[np.int64], frame: pl.DataFrame, meaning: Meaning, second: bool) -> Part:
     """A part with the channels that `frame` has for some of its rows, and that these have not yet."""
     segment = part.segment
     if "text_hash" not in frame.columns or frame["text_hash"].null_count():
         taken = segment.array("text_hash").take(pa.array(rows))
         frame = frame.with_columns(pl.Series("text_hash", taken.to_pylist(), dtype=pl.Binary))
-    for channel in CHANNELS.values():
+    for channel in (SECOND,) if second else CHANNELS.values():
         new = ~segment.filled(channel.name)[rows]
         some = frame if new.all() else frame.filter(pl.Series(new))
+        space = meaning.second if second else meaning.space
         chunk = _chunk(channel, some, rows[new], segment.texts, space)
         if chunk is not None:
             segment = segment.with_chunk(channel, chunk)

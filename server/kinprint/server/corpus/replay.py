@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from kinprint.server.channels import CHANNELS, FAST, FORMATS, Channel
+from kinprint.server.channels import CHANNELS, FORMATS, Channel
 from kinprint.server.channels.meaning import Meaning
 from kinprint.server.corpus.fingerprint import refreshed, refreshed_fill
 from kinprint.server.corpus.index import CorpusIndex
@@ -91,8 +91,27 @@ def replay(index: CorpusIndex, record: Record, files: Sequence[str]) -> None:
     index.delete(latest.filter(pl.col("op") == DELETE)["id"].to_list())
     for fill in fills:
         for channel in CHANNELS.values():
-            some = _fresh_fill(index, channel, fill.filter(pl.col(channel.column).is_not_null()))
+            filled = fill.filter(pl.col(channel.column).is_not_null())
+            if channel.embedded:
+                index.fill(_of_second(index.meaning, filled).select(*_FILL_KEYS, channel.column), second=True)
+                filled = _of_first(index.meaning, filled)
+            some = _fresh_fill(index, channel, filled)
             index.fill(some.select(*_FILL_KEYS, channel.column))
+
+
+def _of_first(meaning: Meaning, fill: pl.DataFrame) -> pl.DataFrame:
+    """Embeddings made with the model that the corpus is searched by."""
+    if meaning.space is None:
+        return fill.clear()
+    named = pl.col("model") == meaning.space.digest
+    if meaning.untagged in (None, meaning.space.digest):
+        named |= pl.col("model").is_null()
+    return fill.filter(named)
+
+
+def _of_second(meaning: Meaning, fill: pl.DataFrame) -> pl.DataFrame:
+    """Embeddings made with the model beside it."""
+    return fill.clear() if meaning.second is None else fill.filter(pl.col("model") == meaning.second.digest)
 
 
 def _fresh_fill(index: CorpusIndex, channel: Channel[Any, Any, Any], fill: pl.DataFrame) -> pl.DataFrame:

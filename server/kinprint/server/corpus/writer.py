@@ -124,7 +124,9 @@ class Writer:
     async def _fill_rows(self, rows: Unfilled, service: EmbedService, space: EmbeddingSpace) -> int:
         """Embed rows and commit that; how many texts were cut."""
         loop = asyncio.get_running_loop()
-        self.corpus.check_space(space)
+        second = self.corpus.meaning.second
+        if second is None or second.digest != space.digest:
+            self.corpus.check_space(space)
         texts = await loop.run_in_executor(None, lambda: [sentences_of(text) for text in rows.responses])
         starts = sentence_starts(texts)
         embedded = await service.embed_passages([sentence for text in texts for sentence in text])
@@ -173,13 +175,15 @@ class Writer:
                 await self._commit([f for _, f in fills], partial(self._fill, [x for x, _ in fills]))
 
     def _fill(self, fills: Sequence[_Fill]) -> list[None]:
-        self.corpus.fill_embeddings(
-            [i for f in fills for i in f.ids],
-            [h for f in fills for h in f.content_hashes],
-            np.concatenate([f.vectors for f in fills]),
-            np.concatenate(([0], np.cumsum(np.concatenate([f.counts for f in fills])))),
-            fills[0].space,  # one server has one model
-        )
+        for digest in dict.fromkeys(f.space.digest for f in fills):
+            some = [f for f in fills if f.space.digest == digest]
+            self.corpus.fill_embeddings(
+                [i for f in some for i in f.ids],
+                [h for f in some for h in f.content_hashes],
+                np.concatenate([f.vectors for f in some]),
+                np.concatenate(([0], np.cumsum(np.concatenate([f.counts for f in some])))),
+                some[0].space,
+            )
         return [None] * len(fills)
 
     async def _commit(self, waiting: Sequence[asyncio.Future[T]], work: Callable[[], Sequence[T]]) -> None:

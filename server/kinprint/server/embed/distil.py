@@ -12,10 +12,8 @@ so the same machine makes the same bits on any number of threads.
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,9 +30,11 @@ from kinprint.server.embed.prior import (
     pseudo_sentences,
     unigram,
 )
-from kinprint.server.embed.protocol import Embedder, TokenPlan
+from kinprint.server.embed.protocol import Embedder
+from kinprint.server.embed.ridge import fit_map, fit_tokens, one_thread_each, rescaled, token_shares
 from kinprint.server.embed.space import EmbeddingSpace, sentences_of
-from kinprint.server.embed.static import StaticTable, TableError, read_manifest
+from kinprint.server.embed.static import Lessons, StaticTable, TableError, read_manifest
+from kinprint.server.embed.teacher import Teacher, sentence_vectors
 from numpy.typing import NDArray
 
 Progress = Callable[[str, float], None]
@@ -48,7 +48,13 @@ _PSEUDO_SENTENCES = 16_000
 #: Of the pseudo-sentences, every so manieth is held out for the report.
 _HELD_OUT = 20
 _MAP_PENALTY = 0.03
-_TOKENS_AT_ONCE = 512
+_TOKEN_PENALTY = 0.3
+_CORPUS_PENALTY = 0.1
+#: Sentences of a corpus by default: some two minutes of the default model on two cores.
+CORPUS_SENTENCES = 40_000
+#: Of a corpus's sentences, every so manieth is held out, and so many of them are compared with each other.
+_CORPUS_HELD_OUT = 10
+_COMPARED = 2000
 _ROWS_AT_ONCE = 8192
 
 
@@ -84,7 +90,11 @@ class _Features:
     def __len__(self) -> int:
         return len(self.blocks[0])
 
-    def rows(self, ids: NDArray[np.int64] | slice) -> NDArray[np.float32]:
+    def directions(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The first block of some tokens at unit norm, float32 [n, k]."""
+        return _unit(self.blocks[0][ids].astype(np.float32) - self.means[0])
+
+    def rows(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """float32 [n, sum of k]."""
         return np.concatenate(
             [
@@ -93,39 +103,6 @@ class _Features:
             ],
             axis=1,
         )
-
-
-class _Teacher:
-    """The accurate model, asked for many short token sequences."""
-
-    def __init__(self, embedder: Embedder, threads: int) -> None:
-        self._embedder = embedder
-        self._threads = threads
-        # The frame is what two texts of one token have in common at both ends.
-        one, other = (embedder.plan(text).windows[0].tolist() for text in ("a", "1"))
-        before = next((i for i, (x, y) in enumerate(zip(one, other, strict=False)) if x != y), 0)
-        after = next((i for i, (x, y) in enumerate(zip(one[::-1], other[::-1], strict=False)) if x != y), 0)
-        self._before = np.array(one[:before], np.int64)
-        self._after = np.array(one[len(one) - after :], np.int64)
-        self._room = max(1, min(embedder.max_tokens, 256) - before - after)
-
-    def vectors(self, sequences: Sequence[NDArray[np.int64]], report: Callable[[float], None]) -> NDArray[np.float32]:
-        """Unit vectors float32 [n, dim] of token sequences; ones that the model has no vector for are zero."""
-        out = np.zeros((len(sequences), self._embedder.dim), np.float32)
-        order = np.argsort([len(sequence) for sequence in sequences], kind="stable")
-        step = 256
-        chunks = [order[begin : begin + step] for begin in range(0, len(order), step)]
-
-        def run(chunk: NDArray[np.int64]) -> None:
-            for place in chunk.tolist():
-                ids = np.concatenate((self._before, sequences[place][: self._room], self._after))
-                plan = TokenPlan((ids,), np.ones(1, np.float32), len(ids), len(ids))
-                out[place] = self._embedder.run(plan)
-
-        with ThreadPoolExecutor(self._threads) as pool:
-            for done, _ in enumerate(pool.map(run, chunks), 1):
-                report(done / len(chunks))
-        return out
 
 
 def distil_default(
@@ -153,16 +130,17 @@ def distil_default(
     workers = threads or _cores()
     model_file, tokenizer_file = _model_files(model_directory)
     tokenizer_json = tokenizer_file.read_bytes()
-    with _one_thread_each():
+    with one_thread_each():
         tokens = unigram(tokenizer_json)
         vocabulary = len(tokens.special)
-        teacher = _Teacher(embedder, workers)
+        teacher = Teacher(embedder, workers)
         report("reading the embedding layer", 0.0)
         layer = embedding_layer(model_file, vocabulary)
         alone = teacher.vectors(
             [np.array([token]) for token in range(vocabulary)],
             lambda share: report("embedding single tokens", 0.05 + 0.6 * share),
         ).astype(np.float16)
+        layered = layer is not None
         features = _Features.of([alone] if layer is None else [alone, layer], tokens)
         weights = inverse_frequency_weights(tokens, _WEIGHT_SCALE)
         passages = background_passages()
@@ -175,24 +153,25 @@ def distil_default(
             for e in library.encode_batch([sentence for _, sentence in split], add_special_tokens=False)
         ]
         report("writing pseudo-sentences", 0.66)
-        everything = np.concatenate(
-            [features.rows(slice(b, b + _ROWS_AT_ONCE)) for b in range(0, vocabulary, _ROWS_AT_ONCE)]
-        )
-        scores = language_scores(everything, weights, real, languages)
-        directions = _unit(everything[:, : embedder.dim])
-        pseudo = pseudo_sentences(_PSEUDO_SENTENCES, tokens, directions, scores, real, languages)
-        del everything, directions
+        scores = language_scores(features.rows, weights, real, languages)
+        pseudo = pseudo_sentences(_PSEUDO_SENTENCES, tokens, features.directions, scores, real, languages)
         taught = teacher.vectors(pseudo, lambda share: report("embedding pseudo-sentences", 0.68 + 0.25 * share))
         report("fitting", 0.94)
         # Pseudo-sentences have a common component of their own.
         targets = remove_directions(taught, taught.mean(axis=0), space.language_basis)
         held_out = np.arange(len(pseudo)) % _HELD_OUT == 0
-        means = _sentence_means(pseudo, features, weights)
-        linear = _fit_map(means[~held_out], targets[~held_out])
+        learned, asked = ([pseudo[i] for i in np.flatnonzero(which)] for which in (~held_out, held_out))
+        linear = fit_map(_sentence_means(learned, features, weights), targets[~held_out], _MAP_PENALTY)
         vectors = np.zeros((vocabulary, embedder.dim), np.float32)
         for begin in range(0, vocabulary, _ROWS_AT_ONCE):
-            place = slice(begin, begin + _ROWS_AT_ONCE)
+            place = np.arange(begin, min(begin + _ROWS_AT_ONCE, vocabulary))
             vectors[place] = (features.rows(place) @ linear[:-1] + linear[-1]) * weights[place, np.newaxis]
+        del features, alone, layer
+        shares = token_shares(learned, vocabulary)
+        vectors = rescaled(vectors, shares, targets[~held_out])
+        before = _agreement(vectors, asked, targets[held_out])
+        report("fitting", 0.96)
+        fit_tokens(vectors, shares, targets[~held_out], _TOKEN_PENALTY, workers)
         table = StaticTable.of(
             vectors,
             tokenizer_json,
@@ -201,15 +180,124 @@ def distil_default(
             fitted={
                 "on": "pseudo-sentences",
                 "recipe": RECIPE,
-                "sentences": int((~held_out).sum()),
-                "embedding_layer": layer is not None,
-                "held_out_cosine": round(
-                    _agreement(vectors, [pseudo[i] for i in np.flatnonzero(held_out)], targets[held_out]), 4
-                ),
+                "sentences": len(learned),
+                "embedding_layer": layered,
+                "held_out": {
+                    "sentences": len(asked),
+                    "cosine_of_the_map": round(before, 4),
+                    "cosine": round(_agreement(vectors, asked, targets[held_out]), 4),
+                },
             },
+            lessons=_lessons(learned, targets[~held_out]),
         )
     report("ready", 1.0)
     return table
+
+
+def distil_corpus(
+    table: StaticTable,
+    texts: Sequence[str],
+    embedder: Embedder,
+    space: EmbeddingSpace,
+    progress: Progress | None,
+    checkpoints: Path,
+    *,
+    sentences: int = CORPUS_SENTENCES,
+    threads: int | None = None,
+) -> StaticTable:
+    """A table fitted to a corpus, from one that is not.
+
+    The table's own lessons are learned again beside the corpus, so that languages and subjects which are not in it
+    stay where they were.  A fit that was killed goes on where it stood and ends in the same bits, as long as table,
+    texts and model are the same.
+
+    Args:
+        table: where to start.
+        texts: sentences of the corpus, in an order that does not favour any; ones that came before are left out.
+        embedder: the accurate model, the one that the table was distilled from.
+        space: its space.
+        progress: called with a step's name and the fraction done of the whole, 0 to 1.
+        checkpoints: a folder for what takes long, the accurate vectors; the caller removes it afterwards.
+        sentences: how many are taken at most.  One in ten is held out for the report.
+        threads: how many work at once; all that this process may use if None.  The table is the same for any.
+
+    Returns:
+        A table in memory; its `fitted` says how good it is on the sentences held out, before and after:
+        `cosine` to their accurate vectors, and `found`, the share of the accurate ten nearest among the fast hundred
+        nearest (None for fewer than 200).
+
+    Raises:
+        ValueError: the table is of another model, or there are fewer than 20 sentences.
+        EmbeddingError: a sentence cannot be embedded.
+        OSError: a checkpoint cannot be written.
+    """
+    if table.model_digest != embedder.digest:
+        raise ValueError("the table was distilled from another model")
+    report = progress or _ignore
+    workers = threads or _cores()
+    distinct = [text for text in dict.fromkeys(texts) if text.strip()][:sentences]
+    if len(distinct) < 2 * _CORPUS_HELD_OUT:
+        raise ValueError(f"{len(distinct)} distinct sentences are too few for a fit; {2 * _CORPUS_HELD_OUT} are needed")
+    encoded = [text.encode("utf-8", "replace") for text in distinct]
+    offsets = np.zeros(len(encoded) + 1, np.int64)
+    np.cumsum([len(one) for one in encoded], out=offsets[1:])
+    ids, firsts = table.tokens(np.frombuffer(b"".join(encoded), np.uint8), offsets)
+    report("embedding sentences", 0.0)
+    accurate = sentence_vectors(
+        embedder, distinct, checkpoints, lambda share: report("embedding sentences", 0.9 * share), workers
+    )
+    report("fitting", 0.9)
+    with one_thread_each():
+        targets = space.neutral(accurate)
+        split = np.split(ids, firsts[1:-1])
+        asked = np.arange(len(distinct)) % _CORPUS_HELD_OUT == 0
+        held_out = ([split[i] for i in np.flatnonzero(asked)], targets[asked])
+        learned, wanted = [split[i] for i in np.flatnonzero(~asked)], targets[~asked]
+        if table.lessons is not None:
+            learned = [*table.lessons.sentences(), *learned]
+            wanted = np.concatenate([table.lessons.targets.astype(np.float32), wanted])
+        vectors = table.vectors * table.scales[:, np.newaxis]
+        before = _report(vectors, *held_out)
+        shares = token_shares(learned, table.vocabulary)
+        vectors = rescaled(vectors, shares, wanted)
+        fit_tokens(vectors, shares, wanted, _CORPUS_PENALTY, workers)
+        # Special tokens are no text, whoever writes them.
+        vectors[table.scales == 0] = 0
+        fitted = StaticTable.of(
+            vectors,
+            table.tokenizer_json,
+            name=table.name,
+            model_digest=embedder.digest,
+            fitted={
+                "on": "corpus",
+                "recipe": RECIPE,
+                "base": table.digest,
+                "sentences": int((~asked).sum()),
+                "held_out": {"sentences": int(asked.sum()), "before": before, "after": _report(vectors, *held_out)},
+            },
+            lessons=table.lessons,
+        )
+    report("ready", 1.0)
+    return fitted
+
+
+def _report(
+    vectors: NDArray[np.float32], sentences: Sequence[NDArray[np.integer[Any]]], targets: NDArray[np.float32]
+) -> dict[str, float | None]:
+    """`cosine` and `found` of `distil_corpus`."""
+    fast = _sentences(vectors, sentences)
+    near, wide = 10, 100
+    found = None
+    if len(fast) >= 2 * wide:
+        few, few_targets = fast[:_COMPARED], targets[:_COMPARED]
+        both = []
+        for made, count in ((few_targets, near), (few, wide)):
+            cosines = made @ made.T
+            np.fill_diagonal(cosines, -2)
+            both.append(np.argpartition(-cosines, count, axis=1)[:, :count])
+        shared = [np.isin(best, candidates).mean() for best, candidates in zip(*both, strict=True)]
+        found = round(float(np.mean(shared)), 4)
+    return {"cosine": round(float((fast * targets).sum(axis=1).mean()), 4), "found": found}
 
 
 def table_directory(embedder: Embedder, cache: Path | None = None) -> Path:
@@ -318,40 +406,27 @@ def _sentence_means(
     return np.concatenate(out)
 
 
-def _fit_map(means: NDArray[np.float32], targets: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Ridge regression of targets [n, dim] on means [n, k] and a constant (not penalised): float32 [k + 1, dim]."""
-    k = means.shape[1]
-    gram = np.zeros((k + 1, k + 1))
-    right = np.zeros((k + 1, targets.shape[1]))
-    for begin in range(0, len(means), 4096):
-        x = np.ones((len(means[begin : begin + 4096]), k + 1))
-        x[:, :k] = means[begin : begin + 4096]
-        gram += x.T @ x
-        right += x.T @ targets[begin : begin + 4096].astype(np.float64)
-    gram[np.arange(k), np.arange(k)] += _MAP_PENALTY * np.trace(gram[:k, :k]) / k
-    return np.linalg.solve(gram, right).astype(np.float32)
+def _sentences(vectors: NDArray[np.float32], sentences: Sequence[NDArray[np.integer[Any]]]) -> NDArray[np.float32]:
+    """A table's unit vectors of token sequences, float32 [n, dim]."""
+    return _unit(np.stack([vectors[sentence].sum(axis=0) for sentence in sentences]))
 
 
 def _agreement(
     vectors: NDArray[np.float32], sentences: Sequence[NDArray[np.int64]], targets: NDArray[np.float32]
 ) -> float:
-    """Mean cosine of the table's sentence vectors with the accurate ones."""
-    fast = _unit(np.stack([vectors[sentence].sum(axis=0) for sentence in sentences]))
-    return float((fast * targets).sum(axis=1).mean())
+    """Mean cosine of a table's vectors of token sequences with the accurate ones."""
+    return float((_sentences(vectors, sentences) * targets).sum(axis=1).mean())
+
+
+def _lessons(sentences: Sequence[NDArray[np.int64]], targets: NDArray[np.float32]) -> Lessons:
+    firsts = np.zeros(len(sentences) + 1, np.int64)
+    np.cumsum([len(sentence) for sentence in sentences], out=firsts[1:])
+    return Lessons(np.concatenate(sentences).astype(np.int32), firsts, targets.astype(np.float16))
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0))
-
-
-@contextlib.contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Linear algebra on one thread: how sums are split decides their last bits."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no stubs
-
-    with threadpool_limits(limits=1, user_api="blas"):
-        yield
 
 
 def _cores() -> int:

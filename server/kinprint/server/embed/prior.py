@@ -8,7 +8,7 @@ by others of the same language.  Each is the same on every run: fixed seeds, fix
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -186,7 +186,7 @@ def _ancestors(graph: Any, output: str) -> tuple[list[Any], list[Any]]:
 
 
 def language_scores(
-    features: NDArray[np.float32],
+    features: Callable[[NDArray[np.int64]], NDArray[np.float32]],
     weights: NDArray[np.float32],
     sentences: Sequence[NDArray[np.int64]],
     languages: NDArray[np.int64],
@@ -194,7 +194,7 @@ def language_scores(
     """How well each token fits each language, by ridge regression on the tokens of sentences of known languages.
 
     Args:
-        features: float32 [vocabulary, k].
+        features: of tokens int64 [n], float32 [n, k].
         weights: float32 [vocabulary], so that punctuation does not count.
         sentences: token ids of each sentence.
         languages: int64 [len(sentences)], 0 to L - 1.
@@ -204,19 +204,23 @@ def language_scores(
     """
     ids = np.concatenate(sentences)
     labels = np.repeat(languages, [len(sentence) for sentence in sentences])
-    x = features[ids].astype(np.float64)
+    used, place = np.unique(ids, return_inverse=True)
+    x = features(used).astype(np.float64)[place]
     y = np.eye(int(languages.max()) + 1)[labels]
     y -= y.mean(axis=0)
     weighted = x * weights[ids, np.newaxis].astype(np.float64)
     gram = weighted.T @ x
     gram[np.diag_indices_from(gram)] += 0.3 * np.trace(gram) / len(gram)
-    return np.asarray(features @ np.linalg.solve(gram, weighted.T @ y).astype(np.float32))
+    linear = np.linalg.solve(gram, weighted.T @ y).astype(np.float32)
+    tokens = np.arange(len(weights))
+    parts = [features(tokens[begin : begin + _IDS_AT_ONCE]) @ linear for begin in range(0, len(tokens), _IDS_AT_ONCE)]
+    return np.concatenate(parts)
 
 
 def pseudo_sentences(
     count: int,
     tokens: Unigram,
-    directions: NDArray[np.float32],
+    directions: Callable[[NDArray[np.int64]], NDArray[np.float32]],
     scores: NDArray[np.float32],
     frames: Sequence[NDArray[np.int64]],
     languages: NDArray[np.int64],
@@ -230,7 +234,7 @@ def pseudo_sentences(
 
     Args:
         count: how many; the languages get equal shares.
-        directions: float32 [vocabulary, k], unit vectors that tell which tokens mean something similar.
+        directions: of tokens int64 [n], unit vectors float32 [n, k] that tell which mean something similar.
         scores: as `language_scores` gives them.
         frames: token ids of real sentences.
         languages: int64 [len(frames)], the language of each.
@@ -255,8 +259,9 @@ def pseudo_sentences(
         share = count * (language + 1) // kinds - count * language // kinds
         seeds = random.choice(len(pool), share, p=subjects / subjects.sum())
         common /= common.sum()
+        meanings = directions(pool)
         for begin in range(0, share, 256):
-            nearness = directions[pool[seeds[begin : begin + 256]]] @ directions[pool].T
+            nearness = meanings[seeds[begin : begin + 256]] @ meanings.T
             for row in nearness:
                 near = np.argpartition(-row, min(_NEAR, len(pool) - 1))[:_NEAR]
                 sentence = own[int(random.integers(len(own)))].copy()

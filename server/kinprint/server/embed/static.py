@@ -10,7 +10,8 @@ A table is a directory that is also a model for ONNX Runtime::
     model.onnx        Gather, weighted sum over the tokens, unit norm; its weights are external data:
     model.onnx.data   int8 [vocabulary, dim], zeros up to a multiple of 4096 bytes, float32 [vocabulary]
     tokenizer.json    the accurate model's, byte for byte
-    table.json        digests, sizes, what the table was fitted on
+    lessons.npz       what it was fitted on (`Lessons`), where later fits go on from it
+    table.json        digests, sizes, how good the fit is
 
 NumPy maps the bytes that ONNX Runtime reads.  Special tokens have zero vectors, so whether they are in makes no
 difference.
@@ -22,7 +23,9 @@ import hashlib
 import json
 import shutil
 import threading
+import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,10 +47,30 @@ FORMAT = 1
 _MODEL = "model.onnx"
 _DATA = "model.onnx.data"
 _TOKENIZER = "tokenizer.json"
+_LESSONS = "lessons.npz"
 _MANIFEST = "table.json"
 _PAGE = 4096
 _OPSET = 21
 _IR_VERSION = 10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lessons:
+    """Token sequences and the vectors that a table is to give them.
+
+    Attributes:
+        ids: int32 [t].
+        firsts: int64 [s + 1]; sequence i has `ids[firsts[i]:firsts[i + 1]]`.
+        targets: float16 [s, dim], unit vectors.
+    """
+
+    ids: NDArray[np.int32]
+    firsts: NDArray[np.int64]
+    targets: NDArray[np.float16]
+
+    def sentences(self) -> list[NDArray[np.int32]]:
+        """The sequences one by one."""
+        return np.split(self.ids, self.firsts[1:-1])
 
 
 class TableError(ValueError):
@@ -67,6 +90,7 @@ class StaticTable:
         vectors: int8 [vocabulary, dim].
         scales: float32 [vocabulary]; token `t` has the vector `vectors[t] * scales[t]`.
         fitted: what it was fitted on and how good it was on what was held out, as JSON.
+        lessons: what a fit on a corpus has to keep in mind; None where there is nothing.
     """
 
     def __init__(
@@ -78,6 +102,7 @@ class StaticTable:
         name: str,
         model_digest: str,
         fitted: Mapping[str, Any] | None = None,
+        lessons: Lessons | None = None,
         directory: Path | None = None,
         data_sha256: str | None = None,
     ) -> None:
@@ -92,6 +117,7 @@ class StaticTable:
         self.vectors = vectors
         self.scales = scales
         self.fitted = dict(fitted or {})
+        self.lessons = lessons
         self.tokenizer_json = tokenizer_json
         self.tokenizer_digest = hashlib.sha256(tokenizer_json).hexdigest()
         self._table = pool.Table(vectors, scales)
@@ -112,9 +138,17 @@ class StaticTable:
         name: str,
         model_digest: str,
         fitted: Mapping[str, Any] | None = None,
+        lessons: Lessons | None = None,
     ) -> StaticTable:
         """A table in memory of float32 [vocabulary, dim] vectors, which become int8, each with a scale of its own."""
-        return cls(*pool.quantised(vectors), tokenizer_json, name=name, model_digest=model_digest, fitted=fitted)
+        return cls(
+            *pool.quantised(vectors),
+            tokenizer_json,
+            name=name,
+            model_digest=model_digest,
+            fitted=fitted,
+            lessons=lessons,
+        )
 
     @property
     def dim(self) -> int:
@@ -233,6 +267,15 @@ class StaticTable:
             out.write(_graph(*self.vectors.shape))
         with files.replacing(directory / _TOKENIZER) as out:
             out.write(self.tokenizer_json)
+        names = [_MODEL, _DATA, _TOKENIZER]
+        if self.lessons is not None:
+            kept: dict[str, NDArray[Any]] = {
+                "ids": self.lessons.ids,
+                "firsts": self.lessons.firsts,
+                "targets": self.lessons.targets,
+            }
+            files.save_arrays(directory / _LESSONS, kept)
+            names.append(_LESSONS)
         files.write_json(
             directory / _MANIFEST,
             {
@@ -242,7 +285,7 @@ class StaticTable:
                 "model_digest": self.model_digest,
                 "vocabulary": self.vocabulary,
                 "dim": self.dim,
-                "files": {name: file_sha256(directory / name) for name in (_MODEL, _DATA, _TOKENIZER)},
+                "files": {name: file_sha256(directory / name) for name in names},
                 "fitted": self.fitted,
             },
         )
@@ -263,10 +306,13 @@ class StaticTable:
         manifest = read_manifest(directory)
         try:
             vocabulary, dim = int(manifest["vocabulary"]), int(manifest["dim"])
-            digests = {name: str(manifest["files"][name]) for name in (_MODEL, _DATA, _TOKENIZER)}
+            digests = {str(name): str(digest) for name, digest in manifest["files"].items()}
+            missing = {_MODEL, _DATA, _TOKENIZER} - digests.keys()
+            if missing:
+                raise KeyError(*missing)
             name, model_digest = str(manifest["name"]), str(manifest["model_digest"])
             digest, fitted = str(manifest["digest"]), dict(manifest["fitted"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise TableError(f"{directory / _MANIFEST} is damaged: {error!r}") from error
         if vocabulary < 1 or dim < 1:
             raise TableError(f"{directory / _MANIFEST} is damaged: a table of {vocabulary} x {dim}")
@@ -284,6 +330,7 @@ class StaticTable:
                         raise TableError(f"{directory / file} is damaged: it has another digest than table.json says")
             mapped = np.memmap(directory / _DATA, np.uint8, mode="c")
             tokenizer_json = (directory / _TOKENIZER).read_bytes()
+            lessons = _read_lessons(directory / _LESSONS, dim) if _LESSONS in digests else None
         except FileNotFoundError as error:
             raise TableError(f"{directory} is damaged: {error.filename} is missing") from error
         raw = np.asarray(mapped)
@@ -294,6 +341,7 @@ class StaticTable:
             name=name,
             model_digest=model_digest,
             fitted=fitted,
+            lessons=lessons,
             directory=directory,
             data_sha256=digests[_DATA],
         )
@@ -320,6 +368,17 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     if version > FORMAT:
         raise TableError(f"{directory} was written by a newer Kinprint (format {version}); upgrade")
     return dict(manifest)
+
+
+def _read_lessons(path: Path, dim: int) -> Lessons:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            lessons = Lessons(arrays["ids"], arrays["firsts"], arrays["targets"])
+    except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise TableError(f"{path} is damaged: {error}") from error
+    if len(lessons.firsts) != len(lessons.targets) + 1 or lessons.targets.shape[1:] != (dim,):
+        raise TableError(f"{path} is damaged: {lessons.targets.shape} vectors of {len(lessons.firsts) - 1} sequences")
+    return lessons
 
 
 class _Tokenizers:

@@ -101,7 +101,8 @@ class Tables:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)},
             start_new_session=True,
         )
-        assert self._process.stdout is not None and self._process.stderr is not None
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
         last = ""
         async for line in self._process.stderr:
             last = line.decode("utf-8", "replace").strip() or last

@@ -6,6 +6,7 @@ prompts are not known, every other row counts as unrelated, which makes p-values
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -133,7 +134,7 @@ def _sizes(row: _Row, random: np.random.Generator) -> list[int]:
     bounds = (0, *SIZES, 64)
     return [
         int(random.integers(low + 1, min(high, len(row.vectors)) + 1))
-        for low, high in zip(bounds[:-1], bounds[1:], strict=True)
+        for low, high in itertools.pairwise(bounds)
         if low < len(row.vectors)
     ]
 
@@ -177,7 +178,7 @@ def _extremes(
     channel = CHANNELS["semantic"]
     limits = Limits(top=LOOKED_THROUGH, min_score=-1.0, cancelled=cancelled)
     found: list[tuple[int, float]] = []
-    for low, high in zip(bounds[:-1], bounds[1:], strict=True):
+    for low, high in itertools.pairwise(bounds):
         able = [row for row in rows if len(row.vectors) > low]
         order = np.sort(random.permutation(len(able))[:SEARCHES])
         for row in (able[i] for i in order.tolist()):

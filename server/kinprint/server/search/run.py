@@ -116,8 +116,9 @@ def covered(channels: Sequence[str], views: Sequence[View], tier: Tier | None = 
         covers = coverages(views, channel, tier)
         if not any(cover.filled for cover in covers) and covers[0].fillable:
             names = ", ".join(v.corpus for v in views)
+            remedy = _remedy(channel, tier, views[0].corpus)
             raise ChannelNotFilled(
-                f"no transcript of {names} has the {_described(channel, tier)}; {_remedy(channel, tier, views[0].corpus)}",
+                f"no transcript of {names} has the {_described(channel, tier)}; {remedy}",
                 field="channels",
             )
         found += covers

@@ -104,8 +104,10 @@ SCHEMA: Final = pl.Schema(
 
 ``id``, ``seq`` and ``op`` are never null. ``content_hash`` and ``text_hash`` have 16 bytes, ``sketch``
 512 (128 little-endian uint32), ``style`` 512 (int8), ``embedding`` as many a sentence as the corpus'
-space says (int8 coordinates, sentence after sentence; little-endian float16 where the space is of format 1). ``metadata`` is a Delta ``map<string,string>``: Polars reads
-and writes it as ``pl.Map``, so it needs no encoding of its own, and any other Delta reader sees a map.
+space says (int8 coordinates, sentence after sentence; little-endian float16 where the space is of
+format 1). ``model`` of a fill that carries an embedding is the digest of the embedding model; null: the
+first that the corpus had. ``metadata`` is a Delta ``map<string,string>``: Polars reads and writes it as
+``pl.Map``, so it needs no encoding of its own, and any other Delta reader sees a map.
 """
 
 REQUIRED: Final = ("id", "seq", "op")

@@ -211,6 +211,13 @@ class Segment:
         chunks = {k: v for k, v in self.chunks.items() if k != name}
         return Segment(self.table, chunks, stored_lookup=self.lookup, _derived=self._derived)
 
+    def renamed(self, name: str, to: str) -> Segment:
+        """The segment with one kind of chunk in the place of another."""
+        chunks = {k: v for k, v in self.chunks.items() if k not in (name, to)}
+        if found := self.of(name):
+            chunks[to] = found
+        return Segment(self.table, chunks, stored_lookup=self.lookup, _derived=self._derived)
+
     def with_chunk(self, channel: ChunkFormat, chunk: Chunk) -> Segment:
         """The segment with one more chunk; small neighbours are merged so that chunks stay few."""
         chunks = [*self.of(channel.name), chunk]

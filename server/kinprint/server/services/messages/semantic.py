@@ -7,6 +7,7 @@ from kinprint.server.corpus.distilling import Distilled
 from kinprint.server.corpus.filling import FillState
 from kinprint.server.corpus.filling import Progress as Filled
 from kinprint.server.progress import Progress
+from kinprint.server.search.models import Comparison
 from kinprint.server.search.run import coverages
 from kinprint.server.services.messages.types import coverage
 from kinprint.v1 import semantic_pb2
@@ -33,6 +34,24 @@ def fill_message(corpus: Corpus, filled: Filled, waiting: str) -> semantic_pb2.F
         seconds_left=filled.seconds_left,
         most_rows_per_second=filled.wish.most_rows_per_second,
         problem=filled.problem or (waiting if incomplete else ""),
+        second_model=corpus.meaning.second.digest if corpus.meaning.second is not None else "",
+        second_filled=corpus.view.filled("second"),
+    )
+
+
+def comparison_message(made: Comparison) -> semantic_pb2.CompareModelsResponse:
+    """How two models differ."""
+    first, second = (
+        semantic_pb2.ModelQuality(
+            digest=one.digest,
+            filled=one.filled,
+            same_prompt_auc=one.same_prompt_auc,
+            same_prompt_share=one.same_prompt_share,
+        )
+        for one in (made.first, made.second)
+    )
+    return semantic_pb2.CompareModelsResponse(
+        first=first, second=second, queries=made.queries, agreement=made.agreement
     )
 
 

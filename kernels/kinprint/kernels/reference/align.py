@@ -1,0 +1,24 @@
+"""Alignment of a query with a text, in plain Python: see :mod:`kinprint.kernels.embed.align`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def pairs(cosines: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
+    """Sentences of the query and of the text that are each other's nearest; row j has the cosines of the text's j."""
+    found = []
+    for i in range(len(cosines[0]) if cosines else 0):
+        column = [row[i] for row in cosines]
+        j = column.index(max(column))
+        if cosines[j].index(max(cosines[j])) == i:
+            found.append((i, j))
+    return found
+
+
+def score(cosines: Sequence[Sequence[float]]) -> float:
+    """Twice the sum of the pairs' cosines over the sentences that count."""
+    if not cosines or not cosines[0]:
+        return 0.0
+    q = len(cosines[0])
+    return 2.0 * sum(cosines[j][i] for i, j in pairs(cosines)) / (q + min(len(cosines), 2 * q))
