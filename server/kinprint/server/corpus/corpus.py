@@ -415,7 +415,7 @@ class Corpus:
         if second is None:
             raise ModelNotFilled(
                 f"corpus {self.name!r} has no second model; fill one with: "
-                f"kinprint fill --corpus {self.name} --model DIR"
+                f"kinprint fill --corpus {self.name} --second DIR"
             )
         return second
 
