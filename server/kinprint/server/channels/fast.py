@@ -53,10 +53,10 @@ class FastTier:
 
     def build(self, rows: NDArray[np.int64], responses: pa.Array, table: StaticTable) -> FastChunk:
         """Chunk of some rows int64[m], ascending, of a segment that has these answers."""
-        codes, scales = table.rows(
+        codes, _ = table.rows(
             *text_buffers(responses if len(rows) == len(responses) else responses.take(pa.array(rows)))
         )
-        return FastChunk(rows, codes, scales, table.digest)
+        return FastChunk(rows, codes, nearest.scales_of(codes), table.digest)
 
     def merge(self, chunks: Sequence[FastChunk], merging: Merging) -> FastChunk:
         """One chunk out of several of one table.  Raises ValueError for several tables."""

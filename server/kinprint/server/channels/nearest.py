@@ -144,6 +144,12 @@ def scales_of(codes: NDArray[np.int8]) -> NDArray[np.float32]:
     return scales
 
 
+def quantised(vectors: NDArray[np.float32]) -> RowVectors:
+    """Unit vectors [n, d] in int8, unit vectors again but for the rounding of their directions."""
+    codes = pool.quantised(vectors).rows
+    return RowVectors(codes, scales_of(codes))
+
+
 def _best(
     positions: NDArray[np.int64], scores: NDArray[np.float32], top: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -21,7 +21,7 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 from kinprint.kernels.arrow import Texts
-from kinprint.kernels.embed import align, pool
+from kinprint.kernels.embed import align
 from kinprint.kernels.embed.pool import RowVectors
 from kinprint.server.channels import nearest, unrelated
 from kinprint.server.channels.calibration import Calibration, Worth
@@ -363,7 +363,7 @@ def _compared(
         texts = target.segment.array("response").take(left)
         vectors, starts = target.meaning.table.sentences(*text_buffers(texts))
         asked = align.query(sides.of(target.meaning, "fast"))
-        made.append(("fast", left, align.scores(asked, pool.quantised(vectors), starts[:-1], starts[1:])))
+        made.append(("fast", left, align.scores(asked, nearest.quantised(vectors), starts[:-1], starts[1:])))
     return made
 
 

@@ -422,8 +422,8 @@ class Corpus:
     def _erase_embeddings(self, condition: str) -> None:
         """Take embeddings that nobody reads any more out of the record, and publish what is left."""
         self.publish(anew=True)
-        maintenance.purge(self.record.path, predicate=f"op = {FILL} AND embedding IS NOT NULL AND {condition}")
-        snapshot = self.record.snapshot()
+        predicate = f"op = {FILL} AND embedding IS NOT NULL AND {condition}"
+        snapshot = maintenance.run_purge(self.record, predicate=predicate)
         if self._generation is not None:
             generation.cover(self.generations, self._generation.number, snapshot)
             self._generation = dataclasses.replace(
@@ -507,10 +507,11 @@ class Corpus:
         """Write a generation that covers the whole record, and map it; `anew`: also where there is one that does."""
         with self.write_turn, self.index.turn:
             snapshot = self.record.snapshot()
-            if self._generation is not None and self._generation.version == snapshot.version and not anew:
+            parts = self.view.parts
+            covered = self._generation is not None and self._generation.version == snapshot.version
+            if covered and not anew and all(part.segment.folder is not None for part in parts):
                 return
             started = time.monotonic()
-            parts = self.view.parts
             loaded = generation.publish(
                 self.generations,
                 [p.segment for p in parts],
