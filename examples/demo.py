@@ -97,7 +97,8 @@ def why(hit: Hit) -> str:
     if hit.channel == "semantic":
         languages = f"{found.query_language or '?'} → {found.match_language or '?'}"
         pairs = f"{len(found.sentences)} of {found.query_sentences} sentences pair up"
-        return f"{languages}; {pairs}, {found.z:.1f} deviations above unrelated texts"
+        worth = "" if found.p_value is None else f"; p {found.p_value:.2g} for the best of as many unrelated texts"
+        return f"{languages}; {pairs}{worth}"
     top = sorted(found.families, key=lambda f: -f.contribution)[:2]
     return "alike most in " + " and ".join(f.name for f in top)
 
@@ -121,6 +122,9 @@ def show(title: str, result: SearchResult, marked: str | None = None) -> None:
         )
         console.print(f"  longest shared span, {where} of the match:", markup=False, style="dim")
         console.print(f"  “{quote(span.text)}”", markup=False, style="dim")
+    for pair in [p for h in result.hits[:1] if h.channel == "semantic" for p in h.evidence.pairs[:1]]:
+        console.print(f"  nearest sentences, cosine {pair.cosine:.2f}:", markup=False, style="dim")
+        console.print(f"  “{quote(pair.query_text)}” ~ “{quote(pair.match_text)}”", markup=False, style="dim")
     console.print()
 
 

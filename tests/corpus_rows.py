@@ -51,7 +51,8 @@ def space(seed: int = 0) -> EmbeddingSpace:
     basis = np.linalg.qr(chance.standard_normal((DIM, 1)))[0].T.astype(np.float32)
     mean = (0.1 * chance.standard_normal(DIM)).astype(np.float32)
     unrelated = np.tile([0.2, 0.1], (4, 1))
-    return EmbeddingSpace(f"{seed:064x}", mean, basis, unrelated)
+    components = np.linalg.qr(chance.standard_normal((DIM, DIM)))[0].astype(np.float32)
+    return EmbeddingSpace(f"{seed:064x}", mean, basis, unrelated, components)
 
 
 def sentence_vectors(text: str, sentences: int | None = None) -> NDArray[np.float32]:

@@ -173,7 +173,8 @@ def test_search_for_people(data: Path) -> None:
 
 def test_a_channel_never_filled_fails_and_says_how_to_fill_it(data: Path) -> None:
     text = refused("search", "--corpus", "news", "--data", data, "--text", ESSAY, "--channel", "semantic")
-    assert "kinprint load" in text
+    assert "kinprint fill" in text
+    assert f"--data {data}" in text
     assert "semantic" in text
 
 
@@ -596,6 +597,7 @@ def test_semantic_over_the_command_line(server: Any, files: Path) -> None:
     report = ok_json(*load, "--channels", "semantic,style")
     assert report["filled"] + report["unchanged"] == 7
     found = ok_json("search", "--corpus", "meaning", "--server", server.address, "--text", BREAD, "--channel", "all")
+    assert 0.0 <= found["coverage"].pop("semantic_fast") <= 1.0
     assert found["coverage"] == {"copy": 1.0, "semantic": 1.0, "style": 1.0}
     first = {hit["channel"]: hit["id"] for hit in found["hits"] if hit["rank"] == 1}
     assert first == {"copy": "bread", "semantic": "bread", "style": "bread"}

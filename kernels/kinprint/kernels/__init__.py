@@ -16,10 +16,13 @@ Who computes what, and who calls whom, from what a program calls down to one tex
     authorship --+-- features - tokens        who wrote it: sparse features, linear classifiers
     residual ------ ngrams ---- tokens        kinship: what models have in common beyond the prompt
     imposters ----- burrows --- words         the classical Deltas, and General Imposters
+    pool ------+-- sentences                  meaning: vectors of texts from a table of tokens
+               +-- tokens ----- stretch --- vocabulary
+    align --------- pool                      which sentences of two texts say the same
 
 ``copy/`` (all up to ``spans``) answers whether a text, or part of it, stands somewhere else: ``docs/copy.md``.
-``style/`` answers who wrote it and who is kin: ``docs/style.md``, ``docs/attribution.md``, ``docs/kinship.md``. Below
-both::
+``style/`` answers who wrote it and who is kin: ``docs/style.md``, ``docs/attribution.md``, ``docs/kinship.md``.
+``embed/`` (the last three) answers what means the same. Below all::
 
     shingle ------- fold ------ unicode       words, code points and their hashes; NFKC_Casefold
     sketch -------- shingle                   128 slots of a set of shingles

@@ -13,6 +13,7 @@ import logging.handlers
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     build = model.add_parser("build", help="build it once, in the user's cache")
     build.add_argument("--out", type=Path, metavar="DIR", help="another directory")
     build.add_argument("--json", action="store_true", help="print the result as JSON")
+    build.add_argument("--table", action="store_true", help="and its table of tokens, for the fast tier; prints that")
+    build.add_argument("--model", default="default", metavar="DIR", help="with --table: another model's directory")
+    build.add_argument("--nice", type=int, default=0, metavar="N", help="lower the priority by N")
     model.add_parser("path", help="print its directory; fails when it is not built")
     return parser
 
@@ -142,6 +146,9 @@ def _serve_locked(arguments: argparse.Namespace, lock: DirectoryLock) -> int:
 
 
 def _model(arguments: argparse.Namespace) -> int:
+    from kinprint.server import threads
+
+    threads.configure()  # before Numba is imported
     from kinprint.server.embed import WeightsError, build_default_model, default_model_directory
     from kinprint.server.embed.default_model.build import is_built
 
@@ -159,13 +166,37 @@ def _model(arguments: argparse.Namespace) -> int:
             print(line, file=sys.stderr, flush=True)
             last = line
 
+    if arguments.nice:
+        os.nice(arguments.nice)
     try:
-        directory = build_default_model(arguments.out, report)
-    except (WeightsError, OSError, RuntimeError) as error:
+        if arguments.table:
+            directory = _build_table(arguments.model, arguments.out, report)
+        else:
+            directory = build_default_model(arguments.out, report)
+    except (WeightsError, OSError, RuntimeError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_FAILED
     print(json.dumps({"directory": str(directory)}) if arguments.json else directory)
     return 0
+
+
+def _build_table(model: str, out: Path | None, report: Callable[[str, float], None]) -> Path:
+    """Build the table of a model, and that itself where it is the default one; where the table is."""
+    from kinprint.server.embed import OnnxEmbedder, build_default_model, load_space
+    from kinprint.server.embed.distil import load_table
+    from kinprint.server.embed.table_cache import note_table
+
+    directory = (
+        build_default_model(out, lambda step, share: report(step, 0.2 * share)) if model == "default" else Path(model)
+    )
+    embedder = OnnxEmbedder(directory, threads=1, max_windows=2)
+    report("measuring the background", 0.2)
+    space = load_space(embedder)
+    table = load_table(embedder, space, directory, lambda step, share: report(step, 0.25 + 0.75 * share))
+    assert table.directory is not None
+    if out is None:
+        note_table(model, table.directory)
+    return table.directory
 
 
 def main() -> int:

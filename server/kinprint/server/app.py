@@ -31,6 +31,7 @@ from kinprint.server.config import ServerConfig
 from kinprint.server.corpus.catalog import Catalog
 from kinprint.server.edge.guard import Guard
 from kinprint.server.embed.holder import ModelHolder
+from kinprint.server.embed.tables import Tables
 from kinprint.server.jobs.registry import Jobs, default_memory, default_places
 from kinprint.server.limits import LIMITS
 from kinprint.server.linger import let_go_of_stderr, until_lost, until_unused
@@ -39,6 +40,7 @@ from kinprint.server.services.info import InfoService
 from kinprint.server.services.jobs import JobService
 from kinprint.server.services.later import Later
 from kinprint.server.services.match import MatchService
+from kinprint.server.services.semantic import SemanticService
 from kinprint.server.services.transcripts import TranscriptService
 from kinprint.server.startup import StartFailed
 from kinprint.server.state import State
@@ -54,6 +56,8 @@ from kinprint.v1 import (
     lineage_pb2_grpc,
     match_pb2,
     match_pb2_grpc,
+    semantic_pb2,
+    semantic_pb2_grpc,
     transcript_pb2,
     transcript_pb2_grpc,
 )
@@ -76,6 +80,7 @@ _NAMES = tuple(
         (match_pb2, "MatchService"),
         (lineage_pb2, "LineageService"),
         (job_pb2, "JobService"),
+        (semantic_pb2, "SemanticService"),
         (info_pb2, "InfoService"),
     )
 )
@@ -105,6 +110,7 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
         config=config,
         catalog=Catalog(config.data_dir),
         model=ModelHolder(config),
+        tables=Tables(config),
         jobs=Jobs(
             config.data_dir / ".jobs",
             places=places,
@@ -180,12 +186,16 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
 async def _serve_until(stop: asyncio.Event, waiting: asyncio.Task[Any], state: State, lock: DirectoryLock) -> None:
     """Serve until the server is told to end, or nobody needs it any more."""
     ends: set[asyncio.Task[Any]] = {waiting, asyncio.create_task(until_lost(state, lock))}
+    filling = asyncio.create_task(state.filler.run())
     if state.config.lazy:
         compiling = asyncio.create_task(startup.compile_rest(state.startup))
     if state.config.linger is not None:
         ends.add(asyncio.create_task(until_unused(state, state.config.linger)))
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     stop.set()
+    state.filler.close()
+    await state.tables.close()
+    await asyncio.wait({filling}, timeout=state.config.drain_seconds)
     if state.config.lazy:
         state.startup.stop()
         await asyncio.wait({compiling}, timeout=_LET_GO)
@@ -198,6 +208,7 @@ def _build(state: State) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
     match_pb2_grpc.add_MatchServiceServicer_to_server(MatchService(state), server)
     lineage_pb2_grpc.add_LineageServiceServicer_to_server(_lineage_service(state), server)
     job_pb2_grpc.add_JobServiceServicer_to_server(JobService(state), server)
+    semantic_pb2_grpc.add_SemanticServiceServicer_to_server(SemanticService(state), server)
     info_pb2_grpc.add_InfoServiceServicer_to_server(InfoService(state), server)
     health_service = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_service, server)
@@ -230,8 +241,9 @@ async def _drain(
     await state.drain_writers()
     if state.serving and not lock.lost():
         await asyncio.to_thread(state.catalog.settle)
-    if state.model.service is not None:
-        await state.model.service.close()
+    for model in (state.model, *state.second_models.values()):
+        if model.service is not None:
+            await model.service.close()
     state.readers.shutdown()
     state.writers_pool.shutdown()
     logger.info("drained after %.1f s", time.monotonic() - started)

@@ -188,6 +188,12 @@ class ChannelUnavailable(Failure):
     code = "FAILED_PRECONDITION"
 
 
+class ModelNotFilled(Failure):
+    """A corpus has no second model, or it is not filled far enough."""
+
+    reason = "MODEL_NOT_FILLED"
+
+
 class ModelMismatch(Failure):
     """Stored embeddings were made by another model than the one loaded."""
 

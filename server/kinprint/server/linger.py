@@ -27,12 +27,13 @@ async def until_lost(state: State, lock: DirectoryLock) -> None:
 async def until_unused(state: State, seconds: float) -> None:
     """Return when nobody has called for `seconds`.
 
-    A call that runs, such as an open stream, is use. From the moment of the decision no call is taken any more, so
+    A call that runs, such as an open stream, is use, and so is what goes on behind the calls: building the table of
+    tokens, filling a corpus. From the moment of the decision no call is taken any more, so
     that whoever has had an answer can count on `seconds` more.
     """
     while True:
         # On the event loop, where calls are counted: nothing comes between this look and the decision.
-        left = seconds if state.calls else state.idle_since + seconds - time.monotonic()
+        left = seconds if state.calls or state.busy else state.idle_since + seconds - time.monotonic()
         if left <= 0:
             logger.info("no call for %.0f s", seconds)
             break

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from kinprint.server.config import ServerConfig
 from kinprint.server.corpus.catalog import Catalog
 from kinprint.server.corpus.corpus import Corpus
+from kinprint.server.corpus.filling import Filler
 from kinprint.server.corpus.writer import Writer
+from kinprint.server.embed import EmbeddingSpace, EmbedService
 from kinprint.server.embed.holder import ModelHolder
+from kinprint.server.embed.tables import Tables
 from kinprint.server.jobs.registry import Jobs
+from kinprint.server.search.calibrate import calibrated
 from kinprint.server.startup import Startup
 from kinprint.server.threads import contained
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+#: Rows whose fast vectors a search waits for.
+_AT_ONCE = 16_384
 
 
 @dataclass
@@ -31,6 +40,7 @@ class State:
     config: ServerConfig
     catalog: Catalog
     model: ModelHolder
+    tables: Tables
     jobs: Jobs
     #: Searches and reads.
     readers: ThreadPoolExecutor
@@ -43,8 +53,43 @@ class State:
     calls: int = 0
     idle_since: float = field(default_factory=time.monotonic)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
+    filler: Filler = field(init=False)
+    #: Models that are filled beside the server's own.
+    second_models: dict[str, ModelHolder] = field(default_factory=dict)
     _writers: dict[int, Writer] = field(default_factory=dict)
     _background: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.filler = Filler(self.catalog, self.writer, self.embedder, self.tables, calibrated, self.writers_pool)
+
+    async def embedder(self, model: str = "") -> tuple[EmbedService, EmbeddingSpace]:
+        """A model, "default" or a directory, loaded now if it was not; "": the server's own.
+
+        Raises ChannelUnavailable.
+        """
+        if not model or model == self.config.model:
+            return await self.model.require()
+        if model not in self.second_models:
+            self.second_models[model] = ModelHolder(dataclasses.replace(self.config, model=model))
+        return await self.second_models[model].require()
+
+    async def with_tables(self, corpora: Sequence[Corpus]) -> None:
+        """Have corpora go by their table of tokens, where there is one that only needs to be loaded.
+
+        Where few rows lack their fast vectors these are made now, so that what was just stored is found.
+        """
+        for corpus in corpora:
+            if corpus.meaning.table is None and (table := await self.filler.table_of(corpus)) is not None:
+                await self.change(partial(corpus.adopt_table, table))
+                self.filler.look()
+            view = corpus.view
+            if corpus.meaning.table is not None and 0 < view.fillable - view.filled("fast") <= _AT_ONCE:
+                await self.change(partial(corpus.backfill, lambda: False))
+
+    @property
+    def busy(self) -> bool:
+        """Whether something goes on behind the calls that a server should see to its end."""
+        return self.tables.building or self.filler.busy
 
     def writer(self, corpus: Corpus) -> Writer:
         """The one writer of a corpus."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -45,8 +46,10 @@ def test_scores_of_sentences(dim: int) -> None:
     sentences = pool.quantised(vectors)
     asked = align.query(vectors[3:9] + np.float32(0.01))
     found = align.scores(asked, sentences, starts[:-1], starts[1:])
-    plain = (asked.rows * asked.scale[:, np.newaxis]) @ (sentences.rows * sentences.scale[:, np.newaxis]).T.astype(float)
-    for i, (first, last) in enumerate(zip(starts, starts[1:], strict=False)):
+    plain = (asked.rows * asked.scale[:, np.newaxis]) @ (sentences.rows * sentences.scale[:, np.newaxis]).T.astype(
+        float
+    )
+    for i, (first, last) in enumerate(pairwise(starts)):
         cosines = align.cosines(asked, sentences, int(first), int(last))
         np.testing.assert_allclose(cosines, plain[:, first:last].T, rtol=1e-6, atol=1e-7)
         assert found[i] == np.float32(reference.score(cosines.tolist()))

@@ -26,7 +26,12 @@ CASES = (
     "Long enough one. \U0001d7cb end. \U0001f600 And",
 )
 PARTS = st.sampled_from(
-    [*"abAB  \n\n.!?…。！？｡)*_\"'»」؟।\t\r\x1c\x85\u2028\u3000é\u00aaß中и\u0301\U0001d41a\U0001f600\U00020000", ". ", "word ", "Longer "]
+    [
+        *"abAB  \n\n.!?…。！？｡)*_\"'»」؟।\t\r\x1c\x85\u2028\u3000é\u00aaß中и\u0301\U0001d41a\U0001f600\U00020000",
+        ". ",
+        "word ",
+        "Longer ",
+    ]
 )
 
 
@@ -48,7 +53,9 @@ def test_cases() -> None:
 
 
 @settings(deadline=None, max_examples=300)
-@given(st.lists(st.one_of(st.lists(PARTS, max_size=60).map("".join), st.text(max_size=40)), max_size=5), st.integers(1, 9))
+@given(
+    st.lists(st.one_of(st.lists(PARTS, max_size=60).map("".join), st.text(max_size=40)), max_size=5), st.integers(1, 9)
+)
 def test_any_texts(texts: list[str], most: int) -> None:
     check(texts, most)
 

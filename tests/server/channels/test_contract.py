@@ -17,7 +17,8 @@ import numpy as np
 import polars as pl
 import pytest
 from corpus_rows import content_hashes, family, write
-from kinprint.server.channels import CHANNELS, DEFAULT, EMBEDDED, schemes
+from kinprint.server.channels import CHANNELS, DEFAULT, EMBEDDED, FORMATS, schemes
+from kinprint.server.channels.meaning import Meaning
 from kinprint.server.channels.protocol import Cancelled, Comparison, Limits, Query
 from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.filter import EVERYTHING, Filter
@@ -94,7 +95,7 @@ def made(folder: Path, way: str, dead: Sequence[str]) -> Corpus:
     corpus.delete(dead)
     if way == "merged":
         parts = corpus.view.parts
-        whole = merge_segments([p.segment for p in parts], [p.alive for p in parts], CHANNELS)
+        whole = merge_segments([p.segment for p in parts], [p.alive for p in parts], FORMATS)
         corpus.index.replace([dataclasses.replace(parts[0], segment=whole, alive=np.ones(len(whole), bool))])
     if way.startswith("published") or way == "reopened":
         corpus.publish()
@@ -193,10 +194,10 @@ def test_a_merged_chunk_is_one_that_is_built(views: Views, channel: str) -> None
     """Array for array, so that nobody can tell how often rows were moved."""
     parts = views["in pieces"].parts
     assert len(parts) > 1
-    merged = merge_segments([p.segment for p in parts], [p.alive for p in parts], CHANNELS)
-    again = merge_segments([merged], [np.ones(len(merged), bool)], CHANNELS)
+    merged = merge_segments([p.segment for p in parts], [p.alive for p in parts], FORMATS)
+    again = merge_segments([merged], [np.ones(len(merged), bool)], FORMATS)
     (fresh,) = views["fresh"].parts
-    one_piece = merge_segments([fresh.segment], [fresh.alive], CHANNELS)
+    one_piece = merge_segments([fresh.segment], [fresh.alive], FORMATS)
     assert merged.array("id").equals(one_piece.array("id"))
     for segment in (merged, again):
         (one,), (other,) = segment.of(channel), one_piece.of(channel)
@@ -247,7 +248,7 @@ def test_a_text_resembles_itself_most(channel: str) -> None:
     space = corpus_rows.space()
     a, b = (row.response for row in ROWS[:2])
     sides = [Query(text, "en", sentences=space.neutral(vectors(text))) for text in (a, a, b)]
-    found = [CHANNELS[channel].compare(sides[0], other, Comparison((), space, 5)) for other in sides[1:]]
+    found = [CHANNELS[channel].compare(sides[0], other, Comparison((), Meaning(space), 5)) for other in sides[1:]]
     name = {"copy": "jaccard", "style": "cosine_delta", "semantic": "alignment"}[channel]
     same, different = (getattr(evidence, name) for evidence in found)
     assert same == pytest.approx(1.0, abs=1e-5)

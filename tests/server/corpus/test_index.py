@@ -259,7 +259,7 @@ def test_the_order_of_files_in_a_replay_changes_nothing(
     corpus = Corpus.open(folder)
     files = list(corpus.record.snapshot().files)
     chance.shuffle(files)
-    corpus.index = CorpusIndex("c", space=corpus.space)
+    corpus.index = CorpusIndex("c", meaning=corpus.meaning)
     replay(corpus.index, corpus.record, files)
     assert corpus_rows.stored(corpus) == expected
     corpus.publish()

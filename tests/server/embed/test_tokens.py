@@ -18,6 +18,7 @@ from kinprint.kernels.arrow import Texts, from_texts
 from kinprint.kernels.embed import pool
 from kinprint.kernels.embed import tokens as kernel
 from kinprint.kernels.embed.sentences import sentences
+from kinprint.kernels.turn import calling_thread
 from kinprint.server.embed.default_model.build import cache_directory
 from kinprint.server.embed.tokens import FastTokenizer
 from tokenizers import Tokenizer
@@ -117,8 +118,21 @@ def test_every_code_point(both: Both) -> None:
 
 
 def test_long_words(both: Both) -> None:
-    n = 300_000
-    for unit in ("x", "the", "世界", "e\u0301", "\ufdfa", "\u0301", "<s>", "x<s> ", "\x01", "\u00a0", "\u200d", "👨\u200d"):
+    n = 1_000_000
+    for unit in (
+        "x",
+        "the",
+        "世界",
+        "e\u0301",
+        "\ufdfa",
+        "\u0301",
+        "<s>",
+        "x<s> ",
+        "\x01",
+        "\u00a0",
+        "\u200d",
+        "👨\u200d",
+    ):
         text = unit * (n // len(unit.encode()))
         assert both.unequal([text, f"the {text} of"]) == []
 
@@ -151,6 +165,10 @@ def test_rows_do_not_depend_on_who_tokenises(both: Both) -> None:
     expected = pool.vectors_of_tokens(*both.fast.encode_texts(cut.texts(given_texts)), cut.starts, table)
     np.testing.assert_array_equal(made.rows, expected.rows)
     np.testing.assert_array_equal(made.scale, expected.scale)
+    with calling_thread():
+        alone = both.fast.row_vectors(given_texts.take(slice(None, None, -1)), table)
+    np.testing.assert_array_equal(alone.rows[::-1], made.rows)
+    np.testing.assert_array_equal(alone.scale[::-1], made.scale)
 
 
 def test_other_kinds_are_left_to_the_library(tmp_path: Path, tiny_model: Path) -> None:

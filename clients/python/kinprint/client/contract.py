@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from google.protobuf.message import Message
-from kinprint.v1 import corpus_pb2, info_pb2, job_pb2, lineage_pb2, match_pb2, transcript_pb2
+from kinprint.v1 import corpus_pb2, info_pb2, job_pb2, lineage_pb2, match_pb2, semantic_pb2, transcript_pb2
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
@@ -18,6 +18,7 @@ SERVICES = {
     "match": "MatchService",
     "lineage": "LineageService",
     "jobs": "JobService",
+    "semantic": "SemanticService",
 }
 """Services of `kinprint.v1` by the attribute of `kinprint.client.transport.Stubs`."""
 
@@ -101,6 +102,20 @@ FIND_LINEAGE = Method("lineage", "FindLineage", lineage_pb2.FindLineageRequest, 
 LIST_JOBS = Method("jobs", "ListJobs", job_pb2.ListJobsRequest, job_pb2.ListJobsResponse, repeatable=True)
 GET_JOB = Method("jobs", "GetJob", job_pb2.GetJobRequest, job_pb2.GetJobResponse, repeatable=True)
 CANCEL_JOB = Method("jobs", "CancelJob", job_pb2.CancelJobRequest, job_pb2.CancelJobResponse)
+
+START_FILL = Method("semantic", "StartFill", semantic_pb2.StartFillRequest, semantic_pb2.StartFillResponse)
+PAUSE_FILL = Method("semantic", "PauseFill", semantic_pb2.PauseFillRequest, semantic_pb2.PauseFillResponse)
+GET_FILL = Method("semantic", "GetFill", semantic_pb2.GetFillRequest, semantic_pb2.GetFillResponse, repeatable=True)
+COMPARE_MODELS = Method(
+    "semantic",
+    "CompareModels",
+    semantic_pb2.CompareModelsRequest,
+    semantic_pb2.CompareModelsResponse,
+    repeatable=True,
+)
+SWITCH_MODEL = Method("semantic", "SwitchModel", semantic_pb2.SwitchModelRequest, semantic_pb2.SwitchModelResponse)
+DROP_MODEL = Method("semantic", "DropModel", semantic_pb2.DropModelRequest, semantic_pb2.DropModelResponse)
+DISTIL = Method("semantic", "Distil", semantic_pb2.DistilRequest, semantic_pb2.DistilResponse)
 
 METHODS: tuple[Method[Message, Message], ...] = tuple(
     value for value in tuple(globals().values()) if isinstance(value, Method)

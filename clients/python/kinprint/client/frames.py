@@ -46,7 +46,9 @@ from kinprint.client.types import (
     SearchQuery,
     SemanticEvidence,
     StyleEvidence,
+    TierName,
     UnknownText,
+    as_dict,
 )
 from kinprint.client.upsert import Progress
 from polars.io.plugins import register_io_source
@@ -119,6 +121,20 @@ def load(
     return client.upsert(corpus, rows, channels=channels, create=create, progress=progress, max_errors=max_errors)
 
 
+#: Columns of a hit that its semantic evidence has under the same name.
+_SEMANTIC = (
+    "cosine",
+    "z",
+    "tier",
+    "percentile",
+    "p_value",
+    "p_floor",
+    "same_prompt_p",
+    "same_prompt_floor",
+    "calibration",
+)
+
+
 def _hit_row(index: int, query_id: str | None, hit: Hit) -> dict[str, Any]:
     row: dict[str, Any] = {
         "query": index,
@@ -153,7 +169,8 @@ def _hit_row(index: int, query_id: str | None, hit: Hit) -> dict[str, Any]:
             ],
         }
     elif isinstance(evidence, SemanticEvidence):
-        row |= {"cosine": evidence.cosine, "z": evidence.z}
+        row |= {name: getattr(evidence, name) for name in _SEMANTIC}
+        row["pairs"] = [as_dict(pair) for pair in evidence.pairs]
     elif isinstance(evidence, StyleEvidence):
         row["cosine_delta"] = evidence.cosine_delta
     return row
@@ -229,6 +246,7 @@ def scan_search(
     min_score: float | None = None,
     max_spans: int = 0,
     max_evidence: int | None = None,
+    tier: TierName | None = None,
     on_error: Literal["raise", "row"] = "raise",
     batch_rows: int = 1000,
 ) -> pl.LazyFrame:
@@ -247,6 +265,7 @@ def scan_search(
         min_score: least score of a hit.
         max_spans: most spans of a copy hit, 0 for 20.
         max_evidence: hits per query and channel that get evidence; the columns of others are null.
+        tier: tier of the semantic channel, "fast" or "accurate"; None: both.
         on_error: "raise" ends with the first query that fails; "row" gives it a row with `error`.
         batch_rows: queries read at once.
 
@@ -270,6 +289,7 @@ def scan_search(
         min_score=min_score,
         max_spans=max_spans,
         max_evidence=max_evidence,
+        tier=tier,
     )
     return _lazy(HIT_SCHEMA, lambda: _search_batches(client, lazy, text, id, query, on_error, batch_rows))
 

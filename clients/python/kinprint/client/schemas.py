@@ -14,6 +14,17 @@ _SPAN = pl.Struct(
         "text": pl.String,
     }
 )
+_PAIR = pl.Struct(
+    {
+        "query_start": pl.UInt32,
+        "query_end": pl.UInt32,
+        "match_start": pl.UInt32,
+        "match_end": pl.UInt32,
+        "cosine": pl.Float64,
+        "query_text": pl.String,
+        "match_text": pl.String,
+    }
+)
 TRANSCRIPT_SCHEMA = pl.Schema(
     {
         "transcript_id": pl.String(),
@@ -53,6 +64,14 @@ HIT_SCHEMA = pl.Schema(
         "spans": pl.List(_SPAN),
         "cosine": pl.Float64(),
         "z": pl.Float64(),
+        "tier": pl.String(),
+        "percentile": pl.Float64(),
+        "p_value": pl.Float64(),
+        "p_floor": pl.Float64(),
+        "same_prompt_p": pl.Float64(),
+        "same_prompt_floor": pl.Float64(),
+        "calibration": pl.String(),
+        "pairs": pl.List(_PAIR),
         "cosine_delta": pl.Float64(),
         "error": pl.String(),
     }

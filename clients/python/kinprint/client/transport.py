@@ -19,6 +19,7 @@ from kinprint.v1 import (
     job_pb2_grpc,
     lineage_pb2_grpc,
     match_pb2_grpc,
+    semantic_pb2_grpc,
     transcript_pb2_grpc,
 )
 
@@ -119,6 +120,7 @@ class Stubs:
         self.match: Any = match_pb2_grpc.MatchServiceStub(channel)  # type: ignore[no-untyped-call]
         self.lineage: Any = lineage_pb2_grpc.LineageServiceStub(channel)  # type: ignore[no-untyped-call]
         self.jobs: Any = job_pb2_grpc.JobServiceStub(channel)  # type: ignore[no-untyped-call]
+        self.semantic: Any = semantic_pb2_grpc.SemanticServiceStub(channel)  # type: ignore[no-untyped-call]
 
     def of(self, method: Method[Any, Any]) -> Any:
         """The multi-callable of a call."""

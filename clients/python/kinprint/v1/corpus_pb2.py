@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from kinprint.v1 import types_pb2 as kinprint_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18kinprint/v1/corpus.proto\x12\x0bkinprint.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17kinprint/v1/types.proto\"9\n\nValueCount\x12\x12\n\x05value\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\x42\x08\n\x06_value\"\xbe\x02\n\x06\x43orpus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btranscripts\x18\x04 \x01(\x04\x12\r\n\x05\x62lank\x18\x05 \x01(\x04\x12\'\n\x08\x63overage\x18\x06 \x03(\x0b\x32\x15.kinprint.v1.Coverage\x12\'\n\x06models\x18\x07 \x03(\x0b\x32\x17.kinprint.v1.ValueCount\x12*\n\tlanguages\x18\x08 \x03(\x0b\x32\x17.kinprint.v1.ValueCount\x12\x16\n\x0erecord_version\x18\t \x01(\x04\x12\x12\n\ndisk_bytes\x18\n \x01(\x04\x12\x13\n\x0bunavailable\x18\x0b \x01(\t\"8\n\x13\x43reateCorpusRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\";\n\x14\x43reateCorpusResponse\x12#\n\x06\x63orpus\x18\x01 \x01(\x0b\x32\x13.kinprint.v1.Corpus\" \n\x10GetCorpusRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x11GetCorpusResponse\x12#\n\x06\x63orpus\x18\x01 \x01(\x0b\x32\x13.kinprint.v1.Corpus\";\n\x12ListCorporaRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x13ListCorporaResponse\x12$\n\x07\x63orpora\x18\x01 \x03(\x0b\x32\x13.kinprint.v1.Corpus\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13\x44\x65leteCorpusRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"+\n\x14\x44\x65leteCorpusResponse\x12\x13\n\x0btranscripts\x18\x01 \x01(\x04\x32\xd7\x02\n\rCorpusService\x12S\n\x0c\x43reateCorpus\x12 .kinprint.v1.CreateCorpusRequest\x1a!.kinprint.v1.CreateCorpusResponse\x12J\n\tGetCorpus\x12\x1d.kinprint.v1.GetCorpusRequest\x1a\x1e.kinprint.v1.GetCorpusResponse\x12P\n\x0bListCorpora\x12\x1f.kinprint.v1.ListCorporaRequest\x1a .kinprint.v1.ListCorporaResponse\x12S\n\x0c\x44\x65leteCorpus\x12 .kinprint.v1.DeleteCorpusRequest\x1a!.kinprint.v1.DeleteCorpusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18kinprint/v1/corpus.proto\x12\x0bkinprint.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17kinprint/v1/types.proto\"9\n\nValueCount\x12\x12\n\x05value\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\x42\x08\n\x06_value\"\xec\x02\n\x06\x43orpus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btranscripts\x18\x04 \x01(\x04\x12\r\n\x05\x62lank\x18\x05 \x01(\x04\x12\'\n\x08\x63overage\x18\x06 \x03(\x0b\x32\x15.kinprint.v1.Coverage\x12\'\n\x06models\x18\x07 \x03(\x0b\x32\x17.kinprint.v1.ValueCount\x12*\n\tlanguages\x18\x08 \x03(\x0b\x32\x17.kinprint.v1.ValueCount\x12\x16\n\x0erecord_version\x18\t \x01(\x04\x12\x12\n\ndisk_bytes\x18\n \x01(\x04\x12\x13\n\x0bunavailable\x18\x0b \x01(\t\x12,\n\x08semantic\x18\x0c \x01(\x0b\x32\x1a.kinprint.v1.SemanticIndex\"\xf5\x01\n\rSemanticIndex\x12\x14\n\x0ctable_digest\x18\x01 \x01(\t\x12\x12\n\ntable_name\x18\x02 \x01(\t\x12\x14\n\x0cmodel_digest\x18\x03 \x01(\t\x12\x14\n\x0cindexed_rows\x18\x04 \x01(\x04\x12\x19\n\x11indexed_sentences\x18\x05 \x01(\x04\x12\x17\n\nrow_recall\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x1c\n\x0fsentence_recall\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12\x19\n\x11\x63\x61libration_pairs\x18\x08 \x01(\x04\x42\r\n\x0b_row_recallB\x12\n\x10_sentence_recall\"8\n\x13\x43reateCorpusRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\";\n\x14\x43reateCorpusResponse\x12#\n\x06\x63orpus\x18\x01 \x01(\x0b\x32\x13.kinprint.v1.Corpus\" \n\x10GetCorpusRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x11GetCorpusResponse\x12#\n\x06\x63orpus\x18\x01 \x01(\x0b\x32\x13.kinprint.v1.Corpus\";\n\x12ListCorporaRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x13ListCorporaResponse\x12$\n\x07\x63orpora\x18\x01 \x03(\x0b\x32\x13.kinprint.v1.Corpus\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13\x44\x65leteCorpusRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"+\n\x14\x44\x65leteCorpusResponse\x12\x13\n\x0btranscripts\x18\x01 \x01(\x04\x32\xd7\x02\n\rCorpusService\x12S\n\x0c\x43reateCorpus\x12 .kinprint.v1.CreateCorpusRequest\x1a!.kinprint.v1.CreateCorpusResponse\x12J\n\tGetCorpus\x12\x1d.kinprint.v1.GetCorpusRequest\x1a\x1e.kinprint.v1.GetCorpusResponse\x12P\n\x0bListCorpora\x12\x1f.kinprint.v1.ListCorporaRequest\x1a .kinprint.v1.ListCorporaResponse\x12S\n\x0c\x44\x65leteCorpus\x12 .kinprint.v1.DeleteCorpusRequest\x1a!.kinprint.v1.DeleteCorpusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,23 +36,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VALUECOUNT']._serialized_start=99
   _globals['_VALUECOUNT']._serialized_end=156
   _globals['_CORPUS']._serialized_start=159
-  _globals['_CORPUS']._serialized_end=477
-  _globals['_CREATECORPUSREQUEST']._serialized_start=479
-  _globals['_CREATECORPUSREQUEST']._serialized_end=535
-  _globals['_CREATECORPUSRESPONSE']._serialized_start=537
-  _globals['_CREATECORPUSRESPONSE']._serialized_end=596
-  _globals['_GETCORPUSREQUEST']._serialized_start=598
-  _globals['_GETCORPUSREQUEST']._serialized_end=630
-  _globals['_GETCORPUSRESPONSE']._serialized_start=632
-  _globals['_GETCORPUSRESPONSE']._serialized_end=688
-  _globals['_LISTCORPORAREQUEST']._serialized_start=690
-  _globals['_LISTCORPORAREQUEST']._serialized_end=749
-  _globals['_LISTCORPORARESPONSE']._serialized_start=751
-  _globals['_LISTCORPORARESPONSE']._serialized_end=835
-  _globals['_DELETECORPUSREQUEST']._serialized_start=837
-  _globals['_DELETECORPUSREQUEST']._serialized_end=872
-  _globals['_DELETECORPUSRESPONSE']._serialized_start=874
-  _globals['_DELETECORPUSRESPONSE']._serialized_end=917
-  _globals['_CORPUSSERVICE']._serialized_start=920
-  _globals['_CORPUSSERVICE']._serialized_end=1263
+  _globals['_CORPUS']._serialized_end=523
+  _globals['_SEMANTICINDEX']._serialized_start=526
+  _globals['_SEMANTICINDEX']._serialized_end=771
+  _globals['_CREATECORPUSREQUEST']._serialized_start=773
+  _globals['_CREATECORPUSREQUEST']._serialized_end=829
+  _globals['_CREATECORPUSRESPONSE']._serialized_start=831
+  _globals['_CREATECORPUSRESPONSE']._serialized_end=890
+  _globals['_GETCORPUSREQUEST']._serialized_start=892
+  _globals['_GETCORPUSREQUEST']._serialized_end=924
+  _globals['_GETCORPUSRESPONSE']._serialized_start=926
+  _globals['_GETCORPUSRESPONSE']._serialized_end=982
+  _globals['_LISTCORPORAREQUEST']._serialized_start=984
+  _globals['_LISTCORPORAREQUEST']._serialized_end=1043
+  _globals['_LISTCORPORARESPONSE']._serialized_start=1045
+  _globals['_LISTCORPORARESPONSE']._serialized_end=1129
+  _globals['_DELETECORPUSREQUEST']._serialized_start=1131
+  _globals['_DELETECORPUSREQUEST']._serialized_end=1166
+  _globals['_DELETECORPUSRESPONSE']._serialized_start=1168
+  _globals['_DELETECORPUSRESPONSE']._serialized_end=1211
+  _globals['_CORPUSSERVICE']._serialized_start=1214
+  _globals['_CORPUSSERVICE']._serialized_end=1557
 # @@protoc_insertion_point(module_scope)

@@ -16,7 +16,7 @@ class ValueCount(_message.Message):
     def __init__(self, value: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
 
 class Corpus(_message.Message):
-    __slots__ = ("name", "description", "created_at", "transcripts", "blank", "coverage", "models", "languages", "record_version", "disk_bytes", "unavailable")
+    __slots__ = ("name", "description", "created_at", "transcripts", "blank", "coverage", "models", "languages", "record_version", "disk_bytes", "unavailable", "semantic")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -28,6 +28,7 @@ class Corpus(_message.Message):
     RECORD_VERSION_FIELD_NUMBER: _ClassVar[int]
     DISK_BYTES_FIELD_NUMBER: _ClassVar[int]
     UNAVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    SEMANTIC_FIELD_NUMBER: _ClassVar[int]
     name: str
     description: str
     created_at: _timestamp_pb2.Timestamp
@@ -39,7 +40,28 @@ class Corpus(_message.Message):
     record_version: int
     disk_bytes: int
     unavailable: str
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., transcripts: _Optional[int] = ..., blank: _Optional[int] = ..., coverage: _Optional[_Iterable[_Union[_types_pb2.Coverage, _Mapping]]] = ..., models: _Optional[_Iterable[_Union[ValueCount, _Mapping]]] = ..., languages: _Optional[_Iterable[_Union[ValueCount, _Mapping]]] = ..., record_version: _Optional[int] = ..., disk_bytes: _Optional[int] = ..., unavailable: _Optional[str] = ...) -> None: ...
+    semantic: SemanticIndex
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., transcripts: _Optional[int] = ..., blank: _Optional[int] = ..., coverage: _Optional[_Iterable[_Union[_types_pb2.Coverage, _Mapping]]] = ..., models: _Optional[_Iterable[_Union[ValueCount, _Mapping]]] = ..., languages: _Optional[_Iterable[_Union[ValueCount, _Mapping]]] = ..., record_version: _Optional[int] = ..., disk_bytes: _Optional[int] = ..., unavailable: _Optional[str] = ..., semantic: _Optional[_Union[SemanticIndex, _Mapping]] = ...) -> None: ...
+
+class SemanticIndex(_message.Message):
+    __slots__ = ("table_digest", "table_name", "model_digest", "indexed_rows", "indexed_sentences", "row_recall", "sentence_recall", "calibration_pairs")
+    TABLE_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    TABLE_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    INDEXED_ROWS_FIELD_NUMBER: _ClassVar[int]
+    INDEXED_SENTENCES_FIELD_NUMBER: _ClassVar[int]
+    ROW_RECALL_FIELD_NUMBER: _ClassVar[int]
+    SENTENCE_RECALL_FIELD_NUMBER: _ClassVar[int]
+    CALIBRATION_PAIRS_FIELD_NUMBER: _ClassVar[int]
+    table_digest: str
+    table_name: str
+    model_digest: str
+    indexed_rows: int
+    indexed_sentences: int
+    row_recall: float
+    sentence_recall: float
+    calibration_pairs: int
+    def __init__(self, table_digest: _Optional[str] = ..., table_name: _Optional[str] = ..., model_digest: _Optional[str] = ..., indexed_rows: _Optional[int] = ..., indexed_sentences: _Optional[int] = ..., row_recall: _Optional[float] = ..., sentence_recall: _Optional[float] = ..., calibration_pairs: _Optional[int] = ...) -> None: ...
 
 class CreateCorpusRequest(_message.Message):
     __slots__ = ("name", "description")

@@ -72,7 +72,7 @@ class TranscriptRef(_message.Message):
     def __init__(self, corpus: _Optional[str] = ..., id: _Optional[str] = ...) -> None: ...
 
 class SearchRequest(_message.Message):
-    __slots__ = ("query", "corpora", "channels", "top", "filter", "min_score", "max_spans", "query_language", "max_evidence")
+    __slots__ = ("query", "corpora", "channels", "top", "filter", "min_score", "max_spans", "query_language", "max_evidence", "tier")
     QUERY_FIELD_NUMBER: _ClassVar[int]
     CORPORA_FIELD_NUMBER: _ClassVar[int]
     CHANNELS_FIELD_NUMBER: _ClassVar[int]
@@ -82,6 +82,7 @@ class SearchRequest(_message.Message):
     MAX_SPANS_FIELD_NUMBER: _ClassVar[int]
     QUERY_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     MAX_EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    TIER_FIELD_NUMBER: _ClassVar[int]
     query: TextSource
     corpora: _containers.RepeatedScalarFieldContainer[str]
     channels: _containers.RepeatedScalarFieldContainer[_types_pb2.Channel]
@@ -91,7 +92,8 @@ class SearchRequest(_message.Message):
     max_spans: int
     query_language: str
     max_evidence: int
-    def __init__(self, query: _Optional[_Union[TextSource, _Mapping]] = ..., corpora: _Optional[_Iterable[str]] = ..., channels: _Optional[_Iterable[_Union[_types_pb2.Channel, str]]] = ..., top: _Optional[int] = ..., filter: _Optional[_Union[_types_pb2.Filter, _Mapping]] = ..., min_score: _Optional[float] = ..., max_spans: _Optional[int] = ..., query_language: _Optional[str] = ..., max_evidence: _Optional[int] = ...) -> None: ...
+    tier: _types_pb2.Tier
+    def __init__(self, query: _Optional[_Union[TextSource, _Mapping]] = ..., corpora: _Optional[_Iterable[str]] = ..., channels: _Optional[_Iterable[_Union[_types_pb2.Channel, str]]] = ..., top: _Optional[int] = ..., filter: _Optional[_Union[_types_pb2.Filter, _Mapping]] = ..., min_score: _Optional[float] = ..., max_spans: _Optional[int] = ..., query_language: _Optional[str] = ..., max_evidence: _Optional[int] = ..., tier: _Optional[_Union[_types_pb2.Tier, str]] = ...) -> None: ...
 
 class Hit(_message.Message):
     __slots__ = ("channel", "rank", "corpus", "id", "model", "score", "language", "account_id", "created_at", "prompt_key", "copy", "semantic", "style", "snippet")

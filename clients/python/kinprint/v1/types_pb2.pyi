@@ -14,6 +14,18 @@ class Channel(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CHANNEL_SEMANTIC: _ClassVar[Channel]
     CHANNEL_STYLE: _ClassVar[Channel]
 
+class Tier(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TIER_UNSPECIFIED: _ClassVar[Tier]
+    TIER_FAST: _ClassVar[Tier]
+    TIER_ACCURATE: _ClassVar[Tier]
+
+class CalibrationSource(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CALIBRATION_SOURCE_UNSPECIFIED: _ClassVar[CalibrationSource]
+    CALIBRATION_SOURCE_CORPUS: _ClassVar[CalibrationSource]
+    CALIBRATION_SOURCE_BACKGROUND: _ClassVar[CalibrationSource]
+
 class DataType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     DATA_TYPE_UNSPECIFIED: _ClassVar[DataType]
@@ -26,6 +38,12 @@ CHANNEL_UNSPECIFIED: Channel
 CHANNEL_COPY: Channel
 CHANNEL_SEMANTIC: Channel
 CHANNEL_STYLE: Channel
+TIER_UNSPECIFIED: Tier
+TIER_FAST: Tier
+TIER_ACCURATE: Tier
+CALIBRATION_SOURCE_UNSPECIFIED: CalibrationSource
+CALIBRATION_SOURCE_CORPUS: CalibrationSource
+CALIBRATION_SOURCE_BACKGROUND: CalibrationSource
 DATA_TYPE_UNSPECIFIED: DataType
 DATA_TYPE_FLOAT32: DataType
 DATA_TYPE_UINT32: DataType
@@ -145,21 +163,25 @@ class CopyEvidence(_message.Message):
     def __init__(self, jaccard: _Optional[float] = ..., containment_query: _Optional[float] = ..., containment_match: _Optional[float] = ..., shared_shingles: _Optional[int] = ..., query_shingles: _Optional[int] = ..., match_shingles: _Optional[int] = ..., identical: bool = ..., query_is_one_shingle: bool = ..., spans: _Optional[_Iterable[_Union[Span, _Mapping]]] = ..., spans_omitted: _Optional[int] = ...) -> None: ...
 
 class SentenceMatch(_message.Message):
-    __slots__ = ("query_start", "query_end", "match_start", "match_end", "cosine")
+    __slots__ = ("query_start", "query_end", "match_start", "match_end", "cosine", "query_text", "match_text")
     QUERY_START_FIELD_NUMBER: _ClassVar[int]
     QUERY_END_FIELD_NUMBER: _ClassVar[int]
     MATCH_START_FIELD_NUMBER: _ClassVar[int]
     MATCH_END_FIELD_NUMBER: _ClassVar[int]
     COSINE_FIELD_NUMBER: _ClassVar[int]
+    QUERY_TEXT_FIELD_NUMBER: _ClassVar[int]
+    MATCH_TEXT_FIELD_NUMBER: _ClassVar[int]
     query_start: int
     query_end: int
     match_start: int
     match_end: int
     cosine: float
-    def __init__(self, query_start: _Optional[int] = ..., query_end: _Optional[int] = ..., match_start: _Optional[int] = ..., match_end: _Optional[int] = ..., cosine: _Optional[float] = ...) -> None: ...
+    query_text: str
+    match_text: str
+    def __init__(self, query_start: _Optional[int] = ..., query_end: _Optional[int] = ..., match_start: _Optional[int] = ..., match_end: _Optional[int] = ..., cosine: _Optional[float] = ..., query_text: _Optional[str] = ..., match_text: _Optional[str] = ...) -> None: ...
 
 class SemanticEvidence(_message.Message):
-    __slots__ = ("alignment", "cosine", "background_mean", "background_sd", "z", "query_language", "match_language", "truncated", "query_sentences", "match_sentences", "sentences")
+    __slots__ = ("alignment", "cosine", "background_mean", "background_sd", "z", "query_language", "match_language", "truncated", "query_sentences", "match_sentences", "sentences", "tier", "percentile", "p_value", "p_floor", "same_prompt_p", "same_prompt_floor", "calibration")
     ALIGNMENT_FIELD_NUMBER: _ClassVar[int]
     COSINE_FIELD_NUMBER: _ClassVar[int]
     BACKGROUND_MEAN_FIELD_NUMBER: _ClassVar[int]
@@ -171,6 +193,13 @@ class SemanticEvidence(_message.Message):
     QUERY_SENTENCES_FIELD_NUMBER: _ClassVar[int]
     MATCH_SENTENCES_FIELD_NUMBER: _ClassVar[int]
     SENTENCES_FIELD_NUMBER: _ClassVar[int]
+    TIER_FIELD_NUMBER: _ClassVar[int]
+    PERCENTILE_FIELD_NUMBER: _ClassVar[int]
+    P_VALUE_FIELD_NUMBER: _ClassVar[int]
+    P_FLOOR_FIELD_NUMBER: _ClassVar[int]
+    SAME_PROMPT_P_FIELD_NUMBER: _ClassVar[int]
+    SAME_PROMPT_FLOOR_FIELD_NUMBER: _ClassVar[int]
+    CALIBRATION_FIELD_NUMBER: _ClassVar[int]
     alignment: float
     cosine: float
     background_mean: float
@@ -182,7 +211,14 @@ class SemanticEvidence(_message.Message):
     query_sentences: int
     match_sentences: int
     sentences: _containers.RepeatedCompositeFieldContainer[SentenceMatch]
-    def __init__(self, alignment: _Optional[float] = ..., cosine: _Optional[float] = ..., background_mean: _Optional[float] = ..., background_sd: _Optional[float] = ..., z: _Optional[float] = ..., query_language: _Optional[str] = ..., match_language: _Optional[str] = ..., truncated: bool = ..., query_sentences: _Optional[int] = ..., match_sentences: _Optional[int] = ..., sentences: _Optional[_Iterable[_Union[SentenceMatch, _Mapping]]] = ...) -> None: ...
+    tier: Tier
+    percentile: float
+    p_value: float
+    p_floor: float
+    same_prompt_p: float
+    same_prompt_floor: float
+    calibration: CalibrationSource
+    def __init__(self, alignment: _Optional[float] = ..., cosine: _Optional[float] = ..., background_mean: _Optional[float] = ..., background_sd: _Optional[float] = ..., z: _Optional[float] = ..., query_language: _Optional[str] = ..., match_language: _Optional[str] = ..., truncated: bool = ..., query_sentences: _Optional[int] = ..., match_sentences: _Optional[int] = ..., sentences: _Optional[_Iterable[_Union[SentenceMatch, _Mapping]]] = ..., tier: _Optional[_Union[Tier, str]] = ..., percentile: _Optional[float] = ..., p_value: _Optional[float] = ..., p_floor: _Optional[float] = ..., same_prompt_p: _Optional[float] = ..., same_prompt_floor: _Optional[float] = ..., calibration: _Optional[_Union[CalibrationSource, str]] = ...) -> None: ...
 
 class StyleTrait(_message.Message):
     __slots__ = ("name", "query_value", "match_value")
@@ -215,13 +251,15 @@ class StyleEvidence(_message.Message):
     def __init__(self, cosine_delta: _Optional[float] = ..., families: _Optional[_Iterable[_Union[StyleFamily, _Mapping]]] = ..., traits: _Optional[_Iterable[_Union[StyleTrait, _Mapping]]] = ..., reference_rows: _Optional[int] = ...) -> None: ...
 
 class Coverage(_message.Message):
-    __slots__ = ("channel", "filled", "fillable", "share")
+    __slots__ = ("channel", "filled", "fillable", "share", "tier")
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     FILLED_FIELD_NUMBER: _ClassVar[int]
     FILLABLE_FIELD_NUMBER: _ClassVar[int]
     SHARE_FIELD_NUMBER: _ClassVar[int]
+    TIER_FIELD_NUMBER: _ClassVar[int]
     channel: Channel
     filled: int
     fillable: int
     share: float
-    def __init__(self, channel: _Optional[_Union[Channel, str]] = ..., filled: _Optional[int] = ..., fillable: _Optional[int] = ..., share: _Optional[float] = ...) -> None: ...
+    tier: Tier
+    def __init__(self, channel: _Optional[_Union[Channel, str]] = ..., filled: _Optional[int] = ..., fillable: _Optional[int] = ..., share: _Optional[float] = ..., tier: _Optional[_Union[Tier, str]] = ...) -> None: ...

@@ -1,1 +1,5 @@
-"""The fast tier of meaning: texts cut into sentences, sentences into tokens, tokens looked up in a table of vectors."""
+"""The semantic channel's fast tier: what a text means, from a table with a vector for every token.
+
+A load goes ``sentences -> tokens -> pool`` in one pass; a search makes its query's sentence vectors by the same steps,
+scores candidates by ``pool.dots``, and ranks them by ``align``.
+"""

@@ -169,7 +169,9 @@ def query(vectors: NDArray[np.float32]) -> Query:
     return Query(frozen(np.ascontiguousarray(rows.astype(np.int16))), frozen(scale))
 
 
-def _ranges(first: NDArray[np.int64], last: NDArray[np.int64], rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _ranges(
+    first: NDArray[np.int64], last: NDArray[np.int64], rows: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     first, last = np.ascontiguousarray(first, np.int64), np.ascontiguousarray(last, np.int64)
     if first.ndim != 1 or first.shape != last.shape:
         raise ValueError(f"first and last must be int64[c], not {list(first.shape)} and {list(last.shape)}")

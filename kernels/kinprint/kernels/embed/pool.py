@@ -17,6 +17,7 @@ import numpy as np
 from kinprint.kernels.arrow import Texts, frozen, memory
 from kinprint.kernels.embed import tokens
 from kinprint.kernels.embed.sentences import MOST, classes, find
+from kinprint.kernels.embed.stretch import room
 from kinprint.kernels.embed.vocabulary import Vocabulary
 from kinprint.kernels.jit import kernel, parallel_kernel, regrouping_kernel
 from kinprint.kernels.spread import spread
@@ -162,7 +163,7 @@ def _from_texts(
     spans = np.empty((256, 4), np.int64)
     regions = np.empty((1, 4), np.int64)
     ids = np.empty(1 << 12, np.int32)
-    work = tokens.room(1 << 14, 1 << 12)
+    work = room(1 << 14, 1 << 12)
     for i in range(first, last):
         text = memory(addresses[i], lengths[i])
         count = find(text, most, kinds, spans)
@@ -176,14 +177,12 @@ def _from_texts(
             filled = 0
             regions_filled = 0
             while True:
-                filled, regions_filled = tokens.tokenise(
-                    text, begin, end, vocabulary, cache, work, ids, 0, regions, 0
-                )
+                filled, regions_filled = tokens.tokenise(text, begin, end, vocabulary, cache, work, ids, 0, regions, 0)
                 if filled >= 0:
                     break
                 if ids.size < end - begin + 64:
                     ids = np.empty(4 * ids.size, np.int32)
-                work = tokens.room(4 * work.word.size, 4 * work.best.size)
+                work = room(4 * work.word.size, 4 * work.best.size)
                 regions = np.empty((4 * regions.shape[0], 4), np.int64)
             if regions_filled > 0:
                 left[i] = True

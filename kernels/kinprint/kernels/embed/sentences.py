@@ -58,7 +58,13 @@ def classes() -> NDArray[np.uint8]:
     for code in range(made.size):
         char = chr(code)
         made[code] = _SPACE * char.isspace() | _LOWER * char.islower()
-    named = ((_FULL, FULL_TERMINATORS), (_TERMINATOR, TERMINATORS), (_CLOSER, CLOSERS), (_MARKUP, MARKUP), (_LINE, "\n"))
+    named = (
+        (_FULL, FULL_TERMINATORS),
+        (_TERMINATOR, TERMINATORS),
+        (_CLOSER, CLOSERS),
+        (_MARKUP, MARKUP),
+        (_LINE, "\n"),
+    )
     for bit, chars in named:
         made[[ord(char) for char in chars]] |= np.uint8(bit)
     return frozen(made)
@@ -71,9 +77,9 @@ def _class_at(text: NDArray[np.uint8], i: int, kinds: NDArray[np.uint8]) -> tupl
         return 0, 0
     byte = text[i]
     if byte < 0x80:
-        return np.int64(kinds[byte]), 1
+        return int(np.int64(kinds[byte])), 1
     cp, width = decode(text, i, text.size)
-    return np.int64(kinds[cp]) if cp < kinds.size else 0, width
+    return int(np.int64(kinds[cp])) if cp < kinds.size else 0, width
 
 
 @kernel

@@ -19,19 +19,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from kinprint.kernels.arrow import Texts, frozen, grown, memory
-from kinprint.kernels.embed.vocabulary import (
-    BEFORE,
-    CONTROL,
-    JOINS,
-    LEFT,
-    MAPS,
-    PAIRS,
-    ROOT,
-    Vocabulary,
-    code_at,
-    pair_place,
-    place_of,
-)
+from kinprint.kernels.embed.stretch import CLOSED, LEAVE, NO_ROOM, SPACE, START, Room, opened, room, split, stretch
+from kinprint.kernels.embed.vocabulary import PAIRS, Vocabulary, code_at
 from kinprint.kernels.hashing import HIGH_BYTES, LOW_BYTES, MULTIPLIER_1, MULTIPLIER_3, load64, trailing_zeros
 from kinprint.kernels.jit import kernel
 from kinprint.kernels.spread import spread
@@ -45,19 +34,6 @@ _SETS: Final = 1 << 16
 _GRAIN: Final = 64
 """Texts that are not worth being divided among threads."""
 
-# States between stretches.
-_START: Final = 0
-"""Nothing of the text has come yet."""
-_SPACE: Final = 1
-"""A space has come, and nothing after it."""
-_CLOSED: Final = 2
-"""All that has come is tokens."""
-# What a stretch may end in instead.
-_LEAVE: Final = -1
-"""The library has to do it."""
-NO_ROOM: Final = -2
-"""An array is too small."""
-
 _B21: Final = np.uint64(0x2121212121212121)
 _B80: Final = np.uint64(0x8080808080808080)
 _H2: Final = np.uint64(0x94D049BB133111EB)
@@ -66,222 +42,9 @@ _LOW32: Final = np.uint64(0xFFFFFFFF)
 _S32: Final = np.uint64(32)
 
 
-class Room(NamedTuple):
-    """Scratch of one thread (see :func:`room`)."""
-
-    word: NDArray[np.uint8]
-    """What is split next, normalised."""
-    best: NDArray[np.float64]
-    """Score of the best split up to each byte."""
-    piece: NDArray[np.int32]
-    """Its last piece, and where that begins."""
-    start: NDArray[np.int32]
-
-
-@kernel
-def room(size: int, nodes: int) -> Room:
-    """Scratch for stretches that are ``size`` bytes normalised, each part of them fewer than ``nodes``."""
-    return Room(np.empty(size, np.uint8), np.empty(nodes, np.float64), np.empty(nodes, np.int32), np.empty(nodes, np.int32))
-
-
-@kernel
-def _split(work: Room, n: int, vocabulary: Vocabulary, out: NDArray[np.int32], o: int) -> int:
-    """Append the tokens of ``work.word[:n]`` to ``out`` at ``o``; the place after them. Needs ``n`` places."""
-    units, scores = vocabulary.units, vocabulary.scores
-    word, best, piece, start = work.word, work.best, work.piece, work.start
-    unknown = vocabulary.unknown
-    for i in range(1, n + 1):
-        best[i] = -np.inf
-    best[0] = 0.0
-    i = 0
-    while i < n:
-        lead = word[i]
-        width = 1
-        if lead >= 0xC0:
-            width = 2 if lead < 0xE0 else (3 if lead < 0xF0 else 4)
-            width = min(width, n - i)
-        till_here = best[i]
-        single = False
-        base = np.int64(ROOT)
-        k = i
-        while k < n:
-            c = np.int64(word[k])
-            unit = np.int64(units[base ^ c])
-            if unit & 0xFF != c:
-                break
-            k += 1
-            ends = unit >> 32
-            if ends != 0:
-                score = scores[ends - 1] + till_here
-                # Of equal ones the first stays, as in the library.
-                if score > best[k]:
-                    best[k] = score
-                    piece[k] = ends - 1
-                    start[k] = i
-                single |= k - i == width
-            base = (unit >> 8) & 0xFFFFFF
-        if not single:
-            score = vocabulary.unknown_score + till_here
-            k = i + width
-            if score > best[k]:
-                best[k] = score
-                piece[k] = unknown
-                start[k] = i
-        i += width
-    count = 0
-    k = n
-    while k > 0:
-        token = piece[k]
-        if token != unknown or count == 0 or out[o + count - 1] != unknown:
-            out[o + count] = token
-            count += 1
-        k = np.int64(start[k])
-    low = o
-    high = o + count - 1
-    while low < high:
-        token = out[low]
-        out[low] = out[high]
-        out[high] = token
-        low += 1
-        high -= 1
-    return o + count
-
-
-@kernel
-def _spells_special(text: NDArray[np.uint8], i: int, end: int, vocabulary: Vocabulary) -> bool:
-    """Whether a special token is spelled out at byte ``i``."""
-    offsets = vocabulary.special_offsets
-    for s in range(offsets.size - 1):
-        n = offsets[s + 1] - offsets[s]
-        if i + n <= end:
-            k = 0
-            while k < n and text[i + k] == vocabulary.special[offsets[s] + k]:
-                k += 1
-            if k == n:
-                return True
-    return False
-
-
-@kernel
-def _open(word: NDArray[np.uint8], n: int) -> int:
-    """Begin a part with ``▁`` where nothing is in it; its length."""
-    if n == 0:
-        word[0] = 0xE2
-        word[1] = 0x96
-        word[2] = 0x81
-        n = 3
-    return n
-
-
-@kernel
-def _stretch(
-    text: NDArray[np.uint8],
-    begin: int,
-    end: int,
-    state: int,
-    vocabulary: Vocabulary,
-    work: Room,
-    out: NDArray[np.int32],
-    o: int,
-) -> tuple[int, int, bool]:
-    """Append the tokens of one stretch.
-
-    Returns the place after them, the state after the stretch (or :data:`_LEAVE`, :data:`NO_ROOM`) and whether the
-    stretch is all between two spaces as well: then its tokens are the same wherever it stands.
-    """
-    characters = vocabulary.characters
-    word = work.word
-    if (end - begin + 1) * characters.growth + 8 > word.size:
-        return o, NO_ROOM, False
-    n = 0
-    spaced = state == _SPACE  # whether the part is nothing but a space
-    if spaced:
-        n = _open(word, n)
-    inner = True
-    before = 0
-    i = begin
-    while i < end:
-        byte = text[i]
-        if vocabulary.special_first[byte] and _spells_special(text, i, end, vocabulary):
-            return o, _LEAVE, False
-        cp, width, flags = code_at(characters, text, i, end)
-        # Nothing in ASCII joins what precedes it.
-        if flags == 0 or (flags == PAIRS and (i + width >= end or text[i + width] < 0x80)):
-            n = _open(word, n)
-            for k in range(width):
-                word[n + k] = text[i + k]
-            n += width
-            spaced = False
-            before = flags
-            i += width
-            continue
-        if flags & LEFT:
-            return o, _LEAVE, False
-        place = -1
-        after = i + width
-        if flags & (MAPS | PAIRS) and not flags & CONTROL:
-            # A cluster of fewer than 6 bytes is looked up as a whole, and a longer one code point by code point; a
-            # whole whose beginning is replaced is replaced by that alone.
-            second = -1
-            j = after
-            while j < end and j - i < 6:
-                mark, mark_width, mark_flags = code_at(characters, text, j, end)
-                if not mark_flags & JOINS:
-                    break
-                if second < 0:
-                    second = mark
-                j += mark_width
-            if second >= 0 and j - i < 6:
-                # Whether the cluster begins here at all depends on more than the flags say.
-                if flags & JOINS or before & BEFORE:
-                    return o, _LEAVE, False
-                if before & JOINS and (cp >= 0x900 or cp == 0xA9 or cp == 0xAE):
-                    return o, _LEAVE, False
-                place = place_of(characters, cp) if flags & MAPS else pair_place(characters, cp, second)
-                if place >= 0:
-                    after = j
-                    flags |= JOINS
-        if place < 0 and flags & MAPS:
-            place = place_of(characters, cp)
-        if place < 0:
-            n = _open(word, n)
-            for k in range(width):
-                word[n + k] = text[i + k]
-            n += width
-            spaced = False
-        else:
-            first = place >> 8
-            for k in range(first, first + (place & 0xFF)):
-                c = characters.data[k]
-                if c != 0x20:
-                    n = _open(word, n)
-                    word[n] = c
-                    n += 1
-                    spaced = False
-                    continue
-                inner = False
-                if spaced:
-                    continue
-                if n > 0:
-                    if n >= work.best.size or o + n > out.size:
-                        return o, NO_ROOM, False
-                    o = _split(work, n, vocabulary, out, o)
-                n = _open(word, 0)
-                spaced = True
-        before = flags
-        i = after
-    if n == 0:
-        return o, _START, False
-    if spaced:
-        return o, _SPACE, False
-    if n >= work.best.size or o + n > out.size:
-        return o, NO_ROOM, False
-    return _split(work, n, vocabulary, out, o), _CLOSED, inner
-
-
 @kernel
 def _is_space(byte: np.uint8) -> bool:
-    return byte == 0x20 or byte == 0x0A or byte == 0x0D or byte == 0x09
+    return bool(byte == 0x20 or byte == 0x0A or byte == 0x0D or byte == 0x09)
 
 
 @kernel
@@ -369,7 +132,7 @@ def _recalled(
                 two = line[5 + k]
                 out[o + 2 * k] = np.int32(two & _LOW32)
                 out[o + 2 * k + 1] = np.int32(two >> _S32)
-            return np.int64(line[0] >> np.uint64(8))
+            return int(np.int64(line[0] >> np.uint64(8)))
     return 0
 
 
@@ -422,16 +185,16 @@ def tokenise(
     Returns the places after them; (:data:`NO_ROOM`, 0) where an array is too small. ``text`` may be read to its end.
     """
     first = o
-    state = _START
+    state = START
     cut = begin  # where a region may begin, and the place of the tokens after it
     cut_o = o
     i = begin
     while i < end:
         if _is_space(text[i]):
-            if state == _CLOSED:
+            if state == CLOSED:
                 cut = i
                 cut_o = o
-            state = _SPACE
+            state = SPACE
             i += 1
             continue
         if o + 8 > out.size or r >= regions.shape[0]:
@@ -460,17 +223,17 @@ def tokenise(
                         k3 = _last_word(text, i + 24) & HIGH_BYTES[n - 16]
             h = k0 * MULTIPLIER_1 ^ k1 * MULTIPLIER_3 ^ k2 * _H2 ^ k3 * _H3
             h = (h ^ (h >> np.uint64(29))) * MULTIPLIER_3
-            slot = 2 * np.int64((h >> _S32) & np.uint64((cache.shape[0] >> 1) - 1))
+            slot = 2 * int(np.int64((h >> _S32) & np.uint64((cache.shape[0] >> 1) - 1)))
             count = _recalled(cache, slot, n, k0, k1, k2, k3, out, o)
             if count > 0:
                 o += count
-                state = _CLOSED
+                state = CLOSED
                 i = stop
                 continue
-        after, next_state, inner = _stretch(text, i, stop, state, vocabulary, work, out, o)
+        after, next_state, inner = stretch(text, i, stop, state, vocabulary, work, out, o)
         if next_state == NO_ROOM:
             return NO_ROOM, 0
-        if next_state == _LEAVE:
+        if next_state == LEAVE:
             o = cut_o
             stop = _region_end(text, stop, end, vocabulary)
             regions[r, 1] = cut
@@ -478,7 +241,7 @@ def tokenise(
             regions[r, 3] = o - first
             r += 1
             cut = stop
-            state = _CLOSED
+            state = CLOSED
             i = stop
             continue
         if inner and n <= REMEMBERED_BYTES and after - o <= REMEMBERED_TOKENS:
@@ -486,10 +249,10 @@ def tokenise(
         o = after
         state = next_state
         i = stop
-    if state == _SPACE:
+    if state == SPACE:
         if o + 8 > out.size:
             return NO_ROOM, 0
-        o = _split(work, _open(work.word, 0), vocabulary, out, o)
+        o = split(work, opened(work.word, 0), vocabulary, out, o)
     return o, r
 
 

@@ -46,7 +46,7 @@ _MOST_UNITS = 1 << 24
 class Characters(NamedTuple):
     """How code points are normalised, in blocks of 128 of them."""
 
-    index: NDArray[np.uint16]
+    blocks: NDArray[np.uint16]
     """uint16[8704]: block of each 128 code points."""
     flags: NDArray[np.uint8]
     """uint8[blocks, 128]: :data:`MAPS` ... :data:`LEFT`."""
@@ -127,7 +127,7 @@ def _build(data: NDArray[np.uint8], offsets: NDArray[np.int64], ids: NDArray[np.
         children = 0
         last = -1
         for i in range(low, high):
-            c = np.int64(data[offsets[i] + depth])
+            c = int(np.int64(data[offsets[i] + depth]))
             if c != last:
                 labels[children] = c
                 starts[children] = i
@@ -303,17 +303,17 @@ def vocabulary(
 @kernel
 def code_at(characters: Characters, text: NDArray[np.uint8], i: int, end: int) -> tuple[int, int, int]:
     """The code point at byte ``i`` of ``text``, its width, and what it is: :data:`MAPS` ... :data:`LEFT`."""
-    cp = np.int64(text[i])
+    cp = int(np.int64(text[i]))
     width = 1
     if cp >= 0x80:
         cp, width = decode(text, i, end)
-    return cp, width, np.int64(characters.flags[characters.index[cp >> 7], cp & 127])
+    return cp, width, int(np.int64(characters.flags[characters.blocks[cp >> 7], cp & 127]))
 
 
 @kernel
 def place_of(characters: Characters, cp: int) -> int:
     """``start << 8 | length`` of what a code point that :data:`MAPS` is replaced by."""
-    return int(characters.places[characters.index[cp >> 7], cp & 127])
+    return int(characters.places[characters.blocks[cp >> 7], cp & 127])
 
 
 @kernel

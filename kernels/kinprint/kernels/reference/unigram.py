@@ -20,7 +20,9 @@ class Tokenizer:
     replaced: Mapping[str, str] = field(default_factory=dict)
     """Code points, and pairs of them, with what they are replaced by."""
     joins: Collection[str] = ()
-    """Code points that stand in one grapheme cluster with what precedes them, whatever that is."""
+    """Code points that stand in one grapheme cluster with what precedes them."""
+    controls: Collection[str] = ()
+    """Code points that stand in a cluster of their own."""
 
     def tokenise(self, text: str) -> list[int]:
         """Ids of a text."""
@@ -41,7 +43,7 @@ class Tokenizer:
         """Grapheme clusters of a text."""
         cluster = ""
         for char in text:
-            if cluster and char not in self.joins:
+            if cluster and (char not in self.joins or cluster in self.controls):
                 yield cluster
                 cluster = ""
             cluster += char

@@ -24,6 +24,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 import polars as pl
 from kinprint.kernels.arrow import Texts
+from kinprint.server.channels.meaning import Meaning, Tier
 from kinprint.server.embed.space import EmbeddingSpace
 from kinprint.server.store.columns import encode_texts
 from kinprint.server.store.segment import Chunk, Merging, Segment
@@ -44,6 +45,8 @@ class Query:
     sentences: NDArray[np.float32] | None = None
     #: Whether a sentence was cut before it was embedded.
     truncated: bool = False
+    #: Vectors that a semantic search goes by; None: each row by the best that it has.
+    tier: Tier | None = None
 
     @property
     def buffers(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -64,8 +67,10 @@ class Target:
     mask: NDArray[np.bool_] | None = None
     #: The row that the query itself is.
     own: int | None = None
-    #: Space of the corpus's embeddings; None before the first.
-    space: EmbeddingSpace | None = None
+    #: What the semantic channel of the corpus goes by.
+    meaning: Meaning = field(default_factory=Meaning)
+    #: Living rows of the whole corpus that have each tier of the semantic channel.
+    tiers: Mapping[Tier, int] = field(default_factory=dict)
 
     def passing(self, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
         """Positions in `rows` of those that may be returned; None: all of them."""
@@ -136,8 +141,8 @@ class Comparison:
 
     #: Segments that set the scale of scores, where they are relative to something.
     segments: Sequence[Segment] = ()
-    #: Space that the sentences of both were embedded in.
-    space: EmbeddingSpace | None = None
+    #: Vectors of the semantic channel, and what their scores are worth.
+    meaning: Meaning = field(default_factory=Meaning)
     #: Most spans listed.
     spans: int = 100
 

@@ -1,94 +1,108 @@
-"""The semantic channel: rows that say what the query says, in any language."""
+"""The semantic channel: who said the same thing, in any language?
+
+Texts are compared sentence by sentence: two texts' sentences pair up where each is the other's nearest, and the score
+says how much of both is paired (see `kinprint.server.embed.alignment`).  Two tiers bring up the rows that are compared:
+
+* *accurate*: sentence vectors of the embedding model.  The nearest sentences of each sentence of the query vote for
+  their rows, which finds a translation among thousands where the mean of a text's vectors does not;
+* *fast*: one vector a row from a table of tokens (`channels.fast`), which every row has.
+
+Both sets are united, and each row is compared by the best vectors that it has.  Hits are ordered by their standing
+among unrelated texts (`channels.calibration`), which makes different tiers and languages comparable.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
 from kinprint.kernels.arrow import Texts
+from kinprint.kernels.embed import align, pool
+from kinprint.kernels.embed.pool import RowVectors
+from kinprint.server.channels import nearest, unrelated
+from kinprint.server.channels.calibration import Calibration, Worth
+from kinprint.server.channels.fast import FastChunk
+from kinprint.server.channels.meaning import Meaning, Tier
 from kinprint.server.channels.protocol import Channel, Comparison, Found, Limits, Match, Query, Target
 from kinprint.server.channels.ranking import Scored, best
-from kinprint.server.embed.alignment import Alignment, SentencePair, align
+from kinprint.server.embed.alignment import Alignment
+from kinprint.server.embed.alignment import align as align_pair
 from kinprint.server.embed.space import EmbeddingSpace, grouped_spans
 from kinprint.server.store import files
-from kinprint.server.store.columns import binary_to_ragged
+from kinprint.server.store.columns import binary_to_ragged, encode_texts, text_buffers
 from kinprint.server.store.segment import Merging, Segment
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import faiss
-
-#: Below this many vectors an exact scan is quicker than any index.
-IVF_FROM = 100_000
-#: Rows that pass a filter up to which just those are scanned.
-FEW_ROWS = 20_000
-#: Candidates whose sentences are aligned; more when more hits are asked for.
-ALIGNED = 256
-#: Candidates that are aligned between two looks at whether anybody still waits.
-AT_ONCE = 64
+#: Rows that are compared, by accurate and by fast vectors, at least and for each hit that is asked for.
+ACCURATE_ROWS, FAST_ROWS, ROWS_EACH = 256, 128, 4
+#: Nearest sentences of each sentence of the query that vote for their rows.
+VOTERS = 50
+_ARRAYS = ("rows", "codes", "scales", "starts")
+#: Code points of a sentence that are shown.
+SHOWN = 300
 
 
 @dataclass(frozen=True, eq=False)
 class SemanticChunk:
-    """Embeddings of some rows, without background and language (see kinprint.server.embed.space).
+    """Sentence vectors of some rows: the accurate tier.
 
-    rows int64[m] ascending; vectors float32[m, dim], one unit vector a text, for finding candidates;
-    sentences float16[s, dim], unit vectors of their sentences one text after another, for ranking them;
-    starts int64[m + 1], where each text's sentences begin; `ivf`, an inverted file over `vectors`, which only what
-    was published has, and only where there are enough: without it they are scanned.
+    rows int64[m] ascending; codes int8[s, width], directions of their sentences, text after text (see
+    `EmbeddingSpace.encode`), and scales float32[s] that make them unit vectors; starts int64[m + 1], where each text's
+    sentences begin; `inverted` over the sentences, which only what was published has, and only where there are enough.
     """
 
     rows: NDArray[np.int64]
-    vectors: NDArray[np.float32]
-    sentences: NDArray[np.float16]
+    codes: NDArray[np.int8]
+    scales: NDArray[np.float32]
     starts: NDArray[np.int64]
-    ivf: faiss.Index | None = None
-
-    def sentences_at(self, position: int) -> NDArray[np.float32]:
-        """Sentence vectors of one text, float32[k, dim]."""
-        return self.sentences[self.starts[position] : self.starts[position + 1]].astype(np.float32)
+    inverted: nearest.Inverted | None = None
 
     @property
-    def ivf_lists(self) -> int:
-        """Number of inverted lists; 0 without an index."""
-        if self.ivf is None:
-            return 0
-        import faiss  # here and below where there are vectors: a corpus without embeddings has no use for it
+    def vectors(self) -> RowVectors:
+        """The sentences, as the kernels take them."""
+        return RowVectors(self.codes, self.scales)
 
-        return int(faiss.extract_index_ivf(self.ivf).nlist)
+    def at(self, position: int) -> NDArray[np.int8]:
+        """Codes of the sentences of the text at a position."""
+        return self.codes[self.starts[position] : self.starts[position + 1]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SemanticMatch(Match):
-    """Adds the cosine of the whole texts, the paired sentences, and how many each text has."""
+    """Adds whose vectors were compared, and what the score is worth."""
 
-    cosine: float
-    pairs: tuple[SentencePair, ...]
-    query_sentences: int
-    match_sentences: int
+    tier: Tier
+    worth: Worth
 
 
 @dataclass(frozen=True, slots=True)
 class SentenceMatch:
-    """A sentence of the query and one of the match, each the other's nearest; half-open, in code points."""
+    """A sentence of the query and one of the match, each the other's nearest; half-open, in code points.
+
+    The texts are cut for display.
+    """
 
     query_start: int
     query_end: int
     match_start: int
     match_end: int
     cosine: float
+    query_text: str
+    match_text: str
 
 
 @dataclass(frozen=True, slots=True)
 class SemanticEvidence:
-    """Aligned sentences, and the score beside that of unrelated texts."""
+    """Aligned sentences, and the score beside those of unrelated texts."""
 
     alignment: float
     cosine: float
+    tier: Tier
+    worth: Worth
     background_mean: float
     background_sd: float
     query_sentences: int
@@ -100,12 +114,12 @@ class SemanticEvidence:
 
     @property
     def z(self) -> float:
-        """Standard deviations above unrelated texts."""
+        """Standard deviations above unrelated background texts."""
         return (self.alignment - self.background_mean) / self.background_sd
 
 
 class SemanticChannel(Channel[SemanticChunk, SemanticMatch, SemanticEvidence]):
-    """The mean of a text's sentence vectors finds candidates, the alignment of the sentences scores them."""
+    """Says which rows say the same, by the vectors of both tiers; its own chunks are those of the accurate one."""
 
     name: ClassVar[str] = "semantic"
     number: ClassVar[int] = 2
@@ -114,136 +128,298 @@ class SemanticChannel(Channel[SemanticChunk, SemanticMatch, SemanticEvidence]):
     embedded: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ("embedding",)
 
+    # ---- what it makes ----
+
     def build(
         self, rows: NDArray[np.int64], columns: pl.DataFrame, texts: Texts, space: EmbeddingSpace | None
     ) -> SemanticChunk:
-        """Chunk from the sentences of each text, float16[k, dim] a value, as the model gave them.
+        """Chunk from the sentences of each text, as the corpus' space stores them.
 
         Raises ValueError without a space, and when a value is no whole number of vectors of this space.
         """
         if space is None:
             raise ValueError("the record holds embeddings, and the corpus lacks their embedding-space.npz")
+        if space.components is not None:
+            codes, starts = binary_to_ragged(columns["embedding"], np.dtype(np.int8), space.code_width)
+            return SemanticChunk(rows, codes, nearest.scales_of(codes), starts)
+        # Corpora that began before format 2 keep what the model gave, as float16.
         vectors, starts = binary_to_ragged(columns["embedding"], "<f2", space.dim)
-        neutral = space.neutral(vectors.astype(np.float32))
-        return SemanticChunk(rows, space.pool(neutral, starts), neutral.astype(np.float16), starts)
+        codes = space.encode(space.neutral(vectors.astype(np.float32)))
+        return SemanticChunk(rows, codes, nearest.scales_of(codes), starts)
 
     def merge(self, chunks: Sequence[SemanticChunk], merging: Merging) -> SemanticChunk:
         """See Channel."""
         counts = merging.gather(np.diff(c.starts) for c in chunks)
         starts = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-        vectors = merging.gather(c.vectors for c in chunks)
-        if merging.sources is None:
-            return SemanticChunk(merging.rows, vectors, np.concatenate([c.sentences for c in chunks]), starts)
-        # Sentences move text by text; they are long runs, so slices beat an index per sentence.
-        pieces = [c.sentences[c.starts[k] : c.starts[k + 1]] for c in chunks for k in range(len(c.rows))]
-        moved = [pieces[k] for k in merging.sources]
-        sentences = np.concatenate(moved) if moved else chunks[0].sentences[:0]
-        return SemanticChunk(merging.rows, vectors, sentences, starts)
+        codes, scales = np.concatenate([c.codes for c in chunks]), np.concatenate([c.scales for c in chunks])
+        if merging.sources is not None:
+            bases = np.cumsum([0, *(len(c.codes) for c in chunks)])
+            begins = np.concatenate([c.starts[:-1] + base for c, base in zip(chunks, bases[:-1], strict=True)])
+            begins = begins[merging.sources]
+            places = np.repeat(begins - starts[:-1], counts) + np.arange(starts[-1])
+            codes, scales = codes[places], scales[places]
+        return SemanticChunk(merging.rows, codes, scales, starts)
 
     def save(self, folder: Path, chunk: SemanticChunk) -> None:
-        """Writes the inverted file, too, which is trained here where there are enough vectors."""
-        for name in ("rows", "vectors", "sentences", "starts"):
-            files.save_array(folder / f"semantic-{name}.npy", getattr(chunk, name))
-        index = _inverted_file(chunk.vectors) if chunk.ivf is None else chunk.ivf
-        if index is not None:
-            import faiss
-
-            faiss.write_index(index, str(folder / "semantic.faiss"))
-            files.fsync_file(folder / "semantic.faiss")
+        """Write a chunk, and its inverted file where it has one."""
+        for name in _ARRAYS:
+            files.save_array(folder / f"{self.name}-{name}.npy", getattr(chunk, name))
+        nearest.save(folder, self.name, chunk.inverted)
 
     def load(self, folder: Path) -> SemanticChunk | None:
         """See Channel."""
-        if not (folder / "semantic-rows.npy").exists():
+        if not (folder / f"{self.name}-rows.npy").exists():
             return None
-        ivf = None
-        if (folder / "semantic.faiss").exists():
-            import faiss
+        rows, codes, scales, starts = (files.map_array(folder / f"{self.name}-{name}.npy") for name in _ARRAYS)
+        return SemanticChunk(rows, codes, scales, starts, nearest.load(folder, self.name))
 
-            ivf = faiss.read_index(str(folder / "semantic.faiss"), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
-        rows, vectors, sentences, starts = (
-            files.map_array(folder / f"semantic-{name}.npy") for name in ("rows", "vectors", "sentences", "starts")
-        )
-        return SemanticChunk(rows, vectors, sentences, starts, ivf)
+    # ---- what it finds ----
 
     def search(self, query: Query, targets: Sequence[Target], limits: Limits) -> Found[SemanticMatch]:
-        """Rows that say what the query says; score = alignment of their sentences.
+        """Rows that say what the query says; score = alignment of their sentences, order = standing.
 
-        The mean of the sentences finds candidates (exactly, or through the inverted file and then exactly), and the
-        alignment scores them.  Raises ValueError when the query has no vectors.
+        Raises ValueError when accurate vectors are asked for and the query has none.
         """
-        neutral = query.sentences
-        if neutral is None:
+        if query.tier == "accurate" and query.sentences is None:
             raise ValueError("the query's sentences are not embedded")
+        sides = _Sides(query)
+        rows = _candidates(query, sides, targets, limits)
+        corpora = len({target.corpus for target in targets})
         floor = 0.0 if limits.min_score is None else limits.min_score
-        depth = max(ALIGNED, 4 * limits.top)
-        candidates: list[tuple[float, Target, SemanticChunk, int]] = []
-        for target in targets:
-            if target.space is None:
-                continue
-            pooled = target.space.pool(neutral, np.array([0, len(neutral)]))
-            for chunk in target.segment.of(self.name):
-                limits.check()
-                positions = _nearest(pooled, chunk, target.passing(chunk.rows), depth)
-                # Row by row: a product of matrices rounds a row by where it stands among the others.
-                cosines = (chunk.vectors[positions] * pooled[0]).sum(axis=1)
-                candidates += [(float(c), target, chunk, int(p)) for c, p in zip(cosines, positions, strict=True)]
-        candidates.sort(key=lambda c: -c[0])
         found: list[Scored] = []
-        details: list[tuple[float, tuple[SentencePair, ...], int]] = []
-        for number, (cosine, target, chunk, position) in enumerate(candidates[:depth]):
-            if number % AT_ONCE == 0:
-                limits.check()
-            aligned = align(neutral, chunk.sentences_at(position))
-            if aligned.score > floor or (limits.min_score is not None and aligned.score == floor):
-                found.append(Scored(target, int(chunk.rows[position]), aligned.score, len(details)))
-                details.append((cosine, aligned.pairs, int(chunk.starts[position + 1] - chunk.starts[position])))
-        return Found(
-            [
-                SemanticMatch(
-                    row.target, row.row, name, row.score, *details[row.tag][:2], len(neutral), details[row.tag][2]
-                )
-                for row, name in best(found, limits.top)
-            ]
-        )
+        scored: list[tuple[float, Tier, Meaning, str | None, int]] = []
+        for number, chosen in rows.items():
+            target = targets[number]
+            languages = target.segment.array("language")
+            for tier, some, scores in _compared(query, sides, target, chosen, limits):
+                count = len(sides.of(target.meaning, tier))
+                calibration = calibration_of(target.meaning, tier)
+                for row, score in zip(some.tolist(), scores.tolist(), strict=True):
+                    if score > floor or (limits.min_score is not None and score == floor):
+                        language = languages[row].as_py()
+                        standing = calibration.standing(score, count, query.language, language)
+                        found.append(Scored(target, row, standing, len(scored)))
+                        scored.append((score, tier, target.meaning, language, count))
+        matches = []
+        for hit, name in best(found, limits.top):
+            score, tier, meaning, language, count = scored[hit.tag]
+            worth = calibration_of(meaning, tier).worth(
+                score, count, query.language, language, max(hit.target.tiers.get(tier, 0), 2), corpora
+            )
+            matches.append(SemanticMatch(hit.target, hit.row, name, score, tier, worth))
+        return Found(matches)
 
-    def stored_sentences(self, segment: Segment, row: int) -> NDArray[np.float32] | None:
+    def stored_sentences(self, segment: Segment, row: int, space: EmbeddingSpace) -> NDArray[np.float32] | None:
         """Sentence vectors of a stored row, as `search` takes them; None where they are not filled."""
         for chunk in segment.of(self.name):
             position = int(np.searchsorted(chunk.rows, row))
             if position < len(chunk.rows) and chunk.rows[position] == row:
-                found: NDArray[np.float32] = chunk.sentences_at(position)
-                return found
+                return space.decode(chunk.at(position))
         return None
 
     def explain(self, query: Query, match: SemanticMatch, spans: int) -> SemanticEvidence:
         """Which sentences of two texts say the same, best first."""
-        space = match.target.space
-        assert space is not None  # it has embeddings
-        language: str | None = match.target.segment.array("language")[match.row].as_py()
-        return _evidence(query, match.response, language, Alignment(match.score, match.pairs), match.cosine, space)
+        target = match.target
+        left, right = _Sides(query).of(target.meaning, match.tier), _vectors_of(target, match.row, match.tier)
+        language: str | None = target.segment.array("language")[match.row].as_py()
+        aligned = replace(align_pair(left, right), score=match.score)
+        cosine = float(_mean(left) @ _mean(right))
+        return _evidence(query, match.response, language, aligned, cosine, match.tier, match.worth, target.meaning)
 
     def compare(self, a: Query, b: Query, comparison: Comparison) -> SemanticEvidence:
-        """See Channel.  Raises ValueError when a text has no vectors, or nobody says in which space."""
-        left, right, space = a.sentences, b.sentences, comparison.space
-        if left is None or right is None or space is None:
+        """See Channel.  Raises ValueError when neither tier has vectors of both texts."""
+        meaning = comparison.meaning
+        if a.sentences is not None and b.sentences is not None and meaning.space is not None:
+            tier: Tier = "accurate"
+            left, right = meaning.space.project(a.sentences), meaning.space.project(b.sentences)
+        elif meaning.table is not None:
+            tier = "fast"
+            left, right = (meaning.table.sentences(*encode_texts([text.text]))[0] for text in (a, b))
+        else:
             raise ValueError("the texts' sentences are not embedded")
-        whole = [space.pool(v, np.array([0, len(v)]))[0] for v in (left, right)]
-        found = _evidence(a, b.text, b.language, align(left, right), float(whole[0] @ whole[1]), space)
-        return replace(found, truncated=a.truncated or b.truncated)
+        aligned = align_pair(left, right)
+        worth = calibration_of(meaning, tier).worth(aligned.score, len(left), a.language, b.language, 1)
+        cosine = float(_mean(left) @ _mean(right))
+        made = _evidence(a, b.text, b.language, aligned, cosine, tier, worth, meaning)
+        return replace(made, truncated=a.truncated or b.truncated)
+
+
+class SecondModel(SemanticChannel):
+    """Chunks of a model that is filled beside the one that a corpus is searched by; no channel of its own."""
+
+    name: ClassVar[str] = "second"
+
+
+def calibration_of(meaning: Meaning, tier: Tier) -> Calibration:
+    """What scores of a tier are read by: the corpus' own calibration, else that of the background texts."""
+    found = meaning.calibration(tier)
+    if found is not None:
+        return found
+    if tier == "accurate":
+        assert meaning.space is not None
+        return unrelated.of_space(meaning.space)
+    assert meaning.table is not None
+    return unrelated.of_table(meaning.table)
+
+
+class _Sides:
+    """The query's sentence vectors as each corpus has those of its rows, made once."""
+
+    def __init__(self, query: Query) -> None:
+        self._query = query
+        self._made: dict[tuple[Tier, int], NDArray[np.float32]] = {}
+
+    def of(self, meaning: Meaning, tier: Tier) -> NDArray[np.float32]:
+        """Unit vectors float32[k, d] for a tier that the corpus has."""
+        key = tier, id(meaning.space if tier == "accurate" else meaning.table)
+        if key not in self._made:
+            if tier == "accurate":
+                assert meaning.space is not None
+                assert self._query.sentences is not None
+                self._made[key] = meaning.space.project(self._query.sentences)
+            else:
+                assert meaning.table is not None
+                self._made[key] = meaning.table.sentences(*self._query.buffers)[0]
+        return self._made[key]
+
+
+# ---- candidates ----
+
+
+def _candidates(query: Query, sides: _Sides, targets: Sequence[Target], limits: Limits) -> dict[int, NDArray[np.int64]]:
+    """Rows to compare, by the number of their target: the best by votes of sentences and the best by fast vectors."""
+    voted: list[tuple[int, NDArray[np.int64], NDArray[np.float32]]] = []
+    near: list[tuple[int, NDArray[np.int64], NDArray[np.float32]]] = []
+    accurate_depth = max(ACCURATE_ROWS, ROWS_EACH * limits.top)
+    fast_depth = max(FAST_ROWS, ROWS_EACH * limits.top)
+    for number, target in enumerate(targets):
+        limits.check()
+        if query.tier != "fast" and query.sentences is not None and target.meaning.space is not None:
+            side = sides.of(target.meaning, "accurate")
+            for chunk in target.segment.of("semantic"):
+                limits.check()
+                positions, votes = _votes(side, chunk, target.passing(chunk.rows), accurate_depth)
+                voted.append((number, chunk.rows[positions], votes))
+        if query.tier != "accurate" and target.meaning.table is not None:
+            pooled = _mean(sides.of(target.meaning, "fast"))
+            for chunk in target.segment.of("fast"):
+                if chunk.table == target.meaning.table.digest:
+                    limits.check()
+                    positions, cosines = chunk.candidates(pooled, target.passing(chunk.rows), fast_depth)
+                    near.append((number, chunk.rows[positions], cosines))
+    rows: dict[int, list[NDArray[np.int64]]] = {}
+    for found, depth in ((voted, accurate_depth), (near, fast_depth)):
+        scores = np.concatenate([s for _, _, s in found]) if found else np.zeros(0, np.float32)
+        least = np.partition(scores, len(scores) - depth)[len(scores) - depth] if len(scores) > depth else -np.inf
+        for number, some, values in found:
+            rows.setdefault(number, []).append(some[values >= least])
+    return {number: np.unique(np.concatenate(parts)) for number, parts in rows.items()}
+
+
+def _votes(
+    side: NDArray[np.float32], chunk: SemanticChunk, passing: NDArray[np.int64] | None, top: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Positions of the rows that the nearest sentences of each sentence of the query vote for, and their votes.
+
+    A sentence of the query gives each row the cosine of that row's nearest sentence among its `VOTERS` nearest.
+    """
+    sentences = None if passing is None else _ranges(chunk.starts, passing)[0]
+    if len(chunk.codes) == 0 or (sentences is not None and len(sentences) == 0):
+        return np.zeros(0, np.int64), np.zeros(0, np.float32)
+    rows, cosines = [], []
+    for positions, values in nearest.nearest(side, chunk.vectors, chunk.inverted, sentences, VOTERS):
+        owners = np.searchsorted(chunk.starts, positions, side="right") - 1
+        distinct, first = np.unique(owners, return_index=True)  # best first: the first is its nearest
+        rows.append(distinct)
+        cosines.append(np.maximum(values[first], 0))
+    distinct, inverse = np.unique(np.concatenate(rows), return_inverse=True)
+    votes = np.bincount(inverse, np.concatenate(cosines)).astype(np.float32)
+    if len(votes) > top:
+        kept = np.flatnonzero(votes >= np.partition(votes, len(votes) - top)[len(votes) - top])
+        return distinct[kept], votes[kept]
+    return distinct, votes
+
+
+# ---- comparing ----
+
+
+def _compared(
+    query: Query, sides: _Sides, target: Target, rows: NDArray[np.int64], limits: Limits
+) -> list[tuple[Tier, NDArray[np.int64], NDArray[np.float32]]]:
+    """Alignment scores of some rows of a target, by the best vectors that each has."""
+    made: list[tuple[Tier, NDArray[np.int64], NDArray[np.float32]]] = []
+    left = rows
+    if query.tier != "fast" and query.sentences is not None and target.meaning.space is not None:
+        side = sides.of(target.meaning, "accurate")
+        for chunk in target.segment.of("semantic"):
+            limits.check()
+            some, positions, _ = np.intersect1d(chunk.rows, left, assume_unique=True, return_indices=True)
+            if len(some):
+                first, last = chunk.starts[positions], chunk.starts[positions + 1]
+                made.append(("accurate", some, align.scores(align.query(side), chunk.vectors, first, last)))
+                left = np.setdiff1d(left, some, assume_unique=True)
+    if query.tier != "accurate" and target.meaning.table is not None and len(left):
+        limits.check()
+        texts = target.segment.array("response").take(left)
+        vectors, starts = target.meaning.table.sentences(*text_buffers(texts))
+        asked = align.query(sides.of(target.meaning, "fast"))
+        made.append(("fast", left, align.scores(asked, pool.quantised(vectors), starts[:-1], starts[1:])))
+    return made
+
+
+def _vectors_of(target: Target, row: int, tier: Tier) -> NDArray[np.float32]:
+    """Sentence vectors of a row, as `Target.side` gives those of the query."""
+    if tier == "accurate":
+        for chunk in target.segment.of("semantic"):
+            position = int(np.searchsorted(chunk.rows, row))
+            if position < len(chunk.rows) and chunk.rows[position] == row:
+                return nearest.directions(chunk.at(position))
+    table = target.meaning.table
+    assert table is not None  # the row was compared by it
+    return table.sentences(*text_buffers(target.segment.array("response").slice(row, 1)))[0]
+
+
+def _mean(sentences: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Unit mean of unit vectors [k, d], float32 [d]."""
+    total = sentences.sum(axis=0)
+    norm = float(np.linalg.norm(total))
+    return np.asarray(total / norm if norm > 0 else total, np.float32)
+
+
+def _ranges(starts: NDArray[np.int64], positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """All places `starts[p]:starts[p + 1]` of some positions, one after another, and where each position's begin."""
+    counts = starts[positions + 1] - starts[positions]
+    begins = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+    return np.repeat(starts[positions] - begins[:-1], counts) + np.arange(begins[-1]), begins
 
 
 def _evidence(
-    query: Query, text: str, language: str | None, alignment: Alignment, cosine: float, space: EmbeddingSpace
+    query: Query,
+    text: str,
+    language: str | None,
+    alignment: Alignment,
+    cosine: float,
+    tier: Tier,
+    worth: Worth,
+    meaning: Meaning,
 ) -> SemanticEvidence:
     query_spans, match_spans = grouped_spans(query.text), grouped_spans(text)
-    mean, spread = space.unrelated_at(len(query_spans))
+    mean, spread = meaning.space.unrelated_at(len(query_spans)) if meaning.space is not None else (0.0, 1.0)
     pairs = [
-        SentenceMatch(*query_spans[pair.left], *match_spans[pair.right], pair.cosine)
+        SentenceMatch(
+            *query_spans[pair.left],
+            *match_spans[pair.right],
+            pair.cosine,
+            query.text[slice(*query_spans[pair.left])][:SHOWN],
+            text[slice(*match_spans[pair.right])][:SHOWN],
+        )
         for pair in sorted(alignment.pairs, key=lambda pair: -pair.cosine)
     ]
     return SemanticEvidence(
         alignment=alignment.score,
         cosine=cosine,
+        tier=tier,
+        worth=worth,
         background_mean=mean,
         background_sd=spread,
         query_sentences=len(query_spans),
@@ -255,47 +431,13 @@ def _evidence(
     )
 
 
-def _inverted_file(vectors: NDArray[np.float32]) -> faiss.Index | None:
-    """Inverted-file index over vectors when there are enough of them, else None (exact scan)."""
-    if len(vectors) < IVF_FROM:
-        return None
-    import faiss
-
-    lists = int(4 * np.sqrt(len(vectors)))
-    index = faiss.index_factory(vectors.shape[1], f"IVF{lists},SQ8", faiss.METRIC_INNER_PRODUCT)
-    sample = np.random.default_rng(0).choice(len(vectors), min(len(vectors), lists * 64), replace=False)
-    index.train(np.ascontiguousarray(vectors[np.sort(sample)]))
-    for start in range(0, len(vectors), 65_536):
-        index.add(np.ascontiguousarray(vectors[start : start + 65_536]))
-    return index
-
-
-def _nearest(
-    pooled: NDArray[np.float32], chunk: SemanticChunk, passing: NDArray[np.int64] | None, top: int
-) -> NDArray[np.int64]:
-    """Positions in the chunk of about the `top` nearest vectors that pass; None: all do."""
-    allowed = len(chunk.rows) if passing is None else len(passing)
-    if allowed == 0:
-        return np.zeros(0, np.int64)
-    import faiss
-
-    if passing is not None and (allowed < FEW_ROWS or chunk.ivf is None):
-        _scores, labels = faiss.knn(
-            pooled,
-            np.ascontiguousarray(chunk.vectors[passing]),
-            min(top, allowed),
-            metric=faiss.METRIC_INNER_PRODUCT,
-        )
-        return np.asarray(passing[labels[0][labels[0] >= 0]], np.int64)
-    if chunk.ivf is None:
-        _scores, labels = faiss.knn(pooled, chunk.vectors, min(top, allowed), metric=faiss.METRIC_INNER_PRODUCT)
-    else:
-        selector = None
-        if passing is not None:
-            bits = np.zeros(len(chunk.rows), np.bool_)
-            bits[passing] = True
-            selector = faiss.IDSelectorBitmap(np.packbits(bits, bitorder="little"))  # type: ignore[arg-type, call-arg]
-        # Twice what is asked for, re-scored exactly: 8-bit codes disturb the order of near ties.
-        parameters = faiss.SearchParametersIVF(nprobe=max(16, chunk.ivf_lists // 16), sel=selector)  # type: ignore[call-arg]
-        _scores, labels = chunk.ivf.search(pooled, min(2 * top + 16, allowed), params=parameters)
-    return np.asarray(labels[0][labels[0] >= 0], np.int64)
+__all__ = [
+    "FastChunk",
+    "SecondModel",
+    "SemanticChannel",
+    "SemanticChunk",
+    "SemanticEvidence",
+    "SemanticMatch",
+    "SentenceMatch",
+    "calibration_of",
+]

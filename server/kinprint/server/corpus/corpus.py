@@ -6,6 +6,7 @@ All methods are synchronous and meant for worker threads.  Writes take turns; re
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import logging
 import os
@@ -19,19 +20,24 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from kinprint.server import channels
-from kinprint.server.channels import CHANNELS
+from kinprint.server.channels import CHANNELS, FORMATS
+from kinprint.server.channels.calibration import Calibration
+from kinprint.server.channels.meaning import Meaning, Tier
+from kinprint.server.corpus import backfill
 from kinprint.server.corpus.index import CorpusIndex
 from kinprint.server.corpus.normalise import PIPELINE
 from kinprint.server.corpus.plan import Batch, BatchOutcome, aligned, planned, without_common_ids
 from kinprint.server.corpus.replay import caught_up, parts_of
 from kinprint.server.corpus.view import View
 from kinprint.server.embed.space import EmbeddingSpace
+from kinprint.server.embed.static import StaticTable, TableError
 from kinprint.server.failures import (
     CorpusDamaged,
     CorpusExists,
     CorpusNotFound,
     CorpusTooNew,
     ModelMismatch,
+    ModelNotFilled,
     StorageFull,
 )
 from kinprint.server.store import durability, files, generation, maintenance
@@ -59,9 +65,7 @@ class Corpus:
         self.description: str = meta["description"]
         self.created_at = datetime.fromisoformat(meta["created_at"])
         self.record = record
-        #: Space of the stored embeddings; None before the first.
-        self.space = _stored_space(folder)
-        self.index = CorpusIndex(self.name, space=self.space)
+        self.index = CorpusIndex(self.name, meaning=_stored_meaning(folder))
         self.write_turn = threading.RLock()
         self._streams = 0
         self._writes = 0
@@ -126,6 +130,16 @@ class Corpus:
     def generations(self) -> Path:
         """Folder of the indexes on disk."""
         return self.folder / "generations"
+
+    @property
+    def meaning(self) -> Meaning:
+        """What the semantic channel goes by."""
+        return self.index.meaning
+
+    @property
+    def space(self) -> EmbeddingSpace | None:
+        """Space of the stored embeddings; None before the first."""
+        return self.index.meaning.space
 
     @property
     def view(self) -> View:
@@ -199,7 +213,7 @@ class Corpus:
 
     def _caught_up(self, progress: Callable[[str], None]) -> CorpusIndex:
         """An index of the whole record, from the newest generation and a replay of what it lacks."""
-        made = caught_up(self.name, self.generations, self.record, self.space, self._fingerprints(), progress)
+        made = caught_up(self.name, self.generations, self.record, self.meaning, self._fingerprints(), progress)
         self._generation = made.generation
         self._last_seq = max(self._last_seq, made.newest_seq)
         return made.index
@@ -257,19 +271,26 @@ class Corpus:
         """
         with self.write_turn:
             self._refuse_deleted()
-            self.check_space(space)
+            known = self.meaning.second
+            second = known is not None and known.digest == space.digest
+            if not second:
+                self.check_space(space)
             if self.space is None:
                 try:
                     space.save(self.folder / _SPACE)
                 except OSError as error:
                     raise StorageFull(f"cannot note the model of the corpus: {error}") from error
-                self.space = space
                 self.index.set_space(space)
+            space = (known if second else self.space) or space
             frame = pl.DataFrame(
                 {
                     "id": pl.Series(ids, dtype=pl.String),
                     "content_hash": pl.Series(content_hashes, dtype=pl.Binary),
-                    CHANNELS["semantic"].column: ragged_to_binary(vectors.astype("<f2"), starts),
+                    "model": pl.Series([space.digest] * len(ids), dtype=pl.String),
+                    CHANNELS["semantic"].column: ragged_to_binary(
+                        vectors.astype("<f2") if space.components is None else space.encode(space.neutral(vectors)),
+                        starts,
+                    ),
                 }
             )
             # Two streams may have asked for the same row.
@@ -294,7 +315,7 @@ class Corpus:
                     ]
                 )
             )
-            self.index.fill(frame)
+            self.index.fill(frame, second=second)
 
     def delete(self, ids: Sequence[str]) -> tuple[int, int]:
         """Delete transcripts; (deleted, not found).  Durable on return."""
@@ -324,6 +345,157 @@ class Corpus:
                 f"{error}; nothing of this batch was acknowledged: free space, then send it again"
             ) from error
 
+    # ---- a second model ----
+
+    def begin_second(self, space: EmbeddingSpace) -> None:
+        """Have a second model filled beside the one that the corpus is searched by.
+
+        Raises ModelMismatch when there is another second one; StorageFull.
+        """
+        with self.write_turn:
+            self._refuse_deleted()
+            second = self.meaning.second
+            if second is not None:
+                if second.digest == space.digest:
+                    return
+                raise ModelMismatch(
+                    f"model {second.digest[:12]} is filled beside that of corpus {self.name!r} already; "
+                    f"switch to it or drop it first: kinprint model switch, kinprint model drop --corpus {self.name}"
+                )
+            if self.space is None or self.space.digest == space.digest:
+                return  # it is the first
+            try:
+                space.save(self.folder / _SECOND)
+            except OSError as error:
+                raise StorageFull(f"cannot note the second model of the corpus: {error}") from error
+            self.index.set_second(space)
+
+    def drop_second(self) -> None:
+        """Drop the second model and its vectors.  Raises ModelNotFilled."""
+        with self.write_turn:
+            self._refuse_deleted()
+            second = self._second()
+            (self.folder / _SECOND).unlink()
+            files.fsync_directory(self.folder)
+            self.index.set_second(None)
+            self._erase_embeddings(f"model = '{second.digest}'")
+
+    def switch_models(self) -> None:
+        """Search by the second model from here on, and drop the first with its vectors.
+
+        Raises ModelNotFilled unless the second is filled as far as the first; StorageFull.
+        """
+        with self.write_turn:
+            self._refuse_deleted()
+            second = self._second()
+            filled, before = self.view.filled("second"), self.view.filled("semantic")
+            if filled < before:
+                raise ModelNotFilled(
+                    f"the second model has {filled} of the {before} rows that the first has in corpus {self.name!r}; "
+                    f"wait for: kinprint fill --corpus {self.name} --wait"
+                )
+            first = self.space
+            assert first is not None
+            untagged = self.meaning.untagged or first.digest
+            try:
+                # What names no model is of the first; said before the space changes its meaning.
+                files.write_json(self.folder / _MODELS, {"format": 1, "untagged": untagged})
+                second.save(self.folder / _SPACE)
+                (self.folder / _SECOND).unlink()
+                files.fsync_directory(self.folder)
+            except OSError as error:
+                raise StorageFull(f"cannot note the model of the corpus: {error}") from error
+            (self.folder / _CALIBRATION.format("accurate")).unlink(missing_ok=True)
+            self.index.switch_models(untagged)
+            gone = f"model = '{first.digest}'"
+            self._erase_embeddings(f"({gone} OR model IS NULL)" if untagged == first.digest else gone)
+
+    def _second(self) -> EmbeddingSpace:
+        second = self.meaning.second
+        if second is None:
+            raise ModelNotFilled(
+                f"corpus {self.name!r} has no second model; fill one with: "
+                f"kinprint fill --corpus {self.name} --second DIR"
+            )
+        return second
+
+    def _erase_embeddings(self, condition: str) -> None:
+        """Take embeddings that nobody reads any more out of the record, and publish what is left."""
+        self.publish(anew=True)
+        maintenance.purge(self.record.path, predicate=f"op = {FILL} AND embedding IS NOT NULL AND {condition}")
+        snapshot = self.record.snapshot()
+        if self._generation is not None:
+            generation.cover(self.generations, self._generation.number, snapshot)
+            self._generation = dataclasses.replace(
+                self._generation, version=snapshot.version, files=frozenset(snapshot.files)
+            )
+
+    # ---- the fast tier ----
+
+    def adopt_table(self, table: StaticTable) -> None:
+        """Go by a table of tokens from here on; rows that have no vectors of it get them by `backfill`."""
+        with self.index.turn:
+            self.index.set_table(table)
+
+    def adopt_usual(self, table: StaticTable) -> None:
+        """Go by the table of the model, unless one was fitted to this corpus."""
+        if not (self.folder / _FITTED).exists() and self.meaning.table is None:
+            self.adopt_table(table)
+
+    def fitted_table(self) -> StaticTable | None:
+        """The table that was fitted to this corpus and installed last; None where there is none.
+
+        A damaged one is passed over with a line in the log: the fast tier is made of texts, and can be made anew.
+        """
+        try:
+            name = json.loads((self.folder / _FITTED).read_text(encoding="utf-8"))["table"]
+            return StaticTable.load(self.folder / _TABLES / name)
+        except FileNotFoundError:
+            return None
+        except (TableError, OSError, ValueError, KeyError, TypeError) as error:
+            logger.warning("the table fitted to corpus %s cannot be used: %s", self.name, error)
+            return None
+
+    def install_table(self, name: str) -> None:
+        """Go by a table in the corpus' own folder; rows get their vectors of it by `backfill`.
+
+        Tables that were fitted earlier are removed.  Raises OSError, TableError.
+        """
+        with self.write_turn:
+            self._refuse_deleted()
+            table = StaticTable.load(self.tables / name)
+            files.write_json(self.folder / _FITTED, {"format": 1, "table": name})
+            self.adopt_table(table)
+            for other in self.tables.iterdir():
+                if other.name not in (name, ".checkpoints"):
+                    shutil.rmtree(other, ignore_errors=True)
+
+    @property
+    def tables(self) -> Path:
+        """Folder of the tables fitted to this corpus."""
+        return self.folder / _TABLES
+
+    def calibrate(self, tier: Tier, calibration: Calibration) -> None:
+        """Read the scores of a tier by a calibration of this corpus from here on.  Raises OSError."""
+        with self.write_turn:
+            self._refuse_deleted()
+            calibration.save(self.folder / _CALIBRATION.format(tier))
+            self.index.set_calibration(tier, calibration)
+
+    def backfill(self, stop: Callable[[], bool]) -> int:
+        """Make the fast vectors that rows lack, some at a time; how many were made.
+
+        Searches and writes go on meanwhile.  Ends early when `stop` says so; then or when nothing is missing.
+        """
+        return backfill.fast_vectors(self.index, stop)
+
+    def index_vectors(self, stop: Callable[[], bool]) -> int:
+        """Build the inverted files over vectors that are worth it and missing; how many were built.
+
+        Searches and writes go on meanwhile.
+        """
+        return backfill.index_vectors(self.index, stop)
+
     # ---- maintenance ----
 
     @property
@@ -331,11 +503,11 @@ class Corpus:
         """Rows that only the record holds on disk."""
         return sum(len(p.segment) for p in self.view.parts if p.segment.folder is None)
 
-    def publish(self) -> None:
-        """Write a generation that covers the whole record, and map it."""
+    def publish(self, anew: bool = False) -> None:
+        """Write a generation that covers the whole record, and map it; `anew`: also where there is one that does."""
         with self.write_turn, self.index.turn:
             snapshot = self.record.snapshot()
-            if self._generation is not None and self._generation.version == snapshot.version:
+            if self._generation is not None and self._generation.version == snapshot.version and not anew:
                 return
             started = time.monotonic()
             parts = self.view.parts
@@ -345,7 +517,7 @@ class Corpus:
                 [p.alive for p in parts],
                 snapshot,
                 self._fingerprints(),
-                CHANNELS,
+                FORMATS,
             )
             self._generation = loaded
             for channel in CHANNELS.values():
@@ -371,12 +543,8 @@ class Corpus:
             snapshot = maintenance.run_compact(self.record, small_files=COMPACT_FROM)
             if self._generation is not None:
                 generation.cover(self.generations, self._generation.number, snapshot)
-                self._generation = generation.Loaded(
-                    self._generation.segments,
-                    self._generation.alive,
-                    snapshot.version,
-                    frozenset(snapshot.files),
-                    self._generation.number,
+                self._generation = dataclasses.replace(
+                    self._generation, version=snapshot.version, files=frozenset(snapshot.files)
                 )
 
     def settle(self) -> None:
@@ -415,10 +583,38 @@ class Corpus:
             return live
 
 
-def _stored_space(folder: Path) -> EmbeddingSpace | None:
-    """Space of a corpus's embeddings; None before the first."""
-    path = folder / _SPACE
+def _stored_meaning(folder: Path) -> Meaning:
+    """What the semantic channel went by, but for its table."""
+    untagged = None
+    with contextlib.suppress(FileNotFoundError):
+        untagged = json.loads((folder / _MODELS).read_text(encoding="utf-8"))["untagged"]
+    space, second = _stored_space(folder / _SPACE), _stored_space(folder / _SECOND)
+    if space is None or (second is not None and second.digest == space.digest):
+        second = None  # a switch that was cut short after it was made
+    return Meaning(space, second, untagged, measured=_calibrations(folder))
+
+
+def _calibrations(folder: Path) -> dict[Tier, Calibration]:
+    """What scores were worth when they were measured last, by tier; a damaged one is measured anew."""
+    found: dict[Tier, Calibration] = {}
+    tiers: tuple[Tier, ...] = ("fast", "accurate")
+    for tier in tiers:
+        path = folder / _CALIBRATION.format(tier)
+        try:
+            found[tier] = Calibration.load(path)
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            logger.warning("%s cannot be used (%s) and is measured anew", path, error)
+    return found
+
+
+def _stored_space(path: Path) -> EmbeddingSpace | None:
+    """A space that was noted; None where there is none."""
     return EmbeddingSpace.load(path) if path.exists() else None
 
 
 _SPACE = "embedding-space.npz"
+_SECOND, _MODELS = "second-embedding-space.npz", "models.json"
+_CALIBRATION = "calibration-{}.npz"
+_TABLES, _FITTED = "tables", "fitted-table.json"

@@ -11,15 +11,20 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 from kinprint.kernels.arrow import Texts
-from kinprint.server.channels import CHANNELS, Channel
+from kinprint.server.channels import CHANNELS, FAST, FORMATS, SECOND, Channel
+from kinprint.server.channels.calibration import Calibration
+from kinprint.server.channels.fast import FastChunk
+from kinprint.server.channels.meaning import Meaning, Tier
 from kinprint.server.corpus.view import Part, View
 from kinprint.server.embed.space import EmbeddingSpace
+from kinprint.server.embed.static import StaticTable
 from kinprint.server.store.columns import id_hashes
 from kinprint.server.store.segment import ROW_COLUMNS, Chunk, Segment, lookup_of, merge_segments
 from numpy.typing import NDArray
@@ -28,15 +33,20 @@ from numpy.typing import NDArray
 _FAN_IN, _TIER_ROWS = 8, 1_000
 
 
-def segment_of(frame: pl.DataFrame, space: EmbeddingSpace | None, hashes: NDArray[np.uint64] | None = None) -> Segment:
-    """A segment from put rows of the record, ordered by seq here.  `hashes` are those of the ids, if they are known."""
+def segment_of(frame: pl.DataFrame, meaning: Meaning, hashes: NDArray[np.uint64] | None = None) -> Segment:
+    """A segment from put rows of the record, ordered by seq here.  `hashes` are those of the ids, if they are known.
+
+    Its rows have fast vectors where the corpus has a table; else they are made behind (see `corpus.backfill`).
+    """
     if not frame["seq"].is_sorted():
         order = frame["seq"].arg_sort()
         frame, hashes = frame[order], None if hashes is None else hashes[order.to_numpy()]
     table = frame.select(ROW_COLUMNS).to_arrow(compat_level=pl.CompatLevel.oldest()).combine_chunks()
     bare = Segment(table) if hashes is None else Segment(table, stored_lookup=lookup_of(hashes))
     rows = np.arange(frame.height)
-    made = {name: _chunk(channel, frame, rows, bare.texts, space) for name, channel in CHANNELS.items()}
+    made = {name: _chunk(channel, frame, rows, bare.texts, meaning.space) for name, channel in CHANNELS.items()}
+    if meaning.table is not None and not bare.blank.all():
+        made[FAST.name] = FAST.build(np.flatnonzero(~bare.blank), bare.array("response"), meaning.table)
     return bare.with_chunks({name: chunk for name, chunk in made.items() if chunk is not None})
 
 
@@ -66,8 +76,8 @@ def _chunk(
 class CorpusIndex:
     """The index of one corpus.  `apply` and `publish` take turns; `view` may be read at any time."""
 
-    def __init__(self, corpus: str, parts: Iterable[Part] = (), space: EmbeddingSpace | None = None) -> None:
-        self._view = View(corpus, tuple(parts), space)
+    def __init__(self, corpus: str, parts: Iterable[Part] = (), meaning: Meaning | None = None) -> None:
+        self._view = View(corpus, tuple(parts), meaning or Meaning())
         self._turn = threading.RLock()
 
     @property
@@ -83,17 +93,86 @@ class CorpusIndex:
     def replace(self, parts: Iterable[Part]) -> None:
         """Swap in a new state."""
         with self._turn:
-            self._view = View(self._view.corpus, tuple(p for p in parts if p.living), self._view.space)
+            self._view = replace(self._view, parts=tuple(p for p in parts if p.living))
 
     def set_space(self, space: EmbeddingSpace) -> None:
         """Note the space of the embeddings that follow."""
         with self._turn:
-            self._view = View(self._view.corpus, self._view.parts, space)
+            self._view = replace(self._view, meaning=replace(self._view.meaning, space=space))
+
+    def set_second(self, space: EmbeddingSpace | None) -> None:
+        """Have a second model beside the first, or, with None, none any more."""
+        with self._turn:
+            parts = self._view.parts
+            if space is None:
+                parts = tuple(
+                    Part(p.segment.without(SECOND.name), p.alive) if p.segment.of(SECOND.name) else p for p in parts
+                )
+            self._view = replace(self._view, parts=parts, meaning=replace(self._view.meaning, second=space))
+
+    def switch_models(self, untagged: str | None) -> None:
+        """Search by the second model from here on, and let the vectors of the first go."""
+        with self._turn:
+            parts = tuple(
+                Part(p.segment.renamed(SECOND.name, "semantic"), p.alive)
+                if p.segment.of(SECOND.name) or p.segment.of("semantic")
+                else p
+                for p in self._view.parts
+            )
+            meaning = self._view.meaning
+            measured: dict[Tier, Calibration] = {t: c for t, c in meaning.measured.items() if t != "accurate"}
+            meaning = replace(meaning, space=meaning.second, second=None, untagged=untagged, measured=measured)
+            self._view = replace(self._view, parts=parts, meaning=meaning)
+
+    def set_calibration(self, tier: Tier, calibration: Calibration) -> None:
+        """Read the scores of a tier by this from here on."""
+        with self._turn:
+            meaning = self._view.meaning
+            measured = {**meaning.measured, tier: calibration}
+            self._view = replace(self._view, meaning=replace(meaning, measured=measured))
+
+    def set_table(self, table: StaticTable) -> None:
+        """Go by a table of tokens; chunks made with another one are let go."""
+        with self._turn:
+            parts = tuple(
+                Part(part.segment.without(FAST.name), part.alive)
+                if any(chunk.table != table.digest for chunk in part.segment.of(FAST.name))
+                else part
+                for part in self._view.parts
+            )
+            self._view = replace(self._view, parts=parts, meaning=replace(self._view.meaning, table=table))
+
+    def add_chunk(self, segment: Segment, chunk: FastChunk) -> Segment | None:
+        """Give rows of a segment their fast vectors; the segment that has them.
+
+        None when the segment is not there any more, or the corpus goes by another table.
+        """
+        with self._turn:
+            table = self.meaning.table
+            for number, part in enumerate(self._view.parts):
+                if part.segment is segment and table is not None and table.digest == chunk.table:
+                    made = segment.with_chunk(FAST, chunk)
+                    parts = list(self._view.parts)
+                    parts[number] = Part(made, part.alive)
+                    self.replace(parts)
+                    return made
+            return None
+
+    def add_index(self, segment: Segment, name: str, chunk: Chunk) -> bool:
+        """Have a segment searched through the index of its one chunk of a kind; False when it is not there any more."""
+        with self._turn:
+            for number, part in enumerate(self._view.parts):
+                if part.segment is segment:
+                    parts = list(self._view.parts)
+                    parts[number] = Part(segment.with_index(name, chunk), part.alive)
+                    self.replace(parts)
+                    return True
+            return False
 
     @property
-    def space(self) -> EmbeddingSpace | None:
-        """Space of the stored embeddings; None before the first."""
-        return self._view.space
+    def meaning(self) -> Meaning:
+        """What the semantic channel goes by."""
+        return self._view.meaning
 
     def put(self, frame: pl.DataFrame) -> None:
         """Add put rows with distinct ids; rows of the same id that live so far die."""
@@ -103,7 +182,7 @@ class CorpusIndex:
             ids = frame["id"].to_list()
             hashes = id_hashes(ids)
             parts = self._kill(ids, hashes)
-            segment = segment_of(frame, self.space, hashes)
+            segment = segment_of(frame, self.meaning, hashes)
             parts.append(Part(segment, np.ones(len(segment), bool)))
             self.replace(_merge_fresh(parts))
 
@@ -112,8 +191,11 @@ class CorpusIndex:
         with self._turn:
             self.replace(self._kill(ids))
 
-    def fill(self, frame: pl.DataFrame) -> None:
-        """Add channel columns to rows with the same id and content hash; others are ignored."""
+    def fill(self, frame: pl.DataFrame, second: bool = False) -> None:
+        """Add channel columns to rows with the same id and content hash; others are ignored.
+
+        `second`: the embeddings are those of the second model.
+        """
         if frame.is_empty():
             return
         with self._turn:
@@ -131,7 +213,7 @@ class CorpusIndex:
             for number, pairs in by_part.items():
                 pairs.sort()
                 rows = np.array([r for r, _ in pairs], np.int64)
-                parts[number] = _filled(parts[number], rows, frame[[i for _, i in pairs]], self.space)
+                parts[number] = _filled(parts[number], rows, frame[[i for _, i in pairs]], self.meaning, second)
             self.replace(parts)
 
     def _kill(self, ids: Sequence[str], hashes: NDArray[np.uint64] | None = None) -> list[Part]:
@@ -145,15 +227,16 @@ class CorpusIndex:
         return parts
 
 
-def _filled(part: Part, rows: NDArray[np.int64], frame: pl.DataFrame, space: EmbeddingSpace | None) -> Part:
+def _filled(part: Part, rows: NDArray[np.int64], frame: pl.DataFrame, meaning: Meaning, second: bool) -> Part:
     """A part with the channels that `frame` has for some of its rows, and that these have not yet."""
     segment = part.segment
     if "text_hash" not in frame.columns or frame["text_hash"].null_count():
         taken = segment.array("text_hash").take(pa.array(rows))
         frame = frame.with_columns(pl.Series("text_hash", taken.to_pylist(), dtype=pl.Binary))
-    for channel in CHANNELS.values():
+    for channel in (SECOND,) if second else CHANNELS.values():
         new = ~segment.filled(channel.name)[rows]
         some = frame if new.all() else frame.filter(pl.Series(new))
+        space = meaning.second if second else meaning.space
         chunk = _chunk(channel, some, rows[new], segment.texts, space)
         if chunk is not None:
             segment = segment.with_chunk(channel, chunk)
@@ -179,5 +262,5 @@ def _merge_fresh(parts: list[Part]) -> list[Part]:
         if len(tail) < _FAN_IN:
             return parts
         tail.reverse()
-        merged = merge_segments([p.segment for p in tail], [p.alive for p in tail], CHANNELS)
+        merged = merge_segments([p.segment for p in tail], [p.alive for p in tail], FORMATS)
         parts = [*parts[: -len(tail)], Part(merged, np.ones(len(merged), bool))]

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from kinprint.server.channels import CHANNELS, Channel
+from kinprint.server.channels import CHANNELS, FORMATS, Channel
+from kinprint.server.channels.meaning import Meaning
 from kinprint.server.corpus.fingerprint import refreshed, refreshed_fill
 from kinprint.server.corpus.index import CorpusIndex
 from kinprint.server.corpus.normalise import PIPELINE
 from kinprint.server.corpus.view import Part
-from kinprint.server.embed.space import EmbeddingSpace
 from kinprint.server.failures import CorpusTooNew
 from kinprint.server.store import generation
 from kinprint.server.store.record import DELETE, FILL, PUT, Record
@@ -36,13 +36,13 @@ def caught_up(
     name: str,
     generations: Path,
     record: Record,
-    space: EmbeddingSpace | None,
+    meaning: Meaning,
     fingerprints: generation.Fingerprints,
     progress: Callable[[str], None],
 ) -> CaughtUp:
     """The index of corpus `name`.  Raises CorpusTooNew, GenerationTooNew."""
-    index = CorpusIndex(name, space=space)
-    loaded = generation.open_newest(generations, record, fingerprints, CHANNELS)
+    index = CorpusIndex(name, meaning=meaning)
+    loaded = generation.open_newest(generations, record, fingerprints, FORMATS)
     snapshot = record.snapshot()
     covered: frozenset[str] = frozenset()
     if loaded is not None:
@@ -91,8 +91,27 @@ def replay(index: CorpusIndex, record: Record, files: Sequence[str]) -> None:
     index.delete(latest.filter(pl.col("op") == DELETE)["id"].to_list())
     for fill in fills:
         for channel in CHANNELS.values():
-            some = _fresh_fill(index, channel, fill.filter(pl.col(channel.column).is_not_null()))
+            filled = fill.filter(pl.col(channel.column).is_not_null())
+            if channel.embedded:
+                index.fill(_of_second(index.meaning, filled).select(*_FILL_KEYS, channel.column), second=True)
+                filled = _of_first(index.meaning, filled)
+            some = _fresh_fill(index, channel, filled)
             index.fill(some.select(*_FILL_KEYS, channel.column))
+
+
+def _of_first(meaning: Meaning, fill: pl.DataFrame) -> pl.DataFrame:
+    """Embeddings made with the model that the corpus is searched by."""
+    if meaning.space is None:
+        return fill.clear()
+    named = pl.col("model") == meaning.space.digest
+    if meaning.untagged in (None, meaning.space.digest):
+        named |= pl.col("model").is_null()
+    return fill.filter(named)
+
+
+def _of_second(meaning: Meaning, fill: pl.DataFrame) -> pl.DataFrame:
+    """Embeddings made with the model beside it."""
+    return fill.clear() if meaning.second is None else fill.filter(pl.col("model") == meaning.second.digest)
 
 
 def _fresh_fill(index: CorpusIndex, channel: Channel[Any, Any, Any], fill: pl.DataFrame) -> pl.DataFrame:

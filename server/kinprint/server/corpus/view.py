@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from kinprint.server.channels import CHANNELS
+from kinprint.server.channels.meaning import Meaning
 from kinprint.server.embed.space import EmbeddingSpace
 from kinprint.server.store.columns import id_hashes
 from kinprint.server.store.segment import Segment
@@ -64,8 +65,13 @@ class View:
 
     corpus: str
     parts: tuple[Part, ...]
-    #: Space of the stored embeddings; None before the first.
-    space: EmbeddingSpace | None = None
+    #: What the semantic channel goes by.
+    meaning: Meaning = field(default_factory=Meaning)
+
+    @property
+    def space(self) -> EmbeddingSpace | None:
+        """Space of the stored embeddings; None before the first."""
+        return self.meaning.space
 
     @cached_property
     def rows(self) -> int:

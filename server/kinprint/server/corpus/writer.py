@@ -52,10 +52,19 @@ class Stored:
     truncated: int
 
 
+@dataclass(frozen=True, slots=True)
+class Unfilled:
+    """Stored rows, none of them blank, that lack their embedding."""
+
+    ids: Sequence[str]
+    content_hashes: Sequence[bytes]
+    responses: Sequence[str]
+
+
 @dataclass(slots=True)
 class _Fill:
-    ids: list[str]
-    content_hashes: list[bytes]
+    ids: Sequence[str]
+    content_hashes: Sequence[bytes]
     vectors: NDArray[np.float32]
     counts: NDArray[np.int64]
     space: EmbeddingSpace
@@ -102,14 +111,28 @@ class Writer:
         embedder: Callable[[], Awaitable[tuple[EmbedService, EmbeddingSpace]]],
     ) -> int:
         """Embed what still lacks it, and commit that; how many texts were cut."""
-        loop = asyncio.get_running_loop()
         service, space = await embedder()
-        self.corpus.check_space(space)
         frame = batch.rows.frame[outcome.to_embed]
-        texts = await loop.run_in_executor(None, lambda: [sentences_of(text) for text in frame["response"]])
+        rows = Unfilled(frame["id"].to_list(), frame["content_hash"].to_list(), frame["response"].to_list())
+        return await self._fill_rows(rows, service, space)
+
+    async def fill(self, rows: Unfilled, service: EmbedService, space: EmbeddingSpace) -> None:
+        """Embed rows that were stored earlier; durable on return.  Raises as `store`.
+
+        It does not keep the corpus from being deleted.
+        """
+        await self._fill_rows(rows, service, space)
+
+    async def _fill_rows(self, rows: Unfilled, service: EmbedService, space: EmbeddingSpace) -> int:
+        """Embed rows and commit that; how many texts were cut."""
+        loop = asyncio.get_running_loop()
+        second = self.corpus.meaning.second
+        if second is None or second.digest != space.digest:
+            self.corpus.check_space(space)
+        texts = await loop.run_in_executor(None, lambda: [sentences_of(text) for text in rows.responses])
         starts = sentence_starts(texts)
         embedded = await service.embed_passages([sentence for text in texts for sentence in text])
-        fill = _Fill(frame["id"].to_list(), frame["content_hash"].to_list(), embedded.vectors, np.diff(starts), space)
+        fill = _Fill(rows.ids, rows.content_hashes, embedded.vectors, np.diff(starts), space)
         filled: asyncio.Future[None] = loop.create_future()
         if not self._fills:
             self._first_fill = time.monotonic()
@@ -154,13 +177,15 @@ class Writer:
                 await self._commit([f for _, f in fills], partial(self._fill, [x for x, _ in fills]))
 
     def _fill(self, fills: Sequence[_Fill]) -> list[None]:
-        self.corpus.fill_embeddings(
-            [i for f in fills for i in f.ids],
-            [h for f in fills for h in f.content_hashes],
-            np.concatenate([f.vectors for f in fills]),
-            np.concatenate(([0], np.cumsum(np.concatenate([f.counts for f in fills])))),
-            fills[0].space,  # one server has one model
-        )
+        for digest in dict.fromkeys(f.space.digest for f in fills):
+            some = [f for f in fills if f.space.digest == digest]
+            self.corpus.fill_embeddings(
+                [i for f in some for i in f.ids],
+                [h for f in some for h in f.content_hashes],
+                np.concatenate([f.vectors for f in some]),
+                np.concatenate(([0], np.cumsum(np.concatenate([f.counts for f in some])))),
+                some[0].space,
+            )
         return [None] * len(fills)
 
     async def _commit(self, waiting: Sequence[asyncio.Future[T]], work: Callable[[], Sequence[T]]) -> None:

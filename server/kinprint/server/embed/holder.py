@@ -48,6 +48,19 @@ class ModelHolder:
         """Whether a model is loaded, or can be at the first use."""
         return self._service is not None or self._problem is None
 
+    def check(self) -> None:
+        """Raise ChannelUnavailable when there is no model and none can be loaded."""
+        if self._service is None and self._problem is not None:
+            raise ChannelUnavailable(
+                f"the semantic channel is not available: {self._problem}; "
+                "run 'kinprint model build' and start the server with --model default, or give --model DIR"
+            )
+
+    async def directory_of_loaded(self) -> Path:
+        """Directory of the model, which is loaded now if it was not.  Raises ChannelUnavailable."""
+        await self.require()
+        return default_model_directory() if self._config.model == "default" else Path(self._config.model)
+
     def load(self) -> tuple[OnnxEmbedder, EmbeddingSpace]:
         """Load the model (building the default one when it is missing); for a worker thread."""
         # Sentences are short; a longer one is a group of sentences of a very long text.
@@ -69,11 +82,7 @@ class ModelHolder:
         """The embedder and its space, loaded now if they have not been.  Raises ChannelUnavailable."""
         if self._service is not None and self._space is not None:
             return self._service, self._space
-        if self._problem is not None:
-            raise ChannelUnavailable(
-                f"the semantic channel is not available: {self._problem}; "
-                "run 'kinprint model build' and start the server with --model default, or give --model DIR"
-            )
+        self.check()
         if self._loading is None:
             self._loading = asyncio.create_task(self._load_now())
         await asyncio.shield(self._loading)

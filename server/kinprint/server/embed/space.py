@@ -30,11 +30,25 @@ from kinprint.server.embed.sentences import sentence_spans
 from kinprint.server.store import files
 from numpy.typing import NDArray
 
-_FORMAT = 1
+#: 1: without components; sentences of such a corpus are stored as float16 as the model gave them.
+_FORMAT = 2
+#: Dimensions kept of a stored sentence: alignments of translations keep their margins down to about 192 of 384.
+COMPONENTS = 256
 #: Sentences of one text at most; neighbours of longer texts are joined, so the whole text is covered.
 MAX_SENTENCES = 64
 #: Sentences of a query at which chance scores are measured.
 QUERY_SIZES = (1, 2, 4, 8)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BackgroundVectors:
+    """Sentences of the background passages, as `EmbeddingSpace.encode` gives them, passage after passage.
+
+    codes int8 [s, code_width]; starts int64 [passages + 1].
+    """
+
+    codes: NDArray[np.int8]
+    starts: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,17 +65,45 @@ class EmbeddingSpace:
         unrelated: float64 [len(QUERY_SIZES), 2], mean and standard deviation of the alignment score of
             unrelated background texts, for queries of `QUERY_SIZES` sentences: short queries find a chance
             partner in a long text more easily.
+        components: float32 [k, dim], orthonormal principal directions of the background's sentences, most variance
+            first; sentences are stored by their coordinates along them.  Without them (format 1) k is dim.
+        background: the background's sentences, by which scores are read where a corpus has too few rows to tell.
     """
 
     digest: str
     mean: NDArray[np.float32]
     language_basis: NDArray[np.float32]
     unrelated: NDArray[np.float64]
+    components: NDArray[np.float32] | None = None
+    background: BackgroundVectors | None = None
 
     @property
     def dim(self) -> int:
         """Columns of a vector."""
         return len(self.mean)
+
+    @property
+    def code_width(self) -> int:
+        """Bytes of a stored sentence."""
+        return self.dim if self.components is None else len(self.components)
+
+    def project(self, neutral: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Coordinates of neutral vectors along the components: unit vectors float32 [..., code_width]."""
+        if self.components is None:
+            return neutral
+        return _unit(neutral @ self.components.T)
+
+    def encode(self, neutral: NDArray[np.float32]) -> NDArray[np.int8]:
+        """What is stored of neutral sentence vectors [s, dim]: directions alone, int8 [s, code_width]."""
+        projected = self.project(neutral)
+        peak = np.abs(projected).max(axis=-1, keepdims=True)
+        scaled = projected * (np.float32(127) / np.maximum(peak, np.float32(1e-9)))
+        return np.asarray(np.rint(scaled), np.int8)
+
+    def decode(self, codes: NDArray[np.int8]) -> NDArray[np.float32]:
+        """Neutral vectors of stored sentences: unit vectors float32 [s, dim]."""
+        unit = _unit(codes.astype(np.float32))
+        return unit if self.components is None else np.asarray(unit @ self.components, np.float32)
 
     def neutral(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
         """Sentence vectors [..., dim] without background and language: unit vectors float32."""
@@ -98,11 +140,17 @@ class EmbeddingSpace:
         files.save_arrays(
             path,
             {
-                "format": np.array(_FORMAT, np.int64),
+                "format": np.array(1 if self.components is None else _FORMAT, np.int64),
                 "digest": np.array(self.digest),
                 "mean": self.mean,
                 "language_basis": self.language_basis,
                 "unrelated": self.unrelated,
+                **({} if self.components is None else {"components": self.components}),
+                **(
+                    {}
+                    if self.background is None
+                    else {"background_codes": self.background.codes, "background_starts": self.background.starts}
+                ),
             },
         )
 
@@ -118,7 +166,19 @@ class EmbeddingSpace:
             with np.load(path, allow_pickle=False) as arrays:
                 if int(arrays["format"]) > _FORMAT:
                     raise ValueError(f"{path} was written by a newer Kinprint; upgrade")
-                return cls(str(arrays["digest"]), arrays["mean"], arrays["language_basis"], arrays["unrelated"])
+                components = background = None
+                if int(arrays["format"]) > 1:
+                    components = arrays["components"]
+                    if "background_codes" in arrays.files:
+                        background = BackgroundVectors(arrays["background_codes"], arrays["background_starts"])
+                return cls(
+                    str(arrays["digest"]),
+                    arrays["mean"],
+                    arrays["language_basis"],
+                    arrays["unrelated"],
+                    components,
+                    background,
+                )
         except (KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f"{path} is damaged: {error}") from error
 
@@ -160,7 +220,25 @@ def measure_space(embedder: Embedder, passages: Sequence[BackgroundPassage]) -> 
     mean, basis = language_directions(languages, vectors)
     space = EmbeddingSpace(embedder.digest, mean, basis, np.zeros((len(QUERY_SIZES), 2)))
     neutral = space.neutral(vectors)
-    return replace(space, unrelated=_unrelated(passages, neutral, starts))
+    space = replace(space, components=principal_components(neutral), unrelated=_unrelated(passages, neutral, starts))
+    return replace(space, background=BackgroundVectors(space.encode(neutral), starts))
+
+
+def principal_components(neutral: NDArray[np.float32], most: int = COMPONENTS) -> NDArray[np.float32]:
+    """Orthonormal directions of most variance around 0, float32 [min(most, dim), dim], by falling variance.
+
+    In float64 with the sign of the largest coordinate made positive, so that the same vectors give the same bits.
+    """
+    wide = neutral.astype(np.float64)
+    _, directions = np.linalg.eigh(wide.T @ wide)
+    chosen = directions[:, ::-1].T[: min(most, neutral.shape[1])]
+    largest = chosen[np.arange(len(chosen)), np.abs(chosen).argmax(axis=1)]
+    return np.asarray(chosen * np.sign(largest)[:, None], np.float32)
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0), np.float32)
 
 
 def _unrelated(

@@ -196,7 +196,10 @@ def _vocabulary(document: dict[str, Any]) -> Vocabulary | None:
 def _charsmap(document: dict[str, Any]) -> bytes | None:
     """SentencePiece's table of a normaliser that does just that and collapses spaces."""
     steps = document.get("normalizer") or {}
-    if steps.get("type") != "Sequence" or [one.get("type") for one in steps["normalizers"]] != ["Precompiled", "Replace"]:
+    if steps.get("type") != "Sequence" or [one.get("type") for one in steps["normalizers"]] != [
+        "Precompiled",
+        "Replace",
+    ]:
         return None
     table, replace = steps["normalizers"]
     if replace.get("pattern") != {"Regex": " {2,}"} or replace.get("content") != " ":

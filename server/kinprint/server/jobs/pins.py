@@ -14,11 +14,14 @@ from typing import Any
 
 import numpy as np
 from kinprint.server.channels import CHANNELS
+from kinprint.server.channels.meaning import Meaning
 from kinprint.server.corpus.view import Part, View
-from kinprint.server.embed import EmbeddingSpace
 from kinprint.server.store import generation
 from kinprint.server.store.segment import Segment
 from numpy.typing import NDArray
+
+#: What a run reads of a segment: none goes by meaning.
+_FORMATS = {name: channel for name, channel in CHANNELS.items() if not channel.embedded}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class PinnedView:
 
     corpus: str
     parts: tuple[PinnedPart, ...]
-    space: EmbeddingSpace | None
+    meaning: Meaning
 
 
 def pin(value: Any, folder: Path) -> Any:
@@ -67,16 +70,16 @@ def _pin_view(view: View, folder: Path) -> PinnedView:
         linked = folder / str(sum(1 for _ in folder.iterdir()))
         generation.link_folder(Path(part.segment.folder), linked)
         parts.append(PinnedPart(str(linked), None, part.alive))
-    return PinnedView(view.corpus, tuple(parts), view.space)
+    return PinnedView(view.corpus, tuple(parts), view.meaning.without_table())
 
 
 def _open_view(pinned: PinnedView) -> View:
     parts = []
     for part in pinned.parts:
-        segment = part.segment if part.folder is None else generation.map_segment(Path(part.folder), CHANNELS)
+        segment = part.segment if part.folder is None else generation.map_segment(Path(part.folder), _FORMATS)
         assert segment is not None
         parts.append(Part(segment, part.alive))
-    return View(pinned.corpus, tuple(parts), pinned.space)
+    return View(pinned.corpus, tuple(parts), pinned.meaning)
 
 
 def _without_caches(segment: Segment) -> Segment:

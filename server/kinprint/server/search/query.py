@@ -62,9 +62,11 @@ def blank_of(texts: Sequence[str]) -> NDArray[np.int64]:
 
 def stored_sentences(view: View, place: Place) -> NDArray[np.float32] | None:
     """Sentence vectors of a stored row, as a query has them; None where they are not filled."""
+    if view.space is None:
+        return None
     semantic = CHANNELS["semantic"]
     found: NDArray[np.float32] | None = semantic.stored_sentences(  # type: ignore[attr-defined]
-        view.parts[place.part].segment, place.row
+        view.parts[place.part].segment, place.row, view.space
     )
     return found
 

@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from kinprint.server.channels import CHANNELS
+from kinprint.server.channels import CHANNELS, FAST
+from kinprint.server.channels.meaning import Tier
 from kinprint.server.channels.protocol import Cancelled, Found, Limits, Match
 from kinprint.server.corpus.filter import EVERYTHING, Filter
 from kinprint.server.corpus.view import Place, View
@@ -54,6 +55,8 @@ class Coverage:
     channel: str
     filled: int
     fillable: int
+    #: Tier of the semantic channel.
+    tier: Tier | None = None
 
     @property
     def share(self) -> float:
@@ -92,23 +95,46 @@ class SearchOutcome:
     hits: list[Hit]
 
 
-def coverage(views: Sequence[View], channel: str) -> Coverage:
-    """How much of some corpora a channel covers."""
-    return Coverage(channel, sum(v.filled(channel) for v in views), sum(v.fillable for v in views))
+def coverage(views: Sequence[View], channel: str, tier: Tier | None = None) -> Coverage:
+    """How much of some corpora a channel, or the fast tier of the semantic one, covers."""
+    stored = FAST.name if tier == "fast" else channel
+    return Coverage(channel, sum(v.filled(stored) for v in views), sum(v.fillable for v in views), tier)
 
 
-def covered(channels: Sequence[str], views: Sequence[View]) -> list[Coverage]:
+def coverages(views: Sequence[View], channel: str, tier: Tier | None = None) -> list[Coverage]:
+    """Coverage of a channel, tier by tier where it has several; of one `tier` alone where that is given."""
+    if channel != "semantic":
+        return [coverage(views, channel)]
+    tiers: tuple[Tier, ...] = ("accurate", "fast") if tier is None else (tier,)
+    return [coverage(views, channel, t) for t in tiers]
+
+
+def covered(channels: Sequence[str], views: Sequence[View], tier: Tier | None = None) -> list[Coverage]:
     """Coverage of each channel.  Raises ChannelNotFilled when there is something to find and none of it has one."""
-    covers = [coverage(views, channel) for channel in channels]
-    for cover in covers:
-        if cover.filled == 0 and cover.fillable:
-            names = " ".join(f"--corpus {view.corpus}" for view in views[:1])
+    found = []
+    for channel in channels:
+        covers = coverages(views, channel, tier)
+        if not any(cover.filled for cover in covers) and covers[0].fillable:
+            names = ", ".join(v.corpus for v in views)
+            remedy = _remedy(channel, tier, views[0].corpus)
             raise ChannelNotFilled(
-                f"no transcript of {', '.join(v.corpus for v in views)} has the {cover.channel} channel; "
-                f"fill it with: kinprint load FILE... {names} --channels {cover.channel}",
+                f"no transcript of {names} has the {_described(channel, tier)}; {remedy}",
                 field="channels",
             )
-    return covers
+        found += covers
+    return found
+
+
+def _described(channel: str, tier: Tier | None) -> str:
+    return f"{tier} tier of the {channel} channel" if channel == "semantic" and tier else f"{channel} channel"
+
+
+def _remedy(channel: str, tier: Tier | None, corpus: str) -> str:
+    if channel != "semantic":
+        return f"fill it with: kinprint load FILE... --corpus {corpus} --channels {channel}"
+    if tier == "fast":
+        return f"it is made when the embedding model and its table are built: kinprint fill --corpus {corpus} --status"
+    return f"fill it with: kinprint fill --corpus {corpus}"
 
 
 def run_search(request: SearchRequest, cancelled: Callable[[], bool] = lambda: False) -> SearchOutcome:
@@ -117,7 +143,7 @@ def run_search(request: SearchRequest, cancelled: Callable[[], bool] = lambda: F
     `cancelled` is asked between pieces of work of some milliseconds.  Raises ChannelNotFilled when there is something
     to find in the corpora and none of it has a channel that was asked for; Cancelled.
     """
-    covers = covered(request.channels, request.views)
+    covers = covered(request.channels, request.views, request.query.tier)
     limits = Limits(request.top, request.min_score, cancelled)
     info = request.info
     hits: list[Hit] = []
@@ -180,6 +206,7 @@ __all__ = [
     "SearchOutcome",
     "SearchRequest",
     "coverage",
+    "coverages",
     "covered",
     "find",
     "run_search",

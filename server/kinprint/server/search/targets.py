@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kinprint.server.channels.meaning import Tier
 from kinprint.server.channels.protocol import Query, Target
 from kinprint.server.corpus.filter import Filter
 from kinprint.server.corpus.view import View
@@ -13,6 +14,7 @@ def targets(query: Query, views: Sequence[View], rows: Filter) -> list[Target]:
     """Every part of the views, in their order; the query itself is never returned."""
     made = []
     for number, view in enumerate(views):
+        tiers: dict[Tier, int] = {"accurate": view.filled("semantic"), "fast": view.filled("fast")}
         own = None
         if query.itself is not None and query.itself[0] == view.corpus:
             own = view.locate([query.itself[1]])[0]
@@ -26,7 +28,8 @@ def targets(query: Query, views: Sequence[View], rows: Filter) -> list[Target]:
                     segment=part.segment,
                     mask=None if everyone else rows.mask(part),
                     own=own.row if own is not None and own.part == k else None,
-                    space=view.space,
+                    meaning=view.meaning,
+                    tiers=tiers,
                 )
             )
     return made

@@ -15,6 +15,7 @@ import numpy as np
 from kinprint.kernels.copy import sketch
 from kinprint.kernels.style import stylometry
 from kinprint.server.channels import CHANNELS, DEFAULT
+from kinprint.server.channels.meaning import Meaning
 from kinprint.server.channels.protocol import Comparison
 from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.filter import Filter
@@ -39,7 +40,7 @@ from kinprint.server.services.messages.match import (
 from kinprint.server.services.streams import Incoming, long_run
 from kinprint.server.state import State
 from kinprint.server.store.columns import encode_texts
-from kinprint.v1 import match_pb2, match_pb2_grpc
+from kinprint.v1 import match_pb2, match_pb2_grpc, types_pb2
 from numpy.typing import NDArray
 
 #: Searches of one stream that run side by side.
@@ -165,14 +166,21 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         language = language_tag(request.query_language, "query_language")
         query, info = await self._query(request.query, "query", language, detect="semantic" in channels)
 
+        tier = convert.tier_of(request.tier)
+        query = replace(query, tier=tier)
+        semantic = any(CHANNELS[channel].embedded for channel in channels)
+        if semantic and tier != "accurate":
+            await self._state.with_tables(corpora)
+            views = [corpus.view for corpus in corpora]
+
         def prepared() -> Filter:
-            covered(channels, views)
+            covered(channels, views, tier)
             return convert.row_filter(request.filter)
 
         rows = await self._state.read(prepared)
         timings = (0.0, 0.0)
-        if any(CHANNELS[channel].embedded for channel in channels):
-            query, timings = await self._embedded(query, corpora)
+        if semantic and tier != "fast":
+            query, timings = await self._embedded_for(query, corpora)
         search = SearchRequest(
             query,
             info,
@@ -189,6 +197,10 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             outcome = await self._state.read(lambda: search_response(run_search(search, gone.is_set)))
         finally:
             gone.set()
+        if semantic:
+            for name in {hit.corpus for hit in outcome.hits}:
+                by_fast = [h.id for h in outcome.hits if h.corpus == name and h.semantic.tier == types_pb2.TIER_FAST]
+                self._state.filler.asked_for(name, by_fast)
         outcome.timings.queue_seconds, outcome.timings.embed_seconds = timings
         outcome.timings.total_seconds = time.perf_counter() - started
         return outcome
@@ -220,6 +232,18 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
 
             return await self._state.read(take)
         raise InvalidField(field, f"{field} holds neither text nor transcript", "FIELD_MISSING")
+
+    async def _embedded_for(self, query: Query, corpora: Sequence[Corpus]) -> tuple[Query, tuple[float, float]]:
+        """As `_embedded`; a query that may go by fast vectors alone does without where there are no others.
+
+        Raises ModelMismatch.
+        """
+        if query.tier is None:
+            if all(corpus.space is None or not corpus.view.filled("semantic") for corpus in corpora):
+                return query, (0.0, 0.0)
+            if not self._state.model.available and any(corpus.view.filled("fast") for corpus in corpora):
+                return query, (0.0, 0.0)
+        return await self._embedded(query, corpora)
 
     async def _embedded(self, query: Query, corpora: Sequence[Corpus]) -> tuple[Query, tuple[float, float]]:
         """The query with the vectors of its sentences; (queue, embed) seconds.
@@ -260,13 +284,17 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             await self._query(source, field, detect=detect) for source, field in ((request.a, "a"), (request.b, "b"))
         ]
         (a, _), (b, _) = sides
-        space = None
+        names = dict.fromkeys(q.itself[0] for q in (a, b) if q.itself is not None)
+        views = [self._state.catalog.get(name).view for name in names]
+        meaning = Meaning()
         if any(CHANNELS[channel].embedded for channel in channels):
             _service, space = await self._state.model.require()
             (a, _), (b, _) = await asyncio.gather(self._embedded(a, ()), self._embedded(b, ()))
-        names = dict.fromkeys(q.itself[0] for q in (a, b) if q.itself is not None)
-        segments = [part.segment for name in names for part in self._state.catalog.get(name).view.parts]
-        comparison = Comparison(segments, space, min(request.max_spans or 100, 10_000))
+            # Of stored texts, the scores of their corpus; of two corpora neither is the other's measure.
+            measured = views[0].meaning.measured if len(views) == 1 else {}
+            meaning = Meaning(space, measured=measured)
+        segments = [part.segment for view in views for part in view.parts]
+        comparison = Comparison(segments, meaning, min(request.max_spans or 100, 10_000))
         return await self._state.read(
             lambda: compare_response({name: CHANNELS[name].compare(a, b, comparison) for name in channels})
         )

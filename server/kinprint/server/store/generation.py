@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,8 @@ def _write_segment(folder: Path, segment: Segment, channels: Formats) -> None:
 def _map(folder: Path, manifest: dict, channels: Formats) -> Loaded:
     segments, alive = [], []
     for k, entry in enumerate(manifest["segments"]):
-        if _sizes(folder / str(k)) != entry["files"]:
+        # What was built behind, such as an index of vectors, came after the manifest.
+        if not entry["files"].items() <= _sizes(folder / str(k)).items():
             raise ValueError(f"files of segment {k} are missing or have other sizes than they were written with")
         segment = map_segment(folder / str(k), channels)
         if len(segment) != entry["rows"]:

@@ -103,9 +103,11 @@ SCHEMA: Final = pl.Schema(
 """Columns of format 1, in order, as Polars types.
 
 ``id``, ``seq`` and ``op`` are never null. ``content_hash`` and ``text_hash`` have 16 bytes, ``sketch``
-512 (128 little-endian uint32), ``style`` 512 (int8), ``embedding`` two per dimension and sentence
-(little-endian float16, sentence after sentence). ``metadata`` is a Delta ``map<string,string>``: Polars reads
-and writes it as ``pl.Map``, so it needs no encoding of its own, and any other Delta reader sees a map.
+512 (128 little-endian uint32), ``style`` 512 (int8), ``embedding`` as many a sentence as the corpus'
+space says (int8 coordinates, sentence after sentence; little-endian float16 where the space is of
+format 1). ``model`` of a fill that carries an embedding is the digest of the embedding model; null: the
+first that the corpus had. ``metadata`` is a Delta ``map<string,string>``: Polars reads and writes it as
+``pl.Map``, so it needs no encoding of its own, and any other Delta reader sees a map.
 """
 
 REQUIRED: Final = ("id", "seq", "op")
@@ -513,8 +515,6 @@ def conform(frame: pl.DataFrame) -> pl.DataFrame:
     for name, size in _FIXED_BYTES.items():
         if not (rows[name].bin.size() == size).all():
             raise SchemaMismatch(f"column {name} has a value that is not {size} bytes long")
-    if not (rows["embedding"].bin.size() % 2 == 0).all():
-        raise SchemaMismatch("column embedding has a value that is not whole float16s")
     return rows
 
 

@@ -22,6 +22,7 @@ from kinprint.client.types import (
     SearchOutcome,
     SearchQuery,
     SearchResult,
+    TierName,
     TranscriptRef,
 )
 from kinprint.client.upsert import RetryClock, is_retryable
@@ -57,6 +58,7 @@ class AsyncMatchCalls(AsyncCalls):
         max_spans: int = 0,
         max_evidence: int | None = None,
         query_language: str | None = None,
+        tier: TierName | None = None,
         timeout: float | None = None,
     ) -> SearchResult:
         """The transcripts whose answers resemble a text, or the stored transcript `id`, best first.
@@ -74,6 +76,7 @@ class AsyncMatchCalls(AsyncCalls):
             max_evidence: most hits per channel that get evidence, the best ones; 0 spares the time it takes, None
                 leaves the default of the server. The others have `evidence` None.
             query_language: language of the text, when known.
+            tier: tier of the semantic channel, "fast" or "accurate"; None: both, each row by the best that it has.
             timeout: seconds.
 
         Raises:
@@ -91,6 +94,7 @@ class AsyncMatchCalls(AsyncCalls):
             max_spans=max_spans,
             max_evidence=max_evidence,
             query_language=query_language,
+            tier=tier,
         )
         response = await self._unary(contract.SEARCH, match.search_request(query), timeout)
         return match.search_result_from_proto(response)
@@ -108,6 +112,7 @@ class AsyncMatchCalls(AsyncCalls):
         max_spans: int = 0,
         max_evidence: int | None = None,
         query_language: str | None = None,
+        tier: TierName | None = None,
         window: int = 64,
         timeout: float | None = None,
     ) -> AsyncIterator[SearchOutcome]:
@@ -119,7 +124,7 @@ class AsyncMatchCalls(AsyncCalls):
         Args:
             queries: texts; mappings with names of arguments of `search`, which go before those given here; or
                 `SearchQuery`s, for which what is given here does not count.
-            corpus: as in `search`, like all others down to `query_language`.
+            corpus: as in `search`, like all others down to `tier`.
             window: most queries that are on their way at once.
             timeout: seconds for each stream, None for no limit.
         """
@@ -133,6 +138,7 @@ class AsyncMatchCalls(AsyncCalls):
             max_spans=max_spans,
             max_evidence=max_evidence,
             query_language=query_language,
+            tier=tier,
         )
         source = each(queries)
         count = 0

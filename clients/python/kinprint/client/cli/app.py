@@ -22,6 +22,7 @@ COMMANDS = {
     "stop": ("stop:stop", "End the server of a data directory, and wait until the directory is free."),
     "load": ("load:load", "Load transcripts from files into a corpus."),
     "search": ("search:search", "Find where a text occurs, and what resembles it."),
+    "fill": ("fill:fill", "Fill the accurate tier of the semantic channel, behind whatever else goes on."),
     "compare": ("compare:compare", "Compare two texts or stored transcripts, with the spans that they share."),
     "dedup": ("dedup:dedup", "Find all near-duplicate pairs of a corpus, within and between several, or of files."),
     "overlap": (
@@ -43,7 +44,7 @@ COMMANDS = {
     "jobs": ("jobs:jobs", "List the long runs of a server, or describe or cancel one."),
     "info": ("corpora:info", "Describe the server: versions, limits, model, threads."),
     "panel": ("panel:panel_app", "Backgrounds that kinship is held against."),
-    "model": ("model:model_app", "The default embedding model."),
+    "model": ("model:model_app", "Embedding models, and fitting the fast tier of the semantic channel."),
 }
 
 

@@ -113,5 +113,6 @@ CORPORA: Schema = {
     "copy": "float64",
     "semantic": "float64",
     "style": "float64",
+    "semantic_fast": "float64",
     "unavailable": "string",
 }

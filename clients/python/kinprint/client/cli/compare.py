@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from kinprint.client.cli.hits import STYLE_NOTE, shorten, why
+from kinprint.client.cli.hits import BACKGROUND_NOTE, STYLE_NOTE, sentence_pairs, shorten, why
 from kinprint.client.cli.terminal import (
     DataOption,
     EmbeddingModelOption,
@@ -60,7 +60,7 @@ def compare(
         score = max(result.copy.jaccard, result.copy.containment_query)
         table.add_row("copy", f"{score:.3f}", escape(why(result.copy)))
     if result.semantic is not None:
-        table.add_row("semantic", f"{result.semantic.alignment:.3f}", escape(why(result.semantic)))
+        table.add_row("semantic", f"{result.semantic.score:.3f}", escape(why(result.semantic, compared=True)))
     if result.style is not None:
         table.add_row("style", f"{result.style.cosine_delta:.3f}", escape(why(result.style)))
     out.print(table)
@@ -68,6 +68,10 @@ def compare(
         for span in result.copy.spans[:10]:
             place = f"{span.query_start}-{span.query_end} = {span.match_start}-{span.match_end}"
             out.print(f"  {place}  “{escape(shorten(span.text, 100))}”", soft_wrap=True)
+    for line in sentence_pairs(result.semantic):
+        out.print(f"  {escape(line)}", soft_wrap=True)
+    if result.semantic is not None and result.semantic.calibration == "background":
+        out.print(f"[dim]{BACKGROUND_NOTE}[/dim]", soft_wrap=True)
     if result.style is not None:
         out.print(f"[dim]{STYLE_NOTE}[/dim]")
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from kinprint.client.cli.columns import CORPORA, TRANSCRIPTS
+from kinprint.client.cli.hits import shares
 from kinprint.client.cli.progress import ProgressReport
 from kinprint.client.cli.tables import TableWriter
 from kinprint.client.cli.terminal import (
@@ -25,7 +27,7 @@ from kinprint.client.cli.terminal import (
     warn,
 )
 from kinprint.client.files.ndjson import transcript_row
-from kinprint.client.types import CHANNELS, CorpusInfo, Filter, PurgeProgress, as_dict
+from kinprint.client.types import CHANNELS, ChannelName, CorpusInfo, Filter, PurgeProgress, as_dict
 from rich.markup import escape
 from rich.table import Table
 
@@ -33,13 +35,16 @@ _LISTED = 12
 
 
 def _shares(corpus: CorpusInfo) -> dict[str, float]:
-    return {item.channel: item.share for item in corpus.coverage if item.filled}
+    """Shares as `shares` names them, of what is filled at all."""
+    found = [*corpus.coverage, *([] if corpus.coverage_fast is None else [corpus.coverage_fast])]
+    filled = {"semantic_fast" if item.tier == "fast" else item.channel for item in found if item.filled}
+    return {name: share for name, share in shares(corpus).items() if name in filled}
 
 
 def _listed(corpus: CorpusInfo) -> dict[str, Any]:
     """A corpus of a list as JSON, without what only the description of one corpus tells."""
     told = as_dict(corpus)
-    return {key: told[key] for key in told if key not in ("models", "languages", "disk_bytes")}
+    return {key: told[key] for key in told if key not in ("models", "languages", "disk_bytes", "semantic")}
 
 
 @guarded
@@ -57,7 +62,7 @@ def corpora(
         with TableWriter(output, CORPORA) as writer:
             for corpus in found:
                 row: dict[str, Any] = {key: getattr(corpus, key, None) for key in CORPORA}
-                row |= {channel: _shares(corpus).get(channel, 0.0) for channel in CHANNELS}
+                row |= {name: _shares(corpus).get(name, 0.0) for name in (*CHANNELS, "semantic_fast")}
                 writer.write(row)
     if json_output:
         print_json(found[0] if name is not None else {"corpora": [_listed(corpus) for corpus in found]})
@@ -79,19 +84,52 @@ def corpora(
         if corpus.unavailable:
             table.add_row(escape(corpus.name), "[red]unavailable[/red]", *["-"] * (len(CHANNELS) + 2))
             continue
-        shares = _shares(corpus)
+        covered = _shares(corpus)
         created = f"{corpus.created_at:%Y-%m-%d %H:%M}" if corpus.created_at else "-"
         table.add_row(
             escape(corpus.name),
             f"{corpus.transcripts:,}",
             f"{corpus.blank:,}",
-            *(f"{shares[channel]:.0%}" if channel in shares else "-" for channel in CHANNELS),
+            *(_cell(covered, channel) for channel in CHANNELS),
             created,
         )
     out.print(table)
+    if any("(" in _cell(_shares(corpus), "semantic") for corpus in found):
+        out.print("[dim]semantic: rows of the accurate tier (of the fast tier)[/dim]")
     for corpus in found:
         if corpus.unavailable:
             warn(f"{corpus.name} is unavailable: {corpus.unavailable}")
+
+
+def _cell(covered: Mapping[str, float], channel: ChannelName) -> str:
+    """Share of the rows that have a channel; of the semantic one, while it is not complete, with its fast tier's."""
+    text = f"{covered[channel]:.0%}" if channel in covered else "-"
+    fast = covered.get("semantic_fast") if channel == "semantic" else None
+    return text if fast is None or covered.get(channel) == 1.0 else f"{text} ({fast:.0%})"
+
+
+def _meaning(corpus: CorpusInfo) -> list[tuple[str, str]]:
+    """What the semantic channel searches, as rows of a table."""
+    index = corpus.semantic
+    if index is None:
+        return []
+
+    def inverted(count: int, what: str, recall: float | None) -> str:
+        if not count:
+            return f"none: all {what} are scanned"
+        found = "" if recall is None else f", which give {recall:.1%} of the exact ten nearest (measured when built)"
+        return f"over {count:,} {what}{found}"
+
+    table = f"{index.table_name or 'unnamed'} ({index.table_digest[:12]})" if index.table_digest else "none yet"
+    pairs = f"{index.calibration_pairs:,} unrelated pairs of this corpus"
+    rows = [
+        ("fast tier", table),
+        ("  inverted files", inverted(index.indexed_rows, "rows", index.row_recall)),
+        ("accurate tier", f"model {index.model_digest[:12]}" if index.model_digest else "no model yet"),
+        ("  inverted files", inverted(index.indexed_sentences, "sentences", index.sentence_recall)),
+        ("scores held against", pairs if index.calibration_pairs else "the background texts that ship with Kinprint"),
+    ]
+    return rows if index.table_digest or index.model_digest else []
 
 
 def _show_corpus(corpus: CorpusInfo) -> None:
@@ -100,7 +138,11 @@ def _show_corpus(corpus: CorpusInfo) -> None:
     table.add_column(overflow="fold")
     rows = [("corpus", corpus.name), ("description", corpus.description)]
     rows += [("transcripts", f"{corpus.transcripts:,}"), ("blank answers", f"{corpus.blank:,}")]
-    rows += [(item.channel, f"{item.filled:,} of {item.fillable:,} filled") for item in corpus.coverage]
+    for item in (*corpus.coverage, corpus.coverage_fast):
+        if item is not None:
+            label = f"{item.channel}, {item.tier}" if item.tier else item.channel
+            rows.append((label, f"{item.filled:,} of {item.fillable:,} filled"))
+    rows += _meaning(corpus)
     for label, counts in (("models", corpus.models), ("languages", corpus.languages)):
         text = ", ".join(f"{item.value or 'unknown'} {item.count:,}" for item in counts[:_LISTED])
         if len(counts) > _LISTED:
@@ -254,12 +296,26 @@ def purge(
 
 @guarded
 def info(
+    corpus: Annotated[
+        str | None, typer.Option("--corpus", metavar="NAME", help="Describe this corpus in place of the server.")
+    ] = None,
     server: ServerOption = None,
     data: DataOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Describe the server: versions, limits, model, threads."""
+    """Describe the server: versions, limits, model, threads.
+
+    Or, with --corpus, a corpus: how far each channel is filled, what its
+    indexes hold and how much of the exact results they find.
+    """
     with open_client(server, data) as client:
+        if corpus is not None:
+            described = client.get_corpus(corpus)
+            if json_output:
+                print_json(described)
+            else:
+                _show_corpus(described)
+            return
         facts = client.server_info()
         address = client.address
     if json_output:

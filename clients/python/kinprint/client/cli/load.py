@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, cast
 
 import typer
+from kinprint.client.cli.fill import fill_command
 from kinprint.client.cli.model import ensure_default_model
 from kinprint.client.cli.progress import ProgressReport
 from kinprint.client.cli.terminal import (
@@ -26,12 +28,16 @@ from kinprint.client.cli.terminal import (
     resolve_target,
     warn,
 )
-from kinprint.client.errors import SourceError
+from kinprint.client.errors import KinprintError, SourceError
 from kinprint.client.files.reader import FileReader, expand_paths
 from kinprint.client.files.rows import SourceRow
-from kinprint.client.types import CHANNELS, ChannelName, LoadReport, as_dict
+from kinprint.client.sync import Client
+from kinprint.client.types import CHANNELS, ChannelName, Fill, LoadReport, as_dict
 
 _SHOWN = 5
+_USUAL = "copy,style"
+#: Seconds without a further fast vector after which a load does not wait for the rest, and between two looks.
+_PATIENCE, _POLL = 2.5, 0.1
 
 
 def parse_channels(text: str) -> list[ChannelName]:
@@ -88,8 +94,13 @@ def load(
     server: ServerOption = None,
     data: DataOption = None,
     channels: Annotated[
-        str, typer.Option("--channels", help="Channels to fill: copy, style, semantic; comma-separated.")
-    ] = "copy,style",
+        str | None,
+        typer.Option(
+            "--channels",
+            help="Channels to fill: copy, style, semantic; comma-separated. Default: copy, style and the fast tier of "
+            "semantic; with semantic the load ends when its accurate tier is filled, too.",
+        ),
+    ] = None,
     rename: Annotated[
         list[str] | None, typer.Option("--rename", metavar="OLD=NEW", help="Rename a column; repeatable.")
     ] = None,
@@ -106,7 +117,7 @@ def load(
     becomes metadata. Loading the same rows again changes nothing, so an interrupted load goes on when the
     command is repeated.
     """
-    wanted = parse_channels(channels)
+    wanted = parse_channels(_USUAL if channels is None else channels)
     target = resolve_target(server, data)
     paths = expand_paths(files)
     if "semantic" in wanted and isinstance(target, Path) and embedding_model == "default":
@@ -127,11 +138,15 @@ def load(
             bar.update(min(share, 1.0), f"{report.stored + report.failed:,} rows, {rate:,.0f} rows/s")
 
         report = client.upsert(corpus, rows, channels=wanted, progress=show)
+        fast = await_fast(client, corpus, bar) if channels is None else None
     if json_output:
         print_json(_as_json(report))
     else:
         print(summary(report))
     tell_skipped(report)
+    if fast is not None:
+        fill = fill_command(corpus, server, data)
+        tell_fast(fast, f"{fill} fills it" if embedding_model == "none" else f"{fill} --status tells how far it is")
     if rows.error is not None:
         warn(f"kinprint: {rows.error}")
         if report.stored:
@@ -140,6 +155,38 @@ def load(
     if report.failed and (strict or not report.stored):
         raise typer.Exit(1)
     sys.stdout.flush()
+
+
+def await_fast(client: Client, corpus: str, bar: ProgressReport) -> Fill | None:
+    """Wait while the fast tier grows: where its table had yet to be loaded, it catches up within seconds.
+
+    Returns:
+        How far it is, None when it is complete, or the server does not tell.
+    """
+    grown, last, possible = time.monotonic(), -1, True
+    while True:
+        try:
+            found = client.get_fill(corpus)
+            if last < 0:
+                possible = "semantic" in client.server_info().channels
+        except KinprintError:
+            return None  # a load is no failure because of what it does not fill itself
+        if found.fast is None or found.fast.filled >= found.fast.fillable:
+            return None
+        if found.fast.filled > last:
+            grown, last = time.monotonic(), found.fast.filled
+        elif not possible or time.monotonic() - grown > _PATIENCE:
+            return found
+        bar.update(found.fast.share, "fast tier of semantic")
+        time.sleep(_POLL)
+
+
+def tell_fast(found: Fill, remedy: str) -> None:
+    """Say on standard error what the fast tier lacks, why, and what fills it."""
+    assert found.fast is not None
+    count = f"{found.fast.filled:,} of {found.fast.fillable:,} rows"
+    why = f": {found.problem}" if found.problem else ""
+    warn(f"{found.corpus} can be searched by meaning in {count} so far{why}; {remedy}")
 
 
 def _as_json(report: LoadReport) -> dict[str, object]:

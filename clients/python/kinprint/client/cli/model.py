@@ -1,4 +1,4 @@
-"""`kinprint model` and `kinprint serve`: both hand over to `python -m kinprint.server`."""
+"""`kinprint model` and `kinprint serve`: what builds models and serves hands over to `python -m kinprint.server`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,27 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from kinprint.client.cli.terminal import JsonOption, fail, guarded, warn
+from kinprint.client.cli.progress import ProgressReport
+from kinprint.client.cli.terminal import (
+    CorpusOption,
+    DataOption,
+    EmbeddingModelOption,
+    JsonOption,
+    QuietOption,
+    ServerOption,
+    fail,
+    guarded,
+    needed_model,
+    open_client,
+    out,
+    print_json,
+    warn,
+)
 from kinprint.client.embedded import find_holder
+from kinprint.client.types import DistilReport, Fill
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
 
 
 def server_command(*arguments: str) -> list[str]:
@@ -47,19 +66,37 @@ def ensure_default_model(directory: Path, *, quiet: bool = False) -> None:
         fail(f"the default embedding model could not be built{detail}")
 
 
-model_app = typer.Typer(no_args_is_help=True, help="The default embedding model.")
+model_app = typer.Typer(
+    no_args_is_help=True, help="Embedding models, and fitting the fast tier of the semantic channel."
+)
 
 
 @model_app.command("build")
 @guarded
 def build(
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where to build it.")] = None,
+    directory: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where to build it.")] = None,
+    table: Annotated[
+        bool,
+        typer.Option("--table", help="Build its table of tokens, too, for the fast tier, and print where that is."),
+    ] = False,
+    other: Annotated[
+        Path | None, typer.Option("--model", metavar="DIR", help="With --table: that of another model.")
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Build the default embedding model into the user's cache (or DIR), and print where it is."""
+    """Build the default embedding model into the user's cache (or DIR), and print where it is.
+
+    A server that needs model or table builds them itself, behind.
+    """
+    if other is not None and not table:
+        fail("--model goes with --table: another model is there already")
     arguments = ["model", "build"]
-    if out is not None:
-        arguments += ["--out", str(out)]
+    if table:
+        arguments.append("--table")
+    if other is not None:
+        arguments += ["--model", str(other.expanduser().absolute())]
+    if directory is not None:
+        arguments += ["--out", str(directory)]
     if json_output:
         arguments.append("--json")
     _run(arguments)
@@ -70,6 +107,135 @@ def build(
 def path() -> None:
     """Print the directory of the default embedding model; exits with 1 when it was not built."""
     _run(["model", "path"])
+
+
+@model_app.command("distil")
+@guarded
+def distil(
+    corpus: CorpusOption,
+    server: ServerOption = None,
+    data: DataOption = None,
+    sentences: Annotated[
+        int | None,
+        typer.Option(
+            "--sentences",
+            metavar="N",
+            min=1_000,
+            max=1_000_000,
+            help="Most distinct sentences to fit on. Default: 40000.",
+        ),
+    ] = None,
+    embedding_model: EmbeddingModelOption = "default",
+    quiet: QuietOption = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Fit the fast tier of the semantic channel to a corpus, and say what that is worth.
+
+    The fast vectors of the corpus are made anew with what was fitted; searches
+    go on by the old ones meanwhile. A run that was ended goes on where it was
+    when the command is repeated.
+    """
+    with (
+        open_client(server, data, embedding_model=needed_model(embedding_model, ["semantic"])) as client,
+        ProgressReport(f"fitting the fast tier to {corpus}", quiet=quiet) as bar,
+    ):
+        report = client.distil(
+            corpus, sentences=sentences or 0, progress=lambda progress: bar.update(progress.share, progress.step)
+        )
+    if json_output:
+        print_json(report)
+    else:
+        _show_distilled(corpus, report)
+
+
+def _show_distilled(corpus: str, report: DistilReport) -> None:
+    table = Table(title=f"held out: {report.held_out:,} sentences", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("fast tier beside the accurate one")
+    table.add_column("before", justify="right")
+    table.add_column("after", justify="right")
+    for label, before, after in (
+        ("mean cosine of a sentence's vectors", report.cosine_before, report.cosine_after),
+        ("ten nearest sentences found among a hundred", report.recall_before, report.recall_after),
+    ):
+        table.add_row(label, _figure(before), _figure(after))
+    out.print(
+        escape(f"{corpus}: table {report.table_digest[:12]} is fitted on {report.sentences:,} sentences"),
+        soft_wrap=True,
+    )
+    out.print(table)
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+@model_app.command("compare")
+@guarded
+def compare(
+    corpus: CorpusOption,
+    server: ServerOption = None,
+    data: DataOption = None,
+    queries: Annotated[
+        int | None,
+        typer.Option("--queries", metavar="N", min=10, max=1_000, help="Stored answers to search with. Default: 200."),
+    ] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Compare the model of a corpus with the second one that is filled beside it, on the same queries.
+
+    A second model is filled by: kinprint fill --corpus NAME --second DIR
+    """
+    with open_client(server, data, timeout=600.0) as client:
+        found = client.compare_models(corpus, queries=queries or 0)
+    if json_output:
+        print_json(found)
+        return
+    table = Table(title=f"{found.queries:,} queries", title_justify="left", box=SIMPLE_HEAD)
+    for column in ("model", "rows filled", "same prompt, AUC", "same prompt, share of ten"):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    for label, quality in (("first", found.first), ("second", found.second)):
+        figures = (_figure(quality.same_prompt_auc), _figure(quality.same_prompt_share))
+        table.add_row(f"{label}, {quality.digest[:12]}", f"{quality.filled:,}", *figures)
+    out.print(table)
+    out.print(f"{found.agreement:.1%} of the ten best of the first are among the ten best of the second")
+
+
+@model_app.command("switch")
+@guarded
+def switch(
+    corpus: CorpusOption,
+    server: ServerOption = None,
+    data: DataOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Have a corpus searched by its second model, and drop the first one with its vectors.
+
+    Searches go on meanwhile.
+    """
+    with open_client(server, data) as client:
+        found = client.switch_model(corpus)
+    _tell_models(found, "is searched by its second model now; the first is dropped", json_output)
+
+
+@model_app.command("drop")
+@guarded
+def drop(
+    corpus: CorpusOption,
+    server: ServerOption = None,
+    data: DataOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Drop the second model of a corpus with its vectors."""
+    with open_client(server, data) as client:
+        found = client.drop_model(corpus)
+    _tell_models(found, "has its first model alone; the second is dropped", json_output)
+
+
+def _tell_models(found: Fill, words: str, json_output: bool) -> None:
+    if json_output:
+        print_json(found)
+    else:
+        out.print(escape(f"{found.corpus} {words}"), soft_wrap=True)
 
 
 def _run(arguments: list[str]) -> None:

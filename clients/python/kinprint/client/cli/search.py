@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from kinprint.client.cli.columns import HITS
-from kinprint.client.cli.hits import hit_row, show_hits
+from kinprint.client.cli.hits import hit_row, shares, show_hits
 from kinprint.client.cli.tables import TableWriter
 from kinprint.client.cli.terminal import (
     CorporaOption,
@@ -22,7 +22,7 @@ from kinprint.client.cli.terminal import (
     print_json,
     warn,
 )
-from kinprint.client.cli.texts import parse_channels, parse_time, read_text
+from kinprint.client.cli.texts import parse_channels, parse_tier, parse_time, read_text
 from kinprint.client.errors import FailedPreconditionError, NotFoundError
 from kinprint.client.sync import Client
 from kinprint.client.types import Filter, SearchResult, as_dict
@@ -59,6 +59,14 @@ def search(
         int | None,
         typer.Option("--max-evidence", min=0, max=1000, help="Hits per channel with evidence. Default: 10."),
     ] = None,
+    tier: Annotated[
+        str,
+        typer.Option(
+            "--tier",
+            metavar="auto|fast|accurate",
+            help="Vectors that --channel semantic goes by. auto: of each row the best that it has.",
+        ),
+    ] = "auto",
     embedding_model: EmbeddingModelOption = "default",
     output: OutOption = None,
     json_output: JsonOption = False,
@@ -74,6 +82,9 @@ def search(
     if file is not None or standard_input is not None:
         text = read_text(file or "-")
     chosen = parse_channels(channel or ["copy"])
+    chosen_tier = parse_tier(tier)
+    if chosen_tier is not None and "semantic" not in chosen:
+        fail(f"--tier {tier} goes with --channel semantic")
     everything = any("all" in name.split(",") for name in channel or [])
     named: dict[str, Any] = {}
     query_corpus: str | None = None
@@ -105,6 +116,7 @@ def search(
                     filter=row_filter,
                     min_score=min_score,
                     max_evidence=max_evidence,
+                    tier=chosen_tier if name == "semantic" else None,
                 )
             except FailedPreconditionError as error:
                 if error.reason not in _UNFILLED:
@@ -117,7 +129,7 @@ def search(
                 coverage[name] = 0.0
                 continue
             results.append(result)
-            coverage |= {item.channel: item.share for item in result.coverage}
+            coverage |= shares(result)
     if unfilled and not results:
         raise unfilled[0]
     for problem in unfilled:
@@ -128,6 +140,7 @@ def search(
         "source": {"--text": "text", "--file": "file", "--id": "id", "-": "stdin"}[sources[0]],
         "corpora": corpora,
         "channels": chosen,
+        "tier": tier,
         "top": top,
         "code_points": info.code_points,
         "shingles": max(result.query.shingles for result in results),

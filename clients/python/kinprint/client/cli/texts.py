@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from kinprint.client.cli.terminal import fail
-from kinprint.client.types import CHANNELS, ChannelName
+from kinprint.client.types import CHANNELS, TIERS, ChannelName, TierName
 
 
 def read_text(name: str) -> str:
@@ -56,3 +56,14 @@ def parse_channels(names: list[str]) -> list[ChannelName]:
         else:
             fail(f"unknown channel {name!r}; known: {', '.join(CHANNELS)}, all")
     return cast("list[ChannelName]", list(dict.fromkeys(chosen)))
+
+
+def parse_tier(name: str) -> TierName | None:
+    """The tier of an option; None for "auto": each row by the best that it has.
+
+    Raises:
+        CommandError: there is no such tier.
+    """
+    if name != "auto" and name not in TIERS:
+        fail(f"unknown tier {name!r}; known: auto, {', '.join(TIERS)}")
+    return None if name == "auto" else cast("TierName", name)

@@ -9,7 +9,7 @@ from typing import Any, cast
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from kinprint.client.errors import FieldViolation, InvalidArgumentError
-from kinprint.client.types import CHANNELS, ChannelName, Filter, Matrix
+from kinprint.client.types import CHANNELS, TIERS, ChannelName, Filter, Matrix, TierName
 from kinprint.v1 import types_pb2
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -20,6 +20,8 @@ _TO_CHANNEL: dict[str, types_pb2.Channel] = {
     "style": types_pb2.CHANNEL_STYLE,
 }
 FROM_CHANNEL: dict[int, ChannelName] = {number: cast(ChannelName, name) for name, number in _TO_CHANNEL.items()}
+_TO_TIER: dict[str, types_pb2.Tier] = {"fast": types_pb2.TIER_FAST, "accurate": types_pb2.TIER_ACCURATE}
+FROM_TIER: dict[int, TierName] = {number: cast(TierName, name) for name, number in _TO_TIER.items()}
 _DTYPES = {
     types_pb2.DATA_TYPE_FLOAT32: "float32",
     types_pb2.DATA_TYPE_UINT32: "uint32",
@@ -78,6 +80,19 @@ def channels_to_proto(channels: Iterable[str], field: str = "channels") -> list[
 def channels_from_proto(numbers: Iterable[int]) -> tuple[ChannelName, ...]:
     """Names of channel numbers; those of a newer server are left out."""
     return tuple(FROM_CHANNEL[number] for number in numbers if number in FROM_CHANNEL)
+
+
+def tier_to_proto(tier: str | None, field: str = "tier") -> types_pb2.Tier:
+    """Number of a tier's name; None: both.
+
+    Raises:
+        InvalidArgumentError: an unknown name.
+    """
+    if tier is None:
+        return types_pb2.TIER_UNSPECIFIED
+    if tier not in _TO_TIER:
+        raise invalid(field, f"unknown tier {tier!r}; known: {', '.join(TIERS)}; None: both")
+    return _TO_TIER[tier]
 
 
 def timestamp_to_proto(value: datetime, field: str) -> Timestamp:

@@ -8,6 +8,7 @@ from typing import Any
 
 from kinprint.client.convert.base import (
     FROM_CHANNEL,
+    FROM_TIER,
     channels_to_proto,
     check_text,
     count,
@@ -16,10 +17,12 @@ from kinprint.client.convert.base import (
     matrix_from_proto,
     optional,
     strings,
+    tier_to_proto,
     timestamp_from_proto,
 )
-from kinprint.client.convert.server import coverages
+from kinprint.client.convert.server import coverages, fast_coverage
 from kinprint.client.types import (
+    CalibrationName,
     Comparison,
     CopyEvidence,
     Evidence,
@@ -60,8 +63,19 @@ def copy_from_proto(message: types_pb2.CopyEvidence) -> CopyEvidence:
     )
 
 
+_CALIBRATIONS: dict[int, CalibrationName] = {
+    types_pb2.CALIBRATION_SOURCE_CORPUS: "corpus",
+    types_pb2.CALIBRATION_SOURCE_BACKGROUND: "background",
+}
+
+
 def semantic_from_proto(message: types_pb2.SemanticEvidence) -> SemanticEvidence:
-    """Evidence of saying the same."""
+    """Evidence of saying the same.
+
+    Where the server named nothing that the score was held against, its figures are no figures: they read as None, as a
+    p-value of 0 would say the most.
+    """
+    held = message.calibration != types_pb2.CALIBRATION_SOURCE_UNSPECIFIED
     return SemanticEvidence(
         cosine=message.cosine,
         alignment=message.alignment,
@@ -80,9 +94,18 @@ def semantic_from_proto(message: types_pb2.SemanticEvidence) -> SemanticEvidence
                 match_start=pair.match_start,
                 match_end=pair.match_end,
                 cosine=pair.cosine,
+                query_text=pair.query_text,
+                match_text=pair.match_text,
             )
             for pair in message.sentences
         ),
+        tier=FROM_TIER.get(message.tier),
+        percentile=message.percentile if held else None,
+        p_value=message.p_value if held else None,
+        p_floor=message.p_floor if held else None,
+        same_prompt_p=optional(message, "same_prompt_p"),
+        same_prompt_floor=optional(message, "same_prompt_floor"),
+        calibration=_CALIBRATIONS.get(message.calibration),
     )
 
 
@@ -142,6 +165,7 @@ def search_result_from_proto(message: match_pb2.SearchResponse) -> SearchResult:
             if hit.channel in FROM_CHANNEL
         ),
         timings=Timings(message.timings.queue_seconds, message.timings.embed_seconds, message.timings.total_seconds),
+        coverage_fast=fast_coverage(message.coverage),
     )
 
 
@@ -196,7 +220,7 @@ def search_request(query: SearchQuery) -> match_pb2.SearchRequest:
     """A `SearchRequest`.
 
     Raises:
-        InvalidArgumentError: neither or both of text and id, an unknown channel, a wrong type, or an id whose
+        InvalidArgumentError: neither or both of text and id, an unknown channel or tier, a wrong type, or an id whose
             corpus cannot be told.
     """
     corpora = strings(query.corpora, "corpora")
@@ -216,6 +240,7 @@ def search_request(query: SearchQuery) -> match_pb2.SearchRequest:
         filter=filter_to_proto(query.filter),
         max_spans=count(query.max_spans, "max_spans"),
         max_evidence=None if query.max_evidence is None else count(query.max_evidence, "max_evidence"),
+        tier=tier_to_proto(query.tier),
     )
     if query.min_score is not None:
         message.min_score = query.min_score

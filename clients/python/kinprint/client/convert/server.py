@@ -7,23 +7,61 @@ from datetime import timedelta
 
 from kinprint.client.convert.base import (
     FROM_CHANNEL,
+    FROM_TIER,
     channels_from_proto,
     check_text,
     count,
     optional,
     timestamp_from_proto,
 )
-from kinprint.client.types import CorpusInfo, Coverage, EmbeddingModel, Limits, ServerInfo, ValueCount
+from kinprint.client.types import (
+    CorpusInfo,
+    Coverage,
+    EmbeddingModel,
+    Limits,
+    SemanticIndex,
+    ServerInfo,
+    ValueCount,
+)
 from kinprint.v1 import corpus_pb2, info_pb2, transcript_pb2, types_pb2
 
 
 def coverage_from_proto(message: types_pb2.Coverage) -> Coverage:
     """How far a channel is filled."""
-    return Coverage(FROM_CHANNEL[message.channel], message.filled, message.fillable, message.share)
+    return Coverage(
+        FROM_CHANNEL[message.channel],
+        message.filled,
+        message.fillable,
+        message.share,
+        FROM_TIER.get(message.tier),
+    )
 
 
 def coverages(messages: Iterable[types_pb2.Coverage]) -> tuple[Coverage, ...]:
-    return tuple(coverage_from_proto(item) for item in messages if item.channel in FROM_CHANNEL)
+    """How far each channel is filled, once each: the fast tier is left to `fast_coverage`.
+
+    A mapping by channel then tells what it did when there was one tier.
+    """
+    known = (coverage_from_proto(item) for item in messages if item.channel in FROM_CHANNEL)
+    return tuple(item for item in known if item.tier != "fast")
+
+
+def fast_coverage(messages: Iterable[types_pb2.Coverage]) -> Coverage | None:
+    """How far the fast tier of the semantic channel is filled, None where it is not told."""
+    return next((coverage_from_proto(item) for item in messages if item.tier == types_pb2.TIER_FAST), None)
+
+
+def _semantic_index(message: corpus_pb2.SemanticIndex) -> SemanticIndex:
+    return SemanticIndex(
+        table_digest=message.table_digest,
+        table_name=message.table_name,
+        model_digest=message.model_digest,
+        indexed_rows=message.indexed_rows,
+        indexed_sentences=message.indexed_sentences,
+        row_recall=optional(message, "row_recall"),
+        sentence_recall=optional(message, "sentence_recall"),
+        calibration_pairs=message.calibration_pairs,
+    )
 
 
 def _counts(messages: Iterable[corpus_pb2.ValueCount]) -> tuple[ValueCount, ...]:
@@ -44,6 +82,8 @@ def corpus_from_proto(message: corpus_pb2.Corpus) -> CorpusInfo:
         record_version=message.record_version,
         disk_bytes=message.disk_bytes,
         unavailable=message.unavailable,
+        coverage_fast=fast_coverage(message.coverage),
+        semantic=_semantic_index(message.semantic) if message.HasField("semantic") else None,
     )
 
 

@@ -23,6 +23,7 @@ from kinprint.client.types import (
     SearchOutcome,
     SearchQuery,
     SearchResult,
+    TierName,
     TranscriptRef,
 )
 from kinprint.client.upsert import RetryClock, is_retryable
@@ -58,6 +59,7 @@ class MatchCalls(Calls):
         max_spans: int = 0,
         max_evidence: int | None = None,
         query_language: str | None = None,
+        tier: TierName | None = None,
         timeout: float | None = None,
     ) -> SearchResult:
         """The transcripts whose answers resemble a text, or the stored transcript `id`, best first.
@@ -75,6 +77,7 @@ class MatchCalls(Calls):
             max_evidence: most hits per channel that get evidence, the best ones; 0 spares the time it takes, None
                 leaves the default of the server. The others have `evidence` None.
             query_language: language of the text, when known.
+            tier: tier of the semantic channel, "fast" or "accurate"; None: both, each row by the best that it has.
             timeout: seconds.
 
         Raises:
@@ -92,6 +95,7 @@ class MatchCalls(Calls):
             max_spans=max_spans,
             max_evidence=max_evidence,
             query_language=query_language,
+            tier=tier,
         )
         response = self._unary(contract.SEARCH, match.search_request(query), timeout)
         return match.search_result_from_proto(response)
@@ -109,6 +113,7 @@ class MatchCalls(Calls):
         max_spans: int = 0,
         max_evidence: int | None = None,
         query_language: str | None = None,
+        tier: TierName | None = None,
         window: int = 64,
         timeout: float | None = None,
     ) -> Iterator[SearchOutcome]:
@@ -120,7 +125,7 @@ class MatchCalls(Calls):
         Args:
             queries: texts; mappings with names of arguments of `search`, which go before those given here; or
                 `SearchQuery`s, for which what is given here does not count.
-            corpus: as in `search`, like all others down to `query_language`.
+            corpus: as in `search`, like all others down to `tier`.
             window: most queries that are on their way at once.
             timeout: seconds for each stream, None for no limit.
         """
@@ -134,6 +139,7 @@ class MatchCalls(Calls):
             max_spans=max_spans,
             max_evidence=max_evidence,
             query_language=query_language,
+            tier=tier,
         )
         source = each(queries)
         count = 0

@@ -6,8 +6,10 @@ Field names, units and meanings are those of `proto/kinprint/v1`; times are time
 
 from kinprint.client.types.base import (
     CHANNELS,
+    TIERS,
     ChannelName,
     Matrix,
+    TierName,
     as_dict,
 )
 from kinprint.client.types.duplicates import (
@@ -47,6 +49,7 @@ from kinprint.client.types.panel import (
     PanelSuspect,
 )
 from kinprint.client.types.search import (
+    CalibrationName,
     Comparison,
     CopyEvidence,
     Evidence,
@@ -64,11 +67,13 @@ from kinprint.client.types.search import (
     StyleTrait,
     Timings,
 )
+from kinprint.client.types.semantic import DistilReport, Fill, FillState, ModelComparison, ModelQuality
 from kinprint.client.types.server import (
     CorpusInfo,
     Coverage,
     EmbeddingModel,
     Limits,
+    SemanticIndex,
     ServerInfo,
     ValueCount,
 )
@@ -87,11 +92,13 @@ __all__ = [
     "PANEL_BYTES",
     "PANEL_FORMAT",
     "PANEL_VERSION",
+    "TIERS",
     "AttributedSet",
     "AttributionModel",
     "AttributionPower",
     "AttributionSummary",
     "Basis",
+    "CalibrationName",
     "Candidate",
     "ChannelName",
     "Comparison",
@@ -99,6 +106,7 @@ __all__ = [
     "CorpusInfo",
     "Coverage",
     "DeleteReport",
+    "DistilReport",
     "DuplicateClusters",
     "DuplicatePairs",
     "DuplicatesProgress",
@@ -106,6 +114,8 @@ __all__ = [
     "EmbeddingModel",
     "Evidence",
     "EvidenceFile",
+    "Fill",
+    "FillState",
     "Filter",
     "Fingerprints",
     "Hit",
@@ -118,6 +128,8 @@ __all__ = [
     "Lineage",
     "LoadReport",
     "Matrix",
+    "ModelComparison",
+    "ModelQuality",
     "OverlapSpans",
     "OverlapsSummary",
     "PanelEdge",
@@ -133,6 +145,7 @@ __all__ = [
     "SearchQuery",
     "SearchResult",
     "SemanticEvidence",
+    "SemanticIndex",
     "SentenceMatch",
     "ServerInfo",
     "Span",
@@ -140,6 +153,7 @@ __all__ = [
     "StyleEvidence",
     "StyleFamily",
     "StyleTrait",
+    "TierName",
     "Timings",
     "Transcript",
     "TranscriptRef",

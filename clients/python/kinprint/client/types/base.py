@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 ChannelName = Literal["copy", "semantic", "style"]
 CHANNELS: tuple[ChannelName, ...] = ("copy", "semantic", "style")
+TierName = Literal["fast", "accurate"]
+TIERS: tuple[TierName, ...] = ("fast", "accurate")
 _TYPECODES = {"float32": "f", "uint32": "I", "int8": "b", "uint64": "Q", "float64": "d"}
 
 
@@ -56,9 +58,13 @@ class Matrix:
 
 
 def as_dict(value: Any) -> Any:
-    """Plain data of a result: dataclasses become dicts, times ISO 8601 strings, bytes hexadecimal."""
+    """Plain data of a result: dataclasses become dicts, times ISO 8601 strings, bytes hexadecimal.
+
+    Properties that a class names in `also` follow its fields.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {item.name: as_dict(getattr(value, item.name)) for item in dataclasses.fields(value)}
+        names = (*(item.name for item in dataclasses.fields(value)), *getattr(value, "also", ()))
+        return {name: as_dict(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         return {str(key): as_dict(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

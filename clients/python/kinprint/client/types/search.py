@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from kinprint.client.types.base import ChannelName, Matrix
+from kinprint.client.types.base import ChannelName, Matrix, TierName
 from kinprint.client.types.server import Coverage
 from kinprint.client.types.transcripts import Filter, TranscriptRef
 
@@ -44,18 +44,45 @@ class CopyEvidence:
 
 @dataclass(frozen=True, slots=True)
 class SentenceMatch:
-    """A sentence of the query and one of the match, each the other's nearest; half-open, in code points."""
+    """A sentence of the query and one of the match, each the other's nearest; half-open, in code points.
+
+    `query_text` and `match_text` are the sentences, cut to 300 code points for display.
+    """
 
     query_start: int
     query_end: int
     match_start: int
     match_end: int
     cosine: float
+    query_text: str = ""
+    match_text: str = ""
+
+
+CalibrationName = Literal["corpus", "background"]
 
 
 @dataclass(frozen=True, slots=True)
 class SemanticEvidence:
-    """Evidence of saying the same thing; the score is `alignment`."""
+    """Evidence of saying the same thing; the score is `alignment`, and the pairs are `sentences`.
+
+    What the score is worth is told by comparison with unrelated texts, which are rows of the corpus that answer other
+    prompts, or the background texts that ship with Kinprint (`calibration`), in the same languages and for as many
+    sentences of the query. None: the server did not tell.
+
+    Attributes:
+        tier: whose vectors the score was made of, on both sides.
+        percentile: share of unrelated pairs that score less, 0 to 1.
+        p_value: chance that the best of as many unrelated rows as were searched scores as high; in a comparison of two
+            texts, that one unrelated pair does.
+        p_floor: the least value that `p_value` can take: one that is no higher says "at most".
+        same_prompt_p: chance that two different answers to one prompt score as high; None where the corpus has too few
+            prompts with several answers.
+        same_prompt_floor: the least value that `same_prompt_p` can take.
+        calibration: what the unrelated pairs were.
+        background_mean, background_sd, z: of unrelated background texts; no probability goes with them.
+    """
+
+    also: ClassVar[tuple[str, ...]] = ("score", "pairs")
 
     alignment: float
     cosine: float
@@ -68,6 +95,23 @@ class SemanticEvidence:
     query_sentences: int
     match_sentences: int
     sentences: tuple[SentenceMatch, ...]
+    tier: TierName | None = None
+    percentile: float | None = None
+    p_value: float | None = None
+    p_floor: float | None = None
+    same_prompt_p: float | None = None
+    same_prompt_floor: float | None = None
+    calibration: CalibrationName | None = None
+
+    @property
+    def score(self) -> float:
+        """The score: `alignment`."""
+        return self.alignment
+
+    @property
+    def pairs(self) -> tuple[SentenceMatch, ...]:
+        """The paired sentences, nearest first: `sentences`."""
+        return self.sentences
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +190,17 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """Hits of a search, by channel in the order asked for, then by rank."""
+    """Hits of a search, by channel in the order asked for, then by rank.
+
+    `coverage` has each channel searched once, the semantic one by its accurate tier; `coverage_fast` tells its fast
+    one.
+    """
 
     query: QueryInfo
     coverage: tuple[Coverage, ...]
     hits: tuple[Hit, ...]
     timings: Timings
+    coverage_fast: Coverage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +209,8 @@ class SearchQuery:
 
     `channels` empty means copy; `top` is per channel, 1 to 1000. `min_score` None leaves the default of the
     server; `max_spans` 0 means 20. `max_evidence` hits per channel get evidence; None leaves the default of the
-    server. The fields are the arguments of `Client.search`.
+    server. `tier` None searches both tiers of the semantic channel, each row by the best that it has. The fields are
+    the arguments of `Client.search`.
     """
 
     text: str | None = None
@@ -174,6 +224,7 @@ class SearchQuery:
     max_spans: int = 0
     max_evidence: int | None = None
     query_language: str | None = None
+    tier: TierName | None = None
 
 
 @dataclass(frozen=True, slots=True)

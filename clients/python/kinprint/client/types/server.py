@@ -6,17 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from kinprint.client.types.base import ChannelName
+from kinprint.client.types.base import ChannelName, TierName
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How many rows have a channel filled; `share` is `filled / fillable`, 1 when nothing is fillable."""
+    """How many rows have a channel filled; `share` is `filled / fillable`, 1 when nothing is fillable.
+
+    `tier` says which of the semantic channel's two this is about; None for other channels.
+    """
 
     channel: ChannelName
     filled: int
     fillable: int
     share: float
+    tier: TierName | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +32,30 @@ class ValueCount:
 
 
 @dataclass(frozen=True, slots=True)
-class CorpusInfo:
-    """A corpus. `models`, `languages` and `disk_bytes` are filled by `get_corpus` only.
+class SemanticIndex:
+    """What the semantic channel of a corpus searches.
 
+    `indexed_rows` (fast tier) and `indexed_sentences` (accurate tier) stand in inverted files, the others are scanned.
+    `row_recall` and `sentence_recall` are the shares, 0 to 1, of the exact ten nearest that these gave when they were
+    built; None without. `calibration_pairs` counts the unrelated pairs of the corpus that scores are read by; 0: those
+    of the background texts are taken. Digests are "" before the first vector.
+    """
+
+    table_digest: str
+    table_name: str
+    model_digest: str
+    indexed_rows: int
+    indexed_sentences: int
+    row_recall: float | None
+    sentence_recall: float | None
+    calibration_pairs: int
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusInfo:
+    """A corpus. `models`, `languages`, `disk_bytes` and `semantic` are filled by `get_corpus` only.
+
+    `coverage` has each channel once, the semantic one by its accurate tier; `coverage_fast` tells its fast one.
     `unavailable` says why the server could not open it, and what to do; "" for one that is open.
     """
 
@@ -45,6 +70,8 @@ class CorpusInfo:
     record_version: int
     disk_bytes: int
     unavailable: str = ""
+    coverage_fast: Coverage | None = None
+    semantic: SemanticIndex | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,8 +170,7 @@ def semantic(case: Case) -> dict[str, Any]:
         "pairs": len(pair),
         "text": f"On {len(pair)} prompts the two answers mean the same to a cosine of {mean:.3f} on average; the "
         f"subject's and other models' answers to these prompts to {back:.3f}. Agreement in content is expected of "
-        "models that are right, and is no sign of kinship by itself; z treats prompts as independent and is a "
-        "description.",
+        "models that are right, and is no sign of kinship by itself.",
     }
 
 

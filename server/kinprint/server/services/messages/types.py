@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from google.protobuf import timestamp_pb2
 from kinprint.server.channels import CHANNELS
+from kinprint.server.channels.meaning import Tier
 from kinprint.server.corpus.filter import Filter
 from kinprint.server.corpus.normalise import Submission
 from kinprint.server.failures import InvalidField
@@ -156,8 +157,32 @@ def row_filter(message: types_pb2.Filter, field: str = "filter") -> Filter:
 def coverage(cover: Coverage) -> types_pb2.Coverage:
     """How much of some corpora a channel covers."""
     return types_pb2.Coverage(
-        channel=channel_number(cover.channel), filled=cover.filled, fillable=cover.fillable, share=cover.share
+        channel=channel_number(cover.channel),
+        filled=cover.filled,
+        fillable=cover.fillable,
+        share=cover.share,
+        tier=tier_number(cover.tier),
     )
+
+
+_TIERS: Mapping[types_pb2.Tier, Tier | None] = {
+    types_pb2.TIER_UNSPECIFIED: None,
+    types_pb2.TIER_FAST: "fast",
+    types_pb2.TIER_ACCURATE: "accurate",
+}
+
+
+def tier_number(tier: Tier | None) -> types_pb2.Tier:
+    """A tier as the contract has it."""
+    return next(number for number, name in _TIERS.items() if name == tier)
+
+
+def tier_of(number: int, field: str = "tier") -> Tier | None:
+    """A tier asked for; None: both.  Raises InvalidField for one that there is not."""
+    for known, name in _TIERS.items():
+        if known == number:
+            return name
+    raise InvalidField(field, f"no such tier: {number}", "FIELD_INVALID")
 
 
 def limits() -> transcript_pb2.Limits:
@@ -209,6 +234,15 @@ def semantic_evidence(found: evidence.SemanticEvidence) -> types_pb2.SemanticEvi
         truncated=found.truncated,
         query_sentences=found.query_sentences,
         match_sentences=found.match_sentences,
+        tier=tier_number(found.tier),
+        percentile=found.worth.percentile,
+        p_value=found.worth.p_value,
+        p_floor=found.worth.p_floor,
+        same_prompt_p=found.worth.same_prompt_p,
+        same_prompt_floor=found.worth.same_prompt_floor,
+        calibration=types_pb2.CALIBRATION_SOURCE_CORPUS
+        if found.worth.source == "corpus"
+        else types_pb2.CALIBRATION_SOURCE_BACKGROUND,
         sentences=[
             types_pb2.SentenceMatch(
                 query_start=s.query_start,
@@ -216,6 +250,8 @@ def semantic_evidence(found: evidence.SemanticEvidence) -> types_pb2.SemanticEvi
                 match_start=s.match_start,
                 match_end=s.match_end,
                 cosine=s.cosine,
+                query_text=s.query_text,
+                match_text=s.match_text,
             )
             for s in found.sentences
         ],
