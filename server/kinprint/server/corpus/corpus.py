@@ -422,8 +422,9 @@ class Corpus:
     def _erase_embeddings(self, condition: str) -> None:
         """Take embeddings that nobody reads any more out of the record, and publish what is left."""
         self.publish(anew=True)
-        maintenance.purge(self.record.path, predicate=f"op = {FILL} AND embedding IS NOT NULL AND {condition}")
-        snapshot = self.record.snapshot()
+        # By the open record, which then goes by what is left of its files.
+        predicate = f"op = {FILL} AND embedding IS NOT NULL AND {condition}"
+        snapshot = maintenance.run_purge(self.record, predicate=predicate)
         if self._generation is not None:
             generation.cover(self.generations, self._generation.number, snapshot)
             self._generation = dataclasses.replace(
