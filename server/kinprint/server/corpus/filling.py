@@ -102,6 +102,8 @@ class Filler:
         self._pool = pool
         self._stop = threading.Event()
         self._wake = asyncio.Event()
+        # Wishes are noted one after the other: by calls, and by the filler itself.
+        self._noting = asyncio.Lock()
         self._asked: dict[str, deque[str]] = {}
         self._problems: dict[str, str] = {}
         self._waiting: set[str] = set()
@@ -146,9 +148,10 @@ class Filler:
         await self._note(corpus, replace(wish_of(corpus), second=""))
 
     async def _note(self, corpus: Corpus, wish: Wish) -> None:
-        await asyncio.get_running_loop().run_in_executor(
-            self._pool, lambda: files.write_json(corpus.folder / _FILE, {"format": 1, **asdict(wish)})
-        )
+        async with self._noting:
+            await asyncio.get_running_loop().run_in_executor(
+                self._pool, lambda: files.write_json(corpus.folder / _FILE, {"format": 1, **asdict(wish)})
+            )
         self._wake.set()
 
     def progress(self, corpus: Corpus) -> Progress:
@@ -160,6 +163,8 @@ class Filler:
         problem = self._problems.get(corpus.name, "")
         if view.meaning.second is not None:
             left = view.fillable - view.filled("second")
+        elif wish.second:
+            left = view.fillable  # its model is not loaded yet
         if left == 0 and view.fillable:
             state = "complete"
         elif not (wish.wanted or wish.second):
