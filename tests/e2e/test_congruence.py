@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from fast_tier import await_fast
@@ -96,10 +98,13 @@ class Clients:
 
 
 @pytest.fixture(scope="module")
-def clients(server: Any, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
+def clients(
+    server: Any, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory, session_cache: Path
+) -> Iterator[Clients]:
     embedded = tmp_path_factory.mktemp("embedded") / "data"
     loop = asyncio.new_event_loop()
     with (
+        mock.patch.dict(os.environ, KINPRINT_CACHE=str(session_cache)),
         connect(server.address) as remote_sync,
         connect(embedded, model=tiny_model) as embedded_sync,
     ):
