@@ -109,6 +109,8 @@ class Filler:
         self._waiting: set[str] = set()
         self._done: dict[str, deque[tuple[float, int]]] = {}
         self._busy = False
+        #: View and table of corpora for which there was nothing to do.
+        self._settled: dict[str, tuple[View, StaticTable | None]] = {}
         #: Rows with which a corpus was found to have too few.
         self._uncalibrated: dict[tuple[str, Tier], int] = {}
 
@@ -193,17 +195,27 @@ class Filler:
     async def run(self) -> None:
         """Fill until `close`."""
         while not self._stop.is_set():
+            woken = self._wake.is_set()
             self._wake.clear()
             busy = False
             names = self._catalog.names()
-            for gone in self._problems.keys() - set(names):
-                del self._problems[gone]
+            for known in (self._problems, self._settled):
+                for gone in known.keys() - set(names):
+                    del known[gone]  # type: ignore[attr-defined]
             for name in names:
                 if self._stop.is_set():
                     return
                 try:
                     corpus = self._catalog.get(name)
-                    busy |= await self._serve(corpus)
+                    state = corpus.view, self._tables.table
+                    if not woken and self._settled.get(name) == state:
+                        continue  # as it was when there was nothing to do
+                    # Noted first: what fails is not tried again before something has changed.
+                    self._settled[name] = state
+                    if await self._serve(corpus):
+                        busy = True
+                    if busy or corpus.busy:
+                        self._settled.pop(name, None)
                 except Cancelled:
                     return
                 except (Failure, OSError) as failure:
