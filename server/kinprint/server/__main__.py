@@ -61,6 +61,12 @@ def _parser() -> argparse.ArgumentParser:
         "--job-memory", type=_bytes, metavar="SIZE", help="memory that a long run may hold, such as 8G; 0: no limit"
     )
     serve.add_argument(
+        "--fast-tier",
+        action=argparse.BooleanOptionalAction,
+        default=os.environ.get("KINPRINT_FAST_TIER", "on").lower() not in ("off", "0", "no"),
+        help="make the fast vectors of every row, behind (default: yes, or KINPRINT_FAST_TIER=off)",
+    )
+    serve.add_argument(
         "--take-over",
         action=argparse.BooleanOptionalAction,
         default=True,
@@ -129,6 +135,7 @@ def _serve_locked(arguments: argparse.Namespace, lock: DirectoryLock) -> int:
         listen=tuple(arguments.listen),
         model=arguments.model,
         lazy_model=arguments.lazy_model,
+        fast_tier=arguments.fast_tier,
         lazy=arguments.lazy,
         linger=arguments.linger,
         exit_with_stdin=arguments.exit_with_stdin,

@@ -263,6 +263,13 @@ def serve(
     lazy_model: Annotated[
         bool, typer.Option("--lazy-model", help="Load the embedding model when it is first needed.")
     ] = False,
+    fast_tier: Annotated[
+        bool | None,
+        typer.Option(
+            "--fast-tier/--no-fast-tier",
+            help="Make the fast vectors of every row, behind. Default: yes, or KINPRINT_FAST_TIER=off.",
+        ),
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", metavar="N", min=1, help="Long runs at once. Default: half the cores.")
     ] = None,
@@ -286,6 +293,8 @@ def serve(
         command += ["--model", model]
     if lazy_model:
         command.append("--lazy-model")
+    if fast_tier is not None:
+        command.append("--fast-tier" if fast_tier else "--no-fast-tier")
     if jobs is not None:
         command += ["--jobs", str(jobs)]
     if job_memory is not None:
