@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from kinprint.server.embed.background import background_passages, remove_directions
 from kinprint.server.embed.default_model.build import cache_directory
-from kinprint.server.embed.onnx import _MODEL_FILES, _first_file, _read_modules
+from kinprint.server.embed.directory import ModelDirectory
 from kinprint.server.embed.prior import (
     Unigram,
     embedding_layer,
@@ -376,9 +376,8 @@ def _tables(cache: Path | None) -> Path:
 
 def _model_files(root: Path) -> tuple[Path, Path]:
     """Model and tokenizer of a directory, as `OnnxEmbedder` chooses them."""
-    root = Path(root)
-    folders = [root / _read_modules(root).get("Transformer", ""), root]
-    return _first_file(folders, _MODEL_FILES), _first_file(folders, ("tokenizer.json",))
+    directory = ModelDirectory.read(root)
+    return directory.model_file, directory.tokenizer_file
 
 
 def _tokenizer(tokenizer_json: bytes) -> Any:

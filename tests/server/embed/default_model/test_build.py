@@ -10,7 +10,6 @@ import sys
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 from kinprint.server.embed import OnnxEmbedder, WeightsError, build_default_model, default_model_directory
 from kinprint.server.embed.default_model import weights
@@ -115,13 +114,10 @@ def test_built_model_embeds_across_languages(model_dir: Path) -> None:
 @pytest.mark.model
 def test_prompt_tokens_are_those_of_the_whole_string(model_dir: Path) -> None:
     model = OnnxEmbedder(model_dir)
-    before, ids, after = model._tokenise("Hello world", "passage")
-    assert list(before) == [0, *model._tokenizer.encode("passage:", add_special_tokens=False).ids]
-    assert list(ids) == model._tokenizer.encode("Hello world", add_special_tokens=False).ids
-    assert list(after) == [2]
-    for text in ("你好", "", "  x"):
-        parts = model._tokenise(text, "passage")
-        assert [*map(int, np.concatenate(parts))] == model._tokenizer.encode("passage: " + text).ids
+    for text in ("Hello world", "你好", "", "  x"):
+        plan = model.plan(text)
+        assert plan.windows[0].tolist() == model._tokenizer.encode("passage: " + text).ids
+        assert plan.tokens == len(model._tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 @pytest.mark.model

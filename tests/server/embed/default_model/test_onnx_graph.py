@@ -11,7 +11,7 @@ import onnx
 import pytest
 from kinprint.server.embed.default_model.onnx_graph import build_graph, quantise_columns
 from kinprint.server.embed.default_model.pack import Pack, PackError
-from kinprint.server.embed.onnx import open_session
+from kinprint.server.embed.session import open_session
 
 HIDDEN, LAYERS, HEADS, FORWARD, WORDS, POSITIONS = 64, 2, 4, 128, 40, 24
 EPSILON = 1e-12
