@@ -7,7 +7,7 @@ RELEASED := proto/released.binpb
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types proto proto-check proto-release sync sync-check format clean bench bench-serving bench-copy bench-million bench-style bench-kinship bench-attribution bench-teacher
+.PHONY: help setup demo test check lint types proto proto-check proto-release sync sync-check format clean bench bench-serving bench-copy bench-million bench-style bench-kinship bench-attribution bench-teacher bench-semantic
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 20
@@ -111,6 +111,14 @@ bench-attribution: setup ## Measure how well authors are found: DATA=file FAMILI
 bench-teacher: setup ## Measure how well teachers are found: DATA=file FAMILIES=csv LINEAGE=csv
 	@test -n "$(DATA)" -a -n "$(FAMILIES)" -a -n "$(LINEAGE)" || (echo "name the files: make bench-teacher DATA=answers.parquet FAMILIES=models.csv LINEAGE=lineage.csv" >&2; exit 1)
 	$(BIN)/python benchmarks/teacher.py "$(DATA)" --families "$(FAMILIES)" --lineage "$(LINEAGE)" --out docs/benchmarks-teacher.md
+
+PEERS ?=
+WORK ?=
+ONLY ?=
+
+bench-semantic: setup ## Measure the semantic channel: DATA="file..." [PEERS=python WORK=folder JSON=out ONLY=sections]
+	@test -n "$(DATA)" || (echo 'name the transcripts: make bench-semantic DATA="file.parquet ..."' >&2; exit 1)
+	$(BIN)/python benchmarks/semantic.py $(DATA) $(if $(PEERS),--peers "$(PEERS)") $(if $(WORK),--work "$(WORK)") $(if $(JSON),--json "$(JSON)") $(if $(ONLY),--only "$(ONLY)") --out docs/benchmarks-semantic.md
 
 clean: ## Remove environments, caches and the demo's data
 	rm -rf $(VENV) $(STUBS) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
