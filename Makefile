@@ -7,7 +7,7 @@ RELEASED := proto/released.binpb
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types proto proto-check proto-release sync sync-check format clean bench bench-serving bench-copy bench-million bench-style bench-kinship bench-attribution bench-teacher bench-semantic-quality
+.PHONY: help setup demo test check lint types proto proto-check proto-release sync sync-check format clean bench bench-serving bench-copy bench-million bench-style bench-kinship bench-attribution bench-teacher bench-semantic-quality bench-semantic
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 20
@@ -115,6 +115,14 @@ bench-teacher: setup ## Measure how well teachers are found: DATA=file FAMILIES=
 bench-semantic-quality: setup ## Measure how near the fast tier of meaning comes to the accurate one: DATA=file
 	@test -n "$(DATA)" || (echo "name the file: make bench-semantic-quality DATA=answers.parquet" >&2; exit 1)
 	$(BIN)/python benchmarks/semantic_quality.py "$(DATA)" --out docs/benchmarks-semantic-quality.md
+
+PEERS ?=
+WORK ?=
+ONLY ?=
+
+bench-semantic: setup ## Measure the semantic channel: DATA="file..." [PEERS=python WORK=folder JSON=out ONLY=sections]
+	@test -n "$(DATA)" || (echo 'name the transcripts: make bench-semantic DATA="file.parquet ..."' >&2; exit 1)
+	$(BIN)/python benchmarks/semantic.py $(DATA) $(if $(PEERS),--peers "$(PEERS)") $(if $(WORK),--work "$(WORK)") $(if $(JSON),--json "$(JSON)") $(if $(ONLY),--only "$(ONLY)") --out docs/benchmarks-semantic.md
 
 clean: ## Remove environments, caches and the demo's data
 	rm -rf $(VENV) $(STUBS) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
