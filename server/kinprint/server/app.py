@@ -45,6 +45,7 @@ from kinprint.server.services.transcripts import TranscriptService
 from kinprint.server.startup import StartFailed
 from kinprint.server.state import State
 from kinprint.server.store.lock import DirectoryLock
+from kinprint.server.threads import stay_behind
 from kinprint.v1 import (
     corpus_pb2,
     corpus_pb2_grpc,
@@ -119,6 +120,7 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
         # Queries run side by side, each on its own thread, and never wait for a parallel kernel.
         readers=ThreadPoolExecutor(max(2, config.cores) + 2, "kinprint-read", turn.stay_on_calling_thread),
         writers_pool=ThreadPoolExecutor(max(2, config.cores), "kinprint-write"),
+        behind_pool=ThreadPoolExecutor(2, "kinprint-behind", stay_behind),
     )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -246,6 +248,7 @@ async def _drain(
             await model.service.close()
     state.readers.shutdown()
     state.writers_pool.shutdown()
+    state.behind_pool.shutdown()
     logger.info("drained after %.1f s", time.monotonic() - started)
 
 

@@ -46,6 +46,8 @@ class State:
     readers: ThreadPoolExecutor
     #: Commits, publishes, purges.
     writers_pool: ThreadPoolExecutor
+    #: What is made behind the calls, at low priority.
+    behind_pool: ThreadPoolExecutor
     started: float = field(default_factory=time.monotonic)
     startup: Startup = field(default_factory=Startup)
     serving: bool = False
@@ -60,7 +62,7 @@ class State:
     _background: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.filler = Filler(self.catalog, self.writer, self.embedder, self.tables, calibrated, self.writers_pool)
+        self.filler = Filler(self.catalog, self.writer, self.embedder, self.tables, calibrated, self.behind_pool)
 
     async def embedder(self, model: str = "") -> tuple[EmbedService, EmbeddingSpace]:
         """A model, "default" or a directory, loaded now if it was not; "": the server's own.
