@@ -109,6 +109,7 @@ class Filler:
         self._waiting: set[str] = set()
         self._done: dict[str, deque[tuple[float, int]]] = {}
         self._busy = False
+        self._threads = 0
         #: View and table of corpora for which there was nothing to do.
         self._settled: dict[str, tuple[View, StaticTable | None]] = {}
         #: Rows with which a corpus was found to have too few.
@@ -118,6 +119,11 @@ class Filler:
     def busy(self) -> bool:
         """Whether there was something to do when it looked last."""
         return self._busy
+
+    @property
+    def working(self) -> bool:
+        """Whether a thread makes something for it, which may take a minute to notice that it is to end."""
+        return self._threads > 0
 
     async def table_of(self, corpus: Corpus) -> StaticTable | None:
         """The table that a corpus goes by: one fitted to it, else the model's; None while that is being built."""
@@ -248,7 +254,14 @@ class Filler:
         return (bool(wish.second) and await self._accurate(corpus, wish, "second")) or made
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, contained, work)
+        def run() -> T:
+            self._threads += 1
+            try:
+                return contained(work)
+            finally:
+                self._threads -= 1
+
+        return await asyncio.get_running_loop().run_in_executor(self._pool, run)
 
     async def _fast(self, corpus: Corpus) -> bool:
         if corpus.meaning.table is None:
