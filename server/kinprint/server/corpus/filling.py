@@ -109,7 +109,7 @@ class Filler:
         self._waiting: set[str] = set()
         self._done: dict[str, deque[tuple[float, int]]] = {}
         self._busy = False
-        self._threads = 0
+        self._working = _Count()
         #: View and table of corpora for which there was nothing to do.
         self._settled: dict[str, tuple[View, StaticTable | None]] = {}
         #: Rows with which a corpus was found to have too few.
@@ -123,7 +123,7 @@ class Filler:
     @property
     def working(self) -> bool:
         """Whether a thread makes something for it, which may take a minute to notice that it is to end."""
-        return self._threads > 0
+        return self._working.count > 0
 
     async def table_of(self, corpus: Corpus) -> StaticTable | None:
         """The table that a corpus goes by: one fitted to it, else the model's; None while that is being built."""
@@ -255,11 +255,8 @@ class Filler:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         def run() -> T:
-            self._threads += 1
-            try:
+            with self._working:
                 return contained(work)
-            finally:
-                self._threads -= 1
 
         return await asyncio.get_running_loop().run_in_executor(self._pool, run)
 
@@ -338,6 +335,22 @@ class Filler:
         """End soon; what is under way is finished."""
         self._stop.set()
         self._wake.set()
+
+
+class _Count:
+    """How many threads are within it."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._turn = threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._turn:
+            self.count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._turn:
+            self.count -= 1
 
 
 def wish_of(corpus: Corpus) -> Wish:
