@@ -170,8 +170,21 @@ class SemanticChannel(Channel[SemanticChunk, SemanticMatch, SemanticEvidence]):
         """See Channel."""
         if not (folder / f"{self.name}-rows.npy").exists():
             return None
+        if not (folder / f"{self.name}-codes.npy").exists():
+            return self._load_float16(folder)
         rows, codes, scales, starts = (files.map_array(folder / f"{self.name}-{name}.npy") for name in _ARRAYS)
         return SemanticChunk(rows, codes, scales, starts, nearest.load(folder, self.name))
+
+    def _load_float16(self, folder: Path) -> SemanticChunk:
+        """Chunk of a generation of format 2: neutral sentence vectors in float16, rounded here."""
+        rows, sentences, starts = (
+            files.map_array(folder / f"{self.name}-{name}.npy") for name in ("rows", "sentences", "starts")
+        )
+        codes = np.empty(sentences.shape, np.int8)
+        for start in range(0, len(codes), nearest.BLOCK):
+            some = slice(start, start + nearest.BLOCK)
+            codes[some] = nearest.quantised(sentences[some].astype(np.float32)).rows
+        return SemanticChunk(rows, codes, nearest.scales_of(codes), starts)
 
     # ---- what it finds ----
 
