@@ -868,8 +868,8 @@ def test_errors_of_search(stubs: Stubs, filled: str, corpus: str) -> None:
     ]
     for fields, code, reason, field in cases:
         expect(refused(lambda fields=fields: ask(**fields)), code, reason, field)
+    accurately = {"tier": types_pb2.TIER_ACCURATE}  # the fast tier is filled by itself
     for channel in (SEMANTIC, STYLE):
-        accurately = {"tier": types_pb2.TIER_ACCURATE}  # the fast tier is filled by itself
         found = refused(lambda channel=channel: ask(corpora=[corpus], channels=[COPY, channel], **accurately))
         expect(found, "FAILED_PRECONDITION", "CHANNEL_NOT_FILLED", "channels")
         fill = "kinprint fill" if channel == SEMANTIC else f"--channels {KEYS[channel - 1]}"

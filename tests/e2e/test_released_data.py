@@ -116,7 +116,7 @@ def test_what_is_written_has_the_layout_of_the_newest_release(tmp_path: Path, se
         released_data.write_rows(client, data)
     expected = read_json(released_data.FOLDER / NEWEST / released_data.LAYOUT)
     found = json.loads(json.dumps(released_data.written_layout(data)))
-    # What has changed since: files of other layout, with what they are now, or null where they are not written any more.
+    # What has changed since: files of other layout with what they are now, or null where they are written no more.
     for name, description in read_json(released_data.FOLDER / "since.json").items():
         assert expected.pop(name, None) != description, f"{name} is as it was"
         if description is not None:
