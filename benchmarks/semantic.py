@@ -46,7 +46,7 @@ SECTIONS: dict[str, Callable[[Bench], Figures | None]] = {
     **semantic_serving.SECTIONS,
 }
 QUICK = {
-    "rows": 2_500, "accurate_rows": 120, "million": 0, "texts": 4, "fast_texts": 300, "rounds": 2, "queries": 20,
+    "rows": 2_500, "accurate_rows": 420, "million": 0, "texts": 4, "fast_texts": 300, "rounds": 2, "queries": 20,
     "recall_queries": 6, "pair_queries": 60, "unrelated_searches": 15, "flow_rows": 600, "flow_slow": 264,
     "seconds": 15.0, "filled_beside": 200, "quality_rows": 60,
 }  # fmt: skip
@@ -65,7 +65,12 @@ def parsed() -> argparse.Namespace:
     add("--rows", type=int, default=100_000, help="rows, as far as the files have so many")
     add("--accurate-rows", type=int, default=3_000, help="of these, rows with accurate vectors of their own")
     add("--million", type=int, default=1_000_000, help="made rows; 0: none")
-    add("--million-accurate", type=int, default=0, help="of these, rows with (made) accurate vectors")
+    add(
+        "--million-accurate",
+        type=int,
+        default=0,
+        help="of these, rows with accurate vectors, those of the fast tier standing in",
+    )
     add("--texts", type=int, default=32, help="answers of about 250 words")
     add("--fast-texts", type=int, default=4_000, help="texts of a language, thread count and round, for the fast tier")
     add("--threads", default="1,2", help="numbers of threads")

@@ -116,7 +116,7 @@ class Bench:
             return
         for folder in ("data", "data-tiny", "data-million", "calibration"):
             shutil.rmtree(self.work / folder, ignore_errors=True)
-        for name in ("accurate.npy", "queries.json", "accurate-figures.json", "made.parquet"):
+        for name in ("accurate.npy", "queries.json", "accurate-figures.json"):
             (self.work / name).unlink(missing_ok=True)
         self.drawn.rows.write_parquet(self.rows, row_group_size=20_000)
         self.drawn.held_out.write_parquet(self.work / "held-out.parquet")

@@ -1,8 +1,8 @@
 """Corpora that `semantic.py` searches, made in process, and what is measured on them without a server.
 
 Driven by `semantic_worker`. Accurate vectors of many rows take hours, so only some rows have their own; where a corpus
-is to have them all, for its size and its speed, the others get mixtures of two sentences' vectors, and whatever is told
-of that corpus says so.
+is to have them all, for its size and its speed, the sentence vectors of the fast tier stand in for those of the others:
+they lie in the same space and have, by and large, the same neighbourhoods. Whatever is told of such a corpus says so.
 """
 
 from __future__ import annotations
@@ -22,14 +22,12 @@ threads.configure()
 
 import numpy as np  # noqa: E402
 import polars as pl  # noqa: E402
-from kinprint.kernels.arrow import Texts  # noqa: E402
 from kinprint.kernels.embed import align  # noqa: E402
-from kinprint.kernels.embed.sentences import sentences as cut  # noqa: E402
 from kinprint.server.channels import CHANNELS  # noqa: E402
 from kinprint.server.channels.calibration import SIZES, Calibration, size_class  # noqa: E402
 from kinprint.server.channels.meaning import Tier  # noqa: E402
 from kinprint.server.channels.protocol import Limits, Query  # noqa: E402
-from kinprint.server.channels.semantic import calibration_of  # noqa: E402
+from kinprint.server.channels.semantic import SemanticChannel, calibration_of  # noqa: E402
 from kinprint.server.channels.unrelated import alignments  # noqa: E402
 from kinprint.server.corpus.corpus import Corpus  # noqa: E402
 from kinprint.server.corpus.filter import EVERYTHING  # noqa: E402
@@ -37,7 +35,7 @@ from kinprint.server.corpus.normalise import Submission, normalise  # noqa: E402
 from kinprint.server.corpus.plan import Batch  # noqa: E402
 from kinprint.server.corpus.view import View  # noqa: E402
 from kinprint.server.embed import OnnxEmbedder, load_space, sentences_of  # noqa: E402
-from kinprint.server.embed.space import MAX_SENTENCES, EmbeddingSpace, grouped_spans, sentence_starts  # noqa: E402
+from kinprint.server.embed.space import EmbeddingSpace, grouped_spans, sentence_starts  # noqa: E402
 from kinprint.server.embed.static import StaticTable  # noqa: E402
 from kinprint.server.embed.teacher import sentence_vectors  # noqa: E402
 from kinprint.server.search.calibrate import calibrated  # noqa: E402
@@ -49,8 +47,6 @@ from semantic_worker import Clock, Figures, peak, texts_of  # noqa: E402
 
 BATCH = 10_000
 """Rows that are written, and filled, at once."""
-MIXED = 0.75
-"""Cosine, about, of a made sentence's vector to the first of the two that it is mixed of."""
 TIERS: tuple[Tier, ...] = ("fast", "accurate")
 
 
@@ -132,8 +128,8 @@ def _folder(data: Path, name: str) -> Path:
 def build(data: str, name: str, rows: str, work: str, accurate: str, most: int = 0, calibrate: bool = True) -> Figures:
     """Make a corpus of the rows of a file.
 
-    `accurate`: "none", "own" for those that have vectors of their own, or "all", where the others up to `most` rows get
-    made ones. Every row has fast vectors. No other channel is filled.
+    `accurate`: "none", "own" for those that have vectors of their own, or "all", where up to `most` others get those of
+    the fast tier. Every row has fast vectors. No other channel is filled.
     """
     folder = _folder(Path(data), name)
     done = Path(data) / f"{name}.json"
@@ -194,41 +190,39 @@ def _write(corpus: Corpus, frame: pl.DataFrame) -> pl.DataFrame:
 
 
 class _Filling:
-    """Gives rows accurate vectors: their own, or, up to so many rows, made ones."""
+    """Gives rows accurate vectors: their own, or, up to so many rows, those of the fast tier in their place."""
 
     def __init__(self, corpus: Corpus, known: Accurate, most: int) -> None:
         self._corpus = corpus
         self._known = known
         self._place = {name: k for k, name in enumerate(known.ids)}
         self._left = most
-        self._random = np.random.default_rng(0)
 
     def fill(self, written: pl.DataFrame, frame: pl.DataFrame) -> int:
         """Fill rows that were written; how many sentences they got."""
         texts = dict(zip(frame["id"], frame["response"], strict=True))
-        ids, hashes, wanted = [], [], []
+        ids, hashes = [], []
         for name, digest in written.iter_rows():
             if name in self._place or self._left > 0:
                 self._left -= name not in self._place
                 ids.append(name)
                 hashes.append(digest)
-                wanted.append(texts[name])
         if not ids:
             return 0
-        counts = np.diff(cut(Texts.from_offsets(*encode_texts(wanted)), MAX_SENTENCES).starts)
-        parts = []
-        for name, count in zip(ids, counts.tolist(), strict=True):
-            own = self._place.get(name)
-            parts.append(self._made(count) if own is None else self._known.of(own))
-        starts = np.concatenate(([0], np.cumsum([len(part) for part in parts]))).astype(np.int64)
-        self._corpus.fill_embeddings(ids, hashes, np.concatenate(parts), starts, _Known.space)
-        return int(starts[-1])
+        others = [name for name in ids if name not in self._place]
+        vectors, starts = _Known.table.sentences(*encode_texts(texts[name] for name in others))
+        stands = {name: _as_given(vectors[starts[k] : starts[k + 1]]) for k, name in enumerate(others)}
+        parts = [stands[name] if name in stands else self._known.of(self._place[name]) for name in ids]
+        firsts = np.concatenate(([0], np.cumsum([len(part) for part in parts]))).astype(np.int64)
+        self._corpus.fill_embeddings(ids, hashes, np.concatenate(parts), firsts, _Known.space)
+        return int(firsts[-1])
 
-    def _made(self, count: int) -> NDArray[np.float32]:
-        """Vectors that lie where sentences' do, though of no sentence: each a mixture of two."""
-        one, other = self._random.integers(len(self._known.vectors), size=(2, count))
-        mixed = MIXED * self._known.vectors[one] + (1 - MIXED**2) ** 0.5 * self._known.vectors[other]
-        return np.asarray(mixed / np.linalg.norm(mixed, axis=1, keepdims=True), np.float32)
+
+def _as_given(neutral: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What a model would have to give so that its neutral vectors are these; any one where there is none."""
+    some = neutral.copy()
+    some[~some.any(axis=1), 0] = 1
+    return np.asarray(some + _Known.space.mean, np.float32)
 
 
 def _measured(view: View, name: str) -> list[Figures]:
@@ -305,21 +299,37 @@ def _query(text: str, language: str | None, tier: Tier | None, itself: tuple[str
 def recall(data: str, name: str, queries: str, answers: str, count: int) -> Figures:
     """Share of the ten hits of an exact search by accurate vectors that the search gives.
 
-    For short queries and for whole answers, neither of them stored. Exact: the score of every row.
+    For short queries and whole answers, neither of them stored, where every row has vectors of its own; and for stored
+    rows by their stored vectors, which never find themselves. Exact: the score of every row.
     """
     view = _opened(data, name).view
-    asked = {"sentences": [text for _, text in texts_of(queries)[:count]], "answers": texts_of(answers)[:count]}
     figures: Figures = {"rows": view.filled("semantic")}
-    for kind, texts in asked.items():
+    asked: dict[str, Iterator[Query]] = {"stored rows": _stored_queries(view, count)}
+    if name == "real":
+        asked["sentences"] = (_query(text, None, "accurate") for _, text in texts_of(queries)[:count])
+        asked["answers"] = (_query(text, None, "accurate") for text in texts_of(answers)[:count])
+    for kind, some in asked.items():
         shares = []
-        for text in texts:
-            query = _query(text, None, "accurate")
+        for query in some:
             found = find("semantic", query, [view], EVERYTHING, Limits(10, min_score=-1.0)).matches
             exact = np.sort(_exact(view, query))[::-1][:10]
             least = exact[-1] - 1e-5
             shares.append(sum(hit.worth.standing >= least for hit in found) / len(exact))
-        figures[kind] = {"queries": len(shares), "recall": float(np.mean(shares)), "worst": min(shares)}
+        if shares:
+            figures[kind] = {"queries": len(shares), "recall": float(np.mean(shares)), "worst": min(shares)}
     return figures
+
+
+def _stored_queries(view: View, count: int) -> Iterator[Query]:
+    """Rows with accurate vectors as queries, spread evenly over the corpus."""
+    channel = CHANNELS["semantic"]
+    assert isinstance(channel, SemanticChannel)
+    places = [(k, int(row)) for k, part in enumerate(view.parts) for c in part.segment.of("semantic") for row in c.rows]
+    for number, row in places[:: max(1, len(places) // count)][:count]:
+        segment = view.parts[number].segment
+        vectors = channel.stored_sentences(segment, row, _Known.space)
+        name, text, language = (segment.array(column)[row].as_py() for column in ("id", "response", "language"))
+        yield Query(text, language, (view.corpus, name), sentences=vectors, tier="accurate")
 
 
 def _exact(view: View, query: Query) -> NDArray[np.float64]:
@@ -334,10 +344,11 @@ def _exact(view: View, query: Query) -> NDArray[np.float64]:
         names = {code: language for language, code in values.items()}
         for chunk in target.segment.of("semantic"):
             scores = align.scores(asked, chunk.vectors, chunk.starts[:-1], chunk.starts[1:]).astype(np.float64)
+            other = np.ones(len(chunk.rows), bool) if target.own is None else chunk.rows != target.own
             for code in np.unique(codes[chunk.rows]).tolist():
                 # A standing is a line in the score.
                 zero, one = (calibration.standing(s, len(side), query.language, names.get(code)) for s in (0.0, 1.0))
-                made.append(zero + (one - zero) * scores[codes[chunk.rows] == code])
+                made.append(zero + (one - zero) * scores[(codes[chunk.rows] == code) & other])
     return np.concatenate(made)
 
 

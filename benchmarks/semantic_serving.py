@@ -72,7 +72,7 @@ def load(bench: Bench) -> Figures:
 
 
 def _made_rows(bench: Bench, worker: Worker) -> Path:
-    path = bench.work / "made.parquet"
+    path = bench.work / f"made-{bench.sizes.million}.parquet"
     if not path.exists():
         source = max(bench.files, key=lambda file: file.stat().st_size)
         worker.ask("make_rows", source=str(source), out=str(path), rows=bench.sizes.million)
