@@ -10,20 +10,14 @@ characters of every script, repeated characters, and tokens of the whole vocabul
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from kinprint.server.embed.background import background_passages
 from kinprint.server.embed.default_model import weights
-from kinprint.server.embed.default_model.calibration import Calibration, Range
-from kinprint.server.embed.default_model.float_layers import quantised_inputs
-from kinprint.server.embed.default_model.int8_layers import choose_copies
-from kinprint.server.embed.default_model.onnx_graph import build_float_graph
+from kinprint.server.embed.default_model.calibrating import calibrate
 from kinprint.server.embed.default_model.pack import Pack
 from kinprint.server.embed.default_model.tokenizer_file import charsmap, tokenizer_json
-from kinprint.server.embed.grouping import equal_lengths
-from kinprint.server.embed.session import open_session
 from kinprint.server.embed.space import sentences_of
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
@@ -31,16 +25,11 @@ from tokenizers import Tokenizer
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "server/kinprint/server/embed/default_model/calibration.npz"
 _LONGEST = 256
-_BATCH_TOKENS = 512
 #: Every range of assigned code points that a text may be made of: scripts, symbols, controls.
 _BLOCKS = [(0x0000, 0x00A0), (0x00A1, 0x0FFF), (0x1000, 0x1FFF), (0x2000, 0x2BFF), (0x2C00, 0x2FFF), (0x3000, 0xD7FF)]
 _BLOCKS += [(0xE000, 0xE0FF), (0xF900, 0xFFEF), (0x10000, 0x105FF), (0x12000, 0x134FF), (0x1D400, 0x1F9FF)]
 _BLOCKS += [(0x20000, 0x2FFFF)]
 _BLOCK = 64
-#: Channels that would lead the weights' steps by more than this are split (measured: less gains nothing more).
-_STRONGEST = 3.0
-#: Where row-wise steps begin: this share of rows has a smaller largest value.
-_FLOOR_QUANTILE = 0.1
 _VOCABULARY_RUN = 24
 _VOCABULARY_SHARE = 4
 
@@ -83,70 +72,13 @@ def windows(tokenizer: Tokenizer, random: np.random.Generator, vocabulary: int) 
     return [np.array(ids, np.int64) for ids in found]
 
 
-class Extremes:
-    """Smallest and largest value of each channel, and the largest of each row."""
-
-    def __init__(self) -> None:
-        self.least: NDArray[np.float32] | None = None
-        self.most: NDArray[np.float32] | None = None
-        self.rows: list[NDArray[np.float32]] = []
-
-    def see(self, values: NDArray[np.float32], *, rows: bool) -> None:
-        flat = values.reshape(-1, values.shape[-1])
-        least, most = flat.min(axis=0), flat.max(axis=0)
-        self.least = least if self.least is None else np.minimum(self.least, least)
-        self.most = most if self.most is None else np.maximum(self.most, most)
-        if rows:
-            self.rows.append(flat.max(axis=1))
-
-
-def measure(pack: Pack, ids: Sequence[NDArray[np.int64]]) -> dict[str, Extremes]:
-    """Extremes of each matrix product's input, by its name in calibrations."""
-    session = open_session(build_float_graph(pack, tapped=True), threads=1)
-    names = quantised_inputs(pack.config.layers)
-    seen = {name: Extremes() for name, _ in names}
-    lengths = np.array([len(window) for window in ids])
-    groups = equal_lengths(lengths, np.zeros(len(ids), np.int64), _BATCH_TOKENS)
-    for done, group in enumerate(groups):
-        batch = np.stack([ids[place] for place in group.tolist()])
-        values = session.run([tensor for _, tensor in names], {"input_ids": batch})
-        for (name, _), value in zip(names, values, strict=True):
-            seen[name].see(value, rows=name.endswith("contracted"))
-        if done % 200 == 0:
-            print(f"{done} of {len(groups)} groups", file=sys.stderr)
-    return seen
-
-
-def calibrate(pack: Pack, seen: dict[str, Extremes]) -> Calibration:
-    """What is shipped."""
-    size = pack.config.hidden
-    ranges = {}
-    floors = []
-    for name, extremes in seen.items():
-        at, kind = name.split(".")
-        if kind == "contracted":
-            floors.append(float(np.quantile(np.concatenate(extremes.rows), _FLOOR_QUANTILE)))
-            continue
-        assert extremes.least is not None and extremes.most is not None
-        # Rounded as they will be shipped, before anything is derived from them.
-        centre = ((extremes.most + extremes.least) / 2).astype(np.float16).astype(np.float32)
-        reach = np.maximum(extremes.most - centre, centre - extremes.least)
-        radius = (np.maximum(reach, 0.05 * np.median(reach)) * 1.001).astype(np.float16).astype(np.float32)
-        copies = np.ones(size, np.int64)
-        if kind == "expanded":  # elsewhere the strongest channels are not that strong
-            copies = choose_copies(pack.matrix(f"{at}.fi.w", size).T, radius, _STRONGEST)
-        ranges[name] = Range(centre, radius, copies)
-    return Calibration(ranges, np.array(floors, np.float32))
-
-
 def main() -> None:
     """Measure and write."""
     pack = Pack(weights.load_pack())
     tokenizer = Tokenizer.from_str(tokenizer_json(pack, charsmap()).decode("utf-8"))
-    random = np.random.default_rng(0)
-    ids = windows(tokenizer, random, len(pack.pieces))
+    ids = windows(tokenizer, np.random.default_rng(0), len(pack.pieces))
     print(f"{len(ids)} windows, {sum(map(len, ids))} tokens", file=sys.stderr)
-    calibration = calibrate(pack, measure(pack, ids))
+    calibration = calibrate(pack, ids, lambda share: print(f"\r{share:.0%}", end="", file=sys.stderr))
     calibration.save(str(TARGET))
     for name, found in calibration.ranges.items():
         print(name, "copies", int((found.copies - 1).sum()), "radius", found.radius.min(), found.radius.max())

@@ -18,7 +18,7 @@ import numpy as np
 from kinprint.server.embed.directory import ModelDirectory, ModelDirectoryError, file_sha256
 from kinprint.server.embed.grouping import POOL_TEXTS, Pool, equal_lengths, mean_of
 from kinprint.server.embed.protocol import Role, TokenPlan
-from kinprint.server.embed.session import ProviderError, open_session
+from kinprint.server.embed.session import ProviderError, configured_providers, open_session
 from numpy.typing import NDArray
 
 __all__ = ["EmbeddingError", "ModelDirectoryError", "OnnxEmbedder", "ProviderError", "file_sha256"]
@@ -65,7 +65,8 @@ class OnnxEmbedder:
         threads: threads of one inference (intra-op). One serves many concurrent callers best.
         max_windows: most windows of a text, at least 1.
         window: most tokens of a window, prompt and special tokens included; the model's own limit if lower.
-        providers: ONNX Runtime's execution providers, the preferred first; none means the CPU.
+        providers: ONNX Runtime's execution providers, the preferred first; if None, those named in the environment
+            (`session.configured_providers`), and without any the CPU.
 
     Raises:
         ModelDirectoryError: a file is missing, or the model needs a Dense module, a pooling other than mean
@@ -81,13 +82,14 @@ class OnnxEmbedder:
         threads: int = 1,
         max_windows: int = 8,
         window: int = 256,
-        providers: Sequence[str] = (),
+        providers: Sequence[str] | None = None,
     ) -> None:
         if threads < 1 or max_windows < 1 or window < 1:
             raise ValueError("threads, max_windows and window must be at least 1")
         directory = ModelDirectory.read(model_dir)
         self._name = directory.name
-        self._session = _open(directory.model_file, threads, providers)
+        chosen = configured_providers() if providers is None else providers
+        self._session = _open(directory.model_file, threads, chosen)
         self._inputs = _check_inputs(self._session, directory.model_file)
         self._few_tokens = _few_tokens(self._session)
         outputs = [output.name for output in self._session.get_outputs()]

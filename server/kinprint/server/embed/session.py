@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from kinprint.server.embed.directory import ModelDirectoryError
 
 CPU_PROVIDER = "CPUExecutionProvider"
+#: Names of execution providers, the preferred first, separated by commas.
+PROVIDERS_VARIABLE = "KINPRINT_MODEL_PROVIDERS"
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +27,8 @@ _PROBE = (
 )
 
 
-class ProviderError(ValueError):
-    """An execution provider was asked for that the installed ONNX Runtime does not have."""
+class ProviderError(ModelDirectoryError):
+    """The model is to be run by an execution provider that the installed ONNX Runtime does not have."""
 
 
 def saturating_product() -> tuple[int, int]:
@@ -73,6 +77,11 @@ def session_options(threads: int, *, careful_products: bool) -> Any:
     if careful_products:
         options.add_session_config_entry("session.x64quantprecision", "1")
     return options
+
+
+def configured_providers() -> tuple[str, ...]:
+    """Execution providers named in the environment variable `KINPRINT_MODEL_PROVIDERS`."""
+    return tuple(name.strip() for name in os.environ.get(PROVIDERS_VARIABLE, "").split(",") if name.strip())
 
 
 def check_providers(providers: Sequence[str]) -> tuple[str, ...]:

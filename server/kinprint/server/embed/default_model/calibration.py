@@ -46,7 +46,11 @@ class Calibration:
     @classmethod
     def load(cls) -> Calibration:
         """The one that ships with the package."""
-        data = resources.files("kinprint.server.embed.default_model").joinpath("calibration.npz").read_bytes()
+        return cls.read(resources.files("kinprint.server.embed.default_model").joinpath("calibration.npz").read_bytes())
+
+    @classmethod
+    def read(cls, data: bytes) -> Calibration:
+        """What `save` wrote."""
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             kinds = {name.rsplit("/", 1)[0] for name in arrays.files if "/" in name}
             ranges = {
@@ -60,7 +64,7 @@ class Calibration:
             return cls(ranges, arrays["floors"].astype(np.float32))
 
     def save(self, path: str) -> None:
-        """Write what `load` reads: centre and radius as float16, so that they are the same however they are used."""
+        """Write what `read` reads: centre and radius as float16, so that they are the same however they are used."""
         arrays = {"floors": self.floors.astype(np.float16)}
         for kind, found in self.ranges.items():
             arrays[kind + "/centre"] = found.centre.astype(np.float16)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from kinprint.server.embed.default_model.graph import MICROSOFT, Graph
 from numpy.typing import NDArray
@@ -14,7 +12,7 @@ _FLOAT_PRODUCTS = 1
 
 
 def quantised_inputs(layers: int) -> list[tuple[str, str]]:
-    """Inputs of the matrix products of a graph of `float_layers`: what each is called in calibrations, and its tensor."""
+    """Inputs of the matrix products that `add_float_layers` adds: what calibrations call each, and its tensor."""
     hidden = ["embedding_norm", *(f"l{layer}.output" for layer in range(layers))]
     named = []
     for layer in range(layers):
@@ -95,5 +93,3 @@ def _linear(graph: Graph, source: str, name: str, inputs: int, output: str, pack
 def pairs(nibbles: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Nibbles uint8 [n, 32] as bytes [n, 16], each holding two neighbours, the earlier in its low half."""
     return np.asarray(nibbles[:, 0::2] | (nibbles[:, 1::2] << 4), np.uint8)
-
-

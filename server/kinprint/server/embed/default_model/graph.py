@@ -80,7 +80,9 @@ class Graph:
         self.constant("word_scales", scales.reshape(config.vocabulary, blocks, 1).astype(np.float16))
         self.add("Gather", ["words", "input_ids"], "word_bytes")
         self.add("BitwiseAnd", ["word_bytes", self.constant("fifteen", np.array(15, np.uint8))], "word_low")
-        self.add("BitShift", ["word_bytes", self.constant("four", np.array(4, np.uint8))], "word_high", direction="RIGHT")
+        self.add(
+            "BitShift", ["word_bytes", self.constant("four", np.array(4, np.uint8))], "word_high", direction="RIGHT"
+        )
         self.add("Concat", ["word_low", "word_high"], "word_nibbles", axis=-1)
         self.add("Cast", ["word_nibbles"], "word_steps_from_0", to=TensorProto.FLOAT)
         self.add("Sub", ["word_steps_from_0", self.number(8.0)], "word_steps")

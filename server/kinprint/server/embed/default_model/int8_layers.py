@@ -132,8 +132,8 @@ class _Layers:
 
         weights, bias = self._weights(at + "fo", graph.config.feed_forward)
         self._row_product(at + "activated", weights, float(self._calibration.floors[index]), at + "contracted")
-        bias = graph.constant(at + "contracted_bias", bias + inner.centre)
-        graph.add("Add", [at + "contracted", bias], at + "contracted_shifted")
+        shift = graph.constant(at + "contracted_bias", bias + inner.centre)
+        graph.add("Add", [at + "contracted", shift], at + "contracted_shifted")
         graph.add("Add", [normal, at + "contracted_shifted"], at + "residual")
         return self.normalised(at + "residual", at + "oln", output, following)
 
@@ -223,7 +223,7 @@ def choose_copies(weights: NDArray[np.float32], radius: NDArray[np.float32], mos
     """
     scaled = weights * radius[:, np.newaxis]
     strength = np.sqrt((scaled.astype(np.float64) ** 2).sum(axis=1))
-    copies = np.maximum(1, np.ceil(strength / (most * np.median(strength)))).astype(np.int64)
+    copies: NDArray[np.int64] = np.maximum(1, np.ceil(strength / (most * np.median(strength)))).astype(np.int64)
     while copies.sum() % _AT_ONCE:
         copies[np.argmax(strength / copies)] += 1
     return copies

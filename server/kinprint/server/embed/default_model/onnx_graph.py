@@ -1,8 +1,8 @@
 """The default model's ONNX graph: a BERT encoder with int8 matrices and a 4-bit embedding table.
 
 `input_ids` [batch, sequence], all of one text's length, to `last_hidden_state` [batch, sequence, hidden]; their mean is
-the sentence's vector.  There is no attention mask: texts of one length run together.  A text's output is the same to
-the bit in any batch.
+the sentence's vector.  There is no attention mask: texts of one length run together.  The output for a text of two
+tokens or more (the special ones are two) is the same to the bit in any batch.
 
 An optional input `full_precision`, false unless given, takes the same weights through float32 products instead.  In
 windows of very few different tokens ("..........", single characters) a token may or may not become an attention
