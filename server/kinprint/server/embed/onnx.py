@@ -197,6 +197,20 @@ class OnnxEmbedder:
             pool.put(group, self._infer(pool.windows_of(group)))
         return _vectors_of(pool)
 
+    def run_roughly(self, windows: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
+        """Vectors of windows of token ids, float32 [n, dim], in eight bits also where `run` takes full precision.
+
+        For fits that average over very many: three times as quick for windows of one token.
+
+        Raises:
+            EmbeddingError: the model returned a zero or non-finite vector.
+        """
+        out = np.empty((len(windows), self.dim), np.float32)
+        lengths = np.array([len(window) for window in windows], np.int64)
+        for group in equal_lengths(lengths, np.zeros_like(lengths), GROUP_TOKENS if self.company_is_safe else 0):
+            out[group] = self._infer([windows[place] for place in group.tolist()], False)
+        return out
+
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Unit vectors float32 [n, dim] of stored texts. Raises `EmbeddingError` as `plan` and `run` do."""
         return self._embed(texts, "passage")

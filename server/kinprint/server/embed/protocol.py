@@ -76,6 +76,9 @@ class Embedder(Protocol):
     def run(self, plan: TokenPlan) -> NDArray[np.float32]:
         """Unit vector float32 [dim] of a planned text."""
 
+    def run_roughly(self, windows: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
+        """Unit vectors float32 [n, dim] of windows of token ids, as quickly as the model can."""
+
     def run_many(self, plans: Sequence[TokenPlan]) -> NDArray[np.float32]:
         """`run` of each plan, float32 [n, dim], at less cost."""
 
