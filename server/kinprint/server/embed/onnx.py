@@ -30,6 +30,8 @@ _INTEGER_TYPES: dict[str, np.dtype[np.signedinteger[Any]]] = {
 }
 #: Tokens that run together at most.  More gain little, and whoever searches waits for at most one group.
 GROUP_TOKENS = 256
+#: The same where nobody waits for a single group: short windows cost less together.
+_ROUGH_TOKENS = 1024
 #: Texts and characters that are tokenised at a time: the interpreter lock is free meanwhile, not in between.
 _TOKENISE_TEXTS = 64
 _TOKENISE_CHARACTERS = 1 << 16
@@ -207,7 +209,7 @@ class OnnxEmbedder:
         """
         out = np.empty((len(windows), self.dim), np.float32)
         lengths = np.array([len(window) for window in windows], np.int64)
-        for group in equal_lengths(lengths, np.zeros_like(lengths), GROUP_TOKENS if self.company_is_safe else 0):
+        for group in equal_lengths(lengths, np.zeros_like(lengths), _ROUGH_TOKENS if self.company_is_safe else 0):
             out[group] = self._infer([windows[place] for place in group.tolist()], False)
         return out
 
