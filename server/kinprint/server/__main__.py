@@ -202,13 +202,18 @@ def _build_table(model: str, out: Path | None, report: Callable[[str, float], No
     from kinprint.server.embed.distil import load_table
     from kinprint.server.embed.table_cache import note_table
 
-    directory = (
-        build_default_model(out, lambda step, share: report(step, 0.2 * share)) if model == "default" else Path(model)
-    )
+    def build(step: str, share: float) -> None:
+        if step != "ready":
+            report(step, 0.2 * share)
+
+    def distil(step: str, share: float) -> None:
+        report("another process builds the table" if "lock" in step else step, 0.25 + 0.75 * share)
+
+    directory = build_default_model(out, build) if model == "default" else Path(model)
     embedder = OnnxEmbedder(directory, threads=1, max_windows=2)
     report("measuring the background", 0.2)
     space = load_space(embedder)
-    table = load_table(embedder, space, directory, lambda step, share: report(step, 0.25 + 0.75 * share))
+    table = load_table(embedder, space, directory, distil)
     assert table.directory is not None
     if out is None:
         note_table(model, table.directory)

@@ -188,7 +188,7 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
 async def _serve_until(stop: asyncio.Event, waiting: asyncio.Task[Any], state: State, lock: DirectoryLock) -> None:
     """Serve until the server is told to end, or nobody needs it any more."""
     ends: set[asyncio.Task[Any]] = {waiting, asyncio.create_task(until_lost(state, lock))}
-    filling = asyncio.create_task(state.filler.run())
+    filling = [asyncio.create_task(work) for work in (state.filler.run(), state.filler.measure())]
     if state.config.lazy:
         compiling = asyncio.create_task(startup.compile_rest(state.startup))
     if state.config.linger is not None:
@@ -197,7 +197,7 @@ async def _serve_until(stop: asyncio.Event, waiting: asyncio.Task[Any], state: S
     stop.set()
     state.filler.close()
     await state.tables.close()
-    await asyncio.wait({filling}, timeout=_LET_GO)
+    await asyncio.wait(filling, timeout=_LET_GO)
     if state.config.lazy:
         state.startup.stop()
         await asyncio.wait({compiling}, timeout=_LET_GO)

@@ -192,6 +192,7 @@ class ModelNotFilled(Failure):
     """A corpus has no second model, or it is not filled far enough."""
 
     reason = "MODEL_NOT_FILLED"
+    code = "FAILED_PRECONDITION"
 
 
 class ModelMismatch(Failure):

@@ -16,12 +16,13 @@ from kinprint.server.config import ServerConfig
 from kinprint.server.corpus.catalog import Catalog
 from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.filling import Filler
+from kinprint.server.corpus.vectors import read_models
 from kinprint.server.corpus.writer import Writer
 from kinprint.server.embed import EmbeddingSpace, EmbedService
 from kinprint.server.embed.holder import ModelHolder
 from kinprint.server.embed.tables import Tables
 from kinprint.server.jobs.registry import Jobs
-from kinprint.server.search.calibrate import calibrated
+from kinprint.server.search.calibrate import LEAST_ROWS, calibrated
 from kinprint.server.startup import Startup
 from kinprint.server.threads import contained
 
@@ -62,7 +63,16 @@ class State:
     _background: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.filler = Filler(self.catalog, self.writer, self.embedder, self.tables, calibrated, self.behind_pool)
+        self.filler = Filler(
+            self.catalog,
+            self.writer,
+            self.embedder,
+            self.embedder_of,
+            self.tables,
+            calibrated,
+            LEAST_ROWS,
+            self.behind_pool,
+        )
 
     async def embedder(self, model: str = "") -> tuple[EmbedService, EmbeddingSpace]:
         """A model, "default" or a directory, loaded now if it was not; "": the server's own.
@@ -74,6 +84,26 @@ class State:
         if model not in self.second_models:
             self.second_models[model] = ModelHolder(dataclasses.replace(self.config, model=model))
         return await self.second_models[model].require()
+
+    async def embedder_of(self, corpora: Sequence[Corpus]) -> tuple[EmbedService, EmbeddingSpace]:
+        """The model that some corpora go by, loaded now if it was not: the server's own, or the one switched to.
+
+        Raises ModelMismatch when they go by different ones, or one that the server does not have; ChannelUnavailable.
+        """
+        filled = [corpus for corpus in corpora if corpus.space is not None]
+        for corpus in filled[:1]:
+            assert corpus.space is not None
+            directory = (await self.read(partial(read_models, corpus.folder)))["directory"]
+            if directory is not None:
+                service, space = await self.embedder(directory)
+                if space.digest == corpus.space.digest:
+                    for other in filled:
+                        other.check_space(space)
+                    return service, space
+        service, space = await self.model.require()
+        for corpus in filled:
+            corpus.check_space(space)
+        return service, space
 
     async def with_tables(self, corpora: Sequence[Corpus]) -> None:
         """Have corpora go by their table of tokens, where there is one that only needs to be loaded.

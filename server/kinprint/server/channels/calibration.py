@@ -18,7 +18,6 @@ floor that says how much was measured.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +35,8 @@ CLASSES = len(SIZES) + 1
 LEAST_PAIRS = 400
 #: Pairs of answers to one prompt without which nothing is said of them.
 LEAST_SAME_PROMPT = 50
+#: Sentences of a match beyond which the background's texts do not tell what chance gives.
+BACKGROUND_SENTENCES = 32
 #: Searches without which the extreme is bounded by the number of rows instead of measured.
 LEAST_SEARCHES = 50
 
@@ -115,14 +116,21 @@ class Calibration:
         return _standing(score, scores)
 
     def worth(
-        self, score: float, sentences: int, query: str | None, match: str | None, rows: int, corpora: int = 1
+        self,
+        score: float,
+        sentences: int,
+        query: str | None,
+        match: str | None,
+        rows: int,
+        corpora: int = 1,
+        match_sentences: int = 1,
     ) -> Worth:
         """What a score is worth that is the best among `rows` of this corpus, one of `corpora` searched.
 
         One row, as in a comparison of two texts: the p-value is that of a pair.
         """
         scores = self.stratum(sentences, query, match)
-        if len(scores) == 0:
+        if len(scores) == 0 or (self.source == "background" and not self._covers(query, match, match_sentences)):
             standing = self.standing(score, sentences, query, match)
             return Worth(standing, 0.0, 1.0, 1.0, None, None, self.source)
         as_high = len(scores) - int(np.searchsorted(scores, np.float32(score), "left"))
@@ -147,6 +155,11 @@ class Calibration:
             same_floor,
             self.source,
         )
+
+    def _covers(self, query: str | None, match: str | None, match_sentences: int) -> bool:
+        """Whether the background texts are anything like these: prose of its languages, of the length of an answer."""
+        spoken = {name.split("/")[1] for name in self.strata if name.count("/") == 2}
+        return primary(query) in spoken and primary(match) in spoken and match_sentences <= BACKGROUND_SENTENCES
 
     def _of_best(self, standing: float, sentences: int, rows: int) -> tuple[float, float] | None:
         """Chance that the best of so many unrelated rows stands as high, and its floor; None where it is not measured.
@@ -194,8 +207,10 @@ class Calibration:
                     {int(size): standings for size, standings in by["extreme"].items()},
                     by["prompt"],
                 )
-        except (KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path} is damaged: {error}") from error
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # damaged archives raise nearly anything
+            raise ValueError(f"{path} is damaged: {error!r}") from error
 
 
 @dataclass

@@ -82,10 +82,11 @@ class FastTier:
         """Map what `save` wrote; None where there is none."""
         if not (folder / "fast-rows.npy").exists():
             return None
+        codes = files.map_array(folder / "fast-codes.npy")
         return FastChunk(
             files.map_array(folder / "fast-rows.npy"),
-            files.map_array(folder / "fast-codes.npy"),
+            codes,
             files.map_array(folder / "fast-scales.npy"),
             str(json.loads((folder / "fast.json").read_text(encoding="utf-8"))["table"]),
-            nearest.load(folder, "fast"),
+            nearest.load(folder, "fast", codes),
         )

@@ -15,6 +15,7 @@ recall of `RECALL`, measured when the index is built and kept beside it.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 from dataclasses import asdict, dataclass
@@ -29,6 +30,8 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import faiss
+
+logger = logging.getLogger(__name__)
 
 #: Vectors of a segment from which on it has an inverted file.
 INDEX_FROM = 20_000
@@ -173,7 +176,10 @@ def nearest(
     Positions with exact cosines, best first.
     """
     if inverted is not None and (passing is None or len(passing) > FEW):
-        return _through(queries, vectors, inverted.index, passing, top, inverted.measured.probes)
+        try:
+            return _through(queries, vectors, inverted.index, passing, top, inverted.measured.probes)
+        except (RuntimeError, OSError) as error:  # FAISS reads damaged files as far as it can
+            logger.warning("an index over vectors cannot be searched, so each is looked at: %s", error)
     if passing is None:
         passing = np.arange(len(vectors.rows))
     parts = [
@@ -205,7 +211,7 @@ def _through(
     _, labels = index.search(np.ascontiguousarray(queries), wanted, params=parameters)
     found = []
     for query, row in zip(queries, labels, strict=True):
-        some = row[row >= 0]
+        some = row[(row >= 0) & (row < len(vectors.rows))]  # beyond only where the file is damaged
         found.append(_best(some, pool.dots(vectors, some, query[None])[:, 0], top))
     return found
 
@@ -225,10 +231,18 @@ def save(folder: Path, name: str, inverted: Inverted | None) -> None:
     files.fsync_directory(folder)
 
 
-def load(folder: Path, name: str) -> Inverted | None:
-    """Map what `save` wrote; None where there is none."""
+def load(folder: Path, name: str, codes: NDArray[np.int8]) -> Inverted | None:
+    """Map what `save` wrote of an index over these vectors; None where there is none, or one that is not over them."""
     try:
         file = (folder / f"{name}.faiss").open("rb")
     except FileNotFoundError:
         return None
-    return Inverted(Measured(**json.loads((folder / f"{name}-index.json").read_text(encoding="utf-8"))), file=file)
+    try:
+        measured = Measured(**json.loads((folder / f"{name}-index.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        measured = Measured(0, 0, 0, 0.0)
+    if measured.vectors != len(codes) or measured.probes < 1:
+        logger.warning("the index %s is not one of the vectors beside it; it is built anew", folder / f"{name}.faiss")
+        file.close()
+        return None
+    return Inverted(measured, file=file)

@@ -13,6 +13,7 @@ among unrelated texts (`channels.calibration`), which makes different tiers and 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,12 +54,14 @@ class SemanticChunk:
     rows int64[m] ascending; codes int8[s, width], directions of their sentences, text after text (see
     `EmbeddingSpace.encode`), and scales float32[s] that make them unit vectors; starts int64[m + 1], where each text's
     sentences begin; `inverted` over the sentences, which only what was published has, and only where there are enough.
+    `model` is the digest of the model; "" where a generation of format 2 was read.
     """
 
     rows: NDArray[np.int64]
     codes: NDArray[np.int8]
     scales: NDArray[np.float32]
     starts: NDArray[np.int64]
+    model: str = ""
     inverted: nearest.Inverted | None = None
 
     @property
@@ -141,11 +144,11 @@ class SemanticChannel(Channel[SemanticChunk, SemanticMatch, SemanticEvidence]):
             raise ValueError("the record holds embeddings, and the corpus lacks their embedding-space.npz")
         if space.components is not None:
             codes, starts = binary_to_ragged(columns["embedding"], np.dtype(np.int8), space.code_width)
-            return SemanticChunk(rows, codes, nearest.scales_of(codes), starts)
+            return SemanticChunk(rows, codes, nearest.scales_of(codes), starts, space.digest)
         # Corpora that began before format 2 keep what the model gave, as float16.
         vectors, starts = binary_to_ragged(columns["embedding"], "<f2", space.dim)
         codes = space.encode(space.neutral(vectors.astype(np.float32)))
-        return SemanticChunk(rows, codes, nearest.scales_of(codes), starts)
+        return SemanticChunk(rows, codes, nearest.scales_of(codes), starts, space.digest)
 
     def merge(self, chunks: Sequence[SemanticChunk], merging: Merging) -> SemanticChunk:
         """See Channel."""
@@ -158,12 +161,16 @@ class SemanticChannel(Channel[SemanticChunk, SemanticMatch, SemanticEvidence]):
             begins = begins[merging.sources]
             places = np.repeat(begins - starts[:-1], counts) + np.arange(starts[-1])
             codes, scales = codes[places], scales[places]
-        return SemanticChunk(merging.rows, codes, scales, starts)
+        models = {chunk.model for chunk in chunks} - {""}
+        if len(models) > 1:
+            raise ValueError("vectors of different models do not mix")
+        return SemanticChunk(merging.rows, codes, scales, starts, models.pop() if models else "")
 
     def save(self, folder: Path, chunk: SemanticChunk) -> None:
         """Write a chunk, and its inverted file where it has one."""
         for name in _ARRAYS:
             files.save_array(folder / f"{self.name}-{name}.npy", getattr(chunk, name))
+        files.write_json(folder / f"{self.name}-model.json", {"model": chunk.model})
         nearest.save(folder, self.name, chunk.inverted)
 
     def load(self, folder: Path) -> SemanticChunk | None:
@@ -173,7 +180,8 @@ class SemanticChannel(Channel[SemanticChunk, SemanticMatch, SemanticEvidence]):
         if not (folder / f"{self.name}-codes.npy").exists():
             return self._load_float16(folder)
         rows, codes, scales, starts = (files.map_array(folder / f"{self.name}-{name}.npy") for name in _ARRAYS)
-        return SemanticChunk(rows, codes, scales, starts, nearest.load(folder, self.name))
+        model = str(json.loads((folder / f"{self.name}-model.json").read_text(encoding="utf-8"))["model"])
+        return SemanticChunk(rows, codes, scales, starts, model, nearest.load(folder, self.name, codes))
 
     def _load_float16(self, folder: Path) -> SemanticChunk:
         """Chunk of a generation of format 2: neutral sentence vectors in float16, rounded here."""
@@ -200,24 +208,24 @@ class SemanticChannel(Channel[SemanticChunk, SemanticMatch, SemanticEvidence]):
         corpora = len({target.corpus for target in targets})
         floor = 0.0 if limits.min_score is None else limits.min_score
         found: list[Scored] = []
-        scored: list[tuple[float, Tier, Meaning, str | None, int]] = []
+        scored: list[tuple[float, Tier, Meaning, str | None, int, int]] = []
         for number, chosen in rows.items():
             target = targets[number]
             languages = target.segment.array("language")
-            for tier, some, scores in _compared(query, sides, target, chosen, limits):
+            for tier, some, scores, lengths in _compared(query, sides, target, chosen, limits):
                 count = len(sides.of(target.meaning, tier))
                 calibration = calibration_of(target.meaning, tier)
-                for row, score in zip(some.tolist(), scores.tolist(), strict=True):
+                for row, score, length in zip(some.tolist(), scores.tolist(), lengths.tolist(), strict=True):
                     if score > floor or (limits.min_score is not None and score == floor):
                         language = languages[row].as_py()
                         standing = calibration.standing(score, count, query.language, language)
                         found.append(Scored(target, row, standing, len(scored)))
-                        scored.append((score, tier, target.meaning, language, count))
+                        scored.append((score, tier, target.meaning, language, count, length))
         matches = []
         for hit, name in best(found, limits.top):
-            score, tier, meaning, language, count = scored[hit.tag]
+            score, tier, meaning, language, count, length = scored[hit.tag]
             worth = calibration_of(meaning, tier).worth(
-                score, count, query.language, language, max(hit.target.tiers.get(tier, 0), 2), corpora
+                score, count, query.language, language, max(hit.target.tiers.get(tier, 0), 2), corpora, length
             )
             matches.append(SemanticMatch(hit.target, hit.row, name, score, tier, worth))
         return Found(matches)
@@ -251,7 +259,9 @@ class SemanticChannel(Channel[SemanticChunk, SemanticMatch, SemanticEvidence]):
         else:
             raise ValueError("the texts' sentences are not embedded")
         aligned = align_pair(left, right)
-        worth = calibration_of(meaning, tier).worth(aligned.score, len(left), a.language, b.language, 1)
+        worth = calibration_of(meaning, tier).worth(
+            aligned.score, len(left), a.language, b.language, 1, match_sentences=len(right)
+        )
         cosine = float(_mean(left) @ _mean(right))
         made = _evidence(a, b.text, b.language, aligned, cosine, tier, worth, meaning)
         return replace(made, truncated=a.truncated or b.truncated)
@@ -358,9 +368,9 @@ def _votes(
 
 def _compared(
     query: Query, sides: _Sides, target: Target, rows: NDArray[np.int64], limits: Limits
-) -> list[tuple[Tier, NDArray[np.int64], NDArray[np.float32]]]:
-    """Alignment scores of some rows of a target, by the best vectors that each has."""
-    made: list[tuple[Tier, NDArray[np.int64], NDArray[np.float32]]] = []
+) -> list[tuple[Tier, NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]]:
+    """Alignment scores of some rows of a target, by the best vectors that each has, and their numbers of sentences."""
+    made: list[tuple[Tier, NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]] = []
     left = rows
     if query.tier != "fast" and query.sentences is not None and target.meaning.space is not None:
         side = sides.of(target.meaning, "accurate")
@@ -369,14 +379,16 @@ def _compared(
             some, positions, _ = np.intersect1d(chunk.rows, left, assume_unique=True, return_indices=True)
             if len(some):
                 first, last = chunk.starts[positions], chunk.starts[positions + 1]
-                made.append(("accurate", some, align.scores(align.query(side), chunk.vectors, first, last)))
+                scores = align.scores(align.query(side), chunk.vectors, first, last)
+                made.append(("accurate", some, scores, last - first))
                 left = np.setdiff1d(left, some, assume_unique=True)
     if query.tier != "accurate" and target.meaning.table is not None and len(left):
         limits.check()
         texts = target.segment.array("response").take(left)
         vectors, starts = target.meaning.table.sentences(*text_buffers(texts))
         asked = align.query(sides.of(target.meaning, "fast"))
-        made.append(("fast", left, align.scores(asked, nearest.quantised(vectors), starts[:-1], starts[1:])))
+        scores = align.scores(asked, nearest.quantised(vectors), starts[:-1], starts[1:])
+        made.append(("fast", left, scores, np.diff(starts)))
     return made
 
 

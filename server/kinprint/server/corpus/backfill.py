@@ -65,6 +65,8 @@ def index_vectors(index: CorpusIndex, stop: Callable[[], bool]) -> int:
             break
         assert segment.folder is not None
         inverted = nearest.build(chunk.codes)
+        if not any(part.segment is segment for part in index.view.parts):
+            continue  # it was merged or purged meanwhile; its folder's name is not used again
         try:
             nearest.save(Path(segment.folder), name, inverted)
         except FileNotFoundError:  # its generation has gone

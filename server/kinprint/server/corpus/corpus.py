@@ -69,6 +69,8 @@ class Corpus(WithVectors):
         self._last_seq = 0
         self._seq_turn = threading.Lock()
         self._generation: generation.Loaded | None = None
+        #: Numbers are not used twice, so that what is built behind never lands beside other segments than its own.
+        self._last_generation = 0
 
     # ---- life ----
 
@@ -192,6 +194,8 @@ class Corpus(WithVectors):
         """An index of the whole record, from the newest generation and a replay of what it lacks."""
         made = caught_up(self.name, self.generations, self.record, self.meaning, self._fingerprints(), progress)
         self._generation = made.generation
+        if made.generation is not None:
+            self._last_generation = max(self._last_generation, made.generation.number)
         self._last_seq = max(self._last_seq, made.newest_seq)
         return made.index
 
@@ -341,7 +345,9 @@ class Corpus(WithVectors):
                 snapshot,
                 self._fingerprints(),
                 FORMATS,
+                self._last_generation,
             )
+            self._last_generation = loaded.number
             self._generation = loaded
             for channel in CHANNELS.values():
                 channel.prepare(loaded.segments)
@@ -399,6 +405,7 @@ class Corpus(WithVectors):
             maintenance.run_purge(self.record)
             progress("rebuilding the indexes")
             shutil.rmtree(self.generations, ignore_errors=True)
+            shutil.rmtree(self.tables / ".checkpoints", ignore_errors=True)  # vectors of sentences
             # Searches go on in the old index until the new one is whole.
             self.index = self._caught_up(progress)
             if self.view.rows:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from kinprint.server.corpus.view import View
-from kinprint.server.failures import InvalidField
+from kinprint.server.failures import CorpusNotFound, InvalidField
 from kinprint.server.progress import Progress
 
 #: Distinct sentences without which a corpus has nothing to teach.
@@ -60,6 +60,8 @@ def distil(view: View, model: str, table: str, tables: str, sentences: int) -> I
     space = load_space(embedder)
     start = StaticTable.load(Path(table))
     checkpoints = Path(tables) / _CHECKPOINTS
+    if not Path(tables).parent.is_dir():
+        raise CorpusNotFound(f"corpus {view.corpus!r} was deleted", field="corpus")
     checkpoints.mkdir(parents=True, exist_ok=True)
     made: list[Any] = []
     told: queue.SimpleQueue[Progress | None] = queue.SimpleQueue()
@@ -88,6 +90,8 @@ def distil(view: View, model: str, table: str, tables: str, sentences: int) -> I
     (result,) = made
     if isinstance(result, BaseException):
         raise result
+    if not checkpoints.is_dir():  # with its corpus; what is written now would stay for ever
+        raise CorpusNotFound(f"corpus {view.corpus!r} was deleted", field="corpus")
     name = result.digest[:32]
     result.save(Path(tables) / name)
     shutil.rmtree(checkpoints, ignore_errors=True)

@@ -17,7 +17,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -35,7 +35,7 @@ from kinprint.server.corpus.writer import Unfilled, Writer
 from kinprint.server.embed import EmbeddingSpace, EmbedService
 from kinprint.server.embed.static import StaticTable
 from kinprint.server.embed.tables import Tables
-from kinprint.server.failures import Failure
+from kinprint.server.failures import Failure, StorageFull
 from kinprint.server.store import files
 from kinprint.server.threads import contained
 from numpy.typing import NDArray
@@ -48,6 +48,8 @@ T = TypeVar("T")
 PLANNED, AT_ONCE = 1_024, 16
 #: Seconds between looks at whether there is anything to do.
 LOOK = 2.0
+#: Seconds after which what failed is tried again.
+RETRY = 60.0
 #: Seconds over which the rate is told.
 RATE_SECONDS = 30.0
 #: Ids of rows that searches brought up, kept for each corpus.
@@ -90,30 +92,36 @@ class Filler:
         catalog: Catalog,
         writer: Callable[[Corpus], Writer],
         embedder: Callable[[str], Awaitable[tuple[EmbedService, EmbeddingSpace]]],
+        embedder_of: Callable[[Sequence[Corpus]], Awaitable[tuple[EmbedService, EmbeddingSpace]]],
         tables: Tables,
         calibrated: Callable[[View, Tier, Callable[[], bool]], Calibration | None],
+        least_rows: int,
         pool: Executor,
     ) -> None:
         self._catalog = catalog
         self._writer = writer
         self._embedder = embedder
+        self._embedder_of = embedder_of
         self._tables = tables
         self._calibrated = calibrated
+        #: Rows of a tier without which a corpus is not calibrated.
+        self._least_rows = least_rows
         self._pool = pool
         self._stop = threading.Event()
         self._wake = asyncio.Event()
         # Wishes are noted one after the other: by calls, and by the filler itself.
         self._noting = asyncio.Lock()
         self._asked: dict[str, deque[str]] = {}
-        self._problems: dict[str, str] = {}
+        #: Why the accurate tier of a corpus is not filled, and when it is tried again.
+        self._problems: dict[str, tuple[str, float]] = {}
         self._waiting: set[str] = set()
         self._done: dict[str, deque[tuple[float, int]]] = {}
         self._busy = False
         self._working = _Count()
         #: View and table of corpora for which there was nothing to do.
         self._settled: dict[str, tuple[View, StaticTable | None]] = {}
-        #: Rows with which a corpus was found to have too few.
-        self._uncalibrated: dict[tuple[str, Tier], int] = {}
+        #: States of corpora that were calibrated, or could not be.
+        self._uncalibrated: dict[tuple[str, Tier], View] = {}
 
     @property
     def busy(self) -> bool:
@@ -157,9 +165,12 @@ class Filler:
 
     async def _note(self, corpus: Corpus, wish: Wish) -> None:
         async with self._noting:
-            await asyncio.get_running_loop().run_in_executor(
-                self._pool, lambda: files.write_json(corpus.folder / _FILE, {"format": 1, **asdict(wish)})
-            )
+            try:
+                await asyncio.get_running_loop().run_in_executor(
+                    self._pool, lambda: files.write_json(corpus.folder / _FILE, {"format": 1, **asdict(wish)})
+                )
+            except OSError as error:
+                raise StorageFull(f"cannot note what is to be filled: {error}; free space, then retry") from error
         self._wake.set()
 
     def progress(self, corpus: Corpus) -> Progress:
@@ -168,7 +179,7 @@ class Filler:
         left = view.fillable - view.filled("semantic")
         rate = self._rate(corpus.name)
         state: FillState
-        problem = self._problems.get(corpus.name, "")
+        problem = self._problems.get(corpus.name, ("", 0.0))[0]
         if view.meaning.second is not None:
             left = view.fillable - view.filled("second")
         elif wish.second:
@@ -214,8 +225,11 @@ class Filler:
                 try:
                     corpus = self._catalog.get(name)
                     state = corpus.view, self._tables.table
-                    if not woken and self._settled.get(name) == state:
+                    again = name in self._problems and time.monotonic() >= self._problems[name][1]
+                    if not woken and not again and self._settled.get(name) == state:
                         continue  # as it was when there was nothing to do
+                    if again:
+                        del self._problems[name]
                     # Noted first: what fails is not tried again before something has changed.
                     self._settled[name] = state
                     if await self._serve(corpus):
@@ -236,16 +250,30 @@ class Filler:
                 except TimeoutError:
                     continue
 
+    async def measure(self) -> None:
+        """Calibrate corpora until `close`, beside what `run` does."""
+        while not self._stop.is_set():
+            for name in self._catalog.names():
+                try:
+                    await self._calibrate(self._catalog.get(name))
+                except Cancelled:
+                    return
+                except Exception as error:  # scores are read by what was measured before, or by the background
+                    logger.warning("corpus %s could not be calibrated: %r", name, error)
+                if self._stop.is_set():
+                    return
+            await asyncio.sleep(LOOK)
+
     def _fail(self, name: str, problem: str) -> None:
-        if self._problems.get(name) != problem:
-            logger.warning("corpus %s is not filled: %s", name, problem)
-        self._problems[name] = problem
+        if self._problems.get(name, ("", 0.0))[0] != problem:
+            logger.warning("corpus %s is not filled, and tried again every minute: %s", name, problem)
+        self._problems[name] = problem, time.monotonic() + RETRY
 
     async def _serve(self, corpus: Corpus) -> bool:
         """Do some of what a corpus lacks; whether there was anything."""
         if corpus.space is None and not corpus.view.rows:
             return False
-        made = await self._fast(corpus) or await self._index(corpus) or await self._calibrate(corpus)
+        made = await self._fast(corpus) or await self._index(corpus)
         wish = await self._in_thread(lambda: wish_of(corpus))
         if wish.paused or corpus.name in self._problems:
             return made
@@ -284,16 +312,18 @@ class Filler:
         """Measure what scores are worth, where a tier has no such measure or has doubled since; whether it did."""
         if corpus.busy:
             return False
-        view = corpus.view
+        view, least = corpus.view, self._least_rows
         tiers: tuple[tuple[Tier, str], ...] = (("fast", "fast"), ("accurate", "semantic"))
         for tier, name in tiers:
             known, filled = view.meaning.calibration(tier), view.filled(name)
-            before = self._uncalibrated.get((corpus.name, tier), 0) if known is None else known.rows
-            if filled < 2 * before or not filled:
+            if filled < least or view is self._uncalibrated.get((corpus.name, tier)):
                 continue
+            if known is not None and filled < 2 * known.rows:
+                continue
+            # Noted first, so that what fails is not tried again before the corpus has changed.
+            self._uncalibrated[corpus.name, tier] = view
             made = await self._in_thread(partial(self._calibrated, view, tier, self._stop.is_set))
             if made is None:
-                self._uncalibrated[corpus.name, tier] = filled
                 continue
             await self._in_thread(partial(corpus.calibrate, tier, made))
             logger.info("corpus %s: calibrated its %s tier on %d unrelated pairs", corpus.name, tier, made.pairs)
@@ -310,7 +340,7 @@ class Filler:
         if not len(plan):
             return False
         self._waiting.add(corpus.name)
-        service, space = await self._embedder(wish.second if kind == "second" else "")
+        service, space = await (self._embedder(wish.second) if kind == "second" else self._embedder_of([corpus]))
         if kind == "second":
             await self._in_thread(lambda: corpus.begin_second(space))
             if corpus.meaning.second is None:  # it is the model of the corpus: nothing to compare

@@ -103,11 +103,7 @@ class CorpusIndex:
     def set_second(self, space: EmbeddingSpace | None) -> None:
         """Have a second model beside the first, or, with None, none any more."""
         with self._turn:
-            parts = self._view.parts
-            if space is None:
-                parts = tuple(
-                    Part(p.segment.without(SECOND.name), p.alive) if p.segment.of(SECOND.name) else p for p in parts
-                )
+            parts = _without_strangers(self._view.parts, replace(self._view.meaning, second=space))
             self._view = replace(self._view, parts=parts, meaning=replace(self._view.meaning, second=space))
 
     def switch_models(self, untagged: str | None) -> None:
@@ -123,6 +119,11 @@ class CorpusIndex:
             measured: dict[Tier, Calibration] = {t: c for t, c in meaning.measured.items() if t != "accurate"}
             meaning = replace(meaning, space=meaning.second, second=None, untagged=untagged, measured=measured)
             self._view = replace(self._view, parts=parts, meaning=meaning)
+
+    def let_strangers_go(self) -> None:
+        """Let go of embeddings that no model of the corpus made: what a change of models cut short has left."""
+        with self._turn:
+            self._view = replace(self._view, parts=_without_strangers(self._view.parts, self._view.meaning))
 
     def set_calibration(self, tier: Tier, calibration: Calibration) -> None:
         """Read the scores of a tier by this from here on."""
@@ -241,6 +242,20 @@ def _filled(part: Part, rows: NDArray[np.int64], frame: pl.DataFrame, meaning: M
         if chunk is not None:
             segment = segment.with_chunk(channel, chunk)
     return part if segment is part.segment else Part(segment, part.alive)
+
+
+def _without_strangers(parts: Sequence[Part], meaning: Meaning) -> tuple[Part, ...]:
+    """Parts without the chunks of sentence vectors that none of the corpus' models made."""
+    kept = []
+    for part in parts:
+        segment = part.segment
+        for name, space in (("semantic", meaning.space), (SECOND.name, meaning.second)):
+            # Chunks of generations of format 2 name no model; the manifest did.
+            own = {"", space.digest} if space is not None and name == "semantic" else {space and space.digest}
+            if any(chunk.model not in own for chunk in segment.of(name)):
+                segment = segment.without(name)
+        kept.append(part if segment is part.segment else Part(segment, part.alive))
+    return tuple(kept)
 
 
 def _tier(part: Part) -> int:

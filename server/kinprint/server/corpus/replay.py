@@ -47,6 +47,7 @@ def caught_up(
     covered: frozenset[str] = frozenset()
     if loaded is not None:
         index.replace(parts_of(loaded))
+        index.let_strangers_go()
         covered = loaded.files
     missing = [f for f in snapshot.files if f not in covered]
     if missing:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import logging
@@ -11,6 +10,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from kinprint.server.channels.calibration import Calibration
 from kinprint.server.channels.meaning import Meaning, Tier
@@ -19,7 +19,7 @@ from kinprint.server.corpus.index import CorpusIndex
 from kinprint.server.corpus.view import View
 from kinprint.server.embed.space import EmbeddingSpace
 from kinprint.server.embed.static import StaticTable, TableError
-from kinprint.server.failures import ModelMismatch, ModelNotFilled, StorageFull
+from kinprint.server.failures import CorpusDamaged, ModelMismatch, ModelNotFilled, StorageFull
 from kinprint.server.store import files, generation, maintenance
 from kinprint.server.store.record import FILL, Record
 
@@ -120,8 +120,8 @@ class WithVectors(ABC):
             self.index.set_second(None)
             self._erase_embeddings(f"model = '{second.digest}'")
 
-    def switch_models(self) -> None:
-        """Search by the second model from here on, and drop the first with its vectors.
+    def switch_models(self, directory: str | None = None) -> None:
+        """Search by the second model, which lies in `directory`, from here on; drop the first with its vectors.
 
         Raises ModelNotFilled unless the second is filled as far as the first; StorageFull.
         """
@@ -139,7 +139,7 @@ class WithVectors(ABC):
             untagged = self.meaning.untagged or first.digest
             try:
                 # What names no model is of the first; said before the space changes its meaning.
-                files.write_json(self.folder / _MODELS, {"format": 1, "untagged": untagged})
+                files.write_json(self.folder / _MODELS, {"format": 1, "untagged": untagged, "directory": directory})
                 second.save(self.folder / _SPACE)
                 (self.folder / _SECOND).unlink()
                 files.fsync_directory(self.folder)
@@ -240,12 +240,31 @@ class WithVectors(ABC):
 def stored_meaning(folder: Path) -> Meaning:
     """What the semantic channel went by, but for its table."""
     untagged = None
-    with contextlib.suppress(FileNotFoundError):
-        untagged = json.loads((folder / _MODELS).read_text(encoding="utf-8"))["untagged"]
-    space, second = _stored_space(folder / _SPACE), _stored_space(folder / _SECOND)
+    try:
+        untagged = read_models(folder)["untagged"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorpusDamaged(f"{folder / _MODELS} is damaged ({error}); restore it from a backup") from error
+    space = _stored_space(folder / _SPACE)
+    try:
+        second = _stored_space(folder / _SECOND)
+    except ValueError as error:
+        logger.warning("the second model of a corpus cannot be used and is filled anew: %s", error)
+        second = None
     if space is None or (second is not None and second.digest == space.digest):
         second = None  # a switch that was cut short after it was made
     return Meaning(space, second, untagged, measured=_calibrations(folder))
+
+
+def read_models(folder: Path) -> dict[str, Any]:
+    """What is noted of a corpus' models: `untagged`, see Meaning, and `directory`, where the one it goes by lies.
+
+    Both None before the first switch.  Raises ValueError.
+    """
+    try:
+        found = json.loads((folder / _MODELS).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {"untagged": None, "directory": None}
+    return {"untagged": found["untagged"], "directory": found.get("directory")}
 
 
 def _calibrations(folder: Path) -> dict[Tier, Calibration]:

@@ -9,7 +9,6 @@ so that they can be read.
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -179,8 +178,12 @@ class EmbeddingSpace:
                     components,
                     background,
                 )
-        except (KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path} is damaged: {error}") from error
+        except FileNotFoundError:
+            raise
+        except ValueError as error:
+            raise ValueError(str(error) if str(path) in str(error) else f"{path} is damaged: {error}") from error
+        except Exception as error:  # damaged archives raise nearly anything
+            raise ValueError(f"{path} is damaged: {error!r}") from error
 
 
 def grouped_spans(text: str, most: int = MAX_SENTENCES) -> list[tuple[int, int]]:

@@ -82,7 +82,11 @@ class Tables:
             if directory is None:
                 directory = await self._build()
             self._problem = "it is being loaded"
-            self._table = await asyncio.to_thread(StaticTable.load, directory)
+            try:
+                self._table = await asyncio.to_thread(StaticTable.load, directory)
+            except TableError as error:
+                logger.warning("%s; it is built anew", error)
+                self._table = await asyncio.to_thread(StaticTable.load, await self._build())
         except (TableError, OSError, RuntimeError) as error:
             self._problem = str(error)
             logger.warning("no table of tokens, so the fast tier of the semantic channel is off: %s", error)
@@ -118,7 +122,8 @@ class Tables:
         code = await self._process.wait()
         self._process = None
         if code != 0 or not printed:
-            detail = last.removeprefix("error: ") or f"it ended with status {code}"
+            ended = f"its process was ended by signal {-code}" if code < 0 else f"its process ended with status {code}"
+            detail = last.removeprefix("error: ") if last.startswith("error: ") else ended
             raise RuntimeError(f"the table of tokens could not be built ({detail}); try: kinprint model build --table")
         return Path(printed[-1])
 

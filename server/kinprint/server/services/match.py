@@ -45,6 +45,8 @@ from numpy.typing import NDArray
 
 #: Searches of one stream that run side by side.
 _STREAM_WINDOW = 8
+#: Code points of a query without which its language is not told: the detector guesses at phrases.
+_LEAST_TOLD = 60
 
 
 class MatchService(match_pb2_grpc.MatchServiceServicer):
@@ -226,7 +228,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
                 text = convert.text_of(source, f"{field}.text")
                 query, info = given(text, field, language)
                 if language is None and detect:
-                    known = detect_languages([query.text])[0]
+                    known = detect_languages([query.text])[0] if len(query.text) >= _LEAST_TOLD else None
                     query, info = replace(query, language=known), replace(info, language=known)
                 return query, info
 
@@ -265,9 +267,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
                 for corpus in spaces:
                     corpus.check_space(own.space)
                 return replace(query, sentences=known), (0.0, 0.0)
-        service, space = await self._state.model.require()
-        for corpus in spaces:
-            corpus.check_space(space)
+        service, space = await self._state.embedder_of(spaces)
         vectors, cut, timings = await service.embed_search(await self._state.read(lambda: sentences_of(query.text)))
         took = (timings.queue_s, timings.tokenise_s + timings.infer_s)
         return replace(query, sentences=await self._state.read(lambda: space.neutral(vectors)), truncated=cut), took

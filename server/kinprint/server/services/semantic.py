@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 from collections.abc import AsyncIterator, Iterable
-from pathlib import Path
 from typing import Any
 
 import grpc
 from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.distilling import Distilled, distil
+from kinprint.server.corpus.filling import wish_of
 from kinprint.server.failures import InvalidField, ModelNotFilled
 from kinprint.server.jobs.registry import Request
 from kinprint.server.progress import Progress
@@ -39,16 +40,20 @@ class SemanticService(semantic_pb2_grpc.SemanticServiceServicer):
         corpus = self._state.catalog.get(request.corpus)
         model = request.model
         if model:
-            if model != "default" and not await self._state.read(lambda: Path(model).is_dir()):
+            if model != "default" and not await self._state.read(lambda: os.path.isdir(model)):
                 raise InvalidField("model", f"there is no model directory {model} on the server", "FIELD_INVALID")
             if corpus.space is None:
                 raise ModelNotFilled(
                     f"corpus {corpus.name!r} has no model yet; fill its first one: kinprint fill --corpus {corpus.name}"
                 )
+            _service, space = await self._state.embedder(model)
+            if space.digest == corpus.space.digest:
+                raise InvalidField("model", "it is the model that the corpus goes by already", "FIELD_INVALID")
+            await self._state.change(lambda: corpus.begin_second(space))
         else:
             self._state.model.check()
-            if corpus.space is not None and (loaded := self._state.model.space) is not None:
-                corpus.check_space(loaded)
+            if corpus.space is not None:
+                await self._state.embedder_of([corpus])
         await self._state.filler.start(corpus, most, model)
         return semantic_pb2.StartFillResponse(fill=await self._fill(corpus))
 
@@ -85,7 +90,9 @@ class SemanticService(semantic_pb2_grpc.SemanticServiceServicer):
         self, request: semantic_pb2.SwitchModelRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> semantic_pb2.SwitchModelResponse:
         corpus = self._state.catalog.get(request.corpus)
-        await self._state.change(corpus.switch_models)
+        second = await self._state.read(lambda: wish_of(corpus).second)
+        directory = second if second and second != self._state.config.model else None
+        await self._state.change(lambda: corpus.switch_models(directory))
         await self._state.filler.forget_second(corpus)
         return semantic_pb2.SwitchModelResponse(fill=await self._fill(corpus))
 

@@ -70,14 +70,15 @@ def publish(
     snapshot: Snapshot,
     fingerprints: Fingerprints,
     channels: Formats,
+    after: int = 0,
 ) -> Loaded:
-    """Write a generation that covers `snapshot` and map it.
+    """Write a generation that covers `snapshot` and map it; its number is above `after`, also where none is left.
 
     Segments in memory, and small or mostly dead neighbours, are merged first.  Older generations are
     removed afterwards; whoever still reads them keeps their pages.
     """
     root.mkdir(exist_ok=True)  # not its parents: a corpus that was deleted stays deleted
-    number = max(_numbers(root), default=0) + 1
+    number = max([*_numbers(root), after]) + 1
     scratch = root / f".new-{number}"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
@@ -206,6 +207,8 @@ def link_folder(source: Path, destination: Path) -> None:
     """Give a segment's files a second name, or copy them where the file system has no hard links."""
     destination.mkdir()
     for file in source.iterdir():
+        if file.name.startswith("."):  # half of something that is built behind
+            continue
         try:
             os.link(file, destination / file.name)
         except OSError:  # a file system without hard links
@@ -213,7 +216,7 @@ def link_folder(source: Path, destination: Path) -> None:
 
 
 def _sizes(folder: Path) -> dict[str, int]:
-    return {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
+    return {file.name: file.stat().st_size for file in sorted(folder.iterdir()) if file.name[0] != "."}
 
 
 def _write_segment(folder: Path, segment: Segment, channels: Formats) -> None:
