@@ -80,7 +80,7 @@ def test_an_inverted_file_finds_nearly_all_and_says_how_much(tmp_path: Path, mon
     assert built.measured.recall >= 0.95
     nearest.save(tmp_path, "fast", built)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fast-index.json", "fast.faiss"]
-    loaded = nearest.load(tmp_path, "fast")
+    loaded = nearest.load(tmp_path, "fast", some)
     assert loaded is not None
     assert loaded.measured == built.measured
     (tmp_path / "fast.faiss").unlink()  # as when its generation is replaced
@@ -97,10 +97,27 @@ def test_an_inverted_file_finds_nearly_all_and_says_how_much(tmp_path: Path, mon
             assert set(positions.tolist()) <= set(everyone.tolist())
             hits.append(len(set(positions.tolist()) & set(exact(query, some, everyone, 10))) / 10)
         assert np.mean(hits) >= 0.95
-    assert nearest.load(tmp_path, "fast") is None
+    assert nearest.load(tmp_path, "fast", some) is None
 
 
 def test_the_same_vectors_give_the_same_index() -> None:
     some = codes(2500)
     one, other = (nearest.build(some) for _ in range(2)) if nearest.INDEX_FROM <= 2500 else (None, None)
     assert one == other
+
+
+def test_a_damaged_index_is_looked_past(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nearest, "INDEX_FROM", 3000)
+    some = codes(4000)
+    nearest.save(tmp_path, "fast", nearest.build(some))
+    assert nearest.load(tmp_path, "fast", some[:-1]) is None, "it is the index of other vectors"
+    whole = (tmp_path / "fast.faiss").read_bytes()
+    asked = queries(3)
+    expected = [positions.tolist() for positions, _ in nearest.nearest(asked, vectors(some), None, None, 10)]
+    for kept in (0, len(whole) // 2, len(whole) - 100):
+        (tmp_path / "fast.faiss").write_bytes(whole[:kept])
+        loaded = nearest.load(tmp_path, "fast", some)
+        found = nearest.nearest(asked, vectors(some), loaded, None, 10)
+        assert [positions.tolist() for positions, _ in found] == expected
+    (tmp_path / "fast-index.json").write_text("{")
+    assert nearest.load(tmp_path, "fast", some) is None

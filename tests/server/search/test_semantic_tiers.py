@@ -13,11 +13,11 @@ import pytest
 from corpus_rows import content_hashes, submission, write
 from kinprint.server.channels import CHANNELS, nearest
 from kinprint.server.channels.protocol import Cancelled, Limits, Query
-from kinprint.server.corpus import backfill
+from kinprint.server.corpus import backfill, vectors
 from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.filter import EVERYTHING, Filter
 from kinprint.server.corpus.normalise import Submission
-from kinprint.server.failures import ChannelNotFilled, ModelMismatch, ModelNotFilled
+from kinprint.server.failures import ChannelNotFilled, CorpusDamaged, ModelMismatch, ModelNotFilled
 from kinprint.server.search import calibrate
 from kinprint.server.search.models import compare_models
 from kinprint.server.search.run import covered, find
@@ -40,9 +40,9 @@ def embedded(corpus: Corpus, rows: list[Submission], into: Any = None) -> None:
     from kinprint.server.embed import sentences_of
 
     hashes = content_hashes(rows, corpus.name)
-    vectors = [np.concatenate([corpus_rows.sentence_vectors(s, 1) for s in sentences_of(r.response)]) for r in rows]
-    starts = np.concatenate(([0], np.cumsum([len(v) for v in vectors]))).astype(np.int64)
-    corpus.fill_embeddings([r.id for r in rows], hashes, np.concatenate(vectors), starts, into or corpus_rows.space())
+    made = [np.concatenate([corpus_rows.sentence_vectors(s, 1) for s in sentences_of(r.response)]) for r in rows]
+    starts = np.concatenate(([0], np.cumsum([len(v) for v in made]))).astype(np.int64)
+    corpus.fill_embeddings([r.id for r in rows], hashes, np.concatenate(made), starts, into or corpus_rows.space())
 
 
 def ids(corpus: Corpus, query: Query, top: int = 5, rows: Filter = EVERYTHING) -> list[str]:
@@ -306,3 +306,76 @@ def test_blocks_do_not_change_what_is_made(corpus: Corpus, monkeypatch: pytest.M
     (whole,) = together.view.parts
     (chunk,) = whole.segment.of("fast")
     np.testing.assert_array_equal(merged, chunk.codes)
+
+
+def test_a_drop_that_is_cut_short_leaves_no_vectors_to_the_next_model(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows_of(20)
+    write(corpus, rows)
+    embedded(corpus, rows)
+    corpus.begin_second(corpus_rows.space(1))
+    embedded(corpus, rows, corpus_rows.space(1))
+    corpus.publish()
+
+    def cut_short(condition: str) -> None:
+        raise OSError("killed here")
+
+    monkeypatch.setattr(corpus, "_erase_embeddings", cut_short)
+    with pytest.raises(OSError, match="killed here"):
+        corpus.drop_second()
+    again = Corpus.open(corpus.folder)
+    assert (again.meaning.second, again.view.filled("second")) == (None, 0)
+    again.begin_second(corpus_rows.space(2))
+    assert again.view.filled("second") == 0
+    with pytest.raises(ModelNotFilled):
+        again.switch_models()
+    third = Corpus.open(corpus.folder)
+    assert third.view.filled("second") == 0
+    embedded(third, rows, corpus_rows.space(2))
+    third.switch_models("some/where")
+    chunks = [chunk for part in third.view.parts for chunk in part.segment.of("semantic")]
+    assert {chunk.model for chunk in chunks} == {corpus_rows.space(2).digest}
+    assert vectors.read_models(third.folder)["directory"] == "some/where"
+
+
+def test_an_index_that_is_built_while_its_rows_are_purged_stays_away(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nearest, "INDEX_FROM", 400)
+    rows = rows_of(900)
+    corpus.adopt_table(corpus_rows.table())
+    write(corpus, rows)
+    corpus.publish()
+    build = nearest.build
+
+    def purged_meanwhile(codes: Any) -> Any:
+        made = build(codes)
+        monkeypatch.setattr(nearest, "build", build)
+        corpus.purge([row.id for row in rows[:300]], lambda _: None)
+        return made
+
+    monkeypatch.setattr(nearest, "build", purged_meanwhile)
+    corpus.index_vectors(lambda: False)
+    again = Corpus.open(corpus.folder)
+    again.adopt_table(corpus_rows.table())
+    for state in (corpus, again):
+        for part in state.view.parts:
+            for chunk in part.segment.of("fast"):
+                assert chunk.inverted is None or chunk.inverted.measured.vectors == len(chunk.codes)
+        assert ids(state, Query(rows[500].response, "en", tier="fast"), 1) == ["r0500"]
+
+
+@pytest.mark.parametrize("name", ["calibration-fast.npz", "second-embedding-space.npz"])
+def test_damaged_files_that_can_be_made_again_harm_nobody(corpus: Corpus, name: str) -> None:
+    rows = rows_of(5)
+    write(corpus, rows)
+    embedded(corpus, rows)
+    (corpus.folder / name).write_bytes(b"PK\x03\x04 torn")
+    assert Corpus.open(corpus.folder).view.filled("semantic") == 5
+
+
+def test_a_damaged_note_of_models_is_told(corpus: Corpus) -> None:
+    (corpus.folder / "models.json").write_text('{"for')
+    with pytest.raises(CorpusDamaged, match=r"models\.json"):
+        Corpus.open(corpus.folder)
