@@ -109,6 +109,9 @@ def _private_cache(request: pytest.FixtureRequest, session_cache: Path, monkeypa
     """Keep tests out of the user's cache, but for those that use the real default model."""
     if request.node.get_closest_marker("model") is None:
         monkeypatch.setenv("KINPRINT_CACHE", str(session_cache))
+    else:
+        # Two minutes of both cores, behind the test that runs.
+        monkeypatch.setenv("KINPRINT_FAST_TIER", "off")
 
 
 @pytest.fixture(scope="session")

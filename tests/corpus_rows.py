@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import unigram_tokenizer
 from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.normalise import Submission, normalise
 from kinprint.server.corpus.plan import Batch, BatchOutcome
 from kinprint.server.embed import EmbeddingSpace
+from kinprint.server.embed.static import StaticTable
 from numpy.typing import NDArray
 
 DIM = 8
@@ -116,3 +119,10 @@ def family(chance: random.Random, texts: int, length: int = 60, kept: float = 0.
             changed = (1 - kept) * chance.choice((1, 0.5, 0.1))
             made.append(" ".join(chance.choice(WORDS) if chance.random() < changed else w for w in base))
     return made
+
+
+def table(seed: int = 0) -> StaticTable:
+    """A static table over a small Unigram vocabulary, with vectors of DIM dimensions by chance."""
+    document = unigram_tokenizer.document()
+    vectors = np.random.default_rng(seed).standard_normal((len(document["model"]["vocab"]), DIM)).astype(np.float32)
+    return StaticTable.of(vectors, json.dumps(document).encode(), name=f"table-{seed}", model_digest=space(seed).digest)

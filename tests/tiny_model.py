@@ -8,7 +8,7 @@ rows of the table and their vectors are similar. A few hundred kilobytes at most
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +33,7 @@ def write_tiny_model(
     integer: Literal["int64", "int32"] = "int64",
     model_file: str = "model.onnx",
     max_seq_length: int | None = 128,
+    company: bool = False,
     seed: int = 0,
 ) -> Path:
     """Write the model into `directory` in the sentence-transformers layout and return `directory`.
@@ -49,12 +50,13 @@ def write_tiny_model(
         integer: type of the inputs.
         model_file: path of the graph inside the directory.
         max_seq_length: written to `sentence_bert_config.json`; None writes no such file.
+        company: round to steps of the whole batch's range, so that a text's vector depends on its company.
         seed: of the embedding table; other seeds give other models.
     """
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / model_file
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(_graph(dim, pooling, output, token_type_ids, position_ids, integer, seed))
+    path.write_bytes(_graph(dim, pooling, output, token_type_ids, position_ids, integer, company, seed))
     _write_json(directory / "tokenizer.json", _tokenizer())
     _write_json(
         directory / "1_Pooling" / "config.json",
@@ -150,6 +152,7 @@ def _graph(
     token_type_ids: bool,
     position_ids: bool,
     integer: str,
+    company: bool,
     seed: int,
 ) -> bytes:
     integer_type = TensorProto.INT64 if integer == "int64" else TensorProto.INT32
@@ -170,8 +173,8 @@ def _graph(
     }
     nodes: list[onnx.NodeProto] = []
 
-    def add(op: str, inputs: list[str], result: str, **attributes: Any) -> str:
-        nodes.append(helper.make_node(op, inputs, [result], **attributes))
+    def add(op: str, inputs: list[str], result: str, others: Sequence[str] = (), **attributes: Any) -> str:
+        nodes.append(helper.make_node(op, inputs, [result, *others], **attributes))
         return result
 
     add("Cast", ["input_ids"], "ids", to=TensorProto.INT64)
@@ -191,6 +194,9 @@ def _graph(
         add("Mul", [f"{name}_f", "tiny"], f"{name}_small")
         add("Unsqueeze", [f"{name}_small", "minus1"], f"{name}_column")
         hidden = add("Add", [hidden, f"{name}_column"], f"hidden_{name}")
+    if company:
+        add("DynamicQuantizeLinear", [hidden], "codes", others=["code_scale", "code_zero"])
+        hidden = add("DequantizeLinear", ["codes", "code_scale", "code_zero"], "coarse")
     add("Unsqueeze", ["mask", "minus1"], "mask_column")
     add("Mul", [hidden, "mask_column"], "masked")
     add("ReduceSum", ["masked", "one1"], "total", keepdims=0)

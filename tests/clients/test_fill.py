@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kinprint.client import CorpusInfo, Coverage, DistilReport, DuplicatesProgress, Fill, SemanticIndex
+from kinprint.client import (
+    CorpusInfo,
+    Coverage,
+    DistilReport,
+    DuplicatesProgress,
+    Fill,
+    ModelComparison,
+    ModelQuality,
+    SemanticIndex,
+)
 from kinprint.client.cli import corpora, fill, model, terminal
 from kinprint.client.cli.app import app
 from typer.testing import CliRunner
@@ -47,7 +56,7 @@ CORPUS = CorpusInfo(
     coverage_fast=FILL.fast,
     semantic=SemanticIndex("ab" * 16, "e5 table", "cd" * 16, 800, 0, 0.987, None, 50_000),
 )
-REPORT = DistilReport("ef" * 16, 40_000, 2_000, 0.5, 0.75, 0.9, 0.99)
+REPORT = DistilReport("ef" * 16, 40_000, 2_000, 0.5, 0.75, None, 0.99)
 
 
 class Client:
@@ -60,8 +69,22 @@ class Client:
     def _next(self) -> Fill:
         return self.fills.pop(0) if len(self.fills) > 1 else self.fills[0]
 
-    def start_fill(self, corpus: str, *, most_rows_per_second: float) -> Fill:
-        self.asked.append(("start", corpus, most_rows_per_second))
+    def start_fill(self, corpus: str, *, most_rows_per_second: float, model: str | None) -> Fill:
+        self.asked.append(("start", corpus, most_rows_per_second, model))
+        return self._next()
+
+    def compare_models(self, corpus: str, *, queries: int) -> ModelComparison:
+        self.asked.append(("compare", corpus, queries))
+        return ModelComparison(
+            ModelQuality("ab" * 16, 1000, 0.9, None), ModelQuality("cd" * 16, 900, 0.95, 0.25), 50, 0.625
+        )
+
+    def switch_model(self, corpus: str) -> Fill:
+        self.asked.append(("switch", corpus))
+        return self._next()
+
+    def drop_model(self, corpus: str) -> Fill:
+        self.asked.append(("drop", corpus))
         return self._next()
 
     def pause_fill(self, corpus: str) -> Fill:
@@ -117,7 +140,7 @@ def run(*arguments: str, code: int = 0) -> tuple[str, str]:
 def test_to_fill_is_to_start_and_to_say_how_to_look(answer: Any) -> None:
     client = answer(FILL)
     out, _ = run("fill", "--corpus", "news", "--rate", "20")
-    assert client.asked == [{"embedding_model": "default"}, ("start", "news", 20.0)]
+    assert client.asked == [{"embedding_model": "default"}, ("start", "news", 20.0, None)]
     assert out.count("\n") == 1
     assert "250 of 1,000 rows (25%), filling at 2.5 rows/s, 5 min left" in out
     assert "kinprint fill --corpus news --server host:1 --status" in out
@@ -186,6 +209,7 @@ def test_ctrl_c_leaves_it_going(answer: Any) -> None:
         (("fill", "--wait", "--pause"), "--wait and --pause"),
         (("fill", "--pause", "--status"), "--pause and --status"),
         (("fill", "--status", "--rate", "5"), "--rate goes with starting"),
+        (("fill", "--pause", "--second", "default"), "--second goes with starting"),
         (("search", "--text", "x", "--tier", "fast"), "--channel semantic"),
         (("search", "--text", "x", "--channel", "semantic", "--tier", "quick"), "known: auto, fast, accurate"),
     ],
@@ -209,10 +233,32 @@ def test_a_fit_prints_what_it_is_worth(answer: Any) -> None:
     client = answer()
     out, _ = run("model", "distil", "--corpus", "news", "--sentences", "2000")
     assert client.asked == [{"embedding_model": "default"}, ("distil", "news", 2000)]
-    for words in ("40,000 sentences", "held out: 2,000", "0.500", "0.750", "0.900", "0.990", "efefefefefef"):
+    for words in ("40,000 sentences", "held out: 2,000", "0.500", "0.750", "0.990", "efefefefefef"):
         assert words in out
     assert json.loads(run("model", "distil", "--corpus", "news", "--json")[0])["recall_after"] == 0.99
     assert client.asked[-1] == ("distil", "news", 0)
+
+
+def test_a_second_model_is_filled_compared_and_takes_over(answer: Any, tmp_path: Path) -> None:
+    client = answer(replace(FILL, second_model="cd" * 16, second_filled=900))
+    run("fill", "--corpus", "news", "--second", "default")
+    run("fill", "--corpus", "news", "--second", str(tmp_path))
+    assert client.asked == [
+        {"embedding_model": None},
+        ("start", "news", 0.0, "default"),
+        {"embedding_model": None},
+        ("start", "news", 0.0, str(tmp_path)),
+    ]
+    assert "second model cdcdcdcdcdcd: 900 rows" in run("fill", "--corpus", "news", "--status")[0]
+    text = run("model", "compare", "--corpus", "news", "--queries", "50")[0]
+    assert client.asked[-1] == ("compare", "news", 50)
+    for words in ("50 queries", "abababababab", "cdcdcdcdcdcd", "0.900", "0.950", "0.250", "62.5%"):
+        assert words in text
+    told = json.loads(run("model", "compare", "--corpus", "news", "--json")[0])
+    assert (told["agreement"], told["second"]["same_prompt_share"]) == (0.625, 0.25)
+    for command in ("switch", "drop"):
+        assert "dropped" in run("model", command, "--corpus", "news")[0]
+        assert client.asked[-1] == (command, "news")
 
 
 def test_a_corpus_shows_what_meaning_is_searched_by(answer: Any) -> None:

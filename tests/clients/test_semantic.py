@@ -12,6 +12,7 @@ from kinprint.client.convert.semantic import (
     distil_report_from_proto,
     distil_request,
     fill_from_proto,
+    model_comparison_from_proto,
     start_fill_request,
 )
 from kinprint.client.convert.server import corpus_from_proto
@@ -148,3 +149,17 @@ def test_fitting() -> None:
         distil_request("news", -1)
     report = distil_report_from_proto(semantic_pb2.DistilReport(table_digest="d", held_out=5, recall_after=0.5))
     assert (report.table_digest, report.held_out, report.recall_after) == ("d", 5, 0.5)
+    assert report.recall_before is None
+
+
+def test_two_models() -> None:
+    assert start_fill_request("news", 0.0).model == ""
+    assert start_fill_request("news", 0.0, "default").model == "default"
+    filled = fill_from_proto(semantic_pb2.Fill(second_model="d", second_filled=3))
+    assert (filled.second_model, filled.second_filled) == ("d", 3)
+    message = semantic_pb2.CompareModelsResponse(
+        first=semantic_pb2.ModelQuality(digest="a", same_prompt_auc=0.75), queries=10, agreement=0.5
+    )
+    found = model_comparison_from_proto(message)
+    assert (found.first.digest, found.first.same_prompt_auc, found.first.same_prompt_share) == ("a", 0.75, None)
+    assert (found.queries, found.agreement) == (10, 0.5)

@@ -295,7 +295,7 @@ def test_blank_texts_are_stored_counted_and_never_matched(stubs: Stubs, corpus: 
     assert done.finished.blank == len(blank)
     found = described(stubs, corpus)
     assert (found.transcripts, found.blank) == (len(blank), len(blank))
-    assert [c.fillable for c in found.coverage] == [0, 0, 0]
+    assert [c.fillable for c in found.coverage] == [0, 0, 0, 0]
     upsert(stubs, corpus, [row("a", HARBOUR)], channels=ALL)
     for channel in ALL:
         assert [h.id for h in search(stubs, HARBOUR, corpus, channels=[channel], min_score=-1.0).hits] == ["a"]

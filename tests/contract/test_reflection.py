@@ -22,6 +22,7 @@ SERVICES = (
     "kinprint.v1.JobService",
     "kinprint.v1.LineageService",
     "kinprint.v1.MatchService",
+    "kinprint.v1.SemanticService",
     "kinprint.v1.TranscriptService",
 )
 DEADLINE = 60.0
@@ -100,6 +101,15 @@ def test_every_method_and_message_resolves(reflected: Reflected) -> None:
             "Fingerprint",
             "Search",
             "StreamSearch",
+        ],
+        "kinprint.v1.SemanticService": [
+            "CompareModels",
+            "Distil",
+            "DropModel",
+            "GetFill",
+            "PauseFill",
+            "StartFill",
+            "SwitchModel",
         ],
         "kinprint.v1.TranscriptService": [
             "DeleteTranscripts",

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
+from fast_tier import await_fast
 from kinprint.client import (
     AsyncClient,
     Client,
@@ -95,10 +98,13 @@ class Clients:
 
 
 @pytest.fixture(scope="module")
-def clients(server: Any, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
+def clients(
+    server: Any, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory, session_cache: Path
+) -> Iterator[Clients]:
     embedded = tmp_path_factory.mktemp("embedded") / "data"
     loop = asyncio.new_event_loop()
     with (
+        mock.patch.dict(os.environ, KINPRINT_CACHE=str(session_cache)),
         connect(server.address) as remote_sync,
         connect(embedded, model=tiny_model) as embedded_sync,
     ):
@@ -114,6 +120,8 @@ def clients(server: Any, tiny_model: Path, tmp_path_factory: pytest.TempPathFact
         for way in ("remote aio", "embedded sync"):
             report = ways[way].upsert("congruence", [*ROWS, *BAD_ROWS], channels=CHANNELS)
             assert (report.created, report.failed, report.rows) == (len(ROWS), len(BAD_ROWS), 12)
+            # Made behind: until then one server may be further than the other.
+            await_fast(ways[way], "congruence")
         yield Clients(ways)
         loop.run_until_complete(remote_aio.close())
         loop.run_until_complete(embedded_aio.close())
@@ -236,6 +244,11 @@ CASES: dict[str, Callable[[Any], Any]] = {
     "search copy": lambda c: search(c, ALOUD[20:150]),
     "search style": lambda c: search(c, ALOUD, channels=["style"], top=3),
     "search semantic": lambda c: search(c, TIDES, channels=["semantic"], top=3),
+    "search fast tier": lambda c: search(c, TIDES, channels="semantic", tier="fast"),
+    "search accurate tier": lambda c: search(c, TIDES, channels="semantic", tier="accurate"),
+    "filling": lambda c: as_dict(c.get_fill("congruence")),
+    "no such corpus to fill": lambda c: failure(lambda: c.start_fill("nothing-here")),
+    "no such tier": lambda c: failure(lambda: search(c, TIDES, channels="semantic", tier="quick")),
     "search all": lambda c: search(c, TIDES, channels=list(CHANNELS)),
     "search by id": lambda c: search(c, id="aloud", channels=["copy"]),
     "search filtered": lambda c: search(c, ALOUD, filter=Filter(exclude_models=["anna"])),

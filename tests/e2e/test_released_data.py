@@ -50,7 +50,7 @@ def _running(data: Path, model: Path, log: Path, cache: Path) -> Iterator[Runnin
     """A server that is ended in any case, and well where the test went well."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KINPRINT_CACHE", str(cache))
-        server = start_server(data, model, log)
+        server = start_server(data, model, log, "--no-fast-tier")  # which writes to what it opens
     try:
         yield server
     except BaseException:
@@ -116,6 +116,11 @@ def test_what_is_written_has_the_layout_of_the_newest_release(tmp_path: Path, se
         released_data.write_rows(client, data)
     expected = read_json(released_data.FOLDER / NEWEST / released_data.LAYOUT)
     found = json.loads(json.dumps(released_data.written_layout(data)))
+    # What has changed since: files of other layout with what they are now, or null where they are written no more.
+    for name, description in read_json(released_data.FOLDER / "since.json").items():
+        assert expected.pop(name, None) != description, f"{name} is as it was"
+        if description is not None:
+            expected[name] = description
     assert found.keys() == expected.keys(), "names of files"
     for name, description in expected.items():
         assert found[name] == description, name

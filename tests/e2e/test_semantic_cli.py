@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from fast_tier import await_fast
 from kinprint.client import Client, FailedPreconditionError, InvalidArgumentError, NotFoundError, aconnect, connect
 from kinprint.client import frames as kp
 from kinprint.client.cli import terminal
 from kinprint.client.cli.app import app
+from tiny_model import write_tiny_model
 from typer.testing import CliRunner, Result
 
 RUNNER = CliRunner()
@@ -101,20 +102,8 @@ def test_filling_is_started_paused_and_seen_to_its_end(client: Client, server: A
     assert "every row is filled" in ok(*fill)
 
 
-def fast(client: Client, corpus: str, seconds: float = 240.0) -> float:
-    """Share of the fast tier, when it is complete: its table is built behind."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = client.get_fill(corpus)
-        assert found.fast is not None
-        if found.fast.share == 1.0:
-            return 1.0
-        assert time.monotonic() < deadline, found
-        time.sleep(0.2)
-
-
 def test_the_fast_tier_is_searched_by_itself_and_beside_the_other(client: Client, server: Any) -> None:
-    fast(client, "tiers")
+    await_fast(client, "tiers")
     search = ("search", "--corpus", "tiers", "--server", server.address, "--text", answer(41), "--channel", "semantic")
     found = ok_json(*search, "--tier", "fast")
     assert found["coverage"] == {"semantic_fast": 1.0}
@@ -130,7 +119,7 @@ def test_the_fast_tier_is_searched_by_itself_and_beside_the_other(client: Client
 
 
 def test_a_load_tells_nothing_where_the_fast_tier_is_complete(client: Client, server: Any, rows: Path) -> None:
-    fast(client, "tiers")
+    await_fast(client, "tiers")
     done = run("load", rows, "--corpus", "quick", "--server", server.address, "--quiet")
     assert done.exit_code == 0
     assert "by meaning" not in done.stderr
@@ -141,6 +130,50 @@ def test_a_load_tells_nothing_where_the_fast_tier_is_complete(client: Client, se
     assert "- (100%)" in ok("corpora", "--server", server.address)
     found = ok_json("search", "--corpus", "quick", "--server", server.address, "--text", answer(3), "--channel", "all")
     assert found["coverage"] == {"copy": 1.0, "semantic": 0.0, "semantic_fast": 1.0, "style": 1.0}
+
+
+def test_the_fast_tier_is_fitted_to_a_corpus(client: Client, server: Any) -> None:
+    await_fast(client, "behind")
+    before = client.get_corpus("behind").semantic
+    assert before is not None
+    steps: list[float] = []
+    report = client.distil("behind", sentences=1000, progress=lambda progress: steps.append(progress.share))
+    assert steps
+    assert report.table_digest != before.table_digest
+    assert report.held_out > 0
+    await_fast(client, "behind")
+    after = client.get_corpus("behind").semantic
+    assert after is not None
+    assert after.table_digest == report.table_digest
+    found = client.search(answer(5), corpus="behind", channels="semantic", tier="fast", top=1)
+    assert [hit.id for hit in found.hits] == ["r5"]
+    text = ok("model", "distil", "--corpus", "behind", "--server", server.address, "--sentences", 1000, "--quiet")
+    assert "held out" in text
+    assert "none-such" in refused("model", "distil", "--corpus", "none-such", "--server", server.address)
+
+
+def test_a_second_model_takes_the_place_of_the_first(client: Client, server: Any, rows: Path, tmp_path: Path) -> None:
+    other = write_tiny_model(tmp_path / "other", seed=1)
+    place = ("--corpus", "models", "--server", server.address)
+    ok("load", rows, *place, "--channels", "semantic")
+    assert "MODEL_NOT_FILLED" in refused("model", "compare", *place)
+    assert "every row is filled" in ok("fill", *place, "--second", other, "--wait", "--quiet")
+    fill = client.get_fill("models")
+    assert fill.second_filled == ROWS
+    assert f"second model {fill.second_model[:12]}: {ROWS} rows" in ok("fill", *place, "--status")
+    found = ok_json("model", "compare", *place, "--queries", 20)
+    assert found["queries"] == 20
+    assert found["second"]["digest"] == fill.second_model != found["first"]["digest"]
+    assert 0 < found["agreement"] <= 1
+    assert "among the ten best of the second" in ok("model", "compare", *place)
+    assert "first is dropped" in ok("model", "switch", *place)
+    index = client.get_corpus("models").semantic
+    assert index is not None
+    assert index.model_digest == fill.second_model
+    # The record goes on by what is left of its files.
+    client.upsert("models", [{"transcript_id": "later", "response": answer(ROWS)}], channels=("copy", "style"))
+    assert client.get_corpus("models").transcripts == ROWS + 1
+    assert "MODEL_NOT_FILLED" in refused("model", "drop", *place)
 
 
 def test_a_corpus_that_is_not_there_is_not_filled(client: Client, server: Any) -> None:

@@ -50,6 +50,9 @@ def _parser() -> argparse.ArgumentParser:
         "--listen", action="append", default=[], metavar="ADDR", help="HOST:PORT or unix:PATH; repeatable"
     )
     serve.add_argument("--model", default="default", metavar="DIR|default|none", help="embedding model")
+    serve.add_argument(
+        "--model-providers", metavar="NAME[,NAME]", help="ONNX Runtime's execution providers, the preferred first"
+    )
     serve.add_argument("--lazy-model", action="store_true", help="load the model at its first use")
     serve.add_argument("--lazy", action="store_true", help="load kernels and model at their first use")
     serve.add_argument(
@@ -59,6 +62,12 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--jobs", type=_at_least_one, metavar="N", help="long runs at once; default: half the cores")
     serve.add_argument(
         "--job-memory", type=_bytes, metavar="SIZE", help="memory that a long run may hold, such as 8G; 0: no limit"
+    )
+    serve.add_argument(
+        "--fast-tier",
+        action=argparse.BooleanOptionalAction,
+        default=os.environ.get("KINPRINT_FAST_TIER", "on").lower() not in ("off", "0", "no"),
+        help="make the fast vectors of every row, behind (default: yes, or KINPRINT_FAST_TIER=off)",
     )
     serve.add_argument(
         "--take-over",
@@ -71,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         dest="action", required=True
     )
     build = model.add_parser("build", help="build it once, in the user's cache")
+    build.add_argument("--layers", type=_at_least_one, metavar="N", help="run the first N layers only, of 12")
     build.add_argument("--out", type=Path, metavar="DIR", help="another directory")
     build.add_argument("--json", action="store_true", help="print the result as JSON")
     build.add_argument("--table", action="store_true", help="and its table of tokens, for the fast tier; prints that")
@@ -113,6 +123,9 @@ def _serve_locked(arguments: argparse.Namespace, lock: DirectoryLock) -> int:
     from kinprint.server import threads
     from kinprint.server.imports import importing, leave_out_what_is_not_used
 
+    if arguments.model_providers is not None:
+        # For the processes of long runs, too.
+        os.environ["KINPRINT_MODEL_PROVIDERS"] = arguments.model_providers
     pools = threads.configure()
     # A search asks for the interpreter a dozen times; beside a load it waits this long each time.
     sys.setswitchinterval(0.001)
@@ -129,6 +142,7 @@ def _serve_locked(arguments: argparse.Namespace, lock: DirectoryLock) -> int:
         listen=tuple(arguments.listen),
         model=arguments.model,
         lazy_model=arguments.lazy_model,
+        fast_tier=arguments.fast_tier,
         lazy=arguments.lazy,
         linger=arguments.linger,
         exit_with_stdin=arguments.exit_with_stdin,
@@ -169,10 +183,12 @@ def _model(arguments: argparse.Namespace) -> int:
     if arguments.nice:
         os.nice(arguments.nice)
     try:
+        if arguments.table and arguments.layers:
+            raise ValueError("--table is for a model that is built; name the directory of the smaller one by --model")
         if arguments.table:
             directory = _build_table(arguments.model, arguments.out, report)
         else:
-            directory = build_default_model(arguments.out, report)
+            directory = build_default_model(arguments.out, report, layers=arguments.layers)
     except (WeightsError, OSError, RuntimeError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_FAILED

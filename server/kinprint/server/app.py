@@ -45,6 +45,7 @@ from kinprint.server.services.transcripts import TranscriptService
 from kinprint.server.startup import StartFailed
 from kinprint.server.state import State
 from kinprint.server.store.lock import DirectoryLock
+from kinprint.server.threads import stay_behind
 from kinprint.v1 import (
     corpus_pb2,
     corpus_pb2_grpc,
@@ -119,6 +120,7 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
         # Queries run side by side, each on its own thread, and never wait for a parallel kernel.
         readers=ThreadPoolExecutor(max(2, config.cores) + 2, "kinprint-read", turn.stay_on_calling_thread),
         writers_pool=ThreadPoolExecutor(max(2, config.cores), "kinprint-write"),
+        behind_pool=ThreadPoolExecutor(2, "kinprint-behind", stay_behind),
     )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -177,7 +179,7 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
     with contextlib.suppress(FileNotFoundError):
         if os.path.samestat(os.stat(address.removeprefix("unix:")), bound):  # not that of a server which came after
             os.unlink(address.removeprefix("unix:"))
-    if state.startup.busy:
+    if state.startup.busy or state.filler.working:
         lock.release()
         logging.shutdown()
         os._exit(0)  # a thread that nobody waits for would hold up the interpreter's own end
@@ -195,7 +197,7 @@ async def _serve_until(stop: asyncio.Event, waiting: asyncio.Task[Any], state: S
     stop.set()
     state.filler.close()
     await state.tables.close()
-    await asyncio.wait({filling}, timeout=state.config.drain_seconds)
+    await asyncio.wait({filling}, timeout=_LET_GO)
     if state.config.lazy:
         state.startup.stop()
         await asyncio.wait({compiling}, timeout=_LET_GO)
@@ -246,6 +248,7 @@ async def _drain(
             await model.service.close()
     state.readers.shutdown()
     state.writers_pool.shutdown()
+    state.behind_pool.shutdown(wait=False)  # what it makes can be made again
     logger.info("drained after %.1f s", time.monotonic() - started)
 
 

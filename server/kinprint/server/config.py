@@ -14,6 +14,7 @@ class ServerConfig:
     lazy_model: load the model at its first use, so that a short job without embeddings starts quickly.
     jobs: long runs at once, each in a process of its own; None: half the cores, at least 1.
     job_memory: bytes of memory that each may hold, 0 for no limit; None: half of the machine's, shared by them.
+    fast_tier: have the table of the model's tokens built and every row's fast vectors made, behind.
     lazy: serve as soon as the corpora are open; kernels and model are loaded when they are first used.
     linger: drain and end after this many seconds without a call; None: stay.
     exit_with_stdin: drain and end when standard input closes, that is when the parent has gone.
@@ -23,6 +24,7 @@ class ServerConfig:
     listen: tuple[str, ...] = ()
     model: str = "default"
     lazy_model: bool = False
+    fast_tier: bool = True
     lazy: bool = False
     linger: float | None = None
     exit_with_stdin: bool = False

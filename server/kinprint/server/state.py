@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from kinprint.server.config import ServerConfig
@@ -28,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+#: Rows whose fast vectors a search waits for.
+_AT_ONCE = 16_384
+
 
 @dataclass
 class State:
@@ -42,6 +46,8 @@ class State:
     readers: ThreadPoolExecutor
     #: Commits, publishes, purges.
     writers_pool: ThreadPoolExecutor
+    #: What is made behind the calls, at low priority.
+    behind_pool: ThreadPoolExecutor
     started: float = field(default_factory=time.monotonic)
     startup: Startup = field(default_factory=Startup)
     serving: bool = False
@@ -56,7 +62,7 @@ class State:
     _background: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.filler = Filler(self.catalog, self.writer, self.embedder, self.tables, calibrated, self.writers_pool)
+        self.filler = Filler(self.catalog, self.writer, self.embedder, self.tables, calibrated, self.behind_pool)
 
     async def embedder(self, model: str = "") -> tuple[EmbedService, EmbeddingSpace]:
         """A model, "default" or a directory, loaded now if it was not; "": the server's own.
@@ -70,11 +76,17 @@ class State:
         return await self.second_models[model].require()
 
     async def with_tables(self, corpora: Sequence[Corpus]) -> None:
-        """Have corpora go by their table of tokens, where there is one that only needs to be loaded."""
+        """Have corpora go by their table of tokens, where there is one that only needs to be loaded.
+
+        Where few rows lack their fast vectors these are made now, so that what was just stored is found.
+        """
         for corpus in corpora:
             if corpus.meaning.table is None and (table := await self.filler.table_of(corpus)) is not None:
-                await self.change(lambda corpus=corpus, table=table: corpus.adopt_table(table))  # type: ignore[misc]
+                await self.change(partial(corpus.adopt_table, table))
                 self.filler.look()
+            view = corpus.view
+            if corpus.meaning.table is not None and 0 < view.fillable - view.filled("fast") <= _AT_ONCE:
+                await self.change(partial(corpus.backfill, lambda: False))
 
     @property
     def busy(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -42,6 +43,12 @@ def configure(cores: int | None = None) -> dict[str, int]:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     return pool_sizes()
+
+
+def stay_behind() -> None:
+    """Let the calling thread, and those that it starts, run when no other wants a core; for a pool's initializer."""
+    if sys.platform == "linux":  # elsewhere a priority is that of the whole process
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 15)
 
 
 def contained(work: Callable[[], T]) -> T:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kinprint.server.embed import EmbeddingError, ModelDirectoryError, OnnxEmbedder
+from kinprint.server.embed.grouping import equal_lengths
 from kinprint.server.embed.onnx import _covered, _spans
 from tiny_model import write_tiny_model
 
@@ -100,14 +101,14 @@ def test_a_text_longer_than_all_windows_is_sampled_to_its_end(tmp_path: Path) ->
     assert len(plan.windows) == 3
     assert plan.cut
     assert plan.covered == 3 * 126
-    whole = model._tokenise(body, "passage")[1]
+    whole = model._tokenizer.encode(body).ids[1:-1]
     np.testing.assert_array_equal(plan.windows[0][1:-1], whole[:126])
     np.testing.assert_array_equal(plan.windows[-1][1:-1], whole[-126:])
 
 
 def test_windows_are_pooled_by_their_tokens(embedder: OnnxEmbedder) -> None:
     plan = embedder.plan("some words of a longer text " * 12)
-    parts = np.stack([embedder._infer(window) for window in plan.windows])
+    parts = np.concatenate([embedder._infer([window]) for window in plan.windows])
     expected = plan.weights @ parts
     np.testing.assert_allclose(embedder.run(plan), expected / np.linalg.norm(expected), atol=1e-6)
 
@@ -135,6 +136,50 @@ def test_any_text_embeds_and_its_plan_adds_up(embedder: OnnxEmbedder, text: str)
     assert plan.tokens == int(plan.weights.sum()) == plan.covered
     vector = embedder.run(plan)
     assert np.isfinite(vector).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text(max_size=60), max_size=40), st.randoms(use_true_random=False))
+def test_a_vector_depends_on_its_text_alone(embedder: OnnxEmbedder, texts: list[str], random: Any) -> None:
+    texts = [*texts, *texts[:5], "long " * 200]
+    random.shuffle(texts)
+    together = embedder.embed_passages(texts)
+    for text, vector in zip(texts, together, strict=True):
+        np.testing.assert_array_equal(embedder.run(embedder.plan(text)), vector)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.integers(0, 1)), max_size=60),
+    st.integers(0, 40),
+)
+def test_groups_are_of_one_length_and_bounded(windows: list[tuple[int, int]], most: int) -> None:
+    lengths = np.array([length for length, _ in windows], np.int64)
+    kinds = np.array([kind for _, kind in windows], np.int64)
+    groups = equal_lengths(lengths, kinds, most)
+    assert sorted(place for group in groups for place in group.tolist()) == list(range(len(windows)))
+    for group in groups:
+        assert len({windows[place] for place in group.tolist()}) == 1
+        assert len(group) == 1 or lengths[group].sum() <= most
+        assert group.tolist() == sorted(group.tolist())
+    # None could be joined to another.
+    sizes: dict[tuple[int, int], list[int]] = {}
+    for group in groups:
+        sizes.setdefault(windows[group[0]], []).append(len(group))
+    for (length, _), counts in sizes.items():
+        assert sum(count < max(1, most // length) for count in counts) <= 1
+
+
+def test_a_model_whose_vectors_depend_on_company_runs_alone(tmp_path: Path, embedder: OnnxEmbedder) -> None:
+    assert embedder.company_is_safe
+    windows = [np.arange(5), np.arange(5) + 1, np.arange(4)]
+    assert [group.tolist() for group in embedder.groups(windows)] == [[0, 1], [2]]
+    # One scale for the whole batch, as dynamic quantisation has it.
+    dependent = OnnxEmbedder(write_tiny_model(tmp_path, company=True))
+    assert not dependent.company_is_safe
+    assert [group.tolist() for group in dependent.groups(windows)] == [[0], [1], [2]]
+    vectors = dependent.embed_passages(TEXTS)
+    for text, vector in zip(TEXTS, vectors, strict=True):
+        np.testing.assert_array_equal(dependent.embed_passages([text])[0], vector)
 
 
 def test_threads_get_what_one_caller_gets(embedder: OnnxEmbedder) -> None:

@@ -7,9 +7,12 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from kinprint.kernels.arrow import Texts, from_texts
+from kinprint.kernels.embed.sentences import sentences
 from kinprint.server.embed.sentences import sentence_spans
+from kinprint.server.embed.space import grouped_spans
 
 _CLOSERS = "\"'\u2019\u201c\u201d\u00bb\u203a)\\]\u300d\u300f\uff09"
 _SPACED_END = re.compile(rf"[.!?\u2026\u061f\u06d4\u0964]+[{_CLOSERS}*_]*(?=\s)")
@@ -43,6 +46,13 @@ def reference(text: str) -> list[tuple[int, int]]:
 @given(st.text(st.sampled_from(".!?…؟。！｡\"')*_»  \n\n\t aBcdÉ漢字"), max_size=60))
 def test_spans_are_those_of_the_rule(text: str) -> None:
     assert sentence_spans(text) == reference(text)
+
+
+@settings(deadline=None)
+@given(st.text(st.sampled_from(".!?…؟。！｡\"')*_»  \n\n\t aBcdÉ漢字"), max_size=60), st.integers(1, 64))
+def test_kernel_cuts_the_same_sentences(text: str, most: int) -> None:
+    made = sentences(Texts.from_offsets(*from_texts([text])), most)
+    assert list(map(tuple, made.points.tolist())) == grouped_spans(text, most)
 
 
 @pytest.mark.parametrize(

@@ -554,6 +554,7 @@ def test_the_inverted_file_finds_what_the_exact_scan_finds(tmp_path: Path, monke
     embed(corpus, [(r.id, h, r.response) for r, h in zip(rows, hashes, strict=True)])
     fresh = corpus.view
     corpus.publish()
+    assert corpus.index_vectors(lambda: False) == 1
     mapped = Corpus.open(corpus.folder).view
     ((scanned,),) = (part.segment.of("semantic") for part in fresh.parts)
     assert scanned.inverted is None, "what is fresh is scanned exactly"

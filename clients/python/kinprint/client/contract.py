@@ -106,6 +106,15 @@ CANCEL_JOB = Method("jobs", "CancelJob", job_pb2.CancelJobRequest, job_pb2.Cance
 START_FILL = Method("semantic", "StartFill", semantic_pb2.StartFillRequest, semantic_pb2.StartFillResponse)
 PAUSE_FILL = Method("semantic", "PauseFill", semantic_pb2.PauseFillRequest, semantic_pb2.PauseFillResponse)
 GET_FILL = Method("semantic", "GetFill", semantic_pb2.GetFillRequest, semantic_pb2.GetFillResponse, repeatable=True)
+COMPARE_MODELS = Method(
+    "semantic",
+    "CompareModels",
+    semantic_pb2.CompareModelsRequest,
+    semantic_pb2.CompareModelsResponse,
+    repeatable=True,
+)
+SWITCH_MODEL = Method("semantic", "SwitchModel", semantic_pb2.SwitchModelRequest, semantic_pb2.SwitchModelResponse)
+DROP_MODEL = Method("semantic", "DropModel", semantic_pb2.DropModelRequest, semantic_pb2.DropModelResponse)
 DISTIL = Method("semantic", "Distil", semantic_pb2.DistilRequest, semantic_pb2.DistilResponse)
 
 METHODS: tuple[Method[Message, Message], ...] = tuple(

@@ -91,20 +91,18 @@ def _sum_tokens(
         if max(max(t0, t1), max(t2, t3)) >= rows.shape[0]:
             break
         s0, s1, s2, s3 = scale[t0], scale[t1], scale[t2], scale[t3]
-        r0, r1, r2, r3 = rows[t0], rows[t1], rows[t2], rows[t3]
         for k in range(dim):
-            x = out[k] + s0 * np.float32(r0[k])
-            x = x + s1 * np.float32(r1[k])
-            x = x + s2 * np.float32(r2[k])
-            out[k] = x + s3 * np.float32(r3[k])
+            x = out[k] + s0 * np.float32(rows[t0, k])
+            x = x + s1 * np.float32(rows[t1, k])
+            x = x + s2 * np.float32(rows[t2, k])
+            out[k] = x + s3 * np.float32(rows[t3, k])
         q += 4
     while q < last:
         token = np.int64(ids[q])
         if token < rows.shape[0]:
             s = scale[token]
-            row = rows[token]
             for k in range(dim):
-                out[k] = out[k] + s * np.float32(row[k])
+                out[k] = out[k] + s * np.float32(rows[token, k])
         q += 1
 
 

@@ -16,12 +16,13 @@ from kinprint.kernels.embed.vocabulary import (
     MAPS,
     PAIRS,
     ROOT,
+    Characters,
     Vocabulary,
     code_at,
     pair_place,
-    place_of,
 )
-from kinprint.kernels.jit import kernel
+from kinprint.kernels.jit import inlined, kernel
+from kinprint.kernels.unicode import decode
 from numpy.typing import NDArray
 
 # States between stretches.
@@ -36,6 +37,20 @@ LEAVE: Final = -1
 """The library has to do it."""
 NO_ROOM: Final = -2
 """An array is too small."""
+
+LONG_CLUSTER: Final = 6
+"""Grapheme clusters of so many bytes are normalised code point by code point."""
+
+_ZERO: Final = np.uint64(0)
+_ONE: Final = np.uint64(1)
+_TWO: Final = np.uint64(2)
+_THREE: Final = np.uint64(3)
+_FOUR: Final = np.uint64(4)
+_S8: Final = np.uint64(8)
+_S32: Final = np.uint64(32)
+_BYTE: Final = np.uint64(0xFF)
+_BASE: Final = np.uint64(0xFFFFFF)
+_ROOT: Final = np.uint64(ROOT)
 
 
 class Room(NamedTuple):
@@ -67,41 +82,43 @@ def split(work: Room, n: int, vocabulary: Vocabulary, out: NDArray[np.int32], o:
     for i in range(1, n + 1):
         best[i] = -np.inf
     best[0] = 0.0
-    i = 0
-    while i < n:
-        lead = word[i]
-        width = 1
+    # Unsigned, since Numba looks at the sign of every other index.
+    end = np.uint64(n)
+    at = np.uint64(0)
+    while at < end:
+        lead = word[at]
+        width = _ONE
         if lead >= 0xC0:
-            width = 2 if lead < 0xE0 else (3 if lead < 0xF0 else 4)
-            width = min(width, n - i)
-        till_here = best[i]
+            width = _TWO if lead < 0xE0 else (_THREE if lead < 0xF0 else _FOUR)
+            width = min(width, end - at)
+        till_here = best[at]
+        after = at + width
         single = False
-        base = np.int64(ROOT)
-        k = i
-        while k < n:
-            c = np.int64(word[k])
-            unit = np.int64(units[base ^ c])
-            if unit & 0xFF != c:
+        base = _ROOT
+        to = at
+        while to < end:
+            c = np.uint64(word[to])
+            unit = units[base ^ c]
+            if unit & _BYTE != c:
                 break
-            k += 1
-            ends = unit >> 32
-            if ends != 0:
-                score = scores[ends - 1] + till_here
+            to += _ONE
+            ends = unit >> _S32
+            base = (unit >> _S8) & _BASE
+            if ends != _ZERO:
+                score = scores[ends - _ONE] + till_here
                 # Of equal ones the first stays, as in the library.
-                if score > best[k]:
-                    best[k] = score
-                    piece[k] = ends - 1
-                    start[k] = i
-                single |= k - i == width
-            base = (unit >> 8) & 0xFFFFFF
+                if score > best[to]:
+                    best[to] = score
+                    piece[to] = np.int32(ends - _ONE)
+                    start[to] = np.int32(at)
+                single |= to == after
         if not single:
             score = vocabulary.unknown_score + till_here
-            k = i + width
-            if score > best[k]:
-                best[k] = score
-                piece[k] = unknown
-                start[k] = i
-        i += width
+            if score > best[after]:
+                best[after] = score
+                piece[after] = unknown
+                start[after] = np.int32(at)
+        at = after
     count = 0
     k = n
     while k > 0:
@@ -136,7 +153,7 @@ def _spells_special(text: NDArray[np.uint8], i: int, end: int, vocabulary: Vocab
     return False
 
 
-@kernel
+@inlined
 def opened(word: NDArray[np.uint8], n: int) -> int:
     """Begin a part with ``▁`` where nothing is in it; its length."""
     if n == 0:
@@ -145,6 +162,22 @@ def opened(word: NDArray[np.uint8], n: int) -> int:
         word[2] = 0x81
         n = 3
     return n
+
+
+@kernel
+def _marks(text: NDArray[np.uint8], i: int, after: int, end: int, characters: Characters) -> tuple[int, int]:
+    """The code point after the one at byte ``i``, and the byte after all that join it; -1 in place of the code point
+    where none does, or the cluster is a long one.
+    """
+    second = -1
+    while after < end and after - i < LONG_CLUSTER:
+        mark, width, flags = code_at(characters, text, after, end)
+        if not flags & JOINS:
+            break
+        if second < 0:
+            second = mark
+        after += width
+    return (second if after - i < LONG_CLUSTER else -1), after
 
 
 @kernel
@@ -167,6 +200,9 @@ def stretch(
     word = work.word
     if (end - begin + 1) * characters.growth + 8 > word.size:
         return o, NO_ROOM, False
+    # In variables of their own: reading an array out of a tuple costs more than the rest of a step does.
+    flags_of, blocks, places, replacements = characters.flags, characters.blocks, characters.places, characters.data
+    special_first = vocabulary.special_first
     n = 0
     spaced = state == SPACE  # whether the part is nothing but a space
     if spaced:
@@ -176,11 +212,18 @@ def stretch(
     i = begin
     while i < end:
         byte = text[i]
-        if vocabulary.special_first[byte] and _spells_special(text, i, end, vocabulary):
+        if special_first[byte] and _spells_special(text, i, end, vocabulary):
             return o, LEAVE, False
-        cp, width, flags = code_at(characters, text, i, end)
-        # Nothing in ASCII joins what precedes it.
-        if flags == 0 or (flags == PAIRS and (i + width >= end or text[i + width] < 0x80)):
+        cp = int(np.int64(byte))
+        width = 1
+        if byte >= 0x80:
+            cp, width = decode(text, i, end)
+        flags = int(np.int64(flags_of[blocks[cp >> 7], cp & 127]))
+        marked = False  # whether another joins it; nothing in ASCII does
+        if flags & (MAPS | PAIRS) and i + width < end and text[i + width] >= 0x80:
+            mark, _ = decode(text, i + width, end)
+            marked = flags_of[blocks[mark >> 7], mark & 127] & JOINS != 0
+        if flags == 0 or (flags == PAIRS and not marked):
             n = opened(word, n)
             for k in range(width):
                 word[n + k] = text[i + k]
@@ -193,30 +236,24 @@ def stretch(
             return o, LEAVE, False
         place = -1
         after = i + width
-        if flags & (MAPS | PAIRS) and not flags & CONTROL:
+        if marked and not flags & CONTROL:
             # A cluster of fewer than 6 bytes is looked up as a whole, and a longer one code point by code point; a
             # whole whose beginning is replaced is replaced by that alone.
-            second = -1
-            j = after
-            while j < end and j - i < 6:
-                mark, mark_width, mark_flags = code_at(characters, text, j, end)
-                if not mark_flags & JOINS:
-                    break
-                if second < 0:
-                    second = mark
-                j += mark_width
-            if second >= 0 and j - i < 6:
+            second, after_cluster = _marks(text, i, after, end, characters)
+            if second >= 0:
                 # Whether the cluster begins here at all depends on more than the flags say.
                 if flags & JOINS or before & BEFORE:
                     return o, LEAVE, False
                 if before & JOINS and (cp >= 0x900 or cp == 0xA9 or cp == 0xAE):
                     return o, LEAVE, False
-                place = place_of(characters, cp) if flags & MAPS else pair_place(characters, cp, second)
+                place = pair_place(characters, cp, second)
+                if flags & MAPS:
+                    place = int(np.int64(places[blocks[cp >> 7], cp & 127]))
                 if place >= 0:
-                    after = j
+                    after = after_cluster
                     flags |= JOINS
         if place < 0 and flags & MAPS:
-            place = place_of(characters, cp)
+            place = int(np.int64(places[blocks[cp >> 7], cp & 127]))
         if place < 0:
             n = opened(word, n)
             for k in range(width):
@@ -226,7 +263,7 @@ def stretch(
         else:
             first = place >> 8
             for k in range(first, first + (place & 0xFF)):
-                c = characters.data[k]
+                c = replacements[k]
                 if c != 0x20:
                     n = opened(word, n)
                     word[n] = c

@@ -120,19 +120,19 @@ def _recalled(
     A place is one line of the processor's cache: bytes and tokens in number, 32 bytes, 6 tokens.
     """
     for s in range(slot, slot + 2):
-        line = cache[s]
+        head = cache[s, 0]
         if (
-            line[0] & np.uint64(0xFF) == np.uint64(n)
-            and line[1] == k0
-            and line[2] == k1
-            and line[3] == k2
-            and line[4] == k3
+            head & np.uint64(0xFF) == np.uint64(n)
+            and cache[s, 1] == k0
+            and cache[s, 2] == k1
+            and cache[s, 3] == k2
+            and cache[s, 4] == k3
         ):
             for k in range(3):
-                two = line[5 + k]
+                two = cache[s, 5 + k]
                 out[o + 2 * k] = np.int32(two & _LOW32)
                 out[o + 2 * k + 1] = np.int32(two >> _S32)
-            return int(np.int64(line[0] >> np.uint64(8)))
+            return int(np.int64(head >> np.uint64(8)))
     return 0
 
 

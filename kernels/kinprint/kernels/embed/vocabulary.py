@@ -311,14 +311,8 @@ def code_at(characters: Characters, text: NDArray[np.uint8], i: int, end: int) -
 
 
 @kernel
-def place_of(characters: Characters, cp: int) -> int:
-    """``start << 8 | length`` of what a code point that :data:`MAPS` is replaced by."""
-    return int(characters.places[characters.blocks[cp >> 7], cp & 127])
-
-
-@kernel
 def pair_place(characters: Characters, first: int, second: int) -> int:
-    """As :func:`place_of` for two code points; -1 where these are not replaced."""
+    """``start << 8 | length`` of what two code points are replaced by; -1 where they are not."""
     key = (np.uint64(first) << np.uint64(21)) | np.uint64(second)
     low = 0
     high = characters.pairs.size

@@ -19,7 +19,7 @@ floor that says how much was measured.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -77,6 +77,8 @@ class Calibration:
             "class".
         extremes: float32 ascending for each class: the best standing of an unrelated row in each search.
         same_prompt: float32 ascending for "same" and "cross" language.
+        moments: mean and standard deviation of unrelated scores by class of size, where no more is known: scores are
+            ordered by them, and nothing is claimed of them.
     """
 
     digest: str
@@ -85,6 +87,7 @@ class Calibration:
     strata: Mapping[str, NDArray[np.float32]]
     extremes: Mapping[int, NDArray[np.float32]] = field(default_factory=dict)
     same_prompt: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    moments: Sequence[tuple[float, float]] = ()
 
     @property
     def pairs(self) -> int:
@@ -105,7 +108,11 @@ class Calibration:
 
     def standing(self, score: float, sentences: int, query: str | None, match: str | None) -> float:
         """The score above the middle of its stratum, in units of the distance to its 99th percentile over 2.33."""
-        return _standing(score, self.stratum(sentences, query, match))
+        scores = self.stratum(sentences, query, match)
+        if len(scores) == 0 and self.moments:
+            mean, spread = self.moments[size_class(sentences)]
+            return (score - mean) / spread
+        return _standing(score, scores)
 
     def worth(
         self, score: float, sentences: int, query: str | None, match: str | None, rows: int, corpora: int = 1
@@ -116,7 +123,8 @@ class Calibration:
         """
         scores = self.stratum(sentences, query, match)
         if len(scores) == 0:
-            return Worth(score, 0.0, 1.0, 1.0, None, None, self.source)
+            standing = self.standing(score, sentences, query, match)
+            return Worth(standing, 0.0, 1.0, 1.0, None, None, self.source)
         as_high = len(scores) - int(np.searchsorted(scores, np.float32(score), "left"))
         pair, pair_floor = (1 + as_high) / (1 + len(scores)), 1 / (1 + len(scores))
         standing = _standing(score, scores)

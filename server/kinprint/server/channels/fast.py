@@ -53,10 +53,10 @@ class FastTier:
 
     def build(self, rows: NDArray[np.int64], responses: pa.Array, table: StaticTable) -> FastChunk:
         """Chunk of some rows int64[m], ascending, of a segment that has these answers."""
-        codes, scales = table.rows(
+        codes, _ = table.rows(
             *text_buffers(responses if len(rows) == len(responses) else responses.take(pa.array(rows)))
         )
-        return FastChunk(rows, codes, scales, table.digest)
+        return FastChunk(rows, codes, nearest.scales_of(codes), table.digest)
 
     def merge(self, chunks: Sequence[FastChunk], merging: Merging) -> FastChunk:
         """One chunk out of several of one table.  Raises ValueError for several tables."""
@@ -71,12 +71,12 @@ class FastTier:
         )
 
     def save(self, folder: Path, chunk: FastChunk) -> None:
-        """Writes the inverted file, too, which is built here where there are enough rows."""
+        """Write a chunk, and its inverted file where it has one."""
         files.save_array(folder / "fast-rows.npy", chunk.rows)
         files.save_array(folder / "fast-codes.npy", chunk.codes)
         files.save_array(folder / "fast-scales.npy", chunk.scales)
         files.write_json(folder / "fast.json", {"table": chunk.table})
-        nearest.save(folder, "fast", chunk.inverted or nearest.build(chunk.codes))
+        nearest.save(folder, "fast", chunk.inverted)
 
     def load(self, folder: Path) -> FastChunk | None:
         """Map what `save` wrote; None where there is none."""

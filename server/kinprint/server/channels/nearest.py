@@ -4,8 +4,8 @@ Rules of size, per segment of a corpus:
 
 * fewer than `INDEX_FROM` vectors, and what is not published yet: every vector is looked at;
 * from there on an inverted file whose lists are found through an HNSW graph and hold 4-bit product codes (Jégou, Douze
-  and Schmid, TPAMI 2011; FAISS' fast scan), built when the segment is published, in blocks of `BLOCK` vectors.  What it
-  brings up is scored exactly from the int8 vectors;
+  and Schmid, TPAMI 2011; FAISS' fast scan), built behind publishing, in blocks of `BLOCK` vectors; until it is there
+  every vector is looked at.  What it brings up is scored exactly from the int8 vectors;
 * where few rows pass a filter, just those are looked at.
 
 How many lists a search visits is the least of `PROBES` that gives the exact ten nearest of queries held out with a
@@ -15,9 +15,11 @@ recall of `RECALL`, measured when the index is built and kept beside it.
 from __future__ import annotations
 
 import json
+import os
+import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from kinprint.kernels.embed import pool
@@ -40,6 +42,8 @@ RESCORED, RESCORED_EACH = 512, 4
 PROBES = (16, 32, 64, 128, 256)
 RECALL = 0.985
 HELD_OUT = 64
+#: Vectors that each list is trained on.
+_TRAINED = 40
 #: Dimensions of one 4-bit code.
 _CODED = 4
 
@@ -54,12 +58,30 @@ class Measured:
     recall: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Inverted:
-    """An inverted file over the vectors of a chunk, and what it was measured to be worth."""
+    """An inverted file over the vectors of a chunk, and what it was measured to be worth.
 
-    index: faiss.Index
-    measured: Measured
+    One on disk is read when it is first searched; its file may be unlinked before that.
+    """
+
+    def __init__(self, measured: Measured, index: faiss.Index | None = None, file: IO[bytes] | None = None) -> None:
+        self.measured = measured
+        self._index = index
+        self._file = file
+        self._turn = threading.Lock()
+
+    @property
+    def index(self) -> faiss.Index:
+        """The index itself."""
+        with self._turn:
+            if self._index is None:
+                import faiss
+
+                assert self._file is not None
+                named = f"/proc/self/fd/{self._file.fileno()}"
+                path = named if os.path.exists(named) else self._file.name
+                self._index = faiss.read_index(path, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+            return self._index
 
 
 def build(codes: NDArray[np.int8]) -> Inverted | None:
@@ -72,17 +94,17 @@ def build(codes: NDArray[np.int8]) -> Inverted | None:
         return None
     import faiss  # here and below where there are vectors: a corpus without embeddings has no use for it
 
-    lists = int(2 ** np.round(np.log2(4 * np.sqrt(n))))
+    lists = int(2 ** np.floor(np.log2(min(6 * np.sqrt(n), n / _TRAINED))))
     coded = width // _CODED if width % _CODED == 0 else width
     index = faiss.index_factory(width, f"IVF{lists}_HNSW32,PQ{coded}x4fs", faiss.METRIC_INNER_PRODUCT)
     inverted = faiss.extract_index_ivf(index)
     inverted.cp.niter = 6
     random = np.random.default_rng(0)
-    sample = np.sort(random.choice(n, min(n, lists * 40), replace=False))
+    sample = np.sort(random.choice(n, min(n, lists * _TRAINED), replace=False))
     index.train(directions(codes[sample]))
     for start in range(0, n, BLOCK):
         index.add(directions(codes[start : start + BLOCK]))
-    return Inverted(index, _measured(index, codes, lists, random))
+    return Inverted(_measured(index, codes, lists, random), index)
 
 
 def _measured(index: faiss.Index, codes: NDArray[np.int8], lists: int, random: np.random.Generator) -> Measured:
@@ -120,6 +142,12 @@ def scales_of(codes: NDArray[np.int8]) -> NDArray[np.float32]:
         filled = squares > 0
         scales[start : start + BLOCK][filled] = 1 / np.sqrt(squares[filled].astype(np.float32))
     return scales
+
+
+def quantised(vectors: NDArray[np.float32]) -> RowVectors:
+    """Unit vectors [n, d] in int8, unit vectors again but for the rounding of their directions."""
+    codes = pool.quantised(vectors).rows
+    return RowVectors(codes, scales_of(codes))
 
 
 def _best(
@@ -188,17 +216,19 @@ def save(folder: Path, name: str, inverted: Inverted | None) -> None:
         return
     import faiss
 
-    faiss.write_index(inverted.index, str(folder / f"{name}.faiss"))
-    files.fsync_file(folder / f"{name}.faiss")
+    # The index under its name is whole, and what says how to use it is there before it.
     files.write_json(folder / f"{name}-index.json", asdict(inverted.measured))
+    scratch = folder / f".{name}.faiss"
+    faiss.write_index(inverted.index, str(scratch))
+    files.fsync_file(scratch)
+    scratch.rename(folder / f"{name}.faiss")
+    files.fsync_directory(folder)
 
 
 def load(folder: Path, name: str) -> Inverted | None:
     """Map what `save` wrote; None where there is none."""
-    path = folder / f"{name}.faiss"
-    if not path.exists():
+    try:
+        file = (folder / f"{name}.faiss").open("rb")
+    except FileNotFoundError:
         return None
-    import faiss
-
-    index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
-    return Inverted(index, Measured(**json.loads((folder / f"{name}-index.json").read_text(encoding="utf-8"))))
+    return Inverted(Measured(**json.loads((folder / f"{name}-index.json").read_text(encoding="utf-8"))), file=file)

@@ -21,7 +21,7 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 from kinprint.kernels.arrow import Texts
-from kinprint.kernels.embed import align, pool
+from kinprint.kernels.embed import align
 from kinprint.kernels.embed.pool import RowVectors
 from kinprint.server.channels import nearest, unrelated
 from kinprint.server.channels.calibration import Calibration, Worth
@@ -161,17 +161,30 @@ class SemanticChannel(Channel[SemanticChunk, SemanticMatch, SemanticEvidence]):
         return SemanticChunk(merging.rows, codes, scales, starts)
 
     def save(self, folder: Path, chunk: SemanticChunk) -> None:
-        """Writes the inverted file, too, which is built here where there are enough sentences."""
+        """Write a chunk, and its inverted file where it has one."""
         for name in _ARRAYS:
             files.save_array(folder / f"{self.name}-{name}.npy", getattr(chunk, name))
-        nearest.save(folder, self.name, chunk.inverted or nearest.build(chunk.codes))
+        nearest.save(folder, self.name, chunk.inverted)
 
     def load(self, folder: Path) -> SemanticChunk | None:
         """See Channel."""
         if not (folder / f"{self.name}-rows.npy").exists():
             return None
+        if not (folder / f"{self.name}-codes.npy").exists():
+            return self._load_float16(folder)
         rows, codes, scales, starts = (files.map_array(folder / f"{self.name}-{name}.npy") for name in _ARRAYS)
         return SemanticChunk(rows, codes, scales, starts, nearest.load(folder, self.name))
+
+    def _load_float16(self, folder: Path) -> SemanticChunk:
+        """Chunk of a generation of format 2: neutral sentence vectors in float16, rounded here."""
+        rows, sentences, starts = (
+            files.map_array(folder / f"{self.name}-{name}.npy") for name in ("rows", "sentences", "starts")
+        )
+        codes = np.empty(sentences.shape, np.int8)
+        for start in range(0, len(codes), nearest.BLOCK):
+            some = slice(start, start + nearest.BLOCK)
+            codes[some] = nearest.quantised(sentences[some].astype(np.float32)).rows
+        return SemanticChunk(rows, codes, nearest.scales_of(codes), starts)
 
     # ---- what it finds ----
 
@@ -363,7 +376,7 @@ def _compared(
         texts = target.segment.array("response").take(left)
         vectors, starts = target.meaning.table.sentences(*text_buffers(texts))
         asked = align.query(sides.of(target.meaning, "fast"))
-        made.append(("fast", left, align.scores(asked, pool.quantised(vectors), starts[:-1], starts[1:])))
+        made.append(("fast", left, align.scores(asked, nearest.quantised(vectors), starts[:-1], starts[1:])))
     return made
 
 

@@ -1,4 +1,4 @@
-"""Scores of pairs of texts in bulk, which calibrations are measured with, and the calibration of the background texts."""
+"""Scores of pairs of texts in bulk, which calibrations are measured with, and that of the background texts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def of_space(space: EmbeddingSpace) -> Calibration:
     """Scores of the background texts under a model; without strata for spaces that do not keep their vectors."""
     background = space.background
     if background is None:
-        return Calibration(space.digest, "background", 0, {})
+        moments = [space.unrelated_at(size) for size in (*SIZES, 2 * SIZES[-1])]
+        return Calibration(space.digest, "background", 0, {}, moments=moments)
     return _once(space.digest, lambda: (space.project(space.decode(background.codes)), background.starts))
 
 

@@ -21,23 +21,18 @@ import numpy as np
 import polars as pl
 from kinprint.server import channels
 from kinprint.server.channels import CHANNELS, FORMATS
-from kinprint.server.channels.calibration import Calibration
-from kinprint.server.channels.meaning import Meaning, Tier
-from kinprint.server.corpus import backfill
 from kinprint.server.corpus.index import CorpusIndex
 from kinprint.server.corpus.normalise import PIPELINE
 from kinprint.server.corpus.plan import Batch, BatchOutcome, aligned, planned, without_common_ids
 from kinprint.server.corpus.replay import caught_up, parts_of
+from kinprint.server.corpus.vectors import WithVectors, stored_meaning
 from kinprint.server.corpus.view import View
 from kinprint.server.embed.space import EmbeddingSpace
-from kinprint.server.embed.static import StaticTable, TableError
 from kinprint.server.failures import (
     CorpusDamaged,
     CorpusExists,
     CorpusNotFound,
     CorpusTooNew,
-    ModelMismatch,
-    ModelNotFilled,
     StorageFull,
 )
 from kinprint.server.store import durability, files, generation, maintenance
@@ -56,7 +51,7 @@ IDLE_SECONDS = 3.0
 COMPACT_FROM = maintenance.SMALL_FILES
 
 
-class Corpus:
+class Corpus(WithVectors):
     """A named set of transcripts: record, index and their turn-taking."""
 
     def __init__(self, folder: Path, meta: dict, record: Record) -> None:
@@ -65,7 +60,7 @@ class Corpus:
         self.description: str = meta["description"]
         self.created_at = datetime.fromisoformat(meta["created_at"])
         self.record = record
-        self.index = CorpusIndex(self.name, meaning=_stored_meaning(folder))
+        self.index = CorpusIndex(self.name, meaning=stored_meaning(folder))
         self.write_turn = threading.RLock()
         self._streams = 0
         self._writes = 0
@@ -132,16 +127,6 @@ class Corpus:
         return self.folder / "generations"
 
     @property
-    def meaning(self) -> Meaning:
-        """What the semantic channel goes by."""
-        return self.index.meaning
-
-    @property
-    def space(self) -> EmbeddingSpace | None:
-        """Space of the stored embeddings; None before the first."""
-        return self.index.meaning.space
-
-    @property
     def view(self) -> View:
         """The present state of the index."""
         return self.index.view
@@ -199,14 +184,6 @@ class Corpus:
                     continue
                 seen[stat.st_ino] = stat.st_size
         return sum(seen.values())
-
-    def check_space(self, loaded: EmbeddingSpace) -> None:
-        """Raise ModelMismatch when the stored embeddings were made with another model than the loaded one."""
-        if self.space is not None and self.space.digest != loaded.digest:
-            raise ModelMismatch(
-                f"the embeddings of corpus {self.name!r} were made with model {self.space.digest[:12]}, and "
-                f"{loaded.digest[:12]} is loaded; start the server with that model, or load into a new corpus"
-            )
 
     def _fingerprints(self) -> generation.Fingerprints:
         return generation.Fingerprints(PIPELINE, self.space.digest if self.space else None, channels.schemes())
@@ -276,11 +253,7 @@ class Corpus:
             if not second:
                 self.check_space(space)
             if self.space is None:
-                try:
-                    space.save(self.folder / _SPACE)
-                except OSError as error:
-                    raise StorageFull(f"cannot note the model of the corpus: {error}") from error
-                self.index.set_space(space)
+                self._note_space(space)
             space = (known if second else self.space) or space
             frame = pl.DataFrame(
                 {
@@ -345,145 +318,6 @@ class Corpus:
                 f"{error}; nothing of this batch was acknowledged: free space, then send it again"
             ) from error
 
-    # ---- a second model ----
-
-    def begin_second(self, space: EmbeddingSpace) -> None:
-        """Have a second model filled beside the one that the corpus is searched by.
-
-        Raises ModelMismatch when there is another second one; StorageFull.
-        """
-        with self.write_turn:
-            self._refuse_deleted()
-            second = self.meaning.second
-            if second is not None:
-                if second.digest == space.digest:
-                    return
-                raise ModelMismatch(
-                    f"model {second.digest[:12]} is filled beside that of corpus {self.name!r} already; "
-                    f"switch to it or drop it first: kinprint model switch, kinprint model drop --corpus {self.name}"
-                )
-            if self.space is None or self.space.digest == space.digest:
-                return  # it is the first
-            try:
-                space.save(self.folder / _SECOND)
-            except OSError as error:
-                raise StorageFull(f"cannot note the second model of the corpus: {error}") from error
-            self.index.set_second(space)
-
-    def drop_second(self) -> None:
-        """Drop the second model and its vectors.  Raises ModelNotFilled."""
-        with self.write_turn:
-            self._refuse_deleted()
-            second = self._second()
-            (self.folder / _SECOND).unlink()
-            files.fsync_directory(self.folder)
-            self.index.set_second(None)
-            self._erase_embeddings(f"model = '{second.digest}'")
-
-    def switch_models(self) -> None:
-        """Search by the second model from here on, and drop the first with its vectors.
-
-        Raises ModelNotFilled unless the second is filled as far as the first; StorageFull.
-        """
-        with self.write_turn:
-            self._refuse_deleted()
-            second = self._second()
-            filled, before = self.view.filled("second"), self.view.filled("semantic")
-            if filled < before:
-                raise ModelNotFilled(
-                    f"the second model has {filled} of the {before} rows that the first has in corpus {self.name!r}; "
-                    f"wait for: kinprint fill --corpus {self.name} --wait"
-                )
-            first = self.space
-            assert first is not None
-            untagged = self.meaning.untagged or first.digest
-            try:
-                # What names no model is of the first; said before the space changes its meaning.
-                files.write_json(self.folder / _MODELS, {"format": 1, "untagged": untagged})
-                second.save(self.folder / _SPACE)
-                (self.folder / _SECOND).unlink()
-                files.fsync_directory(self.folder)
-            except OSError as error:
-                raise StorageFull(f"cannot note the model of the corpus: {error}") from error
-            (self.folder / _CALIBRATION.format("accurate")).unlink(missing_ok=True)
-            self.index.switch_models(untagged)
-            gone = f"model = '{first.digest}'"
-            self._erase_embeddings(f"({gone} OR model IS NULL)" if untagged == first.digest else gone)
-
-    def _second(self) -> EmbeddingSpace:
-        second = self.meaning.second
-        if second is None:
-            raise ModelNotFilled(
-                f"corpus {self.name!r} has no second model; fill one with: "
-                f"kinprint fill --corpus {self.name} --model DIR"
-            )
-        return second
-
-    def _erase_embeddings(self, condition: str) -> None:
-        """Take embeddings that nobody reads any more out of the record, and publish what is left."""
-        self.publish(anew=True)
-        maintenance.purge(self.record.path, predicate=f"op = {FILL} AND embedding IS NOT NULL AND {condition}")
-        snapshot = self.record.snapshot()
-        if self._generation is not None:
-            generation.cover(self.generations, self._generation.number, snapshot)
-            self._generation = dataclasses.replace(
-                self._generation, version=snapshot.version, files=frozenset(snapshot.files)
-            )
-
-    # ---- the fast tier ----
-
-    def adopt_table(self, table: StaticTable) -> None:
-        """Go by a table of tokens from here on; rows that have no vectors of it get them by `backfill`."""
-        with self.index.turn:
-            self.index.set_table(table)
-
-    def fitted_table(self) -> StaticTable | None:
-        """The table that was fitted to this corpus and installed last; None where there is none.
-
-        A damaged one is passed over with a line in the log: the fast tier is made of texts, and can be made anew.
-        """
-        try:
-            name = json.loads((self.folder / _FITTED).read_text(encoding="utf-8"))["table"]
-            return StaticTable.load(self.folder / _TABLES / name)
-        except FileNotFoundError:
-            return None
-        except (TableError, OSError, ValueError, KeyError, TypeError) as error:
-            logger.warning("the table fitted to corpus %s cannot be used: %s", self.name, error)
-            return None
-
-    def install_table(self, name: str) -> None:
-        """Go by a table in the corpus' own folder; rows get their vectors of it by `backfill`.
-
-        Tables that were fitted earlier are removed.  Raises OSError, TableError.
-        """
-        with self.write_turn:
-            self._refuse_deleted()
-            table = StaticTable.load(self.tables / name)
-            files.write_json(self.folder / _FITTED, {"format": 1, "table": name})
-            self.adopt_table(table)
-            for other in self.tables.iterdir():
-                if other.name not in (name, ".checkpoints"):
-                    shutil.rmtree(other, ignore_errors=True)
-
-    @property
-    def tables(self) -> Path:
-        """Folder of the tables fitted to this corpus."""
-        return self.folder / _TABLES
-
-    def calibrate(self, tier: Tier, calibration: Calibration) -> None:
-        """Read the scores of a tier by a calibration of this corpus from here on.  Raises OSError."""
-        with self.write_turn:
-            self._refuse_deleted()
-            calibration.save(self.folder / _CALIBRATION.format(tier))
-            self.index.set_calibration(tier, calibration)
-
-    def backfill(self, stop: Callable[[], bool]) -> int:
-        """Make the fast vectors that rows lack, some at a time; how many were made.
-
-        Searches and writes go on meanwhile.  Ends early when `stop` says so; then or when nothing is missing.
-        """
-        return backfill.fast_vectors(self.index, stop)
-
     # ---- maintenance ----
 
     @property
@@ -495,10 +329,11 @@ class Corpus:
         """Write a generation that covers the whole record, and map it; `anew`: also where there is one that does."""
         with self.write_turn, self.index.turn:
             snapshot = self.record.snapshot()
-            if self._generation is not None and self._generation.version == snapshot.version and not anew:
+            parts = self.view.parts
+            covered = self._generation is not None and self._generation.version == snapshot.version
+            if covered and not anew and all(part.segment.folder is not None for part in parts):
                 return
             started = time.monotonic()
-            parts = self.view.parts
             loaded = generation.publish(
                 self.generations,
                 [p.segment for p in parts],
@@ -569,40 +404,3 @@ class Corpus:
             if self.view.rows:
                 self.publish()
             return live
-
-
-def _stored_meaning(folder: Path) -> Meaning:
-    """What the semantic channel went by, but for its table."""
-    untagged = None
-    with contextlib.suppress(FileNotFoundError):
-        untagged = json.loads((folder / _MODELS).read_text(encoding="utf-8"))["untagged"]
-    space, second = _stored_space(folder / _SPACE), _stored_space(folder / _SECOND)
-    if space is None or (second is not None and second.digest == space.digest):
-        second = None  # a switch that was cut short after it was made
-    return Meaning(space, second, untagged, measured=_calibrations(folder))
-
-
-def _calibrations(folder: Path) -> dict[Tier, Calibration]:
-    """What scores were worth when they were measured last, by tier; a damaged one is measured anew."""
-    found: dict[Tier, Calibration] = {}
-    tiers: tuple[Tier, ...] = ("fast", "accurate")
-    for tier in tiers:
-        path = folder / _CALIBRATION.format(tier)
-        try:
-            found[tier] = Calibration.load(path)
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError) as error:
-            logger.warning("%s cannot be used (%s) and is measured anew", path, error)
-    return found
-
-
-def _stored_space(path: Path) -> EmbeddingSpace | None:
-    """A space that was noted; None where there is none."""
-    return EmbeddingSpace.load(path) if path.exists() else None
-
-
-_SPACE = "embedding-space.npz"
-_SECOND, _MODELS = "second-embedding-space.npz", "models.json"
-_CALIBRATION = "calibration-{}.npz"
-_TABLES, _FITTED = "tables", "fitted-table.json"

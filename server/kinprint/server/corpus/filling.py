@@ -102,11 +102,16 @@ class Filler:
         self._pool = pool
         self._stop = threading.Event()
         self._wake = asyncio.Event()
+        # Wishes are noted one after the other: by calls, and by the filler itself.
+        self._noting = asyncio.Lock()
         self._asked: dict[str, deque[str]] = {}
         self._problems: dict[str, str] = {}
         self._waiting: set[str] = set()
         self._done: dict[str, deque[tuple[float, int]]] = {}
         self._busy = False
+        self._working = _Count()
+        #: View and table of corpora for which there was nothing to do.
+        self._settled: dict[str, tuple[View, StaticTable | None]] = {}
         #: Rows with which a corpus was found to have too few.
         self._uncalibrated: dict[tuple[str, Tier], int] = {}
 
@@ -114,6 +119,11 @@ class Filler:
     def busy(self) -> bool:
         """Whether there was something to do when it looked last."""
         return self._busy
+
+    @property
+    def working(self) -> bool:
+        """Whether a thread makes something for it, which may take a minute to notice that it is to end."""
+        return self._working.count > 0
 
     async def table_of(self, corpus: Corpus) -> StaticTable | None:
         """The table that a corpus goes by: one fitted to it, else the model's; None while that is being built."""
@@ -146,9 +156,10 @@ class Filler:
         await self._note(corpus, replace(wish_of(corpus), second=""))
 
     async def _note(self, corpus: Corpus, wish: Wish) -> None:
-        await asyncio.get_running_loop().run_in_executor(
-            self._pool, lambda: files.write_json(corpus.folder / _FILE, {"format": 1, **asdict(wish)})
-        )
+        async with self._noting:
+            await asyncio.get_running_loop().run_in_executor(
+                self._pool, lambda: files.write_json(corpus.folder / _FILE, {"format": 1, **asdict(wish)})
+            )
         self._wake.set()
 
     def progress(self, corpus: Corpus) -> Progress:
@@ -160,6 +171,8 @@ class Filler:
         problem = self._problems.get(corpus.name, "")
         if view.meaning.second is not None:
             left = view.fillable - view.filled("second")
+        elif wish.second:
+            left = view.fillable  # its model is not loaded yet
         if left == 0 and view.fillable:
             state = "complete"
         elif not (wish.wanted or wish.second):
@@ -188,14 +201,27 @@ class Filler:
     async def run(self) -> None:
         """Fill until `close`."""
         while not self._stop.is_set():
+            woken = self._wake.is_set()
             self._wake.clear()
             busy = False
-            for name in self._catalog.names():
+            names = self._catalog.names()
+            for known in (self._problems, self._settled):
+                for gone in known.keys() - set(names):
+                    del known[gone]  # type: ignore[attr-defined]
+            for name in names:
                 if self._stop.is_set():
                     return
                 try:
                     corpus = self._catalog.get(name)
-                    busy |= await self._serve(corpus)
+                    state = corpus.view, self._tables.table
+                    if not woken and self._settled.get(name) == state:
+                        continue  # as it was when there was nothing to do
+                    # Noted first: what fails is not tried again before something has changed.
+                    self._settled[name] = state
+                    if await self._serve(corpus):
+                        busy = True
+                    if busy or corpus.busy:
+                        self._settled.pop(name, None)
                 except Cancelled:
                     return
                 except (Failure, OSError) as failure:
@@ -219,7 +245,7 @@ class Filler:
         """Do some of what a corpus lacks; whether there was anything."""
         if corpus.space is None and not corpus.view.rows:
             return False
-        made = await self._fast(corpus) or await self._calibrate(corpus)
+        made = await self._fast(corpus) or await self._index(corpus) or await self._calibrate(corpus)
         wish = await self._in_thread(lambda: wish_of(corpus))
         if wish.paused or corpus.name in self._problems:
             return made
@@ -228,7 +254,11 @@ class Filler:
         return (bool(wish.second) and await self._accurate(corpus, wish, "second")) or made
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, contained, work)
+        def run() -> T:
+            with self._working:
+                return contained(work)
+
+        return await asyncio.get_running_loop().run_in_executor(self._pool, run)
 
     async def _fast(self, corpus: Corpus) -> bool:
         if corpus.meaning.table is None:
@@ -242,6 +272,13 @@ class Filler:
             logger.info("corpus %s: made the fast vectors of %d rows", corpus.name, made)
             await self._in_thread(corpus.settle)
         return made > 0
+
+    async def _index(self, corpus: Corpus) -> bool:
+        """Build indexes over vectors that were published without; whether there were any."""
+        built = await self._in_thread(lambda: corpus.index_vectors(self._stop.is_set))
+        if built:
+            logger.info("corpus %s: built %d indexes over vectors", corpus.name, built)
+        return built > 0
 
     async def _calibrate(self, corpus: Corpus) -> bool:
         """Measure what scores are worth, where a tier has no such measure or has doubled since; whether it did."""
@@ -298,6 +335,22 @@ class Filler:
         """End soon; what is under way is finished."""
         self._stop.set()
         self._wake.set()
+
+
+class _Count:
+    """How many threads are within it."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._turn = threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._turn:
+            self.count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._turn:
+            self.count -= 1
 
 
 def wish_of(corpus: Corpus) -> Wish:

@@ -158,6 +158,17 @@ class CorpusIndex:
                     return made
             return None
 
+    def add_index(self, segment: Segment, name: str, chunk: Chunk) -> bool:
+        """Have a segment searched through the index of its one chunk of a kind; False when it is not there any more."""
+        with self._turn:
+            for number, part in enumerate(self._view.parts):
+                if part.segment is segment:
+                    parts = list(self._view.parts)
+                    parts[number] = Part(segment.with_index(name, chunk), part.alive)
+                    self.replace(parts)
+                    return True
+            return False
+
     @property
     def meaning(self) -> Meaning:
         """What the semantic channel goes by."""

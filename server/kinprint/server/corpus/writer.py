@@ -117,9 +117,11 @@ class Writer:
         return await self._fill_rows(rows, service, space)
 
     async def fill(self, rows: Unfilled, service: EmbedService, space: EmbeddingSpace) -> None:
-        """Embed rows that were stored earlier; durable on return.  Raises as `store`."""
-        with self.corpus.in_use():
-            await self._fill_rows(rows, service, space)
+        """Embed rows that were stored earlier; durable on return.  Raises as `store`.
+
+        It does not keep the corpus from being deleted.
+        """
+        await self._fill_rows(rows, service, space)
 
     async def _fill_rows(self, rows: Unfilled, service: EmbedService, space: EmbeddingSpace) -> int:
         """Embed rows and commit that; how many texts were cut."""

@@ -8,7 +8,6 @@ same subject.
 
 from kinprint.server.embed.alignment import Alignment, SentencePair, align
 from kinprint.server.embed.batcher import (
-    Embedded,
     EmbeddedBatch,
     EmbedService,
     QueueFull,
@@ -30,7 +29,6 @@ from kinprint.server.embed.space import (
 __all__ = [
     "Alignment",
     "EmbedService",
-    "Embedded",
     "EmbeddedBatch",
     "Embedder",
     "EmbeddingError",

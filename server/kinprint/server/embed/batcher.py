@@ -1,8 +1,8 @@
 """`EmbedService`: one embedder shared by concurrent callers, searches before bulk work.
 
-After the queue of text-embeddings-inference: a bounded queue, entries dropped when their caller has gone,
-and every answer says how long it waited. Texts are not padded together: on a CPU a batch of one is fastest
-per text, and its vector depends on nothing but the text (see `kinprint.server.embed.onnx`).
+After the queue of text-embeddings-inference: a bounded queue, entries dropped when their caller has gone, and every
+answer says how long it waited.  What runs at a time is a *group* of windows of equal length (`Embedder.groups`), a few
+hundred tokens, so whoever searches waits for one group at most.
 """
 
 from __future__ import annotations
@@ -10,17 +10,21 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 
 import numpy as np
-from kinprint.server.embed.protocol import Embedder, Role
+from kinprint.server.embed.grouping import POOL_TEXTS, Pool
+from kinprint.server.embed.protocol import Embedder, TokenPlan
 from kinprint.server.threads import contained
 from numpy.typing import NDArray
+
+#: Texts that are tokenised between two looks at what else waits.
+_TEXTS_AT_ONCE = 64
 
 
 class QueueFull(RuntimeError):  # noqa: N818  (after queue.Full: a state more than a fault)
@@ -41,23 +45,6 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Embedded:
-    """One text's answer.
-
-    Attributes:
-        vector: float32 [dim], unit norm.
-        timings: where the time went.
-        tokens: tokens of the text.
-        cut: whether the text was too long to be embedded whole.
-    """
-
-    vector: NDArray[np.float32]
-    timings: Timings
-    tokens: int
-    cut: bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class EmbeddedBatch:
     """Many texts' answer: vectors float32 [n, dim] in the order given, and which texts were cut, bool [n]."""
 
@@ -66,44 +53,75 @@ class EmbeddedBatch:
 
 
 @dataclass(slots=True, eq=False)
-class _Entry:
-    text: str
-    role: Role
-    future: Future[Embedded]
-    queued: float
+class _Request:
+    """Texts of one caller, worked off piece by piece: first their tokens, then group after group.
+
+    All but `texts`, `queued` and `future` change under the service's lock only.
+    """
+
+    texts: Sequence[str]
+    future: Future[tuple[EmbeddedBatch, Timings]] = field(default_factory=Future)
+    queued: float = field(default_factory=time.perf_counter)
+    begun: float | None = None
+    plans: list[TokenPlan] = field(default_factory=list)
+    tokenising: bool = False
+    pool: Pool | None = None
+    next_group: int = 0
+    running: int = 0
+    over: bool = False
+    tokenise_s: float = 0.0
+    infer_s: float = 0.0
+
+    @property
+    def untouched(self) -> int:
+        """Texts whose groups do not run yet."""
+        if self.over:
+            return 0
+        if self.pool is None:
+            return len(self.texts)
+        left = sum(len(group) for group in self.pool.groups[self.next_group :])
+        return min(len(self.texts), left)
+
+
+#: A piece of work: of a request, either tokenising (None) or a group.
+_Piece = tuple[_Request, NDArray[np.int64] | None]
 
 
 class EmbedService:
     """Runs an embedder in threads. Use from one event loop; `async with` closes it.
 
-    Searches always go first, so bulk work stands still while searches keep all workers busy. The embedder's
-    inference releases the interpreter lock, so `workers` up to the number of cores helps.
+    Searches always go first: every worker looks for them before it takes the next group of bulk work, and one more
+    thread does nothing else, so that they need not even wait for a group.  Bulk callers take turns, group by group.
+    The embedder's inference releases the interpreter lock, so `workers` up to the number of cores helps.
 
     Args:
         embedder: thread-safe.
-        workers: threads, at least 1.
+        workers: threads for everything, at least 1.
         max_queries: most sentences of searches that may wait for a worker; one more fails at once.
-        max_bulk: most bulk texts that may wait or run; more wait for their turn.
+        max_bulk: most bulk texts that are in work at a time; more wait for their turn.
 
     Raises:
         ValueError: a number below 1.
     """
 
-    def __init__(self, embedder: Embedder, workers: int = 1, *, max_queries: int = 4096, max_bulk: int = 64) -> None:
+    def __init__(
+        self, embedder: Embedder, workers: int = 1, *, max_queries: int = 4096, max_bulk: int = 16 * POOL_TEXTS
+    ) -> None:
         if workers < 1 or max_queries < 1 or max_bulk < 1:
             raise ValueError("workers, max_queries and max_bulk must be at least 1")
         self._embedder = embedder
         self._max_queries = max_queries
-        self._bulk_room = asyncio.Semaphore(max_bulk)
-        # Keyed by identity: an entry whose caller has gone is taken out at once, wherever it stands.
-        self._queries: OrderedDict[int, _Entry] = OrderedDict()
-        self._bulk: OrderedDict[int, _Entry] = OrderedDict()
+        self._most_texts = min(max_bulk, POOL_TEXTS)
+        self._bulk_room = asyncio.Semaphore(max(1, max_bulk // self._most_texts))
+        self._queries: deque[_Request] = deque()
+        # The first one's turn is next.
+        self._bulk: deque[_Request] = deque()
         self._changed = threading.Condition()
         self._closed = False
         self._dropped = 0
         self._threads = [
-            threading.Thread(target=self._work, name=f"kinprint-embed-{number}", daemon=True)
-            for number in range(workers)
+            threading.Thread(target=self._work, args=(number < workers,), name=f"kinprint-embed-{number}", daemon=True)
+            for number in range(workers + 1)
         ]
         for thread in self._threads:
             thread.start()
@@ -115,13 +133,13 @@ class EmbedService:
 
     @property
     def waiting(self) -> tuple[int, int]:
-        """Searches and bulk texts that wait for a worker."""
+        """Sentences of searches and bulk texts that wait for a worker."""
         with self._changed:
-            return len(self._queries), len(self._bulk)
+            return sum(r.untouched for r in self._queries), sum(r.untouched for r in self._bulk)
 
     @property
     def dropped(self) -> int:
-        """Entries taken out of the queue because their caller had gone."""
+        """Texts that were not embedded because their caller had gone."""
         with self._changed:
             return self._dropped
 
@@ -142,131 +160,173 @@ class EmbedService:
         Stored and sought texts are compared like with like, so both take the passage's prompt.
 
         Returns:
-            Unit vectors float32 [n, dim], whether a text was cut, and where the time went (longest wait,
-            tokenising and inference summed).
+            Unit vectors float32 [n, dim], whether a text was cut, and where the time went (wait until work began,
+            tokenising and inference summed over threads).
 
         Raises:
             QueueFull: too many searches wait already.
             ServiceClosed: the service is closed, or closes before the texts' turn.
             EmbeddingError: a text cannot be embedded.
         """
-        entries = self._submit(texts, "passage", self._queries)
-        try:
-            answers = await asyncio.gather(*(self._answer(entry) for entry in entries))
-        except BaseException:
-            for entry in entries:
-                self._drop(entry)
-            raise
-        vectors = np.empty((len(answers), self._embedder.dim), dtype=np.float32)
-        for row, answer in enumerate(answers):
-            vectors[row] = answer.vector
-        timings = Timings(
-            max((a.timings.queue_s for a in answers), default=0.0),
-            sum(a.timings.tokenise_s for a in answers),
-            sum(a.timings.infer_s for a in answers),
-        )
-        return vectors, any(a.cut for a in answers), timings
+        batch, timings = await self._answer(_Request(list(texts)), self._queries)
+        return batch.vectors, bool(batch.cut.any()), timings
 
-    async def embed_passage(self, text: str) -> Embedded:
-        """Embed one stored text, after all searches; waits while the bulk queue is full.
+    async def embed_passages(self, texts: Sequence[str]) -> EmbeddedBatch:
+        """Embed many stored texts, after all searches; the first failure cancels the rest and is raised.
+
+        Many at a time are cheaper: their sentences fill groups of equal length.
 
         Raises:
             ServiceClosed: as for `embed_search`.
-            EmbeddingError: the text cannot be embedded.
+            EmbeddingError: a text cannot be embedded.
         """
-        async with self._bulk_room:
-            (entry,) = self._submit([text], "passage", self._bulk)
-            return await self._answer(entry)
-
-    async def embed_passages(self, texts: Sequence[str]) -> EmbeddedBatch:
-        """Embed many stored texts. The first failure cancels the rest and is raised."""
         vectors = np.empty((len(texts), self._embedder.dim), dtype=np.float32)
-        remaining = iter(enumerate(texts))
         cut = np.zeros(len(texts), bool)
-
-        async def feed() -> None:
-            # The feeders share one iterator: a text gets its task only when a feeder is free.
-            for row, text in remaining:
-                answer = await self.embed_passage(text)
-                vectors[row] = answer.vector
-                cut[row] = answer.cut
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(len(texts), 2 * len(self._threads))):
-                    group.create_task(feed())
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+        for begin in range(0, len(texts), self._most_texts):
+            part = texts[begin : begin + self._most_texts]
+            async with self._bulk_room:
+                batch, _ = await self._answer(_Request(list(part)), self._bulk)
+            vectors[begin : begin + len(part)] = batch.vectors
+            cut[begin : begin + len(part)] = batch.cut
         return EmbeddedBatch(vectors, cut)
 
     async def close(self) -> None:
-        """Refuse new texts, fail those that wait with `ServiceClosed`, let running ones finish.
+        """Refuse new texts, fail those that wait with `ServiceClosed`, let running groups finish.
 
-        Returns when the threads have ended. Closing twice does nothing more.
+        A caller whose last groups are running gets an answer.  Returns when the threads have ended. Closing twice does
+        nothing more.
         """
         with self._changed:
             self._closed = True
-            waiting = [*self._queries.values(), *self._bulk.values()]
-            self._queries.clear()
-            self._bulk.clear()
+            waiting = [request for request in (*self._queries, *self._bulk) if request.untouched]
+            given_up = [request for request in waiting if self._end(request)]
             self._changed.notify_all()
-        for entry in waiting:
-            if entry.future.set_running_or_notify_cancel():
-                entry.future.set_exception(ServiceClosed("the embedding service was closed"))
+        for request in given_up:
+            _settle(request, ServiceClosed("the embedding service was closed"))
         for thread in self._threads:
             await asyncio.to_thread(thread.join)
 
-    def _submit(self, texts: Sequence[str], role: Role, queue: OrderedDict[int, _Entry]) -> list[_Entry]:
-        entries = [_Entry(text, role, Future(), time.perf_counter()) for text in texts]
+    async def _answer(self, request: _Request, queue: deque[_Request]) -> tuple[EmbeddedBatch, Timings]:
         with self._changed:
             if self._closed:
                 raise ServiceClosed("the embedding service is closed")
-            if queue is self._queries and len(queue) + len(entries) > self._max_queries:
-                raise QueueFull(f"{len(queue)} sentences wait for the embedding model already")
-            for entry in entries:
-                queue[id(entry)] = entry
-            self._changed.notify(len(entries))
-        return entries
-
-    async def _answer(self, entry: _Entry) -> Embedded:
+            waiting = sum(r.untouched for r in self._queries)
+            if queue is self._queries and waiting + len(request.texts) > self._max_queries:
+                raise QueueFull(f"{waiting} sentences wait for the embedding model already")
+            if request.texts:
+                queue.append(request)
+                self._changed.notify_all()
+        if not request.texts:
+            empty = np.empty((0, self._embedder.dim), np.float32)
+            return EmbeddedBatch(empty, np.zeros(0, bool)), Timings(0.0, 0.0, 0.0)
         try:
-            return await asyncio.wrap_future(entry.future)
+            return await asyncio.wrap_future(request.future)
         except asyncio.CancelledError:
-            self._drop(entry)
+            with self._changed:
+                self._dropped += request.untouched
+                self._end(request)
             raise
 
-    def _drop(self, entry: _Entry) -> None:
-        """Take an entry out whose caller has gone; one that runs already is finished for nobody."""
-        with self._changed:
-            gone = self._queries.pop(id(entry), None) or self._bulk.pop(id(entry), None)
-            self._dropped += gone is not None
+    def _end(self, request: _Request) -> bool:
+        """Take a request out of its queue; what runs of it is finished for nobody.  Under the lock.
 
-    def _next(self) -> _Entry | None:
-        """The next entry, searches first; None when the service has closed."""
+        Returns whether it was not over before: whoever ends it settles it.
+        """
+        if request.over:
+            return False
+        request.over = True
+        for queue in (self._queries, self._bulk):
+            if request in queue:
+                queue.remove(request)
+        return True
+
+    # ---- workers ----
+
+    def _work(self, bulk: bool) -> None:
+        while (piece := self._next(bulk)) is not None:
+            request, group = piece
+            try:
+                # A panic of the tokenizer's is no Exception.
+                contained(partial(self._run, request, group))
+            except Exception as error:  # The caller gets it; the worker lives on for the others.
+                with self._changed:
+                    first = self._end(request)
+                if first:
+                    _settle(request, error)
+
+    def _next(self, bulk: bool) -> _Piece | None:
+        """The next piece of work, searches first; None when the service has closed."""
         with self._changed:
             while not self._closed:
-                queue = self._queries or self._bulk
-                if queue:
-                    return queue.popitem(last=False)[1]
+                for request in self._queries:
+                    if _has_piece(request):
+                        return self._take(request)
+                for _ in range(len(self._bulk) if bulk else 0):
+                    request = self._bulk[0]
+                    self._bulk.rotate(-1)
+                    if _has_piece(request):
+                        return self._take(request)
                 self._changed.wait()
             return None
 
-    def _work(self) -> None:
-        while (entry := self._next()) is not None:
-            if not entry.future.set_running_or_notify_cancel():
-                with self._changed:
-                    self._dropped += 1
-                continue
-            try:
-                entry.future.set_result(contained(partial(self._embed, entry)))
-            except Exception as error:  # The caller gets it; the worker lives on for the others.
-                entry.future.set_exception(error)
+    def _take(self, request: _Request) -> _Piece:
+        if request.begun is None:
+            request.begun = time.perf_counter()
+        request.running += 1
+        if request.pool is None:
+            request.tokenising = True
+            return request, None
+        group = request.pool.groups[request.next_group]
+        request.next_group += 1
+        return request, group
 
-    def _embed(self, entry: _Entry) -> Embedded:
+    def _run(self, request: _Request, group: NDArray[np.int64] | None) -> None:
         started = time.perf_counter()
-        plan = self._embedder.plan(entry.text, entry.role)
-        planned = time.perf_counter()
-        vector = self._embedder.run(plan)
-        done = time.perf_counter()
-        timings = Timings(started - entry.queued, planned - started, done - planned)
-        return Embedded(vector, timings, plan.tokens, plan.cut)
+        if group is None:
+            begin = len(request.plans)
+            plans = self._embedder.plan_many(request.texts[begin : begin + _TEXTS_AT_ONCE], "passage")
+            pool = None
+            if begin + len(plans) == len(request.texts):
+                pool = Pool(self._embedder, [*request.plans, *plans])
+            with self._changed:
+                request.plans.extend(plans)
+                request.pool = pool
+                request.tokenising = False
+                request.tokenise_s += time.perf_counter() - started
+                request.running -= 1
+                self._changed.notify_all()
+            return
+        assert request.pool is not None
+        vectors = self._embedder.run_windows(request.pool.windows_of(group))
+        request.pool.put(group, vectors)
+        with self._changed:
+            request.infer_s += time.perf_counter() - started
+            request.running -= 1
+            last = not request.running and request.next_group == len(request.pool.groups)
+            done = last and self._end(request)
+        if done:
+            assert request.begun is not None
+            timings = Timings(request.begun - request.queued, request.tokenise_s, request.infer_s)
+            try:
+                vectors = request.pool.vectors()
+            except ValueError as error:
+                _settle(request, error)
+                return
+            _settle(request, (EmbeddedBatch(vectors, np.array([p.cut for p in request.plans], bool)), timings))
+
+
+def _has_piece(request: _Request) -> bool:
+    """Whether a worker can do something for it now."""
+    if request.pool is None:
+        return not request.tokenising
+    return request.next_group < len(request.pool.groups)
+
+
+def _settle(request: _Request, outcome: tuple[EmbeddedBatch, Timings] | Exception) -> None:
+    """Hand over an answer or a failure, unless the caller has gone."""
+    if not request.future.set_running_or_notify_cancel():
+        return
+    if isinstance(outcome, Exception):
+        request.future.set_exception(outcome)
+    else:
+        request.future.set_result(outcome)

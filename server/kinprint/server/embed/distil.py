@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from kinprint.server.embed.background import background_passages, remove_directions
 from kinprint.server.embed.default_model.build import cache_directory
-from kinprint.server.embed.onnx import _MODEL_FILES, _first_file, _read_modules
+from kinprint.server.embed.directory import ModelDirectory
 from kinprint.server.embed.prior import (
     Unigram,
     embedding_layer,
@@ -31,7 +31,7 @@ from kinprint.server.embed.prior import (
     unigram,
 )
 from kinprint.server.embed.protocol import Embedder
-from kinprint.server.embed.ridge import fit_map, fit_tokens, one_thread_each, rescaled, token_shares
+from kinprint.server.embed.ridge import fit_map, fit_tokens, one_thread_each, rescale, token_shares
 from kinprint.server.embed.space import EmbeddingSpace, sentences_of
 from kinprint.server.embed.static import Lessons, StaticTable, TableError, read_manifest
 from kinprint.server.embed.teacher import Teacher, sentence_vectors
@@ -168,7 +168,7 @@ def distil_default(
             vectors[place] = (features.rows(place) @ linear[:-1] + linear[-1]) * weights[place, np.newaxis]
         del features, alone, layer
         shares = token_shares(learned, vocabulary)
-        vectors = rescaled(vectors, shares, targets[~held_out])
+        rescale(vectors, shares, targets[~held_out])
         before = _agreement(vectors, asked, targets[held_out])
         report("fitting", 0.96)
         fit_tokens(vectors, shares, targets[~held_out], _TOKEN_PENALTY, workers)
@@ -259,7 +259,7 @@ def distil_corpus(
         vectors = table.vectors * table.scales[:, np.newaxis]
         before = _report(vectors, *held_out)
         shares = token_shares(learned, table.vocabulary)
-        vectors = rescaled(vectors, shares, wanted)
+        rescale(vectors, shares, wanted)
         fit_tokens(vectors, shares, wanted, _CORPUS_PENALTY, workers)
         # Special tokens are no text, whoever writes them.
         vectors[table.scales == 0] = 0
@@ -376,9 +376,8 @@ def _tables(cache: Path | None) -> Path:
 
 def _model_files(root: Path) -> tuple[Path, Path]:
     """Model and tokenizer of a directory, as `OnnxEmbedder` chooses them."""
-    root = Path(root)
-    folders = [root / _read_modules(root).get("Transformer", ""), root]
-    return _first_file(folders, _MODEL_FILES), _first_file(folders, ("tokenizer.json",))
+    directory = ModelDirectory.read(root)
+    return directory.model_file, directory.tokenizer_file
 
 
 def _tokenizer(tokenizer_json: bytes) -> Any:

@@ -1,41 +1,44 @@
-"""`OnnxEmbedder`: any sentence-transformers or optimum ONNX directory, on the CPU.
+"""`OnnxEmbedder`: any sentence-transformers or optimum ONNX directory.
 
-Texts run one at a time. On a CPU a batch pads to its longest member and gains nothing, and a model with
-dynamic int8 quantisation (one scale per tensor) gives a text a vector that depends on its neighbours in the
-batch; at batch 1 a text's vector depends on that text alone.
+Texts of equal token length run together, without padding, where the model gives a text the same vector in any
+company.  Many do not: dynamic int8 quantisation with one scale per tensor gives a text a vector that depends on its
+neighbours in the batch.  Which kind a model is gets measured, and such models run one text at a time.
 """
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import itertools
-import json
-import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from kinprint.server.embed.directory import ModelDirectory, ModelDirectoryError, file_sha256
+from kinprint.server.embed.grouping import POOL_TEXTS, Pool, equal_lengths, mean_of
 from kinprint.server.embed.protocol import Role, TokenPlan
+from kinprint.server.embed.session import ProviderError, configured_providers, open_session
 from numpy.typing import NDArray
 
-_MODEL_FILES = (
-    "model.onnx",
-    "onnx/model.onnx",
-    "model_quantized.onnx",
-    "onnx/model_quantized.onnx",
-)
+__all__ = ["EmbeddingError", "ModelDirectoryError", "OnnxEmbedder", "ProviderError", "file_sha256"]
+
 _KNOWN_INPUTS = {"input_ids", "attention_mask", "token_type_ids", "position_ids"}
-_ROBERTA_TYPES = {"roberta", "xlm-roberta", "camembert", "mpnet"}
 _INTEGER_TYPES: dict[str, np.dtype[np.signedinteger[Any]]] = {
     "tensor(int64)": np.dtype(np.int64),
     "tensor(int32)": np.dtype(np.int32),
 }
-_DEFAULT_MAX_TOKENS = 512
-
-
-class ModelDirectoryError(ValueError):
-    """A model directory lacks a file, or asks for something that this loader does not do."""
+#: Tokens that run together at most.  More gain little, and whoever searches waits for at most one group.
+GROUP_TOKENS = 256
+#: Texts and characters that are tokenised at a time: the interpreter lock is free meanwhile, not in between.
+_TOKENISE_TEXTS = 64
+_TOKENISE_CHARACTERS = 1 << 16
+#: Lengths at which a model is asked whether company changes its vectors.
+_COMPANY_LENGTHS = (4, 17)
+#: An optional input of a graph, false unless given: run without 8-bit products.  The graph's metadata states under
+#: `FEW_TOKENS` for how few different tokens in a window that is needed; see `default_model.onnx_graph`.
+FULL_PRECISION = "full_precision"
+FEW_TOKENS = "kinprint.full_precision_below"
 
 
 class EmbeddingError(RuntimeError):
@@ -62,51 +65,52 @@ class OnnxEmbedder:
         threads: threads of one inference (intra-op). One serves many concurrent callers best.
         max_windows: most windows of a text, at least 1.
         window: most tokens of a window, prompt and special tokens included; the model's own limit if lower.
+        providers: ONNX Runtime's execution providers, the preferred first; if None, those named in the environment
+            (`session.configured_providers`), and without any the CPU.
 
     Raises:
         ModelDirectoryError: a file is missing, or the model needs a Dense module, a pooling other than mean
             or cls, an unknown input, or has no usable output.
+        ProviderError: the installed ONNX Runtime lacks an execution provider.
         ValueError: `threads`, `max_windows` or `window` below 1.
     """
 
-    def __init__(self, model_dir: Path, *, threads: int = 1, max_windows: int = 8, window: int = 256) -> None:
+    def __init__(
+        self,
+        model_dir: Path,
+        *,
+        threads: int = 1,
+        max_windows: int = 8,
+        window: int = 256,
+        providers: Sequence[str] | None = None,
+    ) -> None:
         if threads < 1 or max_windows < 1 or window < 1:
             raise ValueError("threads, max_windows and window must be at least 1")
-        root = Path(model_dir)
-        if not root.is_dir():
-            raise ModelDirectoryError(f"no model directory at {root}")
-        modules = _read_modules(root)
-        transformer = root / modules.get("Transformer", "")
-        model_file = _first_file([transformer, root], _MODEL_FILES)
-        tokenizer_file = _first_file([transformer, root], ("tokenizer.json",))
-        pooling_dir = modules.get("Pooling", "1_Pooling")
-        pooling_config = _read_object(root / pooling_dir / "config.json")
-        config = _read_object(transformer / "config.json")
-        prompts_config = _read_object(root / "config_sentence_transformers.json")
-
-        self._name = str(_read_object(root / "SOURCE.json").get("name") or root.resolve().name)
-        self._session = open_session(model_file, threads)
-        self._inputs = _check_inputs(self._session, model_file)
+        directory = ModelDirectory.read(model_dir)
+        self._name = directory.name
+        chosen = configured_providers() if providers is None else providers
+        self._session = _open(directory.model_file, threads, chosen)
+        self._inputs = _check_inputs(self._session, directory.model_file)
+        self._few_tokens = _few_tokens(self._session)
         outputs = [output.name for output in self._session.get_outputs()]
         if "sentence_embedding" in outputs:
             self._output, self._pooling = "sentence_embedding", "graph"
         else:
             self._output = "last_hidden_state" if "last_hidden_state" in outputs else outputs[0]
-            self._pooling = _pooling_mode(pooling_config)
-        self._prompts = _prompts(prompts_config)
-        self._max_tokens = _max_tokens(transformer, root, config)
+            self._pooling = directory.pooling
+        self._prompts = directory.prompts
+        self._max_tokens = directory.max_tokens
         self._window = min(window, self._max_tokens)
         self._max_windows = max_windows
-        roberta = config.get("model_type") in _ROBERTA_TYPES
-        self._first_position = int(config.get("pad_token_id", 1)) + 1 if roberta else 0
+        self._first_position = directory.first_position
+        self._company = threading.Lock()
 
         from tokenizers import Tokenizer  # a server without a model need not wait for it
 
-        self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
+        self._tokenizer = Tokenizer.from_file(str(directory.tokenizer_file))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self._digest = _digest(
-            [model_file, *_external_data(model_file), tokenizer_file],
+        self._digest = directory.digest(
             {
                 "pooling": self._pooling,
                 "output": self._output,
@@ -114,7 +118,7 @@ class OnnxEmbedder:
                 "window": self._window,
             },
         )
-        self._dim = int(self._infer(self._probe()).shape[0])
+        self._dim = int(self._infer([self._probe()]).shape[1])
 
     @property
     def name(self) -> str:
@@ -145,7 +149,37 @@ class OnnxEmbedder:
         Raises:
             EmbeddingError: the text has no tokens and the model adds none.
         """
-        return self._plan(text, role, self._window, self._max_windows)
+        (plan,) = self.plan_many([text], role)
+        return plan
+
+    def plan_many(self, texts: Sequence[str], role: Role = "passage") -> list[TokenPlan]:
+        """`plan` of each text; the interpreter lock is released while some are tokenised. Raises as `plan`."""
+        prompt = self._prompts[role]
+        plans: list[TokenPlan] = []
+        for chunk in _chunks(texts):
+            # As a batch, even of one: that releases the interpreter lock, which a megabyte would hold for a second.
+            # Only a prompt's end is looked for by places in the text.
+            encode = self._tokenizer.encode_batch if prompt else self._tokenizer.encode_batch_fast
+            encodings = encode([prompt + text for text in chunk])
+            plans.extend(self._cut(encoding, prompt, role) for encoding in encodings)
+        return plans
+
+    def groups(self, windows: Sequence[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
+        """Places of windows that run together: of one length, and no more than `GROUP_TOKENS` tokens.
+
+        One window each where the model's vectors depend on a window's company.
+        """
+        lengths = np.array([len(window) for window in windows], np.int64)
+        kinds = np.array([self._needs_full_precision(window) for window in windows], np.int64)
+        return equal_lengths(lengths, kinds, GROUP_TOKENS if self.company_is_safe else 0)
+
+    def run_windows(self, windows: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
+        """Unit vectors float32 [n, dim] of a group's windows.
+
+        Raises:
+            EmbeddingError: the model returned a zero or non-finite vector.
+        """
+        return self._infer(windows)
 
     def run(self, plan: TokenPlan) -> NDArray[np.float32]:
         """Unit vector float32 [dim]: the windows' unit vectors averaged by `plan.weights`.
@@ -153,10 +187,29 @@ class OnnxEmbedder:
         Raises:
             EmbeddingError: the model returned a zero or non-finite vector.
         """
-        if len(plan.windows) == 1:
-            return self._infer(plan.windows[0])
-        vectors = np.stack([self._infer(ids) for ids in plan.windows])
-        return _unit(plan.weights @ vectors)
+        vectors = np.concatenate([self._infer([window]) for window in plan.windows])
+        return vectors[0] if len(vectors) == 1 else _mean_of(plan, vectors)
+
+    def run_many(self, plans: Sequence[TokenPlan]) -> NDArray[np.float32]:
+        """`run` of each plan, float32 [n, dim]; windows of equal length together, equal ones once."""
+        pool = Pool(self, plans)
+        for group in pool.groups:
+            pool.put(group, self._infer(pool.windows_of(group)))
+        return _vectors_of(pool)
+
+    def run_roughly(self, windows: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
+        """Vectors of windows of token ids, float32 [n, dim], in eight bits also where `run` takes full precision.
+
+        For fits that average over very many: three times as quick for windows of one token.
+
+        Raises:
+            EmbeddingError: the model returned a zero or non-finite vector.
+        """
+        out = np.empty((len(windows), self.dim), np.float32)
+        lengths = np.array([len(window) for window in windows], np.int64)
+        for group in equal_lengths(lengths, np.zeros_like(lengths), GROUP_TOKENS if self.company_is_safe else 0):
+            out[group] = self._infer([windows[place] for place in group.tolist()], False)
+        return out
 
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Unit vectors float32 [n, dim] of stored texts. Raises `EmbeddingError` as `plan` and `run` do."""
@@ -166,20 +219,43 @@ class OnnxEmbedder:
         """Unit vectors float32 [n, dim] of search texts. Raises `EmbeddingError` as `plan` and `run` do."""
         return self._embed(texts, "query")
 
+    @property
+    def company_is_safe(self) -> bool:
+        """Whether a window has the same vector, to the bit, alone and in a group; measured at the first call."""
+        with self._company:
+            return self._measured_company
+
+    @functools.cached_property
+    def _measured_company(self) -> bool:
+        random = np.random.default_rng(0)
+        vocabulary = self._tokenizer.get_vocab_size(with_added_tokens=False)
+        for length in _COMPANY_LENGTHS:
+            windows = list(random.integers(0, vocabulary, (GROUP_TOKENS // length, length)))
+            try:
+                together = self._infer(windows, False)
+                alone = np.concatenate([self._infer([window], False) for window in windows])
+            except Exception:  # a graph of batch size 1, in ONNX Runtime's own exceptions; it stays with that
+                return False
+            if not np.array_equal(together, alone):
+                return False
+        return True
+
     def _embed(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
         vectors = np.empty((len(texts), self._dim), dtype=np.float32)
-        for row, text in enumerate(texts):
-            vectors[row] = self.run(self.plan(text, role))
+        for begin in range(0, len(texts), POOL_TEXTS):
+            plans = self.plan_many(texts[begin : begin + POOL_TEXTS], role)
+            vectors[begin : begin + len(plans)] = self.run_many(plans)
         return vectors
 
-    def _plan(self, text: str, role: Role, window: int, max_windows: int | None) -> TokenPlan:
-        before, ids, after = self._tokenise(text, role)
-        capacity = window - len(before) - len(after)
+    def _cut(self, encoding: Any, prompt: str, role: Role) -> TokenPlan:
+        before, ids, after = self._parts(encoding, prompt)
+        capacity = self._window - len(before) - len(after)
         if capacity < 1:
             raise EmbeddingError(
-                f"a window of {window} tokens has no room beside the {role} prompt's {len(before) + len(after)} tokens"
+                f"a window of {self._window} tokens has no room beside the {role} prompt's "
+                f"{len(before) + len(after)} tokens"
             )
-        spans = _spans(len(ids), capacity, max_windows)
+        spans = _spans(len(ids), capacity, self._max_windows)
         windows = tuple(np.concatenate((before, ids[start:stop], after)) for start, stop in spans)
         if len(windows[0]) == 0:
             raise EmbeddingError("the text has no tokens and the model adds none")
@@ -190,11 +266,8 @@ class OnnxEmbedder:
             covered=_covered(spans),
         )
 
-    def _tokenise(self, text: str, role: Role) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    def _parts(self, encoding: Any, prompt: str) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Token ids of what precedes the text (special tokens, prompt), of the text, and of what follows."""
-        prompt = self._prompts[role]
-        # As a batch of one: that releases the interpreter lock, which a megabyte would hold for a second.
-        (encoding,) = self._tokenizer.encode_batch([prompt + text])
         ids = np.array(encoding.ids, dtype=np.int64)
         special = np.array(encoding.special_tokens_mask, dtype=bool)
         # Special tokens that the text itself spells out stay inside it: only the outer runs are the frame.
@@ -212,29 +285,87 @@ class OnnxEmbedder:
     def _probe(self) -> NDArray[np.int64]:
         return self.plan("a", "passage").windows[0]
 
-    def _infer(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Unit vector float32 [dim] of one window of token ids."""
+    def _needs_full_precision(self, window: NDArray[np.int64]) -> bool:
+        return self._few_tokens > 0 and len(set(window.tolist())) < self._few_tokens
+
+    def _infer(self, windows: Sequence[NDArray[np.int64]], full_precision: bool | None = None) -> NDArray[np.float32]:
+        """Unit vectors float32 [n, dim] of windows of one length that need the same precision.
+
+        Args:
+            windows: token ids.
+            full_precision: whether they do; found out if None.
+        """
+        ids = np.stack(windows)
         feeds: dict[str, NDArray[Any]] = {}
         for name, dtype in self._inputs.items():
             if name == "input_ids":
-                row = ids
+                rows = ids
             elif name == "attention_mask":
-                row = np.ones_like(ids)
+                rows = np.ones_like(ids)
             elif name == "token_type_ids":
-                row = np.zeros_like(ids)
+                rows = np.zeros_like(ids)
             else:
-                row = np.arange(self._first_position, self._first_position + len(ids))
-            feeds[name] = row.astype(dtype, copy=False)[np.newaxis, :]
+                last = self._first_position + ids.shape[1]
+                rows = np.broadcast_to(np.arange(self._first_position, last), ids.shape)
+            feeds[name] = np.ascontiguousarray(rows, dtype)
+        if full_precision is None:
+            full_precision = self._needs_full_precision(windows[0])
+        if full_precision:
+            feeds[FULL_PRECISION] = np.array(True)
         output: NDArray[Any] = self._session.run([self._output], feeds)[0]
         if output.ndim == 3:
             if self._pooling == "graph":
                 raise EmbeddingError("the output sentence_embedding has one vector per token")
-            vector = output[0, 0] if self._pooling == "cls" else output[0].mean(axis=0, dtype=np.float32)
+            # Added up token after token, whatever the number of windows: a reduction inside a graph is not.
+            vectors = output[:, 0] if self._pooling == "cls" else output.mean(axis=1, dtype=np.float32)
         elif output.ndim == 2:
-            vector = output[0]
+            vectors = output
         else:
             raise EmbeddingError(f"the output {self._output} has {output.ndim} dimensions, not 2 or 3")
-        return _unit(vector.astype(np.float32, copy=False))
+        return np.stack([_unit(vector) for vector in vectors.astype(np.float32, copy=False)])
+
+
+def _open(model_file: Path, threads: int, providers: Sequence[str]) -> Any:
+    try:
+        return open_session(model_file, threads, providers)
+    except ProviderError:
+        raise
+    except Exception as error:  # ONNX Runtime's exceptions share no base class of their own.
+        raise ModelDirectoryError(f"ONNX Runtime cannot load {model_file}: {error}") from error
+
+
+def _check_inputs(session: Any, model_file: Path) -> dict[str, np.dtype[np.signedinteger[Any]]]:
+    inputs: dict[str, np.dtype[np.signedinteger[Any]]] = {}
+    for node in session.get_inputs():
+        if node.name not in _KNOWN_INPUTS:
+            raise ModelDirectoryError(f"{model_file} has an input {node.name!r} that is not supported")
+        if node.type not in _INTEGER_TYPES:
+            raise ModelDirectoryError(f"{model_file}: input {node.name} is {node.type}, not int64 or int32")
+        inputs[node.name] = _INTEGER_TYPES[node.type]
+    if "input_ids" not in inputs:
+        raise ModelDirectoryError(f"{model_file} has no input input_ids")
+    return inputs
+
+
+def _few_tokens(session: Any) -> int:
+    """Below how many different tokens a window runs at full precision; 0 where the graph has no such way."""
+    stated = session.get_modelmeta().custom_metadata_map.get(FEW_TOKENS, "")
+    optional = {node.name for node in session.get_overridable_initializers()}
+    return int(stated) if stated.isdecimal() and FULL_PRECISION in optional else 0
+
+
+def _chunks(texts: Sequence[str]) -> list[Sequence[str]]:
+    """Parts of `texts` in order, each small enough to be tokenised at a time."""
+    chunks = []
+    begin = characters = 0
+    for end, text in enumerate(texts):
+        if end > begin and (end - begin == _TOKENISE_TEXTS or characters + len(text) > _TOKENISE_CHARACTERS):
+            chunks.append(texts[begin:end])
+            begin, characters = end, 0
+        characters += len(text)
+    if begin < len(texts):
+        chunks.append(texts[begin:])
+    return chunks
 
 
 def _end(encoding: Any, token: int) -> int:
@@ -248,6 +379,20 @@ def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
     if not np.isfinite(norm) or norm == 0.0:
         raise EmbeddingError("the model returned a zero or non-finite vector")
     return np.asarray(vector / np.float32(norm), dtype=np.float32)
+
+
+def _mean_of(plan: TokenPlan, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    try:
+        return mean_of(plan, vectors)
+    except ValueError as error:
+        raise EmbeddingError(str(error)) from error
+
+
+def _vectors_of(pool: Pool) -> NDArray[np.float32]:
+    try:
+        return pool.vectors()
+    except ValueError as error:
+        raise EmbeddingError(str(error)) from error
 
 
 def _spans(tokens: int, capacity: int, max_windows: int | None) -> list[tuple[int, int]]:
@@ -268,150 +413,3 @@ def _covered(spans: list[tuple[int, int]]) -> int:
         covered += stop - max(start, end)
         end = stop
     return covered
-
-
-def _first_file(directories: Sequence[Path], names: Sequence[str]) -> Path:
-    for directory in directories:
-        for name in names:
-            if (directory / name).is_file():
-                return directory / name
-    raise ModelDirectoryError(f"{directories[-1]} holds none of {', '.join(names)}")
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ModelDirectoryError(f"{path} is not valid JSON: {error}") from error
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    value = _read_json(path)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise ModelDirectoryError(f"{path} is not a JSON object")
-    return value
-
-
-def _read_modules(root: Path) -> dict[str, str]:
-    """Folder of each module in `modules.json`, by the last part of its type; empty without that file."""
-    modules = _read_json(root / "modules.json")
-    folders: dict[str, str] = {}
-    for module in modules or []:
-        kind = str(module.get("type", "")).rsplit(".", 1)[-1]
-        if kind not in {"Transformer", "Pooling", "Normalize"}:
-            raise ModelDirectoryError(
-                f"{root / 'modules.json'} asks for a {kind or 'nameless'} module; only Transformer, Pooling "
-                "and Normalize are supported"
-            )
-        folders[kind] = str(module.get("path", ""))
-    return folders
-
-
-def _pooling_mode(config: dict[str, Any]) -> str:
-    """`mean` or `cls`. Without a pooling file it is mean, as in sentence-transformers."""
-    if config.get("include_prompt", True) is False:
-        raise ModelDirectoryError("pooling without the prompt's tokens (include_prompt: false) is not supported")
-    if "pooling_mode" in config:
-        wanted = config["pooling_mode"]
-        modes = {str(mode) for mode in (wanted if isinstance(wanted, list) else [wanted])}
-    else:
-        names = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
-        modes = {names.get(key, key) for key, on in config.items() if key.startswith("pooling_mode_") and on is True}
-        if not modes:
-            modes = {"mean"}
-    if modes == {"mean"} or modes == {"cls"}:
-        return modes.pop()
-    raise ModelDirectoryError(f"pooling {', '.join(sorted(modes))} is not supported; mean or cls is")
-
-
-def _prompts(config: dict[str, Any]) -> dict[Role, str]:
-    prompts = config.get("prompts") or {}
-    if not isinstance(prompts, dict) or not all(isinstance(prompt, str) for prompt in prompts.values()):
-        raise ModelDirectoryError("prompts in config_sentence_transformers.json are not a map of strings")
-    default_name = config.get("default_prompt_name")
-    if default_name is not None and default_name not in prompts:
-        raise ModelDirectoryError(f"default_prompt_name {default_name!r} is not among the prompts")
-    default: str = prompts[default_name] if default_name is not None else ""
-    query: str = prompts.get("query", default)
-    passage: str = next((prompts[key] for key in ("passage", "document", "corpus") if key in prompts), default)
-    return {"query": query, "passage": passage}
-
-
-def _max_tokens(transformer: Path, root: Path, config: dict[str, Any]) -> int:
-    """The lowest limit among those that the directory states; 512 if it states none."""
-    limits = [
-        limit
-        for directory in (transformer, root)
-        if isinstance(limit := _read_object(directory / "sentence_bert_config.json").get("max_seq_length"), int)
-    ]
-    positions = config.get("max_position_embeddings")
-    if isinstance(positions, int) and positions > 0:
-        # RoBERTa counts positions from the padding id + 1.
-        reserved = int(config.get("pad_token_id", 1)) + 1 if config.get("model_type") in _ROBERTA_TYPES else 0
-        limits.append(positions - reserved)
-    model_max = _read_object(transformer / "tokenizer_config.json").get("model_max_length")
-    # "No limit" is written as 10^30 there.
-    if isinstance(model_max, int) and 0 < model_max < 10**9:
-        limits.append(model_max)
-    return min(limits, default=_DEFAULT_MAX_TOKENS)
-
-
-def open_session(model_file: Path, threads: int) -> Any:
-    """An ONNX Runtime CPU session with this package's settings.
-
-    Raises:
-        ModelDirectoryError: ONNX Runtime cannot load the file.
-    """
-    import onnxruntime as ort  # type: ignore[import-untyped,unused-ignore]  # as with the tokenizer
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # Spinning workers burn the cores that other requests need.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    # Without VNNI instructions, x86-64 adds pairs of uint8 x int8 products in 16 bits, which saturate: int8
-    # models would give other, worse vectors there. With this, weights are turned to uint8 on such machines.
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    try:
-        return ort.InferenceSession(str(model_file), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's exceptions share no base class of their own.
-        raise ModelDirectoryError(f"ONNX Runtime cannot load {model_file}: {error}") from error
-
-
-def _check_inputs(session: Any, model_file: Path) -> dict[str, np.dtype[np.signedinteger[Any]]]:
-    inputs: dict[str, np.dtype[np.signedinteger[Any]]] = {}
-    for node in session.get_inputs():
-        if node.name not in _KNOWN_INPUTS:
-            raise ModelDirectoryError(f"{model_file} has an input {node.name!r} that is not supported")
-        if node.type not in _INTEGER_TYPES:
-            raise ModelDirectoryError(f"{model_file}: input {node.name} is {node.type}, not int64 or int32")
-        inputs[node.name] = _INTEGER_TYPES[node.type]
-    if "input_ids" not in inputs:
-        raise ModelDirectoryError(f"{model_file} has no input input_ids")
-    return inputs
-
-
-def _external_data(model_file: Path) -> list[Path]:
-    """Weights that ONNX keeps outside the model file, by the two customary names."""
-    names = (model_file.name + "_data", model_file.name + ".data")
-    return [model_file.with_name(name) for name in names if model_file.with_name(name).is_file()]
-
-
-def file_sha256(path: str | os.PathLike[str]) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _digest(files: Sequence[Path], recipe: dict[str, Any]) -> str:
-    total = hashlib.sha256()
-    for path in files:
-        total.update(bytes.fromhex(file_sha256(path)))
-    total.update(json.dumps(recipe, sort_keys=True, ensure_ascii=True).encode("ascii"))
-    return total.hexdigest()

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+#: Under this key a graph's metadata may name the tensor that holds the words' own embeddings.
+WORDS_KEY = "kinprint.word_embeddings"
 _READABLE = {"Gather", "GatherBlockQuantized"}
 #: What may stand between the lookup of a quantised table and its numbers.
 _BETWEEN = {"Cast", "DequantizeLinear", "Identity"}
@@ -105,7 +107,8 @@ def embedding_layer(model_file: Path, vocabulary: int) -> NDArray[np.float16] | 
 
     model = onnx.load(str(model_file), load_external_data=False)
     graph = model.graph
-    found = _lookup_output(graph)
+    stated = {entry.key: entry.value for entry in model.metadata_props}
+    found = stated.get(WORDS_KEY) or _lookup_output(graph)
     if found is None:
         return None
     nodes, initialisers = _ancestors(graph, found)

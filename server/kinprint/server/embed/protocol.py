@@ -61,8 +61,26 @@ class Embedder(Protocol):
     def plan(self, text: str, role: Role = "passage") -> TokenPlan:
         """Tokenise `text` and cut it into windows, without inference."""
 
+    def plan_many(self, texts: Sequence[str], role: Role = "passage") -> list[TokenPlan]:
+        """`plan` of each text, at less cost."""
+
+    def groups(self, windows: Sequence[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
+        """Which windows `run_windows` takes together: places int64, each in one group.
+
+        A window's vector is the same whatever else is in its group.
+        """
+
+    def run_windows(self, windows: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
+        """Unit vectors float32 [n, dim] of the windows of a group."""
+
     def run(self, plan: TokenPlan) -> NDArray[np.float32]:
         """Unit vector float32 [dim] of a planned text."""
+
+    def run_roughly(self, windows: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
+        """Unit vectors float32 [n, dim] of windows of token ids, as quickly as the model can."""
+
+    def run_many(self, plans: Sequence[TokenPlan]) -> NDArray[np.float32]:
+        """`run` of each plan, float32 [n, dim], at less cost."""
 
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Unit vectors float32 [n, dim] of stored texts, in the order given."""

@@ -67,11 +67,12 @@ def token_shares(sentences: Sequence[NDArray[np.integer[Any]]], vocabulary: int)
     return shares
 
 
-def rescaled(table: NDArray[np.float32], shares: Any, targets: NDArray[np.float32]) -> NDArray[np.float32]:
-    """`table` times the one factor by which its sentence vectors come nearest to `targets`."""
+def rescale(table: NDArray[np.float32], shares: Any, targets: NDArray[np.float32]) -> None:
+    """Multiply `table` by the one factor by which its sentence vectors come nearest to `targets`, in place."""
     made = shares @ table
     squares = float(np.vdot(made, made))
-    return table * np.float32(float(np.vdot(made, targets)) / squares if squares > 0 else 1.0)
+    if squares > 0:
+        table *= np.float32(float(np.vdot(made, targets)) / squares)
 
 
 def fit_tokens(

@@ -233,7 +233,7 @@ def principal_components(neutral: NDArray[np.float32], most: int = COMPONENTS) -
     _, directions = np.linalg.eigh(wide.T @ wide)
     chosen = directions[:, ::-1].T[: min(most, neutral.shape[1])]
     largest = chosen[np.arange(len(chosen)), np.abs(chosen).argmax(axis=1)]
-    return np.asarray(chosen * np.sign(largest)[:, None], np.float32)
+    return np.ascontiguousarray(chosen * np.sign(largest)[:, None], np.float32)
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -47,6 +47,8 @@ FORMAT = 1
 _MODEL = "model.onnx"
 _DATA = "model.onnx.data"
 _TOKENIZER = "tokenizer.json"
+#: What the kernels read of it; made when it is first wanted, and made anew when it is missing.
+_VOCABULARY = "vocabulary.npz"
 _LESSONS = "lessons.npz"
 _MANIFEST = "table.json"
 _PAGE = 4096
@@ -121,7 +123,7 @@ class StaticTable:
         self.tokenizer_json = tokenizer_json
         self.tokenizer_digest = hashlib.sha256(tokenizer_json).hexdigest()
         self._table = pool.Table(vectors, scales)
-        self._tokenizers = _Tokenizers(tokenizer_json, None if directory is None else directory / _TOKENIZER)
+        self._tokenizers = _Tokenizers(tokenizer_json, None if directory is None else directory / _VOCABULARY)
         self.data_sha256 = data_sha256 or _data_sha256(vectors, scales)
         self.digest = hashlib.sha256(
             json.dumps(
@@ -225,7 +227,11 @@ class StaticTable:
         self, data: NDArray[np.uint8], offsets: NDArray[np.int64]
     ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
         """Token ids, where each sentence begins in them, and where each text begins among the sentences."""
-        cut = sentences(Texts.from_offsets(data, offsets), MAX_SENTENCES)
+        texts = Texts.from_offsets(data, offsets)
+        cut = sentences(texts, MAX_SENTENCES)
+        if (fast := self._tokenizers.fast) is not None:
+            ids, firsts = fast.encode_texts(cut.texts(texts))
+            return ids, firsts, cut.starts
         begins = np.repeat(offsets[:-1], np.diff(cut.starts))
         ids, firsts = self.tokens(*_gathered(data, begins + cut.spans[:, 0], begins + cut.spans[:, 1]))
         return ids, firsts, cut.starts
@@ -384,9 +390,9 @@ def _read_lessons(path: Path, dim: int) -> Lessons:
 class _Tokenizers:
     """A tokenizer twice: the library's, and the kernels' where they can do it; each read when it is first wanted."""
 
-    def __init__(self, tokenizer_json: bytes, path: Path | None) -> None:
+    def __init__(self, tokenizer_json: bytes, cache: Path | None) -> None:
         self._json = tokenizer_json
-        self._path = path
+        self._cache = cache
         self._lock = threading.Lock()
         self._library: Tokenizer | None = None
         self._fast: FastTokenizer | None = None
@@ -406,10 +412,10 @@ class _Tokenizers:
 
     @property
     def fast(self) -> FastTokenizer | None:
-        """None for kinds that only the library can do, and for a table that lies nowhere."""
+        """None for kinds that only the library can do."""
         with self._lock:
-            if not self._tried and self._path is not None:
-                self._fast = FastTokenizer.load(self._path)
+            if not self._tried:
+                self._fast = FastTokenizer.of(self._json, self._cache)
             self._tried = True
             return self._fast
 

@@ -32,6 +32,9 @@ class Tables:
         self._ensuring: asyncio.Task[None] | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._problem = "it was not needed yet"
+        self._off = config.model == "none" or not config.fast_tier
+        if not config.fast_tier:
+            self._problem = "the server was told to do without (--no-fast-tier, or KINPRINT_FAST_TIER=off)"
         if config.model == "none":
             self._problem = (
                 "the server runs without an embedding model (--model none); start it without that option to have "
@@ -55,7 +58,7 @@ class Tables:
 
     def want(self) -> None:
         """Have the table found or built, in the background; once."""
-        if self._table is None and self._ensuring is None and self._config.model != "none":
+        if self._table is None and self._ensuring is None and not self._off:
             self._problem = "it is being looked for"
             self._ensuring = asyncio.create_task(self._ensure())
 

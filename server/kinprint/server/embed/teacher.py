@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from kinprint.server.embed.protocol import Embedder, TokenPlan
+from kinprint.server.embed.protocol import Embedder
 from kinprint.server.store import files
 from numpy.typing import NDArray
 
@@ -54,9 +54,8 @@ class Teacher:
         chunks = [order[begin : begin + _CHUNK] for begin in range(0, len(order), _CHUNK)]
 
         def run(chunk: NDArray[np.int64]) -> None:
-            for place in chunk.tolist():
-                ids = np.concatenate((self._before, sequences[place][: self._room], self._after))
-                out[place] = self._embedder.run(TokenPlan((ids,), np.ones(1, np.float32), len(ids), len(ids)))
+            windows = [np.concatenate((self._before, sequences[p][: self._room], self._after)) for p in chunk.tolist()]
+            out[chunk] = self._embedder.run_roughly(windows)
 
         with ThreadPoolExecutor(self._threads) as pool:
             for done, _ in enumerate(pool.map(run, chunks), 1):

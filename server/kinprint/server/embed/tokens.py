@@ -9,10 +9,14 @@ it treats each.
 from __future__ import annotations
 
 import base64
+import contextlib
 import ctypes
+import hashlib
 import json
 import threading
+import zipfile
 from collections import OrderedDict
+from importlib.metadata import version as _version
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +34,7 @@ from kinprint.kernels.embed.vocabulary import (
     characters,
     vocabulary,
 )
+from kinprint.server.store import files
 from numpy.typing import NDArray
 
 #: How much less than the worst piece the library gives to a code point that is no piece.
@@ -43,6 +48,8 @@ _BLOCK: Final = 256
 _LAST_SPACE: Final = 0x3000
 _SPACES: Final = " \t\n\r"
 _METASPACE: Final = "\u2581"
+#: Raised when what the kernels read changes.
+_CACHE_FORMAT: Final = 1
 #: Regions whose tokens are remembered, and how long they may be.
 _REMEMBERED: Final = 1 << 14
 _LONGEST_REMEMBERED: Final = 256
@@ -54,8 +61,9 @@ class FastTokenizer:
     Safe to use from several threads.
     """
 
-    def __init__(self, library: Any, fast: Vocabulary) -> None:
-        self._library = library
+    def __init__(self, document: bytes, fast: Vocabulary, library: Any = None) -> None:
+        self._document = document
+        self._read: Any = library
         self._vocabulary = fast
         self._caches = tokens.Caches()
         self._remembered: OrderedDict[bytes, NDArray[np.int32]] = OrderedDict()
@@ -69,18 +77,37 @@ class FastTokenizer:
             OSError: the file cannot be read.
             ValueError: it is no tokenizer.
         """
-        from tokenizers import Tokenizer  # a server without a model need not wait for it
+        return cls.of(Path(path).read_bytes())
 
-        raw = Path(path).read_text(encoding="utf-8")
-        try:
-            library = Tokenizer.from_str(raw)
-        except Exception as error:  # the library raises nothing more precise
-            raise ValueError(f"{path} is no tokenizer: {error}") from error
-        library.no_padding()
-        library.no_truncation()
+    @classmethod
+    def of(cls, document: bytes, cache: Path | None = None) -> FastTokenizer | None:
+        """The tokenizer of the bytes of a `tokenizer.json`; see `load`.
+
+        What the kernels read takes seconds to make.  It is kept in the file `cache`, where one is given and can be
+        written, and read from there as long as document and library are the same.
+
+        Raises:
+            ValueError: it is no tokenizer.
+        """
+        stamp = hashlib.sha256(document + _version("tokenizers").encode() + bytes([_CACHE_FORMAT])).hexdigest()
+        if cache is not None and (known := _cached(cache, stamp)) is not None:
+            return cls(document, known)
+        library = _read_by_library(document)
         # As the library read it: it reads a third of the scores one unit in the last place beside what is written.
         fast = _vocabulary(json.loads(library.to_str()))
-        return None if fast is None else cls(library, fast)
+        if fast is None:
+            return None
+        if cache is not None:
+            with contextlib.suppress(OSError):  # it is made again the next time
+                files.save_arrays(cache, {"stamp": np.array(stamp), **_arrays(fast)})
+        return cls(document, fast, library)
+
+    @property
+    def _library(self) -> Any:
+        """The library's tokenizer, read when a text first needs it.  Called by the holder of the lock."""
+        if self._read is None:
+            self._read = _read_by_library(self._document)
+        return self._read
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -151,7 +178,9 @@ class FastTokenizer:
         missing = [part for part in dict.fromkeys(regions) if part not in known]
         if missing:
             texts = [part.decode("utf-8", "replace") for part in missing]
-            made = self._library.encode_batch(texts, add_special_tokens=False)
+            with self._lock:
+                library = self._library
+            made = library.encode_batch(texts, add_special_tokens=False)
             fresh = {part: np.array(one.ids, np.int32) for part, one in zip(missing, made, strict=True)}
             known |= fresh
             with self._lock:
@@ -162,6 +191,49 @@ class FastTokenizer:
 
 
 # ---- reading a tokenizer ----
+
+
+def _read_by_library(document: bytes) -> Any:
+    """The library's tokenizer, without padding and truncation.  Raises ValueError."""
+    from tokenizers import Tokenizer  # a server without a model need not wait for it
+
+    try:
+        library = Tokenizer.from_str(document.decode("utf-8"))
+    except Exception as error:  # the library raises nothing more precise
+        raise ValueError(f"no tokenizer: {error}") from error
+    library.no_padding()
+    library.no_truncation()
+    return library
+
+
+def _arrays(fast: Vocabulary) -> dict[str, NDArray[Any]]:
+    """A vocabulary as named arrays."""
+    flat = {f"vocabulary.{name}": value for name, value in fast._asdict().items() if name != "characters"}
+    flat |= {f"characters.{name}": value for name, value in fast.characters._asdict().items()}
+    return {name: np.asarray(value) for name, value in flat.items()}
+
+
+def _cached(path: Path, stamp: str) -> Vocabulary | None:
+    """The vocabulary of `_arrays` in a file; None where there is none of this stamp."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            if str(arrays["stamp"]) != stamp:
+                return None
+            found = {kind: _fields(arrays, kind) for kind in ("vocabulary", "characters")}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    return Vocabulary(**found["vocabulary"], characters=Characters(**found["characters"]))
+
+
+def _fields(arrays: Any, kind: str) -> dict[str, Any]:
+    """Fields of one kind: arrays that nobody writes to, and numbers as Python has them."""
+    made: dict[str, Any] = {}
+    for name in arrays.files:
+        if name.startswith(f"{kind}."):
+            value = arrays[name]
+            value.flags.writeable = False
+            made[name.partition(".")[2]] = value if value.ndim else value.item()
+    return made
 
 
 def _vocabulary(document: dict[str, Any]) -> Vocabulary | None:

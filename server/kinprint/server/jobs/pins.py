@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from kinprint.server.channels import FORMATS
+from kinprint.server.channels import CHANNELS
 from kinprint.server.channels.meaning import Meaning
 from kinprint.server.corpus.view import Part, View
 from kinprint.server.store import generation
 from kinprint.server.store.segment import Segment
 from numpy.typing import NDArray
+
+#: What a run reads of a segment: none goes by meaning.
+_FORMATS = {name: channel for name, channel in CHANNELS.items() if not channel.embedded}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ def _pin_view(view: View, folder: Path) -> PinnedView:
 def _open_view(pinned: PinnedView) -> View:
     parts = []
     for part in pinned.parts:
-        segment = part.segment if part.folder is None else generation.map_segment(Path(part.folder), FORMATS)
+        segment = part.segment if part.folder is None else generation.map_segment(Path(part.folder), _FORMATS)
         assert segment is not None
         parts.append(Part(segment, part.alive))
     return View(pinned.corpus, tuple(parts), pinned.meaning)

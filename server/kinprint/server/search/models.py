@@ -56,7 +56,7 @@ def compare_models(view: View, queries: int, cancelled: Callable[[], bool] = lam
     if meaning.space is None or meaning.second is None:
         raise ModelNotFilled(
             f"corpus {view.corpus!r} has no second model to compare with; fill one with: "
-            f"kinprint fill --corpus {view.corpus} --model DIR"
+            f"kinprint fill --corpus {view.corpus} --second DIR"
         )
     places = [
         (number, int(row))

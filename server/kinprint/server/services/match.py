@@ -40,7 +40,7 @@ from kinprint.server.services.messages.match import (
 from kinprint.server.services.streams import Incoming, long_run
 from kinprint.server.state import State
 from kinprint.server.store.columns import encode_texts
-from kinprint.v1 import match_pb2, match_pb2_grpc
+from kinprint.v1 import match_pb2, match_pb2_grpc, types_pb2
 from numpy.typing import NDArray
 
 #: Searches of one stream that run side by side.
@@ -197,6 +197,10 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             outcome = await self._state.read(lambda: search_response(run_search(search, gone.is_set)))
         finally:
             gone.set()
+        if semantic:
+            for name in {hit.corpus for hit in outcome.hits}:
+                by_fast = [h.id for h in outcome.hits if h.corpus == name and h.semantic.tier == types_pb2.TIER_FAST]
+                self._state.filler.asked_for(name, by_fast)
         outcome.timings.queue_seconds, outcome.timings.embed_seconds = timings
         outcome.timings.total_seconds = time.perf_counter() - started
         return outcome

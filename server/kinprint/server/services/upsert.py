@@ -142,6 +142,9 @@ class UpsertStream:
         if EMBEDDED & self._channels:
             _service, space = await self._state.model.require()
             corpus.check_space(space)
+        self._state.tables.want()
+        if (table := self._state.tables.table) is not None and corpus.meaning.table is None:
+            await self._state.change(lambda: corpus.adopt_usual(table))
         corpus.attach()
         self._corpus = corpus  # at once: the call may be cancelled at the next await
         self._writer = self._state.writer(corpus)

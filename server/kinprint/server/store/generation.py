@@ -34,6 +34,8 @@ from numpy.typing import NDArray
 logger = logging.getLogger(__name__)
 
 FORMAT = 3
+#: Generations of this format are still read: their sentence vectors are float16, and rounded when they are mapped.
+OLDEST = 2
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ def open_newest(root: Path, record: Record, fingerprints: Fingerprints, channels
 
 
 def _misfit(manifest: dict, record: Record, fingerprints: Fingerprints) -> str | None:
-    if manifest["format"] < FORMAT:
+    if manifest["format"] < OLDEST:
         return f"its format {manifest['format']} is old"
     if manifest["fingerprints"] != fingerprints.as_json():
         return "it was made with other fingerprints"
@@ -227,7 +229,8 @@ def _write_segment(folder: Path, segment: Segment, channels: Formats) -> None:
 def _map(folder: Path, manifest: dict, channels: Formats) -> Loaded:
     segments, alive = [], []
     for k, entry in enumerate(manifest["segments"]):
-        if _sizes(folder / str(k)) != entry["files"]:
+        # What was built behind, such as an index of vectors, came after the manifest.
+        if not entry["files"].items() <= _sizes(folder / str(k)).items():
             raise ValueError(f"files of segment {k} are missing or have other sizes than they were written with")
         segment = map_segment(folder / str(k), channels)
         if len(segment) != entry["rows"]:

@@ -211,6 +211,16 @@ class Segment:
         chunks = {k: v for k, v in self.chunks.items() if k != name}
         return Segment(self.table, chunks, stored_lookup=self.lookup, _derived=self._derived)
 
+    def with_index(self, name: str, chunk: Chunk) -> Segment:
+        """The segment with its one chunk of a kind exchanged for one of the same rows, which has its index."""
+        return Segment(
+            self.table,
+            {**self.chunks, name: (chunk,)},
+            folder=self.folder,
+            stored_lookup=self.stored_lookup,
+            _derived=self._derived,
+        )
+
     def renamed(self, name: str, to: str) -> Segment:
         """The segment with one kind of chunk in the place of another."""
         chunks = {k: v for k, v in self.chunks.items() if k not in (name, to)}

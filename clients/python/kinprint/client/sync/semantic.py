@@ -8,14 +8,21 @@ from collections.abc import Callable
 from kinprint.client import contract
 from kinprint.client.convert import semantic as convert
 from kinprint.client.sync.calls import Calls
-from kinprint.client.types import DistilReport, DuplicatesProgress, Fill
+from kinprint.client.types import DistilReport, DuplicatesProgress, Fill, ModelComparison
 from kinprint.client.wire.sync import collected
 
 
 class SemanticCalls(Calls):
     """Calls on the semantic channel."""
 
-    def start_fill(self, corpus: str, *, most_rows_per_second: float = 0.0, timeout: float | None = None) -> Fill:
+    def start_fill(
+        self,
+        corpus: str,
+        *,
+        most_rows_per_second: float = 0.0,
+        model: str | None = None,
+        timeout: float | None = None,
+    ) -> Fill:
         """Start to fill the accurate tier of a corpus, or go on after a pause; the server works behind.
 
         It goes on over restarts of the server until every row is filled, those that come later, too.
@@ -23,6 +30,8 @@ class SemanticCalls(Calls):
         Args:
             corpus: name of the corpus.
             most_rows_per_second: most rows a second; 0: as many as there is time for. Searches always go first.
+            model: directory, on the machine of the server, of a second model to fill beside the one that the corpus
+                has, or "default"; it is kept until `switch_model` or `drop_model`. None: the model of the corpus.
             timeout: seconds.
 
         Returns:
@@ -30,9 +39,10 @@ class SemanticCalls(Calls):
 
         Raises:
             FailedPreconditionError: the server runs without an embedding model (reason CHANNEL_UNAVAILABLE), or with
-                another one than the corpus was filled by (MODEL_MISMATCH).
+                another one than the corpus was filled by (MODEL_MISMATCH), or a second model is to be filled where
+                there is no first (MODEL_NOT_FILLED).
         """
-        request = convert.start_fill_request(corpus, most_rows_per_second)
+        request = convert.start_fill_request(corpus, most_rows_per_second, model)
         return convert.fill_from_proto((self._unary(contract.START_FILL, request, timeout)).fill)
 
     def pause_fill(self, corpus: str, *, timeout: float | None = None) -> Fill:
@@ -44,6 +54,39 @@ class SemanticCalls(Calls):
         """How far a corpus is filled."""
         request = convert.get_fill_request(corpus)
         return convert.fill_from_proto((self._unary(contract.GET_FILL, request, timeout)).fill)
+
+    def compare_models(self, corpus: str, *, queries: int = 0, timeout: float | None = None) -> ModelComparison:
+        """Search with the same stored answers by both models of a corpus, and tell how they differ.
+
+        Args:
+            corpus: name of the corpus.
+            queries: answers to search with, 10 to 1000; 0 means 200.
+            timeout: seconds.
+
+        Raises:
+            FailedPreconditionError: there is no second model (reason MODEL_NOT_FILLED).
+        """
+        request = convert.compare_models_request(corpus, queries)
+        return convert.model_comparison_from_proto(self._unary(contract.COMPARE_MODELS, request, timeout))
+
+    def switch_model(self, corpus: str, *, timeout: float | None = None) -> Fill:
+        """Have a corpus searched by its second model, and drop the first with its vectors; searches go on meanwhile.
+
+        Raises:
+            FailedPreconditionError: there is no second model, or it is not filled as far as the first (reason
+                MODEL_NOT_FILLED).
+        """
+        request = convert.switch_model_request(corpus)
+        return convert.fill_from_proto((self._unary(contract.SWITCH_MODEL, request, timeout)).fill)
+
+    def drop_model(self, corpus: str, *, timeout: float | None = None) -> Fill:
+        """Drop the second model of a corpus with its vectors.
+
+        Raises:
+            FailedPreconditionError: there is none (reason MODEL_NOT_FILLED).
+        """
+        request = convert.drop_model_request(corpus)
+        return convert.fill_from_proto((self._unary(contract.DROP_MODEL, request, timeout)).fill)
 
     def distil(
         self,

@@ -67,7 +67,7 @@ from kinprint.client.types.search import (
     StyleTrait,
     Timings,
 )
-from kinprint.client.types.semantic import DistilReport, Fill, FillState
+from kinprint.client.types.semantic import DistilReport, Fill, FillState, ModelComparison, ModelQuality
 from kinprint.client.types.server import (
     CorpusInfo,
     Coverage,
@@ -128,6 +128,8 @@ __all__ = [
     "Lineage",
     "LoadReport",
     "Matrix",
+    "ModelComparison",
+    "ModelQuality",
     "OverlapSpans",
     "OverlapsSummary",
     "PanelEdge",
