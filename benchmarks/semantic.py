@@ -13,7 +13,7 @@ the sections that are not asked for are those of an earlier run on the same vers
 Other libraries run under --peers, an interpreter that has them:
 
     python -m venv peers
-    peers/bin/pip install torch sentence-transformers fastembed model2vec qdrant-client lancedb faiss-cpu
+    peers/bin/pip install torch sentence-transformers fastembed onnx model2vec qdrant-client lancedb faiss-cpu
 
 They read the model that is measured from its directory, and its weights as float32, which are written to --work;
 nothing is fetched. Without --peers they are left out. All take turns within one run, round by round.

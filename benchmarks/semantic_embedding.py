@@ -60,15 +60,12 @@ def _speeds(
         ours.ask("load_accurate", name="six", directory=six)
         everyone["kinprint, 6 layers, by sentence"] = partial(ours.ask, "embed", name="six", texts=files["split"])
     if peers is not None:
-        for library, directory in (("sentence_transformers", str(bench.work / "fp32")), ("fastembed", bench.model)):
+        for library, directory in (("sentence_transformers", "fp32"), ("fastembed", "int8")):
             named = library.replace("_", "-")
-            copy = bench.work / "model"
-            if library == "fastembed":
-                copy.unlink(missing_ok=True)
-                copy.symlink_to(directory)
-                directory = str(copy)
             try:
-                peers.ask(f"load_{library}", model=directory, window=WINDOW)
+                if library == "fastembed":
+                    peers.ask("export_int8", fp32=str(bench.work / "fp32"), out=str(bench.work / "int8"))
+                peers.ask(f"load_{library}", model=str(bench.work / directory), window=WINDOW)
             except WorkerError as error:
                 print(error, flush=True)
                 continue

@@ -54,6 +54,48 @@ def load_sentence_transformers(model: str, window: int) -> Figures:
     return clock.figures()
 
 
+def export_int8(fp32: str, out: str) -> Figures:
+    """The usual int8 form of a model in PyTorch: exported to ONNX, then quantised dynamically, weights by channel.
+
+    That is what users of ONNX Runtime make for themselves, with optimum's settings for AVX512-VNNI.
+    """
+    import torch
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from transformers import AutoModel
+
+    class Encoder(torch.nn.Module):
+        """A model with inputs by place."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = AutoModel.from_pretrained(source, add_pooling_layer=False, attn_implementation="eager").eval()
+
+        def forward(self, ids: Any, mask: Any) -> Any:
+            """Last hidden state [batch, sequence, dim]."""
+            return self.model(input_ids=ids, attention_mask=mask).last_hidden_state
+
+    made, source = Path(out), Path(fp32)
+    if (made / "done").exists():
+        return {}
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(parents=True)
+    with Clock() as clock:
+        ids = torch.ones((2, 8), dtype=torch.int64)
+        names = ["input_ids", "attention_mask"]
+        axes = {name: {0: "batch", 1: "sequence"} for name in (*names, "last_hidden_state")}
+        with torch.no_grad():
+            torch.onnx.export(
+                Encoder(), (ids, ids), str(made / "fp32.onnx"), input_names=names, output_names=["last_hidden_state"],
+                dynamic_axes=axes, opset_version=17, dynamo=False,
+            )  # fmt: skip
+        quantize_dynamic(made / "fp32.onnx", made / "model.onnx", per_channel=True, weight_type=QuantType.QInt8)
+    (made / "fp32.onnx").unlink()
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(source / name, made / name)
+    (made / "done").touch()
+    return clock.figures(size=(made / "model.onnx").stat().st_size)
+
+
 def load_fastembed(model: str, window: int) -> Figures:
     """int8 weights in ONNX Runtime; a copy of the model's directory is made beside it, as fastembed wants it."""
     import onnxruntime
@@ -229,6 +271,7 @@ _STORES: dict[str, Callable[[np.ndarray, Sequence[str], Path], Search]] = {
 
 TASKS = {
     "versions": versions,
+    "export_int8": export_int8,
     "load_sentence_transformers": load_sentence_transformers,
     "load_fastembed": load_fastembed,
     "load_model2vec": load_model2vec,

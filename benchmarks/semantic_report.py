@@ -15,7 +15,7 @@ SIZES = ("1", "2", "3-4", "5-8", "9-16", "17 and more")
 OURS, WINDOW = "kinprint, by sentence", "one window of 256 tokens"
 HOW = (
     "$ python -m venv peers  # the other libraries have an environment of their own",
-    "$ peers/bin/pip install torch sentence-transformers fastembed model2vec qdrant-client lancedb faiss-cpu",
+    "$ peers/bin/pip install torch sentence-transformers fastembed onnx model2vec qdrant-client lancedb faiss-cpu",
     '$ make bench-semantic DATA="answers.parquet others.parquet" PEERS=peers/bin/python WORK=work JSON=semantic.json',
 )
 RECALLED = ("stored rows", "sentences", "answers")
@@ -176,7 +176,8 @@ def _accurate(of: Figures) -> list[str]:
     lines = [
         f"{of['texts']} answers of about 250 words, {of['sentences']} sentences; {model['name']}, {model['layers']} "
         "layers. Texts a second of CPU and of wall, in the best of the rounds; in brackets the median round. Others "
-        "get the same weights: sentence-transformers as float32 in PyTorch, fastembed our ONNX file.",
+        "get the same weights: sentence-transformers as float32 in PyTorch, fastembed as the usual int8 ONNX file, "
+        "quantised dynamically.",
         "",
     ]
     for threads, found in of["threads"].items():

@@ -279,12 +279,9 @@ def flow(bench: Bench) -> Figures:
         ours.ask("write_fp32", directory=bench.model, out=str(bench.work / "fp32"))
         tokenizer = ours.ask("load_fast", directory=bench.table)["tokenizer"]
         ours.ask("write_table", out=str(bench.work / "table.npy"))
-    copy = bench.work / "model"
-    copy.unlink(missing_ok=True)
-    copy.symlink_to(bench.model)
     models = {
         "sentence_transformers": {"model": str(bench.work / "fp32"), "window": 256},
-        "fastembed": {"model": str(copy), "window": 256},
+        "fastembed": {"model": str(bench.work / "int8"), "window": 256},
         "model2vec": {"table": str(bench.work / "table.npy"), "tokenizer": tokenizer},
     }
     relations = [[ids.index(one), ids.index(other)] for one, other in pairs]
@@ -296,6 +293,8 @@ def flow(bench: Bench) -> Figures:
         try:
             with bench.peers() as peers:
                 assert peers is not None
+                if library == "fastembed":
+                    peers.ask("export_int8", fp32=str(bench.work / "fp32"), out=str(bench.work / "int8"))
                 peers.ask(f"load_{load_name}", **models[load_name])
                 figures["peers"][f"{library} + {store}"] = peers.ask(
                     "flow", library=library, store=store, texts=str(texts), queries=str(asked), rows=frame.height,

@@ -92,3 +92,65 @@ def test_rows_and_queries_of_serving_are_the_same_each_time(tmp_path: Path, monk
     assert not stored & set(by_kind["absent"])
     assert by_kind["near"][0] in stored
     assert by_kind["near"][1] not in stored
+
+
+def test_rows_of_semantic_are_the_same_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import semantic_rows
+
+    source = tmp_path / "answers.parquet"
+    pl.DataFrame(
+        {
+            "prompt_id": [f"p{i % 100}" for i in range(600)],
+            "response": [f"<think>no</think>Answer {i} of many." for i in range(600)],
+            "language": ["zh" if i % 100 < 20 else "en" for i in range(600)],
+        }
+    ).write_parquet(source)
+    drawn, again = (semantic_rows.draw(semantic_rows.read([source]), 500, 60) for _ in range(2))
+    assert drawn.rows.equals(again.rows)
+    assert drawn.accurate == again.accurate
+    assert drawn.held_out.equals(again.held_out)
+    assert drawn.rows.height == drawn.rows["id"].n_unique() == 500
+    assert not drawn.rows["response"].str.contains("<think>").any()
+    # What is held out answers other prompts, in every language.
+    assert not set(drawn.rows["prompt_id"]) & set(drawn.held_out["prompt_id"])
+    assert set(drawn.held_out["language"]) == {"en", "zh"}
+    # Those that get accurate vectors are rows, the whole sample first, and not all of one language.
+    hidden = semantic_rows.sample()
+    assert drawn.accurate[: hidden.height] == hidden["id"].to_list()
+    assert len(drawn.accurate) == len(set(drawn.accurate)) == hidden.height + 60
+    chosen = drawn.rows.filter(pl.col("id").is_in(drawn.accurate[hidden.height :]))
+    assert chosen.height == 60
+    assert set(chosen["language"]) == {"en", "zh"}
+    assert {name for pair in semantic_rows.relations("translation") for name in pair} <= set(hidden["id"])
+
+
+def test_a_worker_answers_and_says_what_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import semantic_worker
+
+    module = tmp_path / "some_tasks.py"
+    module.write_text(
+        "def add(a, b):\n    print('noise')\n    return a + b\n\n"
+        "def fail():\n    raise ValueError('too bad')\n\nTASKS = {'add': add, 'fail': fail}\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setattr(sys, "path", [sys.path[0], str(tmp_path), *sys.path[1:]])
+    with semantic_worker.working(sys.executable, "some_tasks", 1, tmp_path / "log") as worker:
+        assert worker.ask("add", a=2, b=3) == 5
+        with pytest.raises(semantic_worker.WorkerError, match="too bad"):
+            worker.ask("fail")
+        assert worker.ask("add", a=[1], b=[2]) == [1, 2]
+    assert "noise" in (tmp_path / "log").read_text(encoding="utf-8")
+
+
+def test_the_report_of_semantic_tells_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import semantic_report
+
+    processor = {"name": "one", "model": "family 1", "cores": 2, "vnni": True, "amx": False}
+    found = {"version": "1", "machine": "2 cores", "processor": processor, "files": ["a.parquet"], "sections": {}}
+    text = semantic_report.report(found)
+    assert "VNNI" in text
+    lines = [line for line in text.splitlines() if line.startswith("| ") and "| measured |" not in line]
+    assert [line.split(" | ")[1] for line in lines if "---" not in line] == ["-"] * len(semantic_report.FIGURES)
