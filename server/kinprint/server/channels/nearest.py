@@ -20,7 +20,7 @@ import os
 import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from kinprint.kernels.embed import pool
@@ -73,6 +73,10 @@ class Inverted:
         self._file = file
         self._turn = threading.Lock()
 
+    def __reduce__(self) -> Any:
+        """For another process: it does without."""
+        return _none, ()
+
     @property
     def index(self) -> faiss.Index:
         """The index itself."""
@@ -85,6 +89,10 @@ class Inverted:
                 path = named if os.path.exists(named) else self._file.name
                 self._index = faiss.read_index(path, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
             return self._index
+
+
+def _none() -> None:
+    """What an index is elsewhere."""
 
 
 def build(codes: NDArray[np.int8]) -> Inverted | None:

@@ -69,6 +69,10 @@ class SemanticChunk:
         """The sentences, as the kernels take them."""
         return RowVectors(self.codes, self.scales)
 
+    def mean_at(self, position: int) -> NDArray[np.float32]:
+        """Unit mean of the sentences of the text at a position, float32[width]."""
+        return _mean(nearest.directions(self.at(position)))
+
     def at(self, position: int) -> NDArray[np.int8]:
         """Codes of the sentences of the text at a position."""
         return self.codes[self.starts[position] : self.starts[position + 1]]

@@ -20,10 +20,6 @@ from kinprint.server.store import generation
 from kinprint.server.store.segment import Segment
 from numpy.typing import NDArray
 
-#: What a run reads of a segment: none goes by meaning.
-_FORMATS = {name: channel for name, channel in CHANNELS.items() if not channel.embedded}
-
-
 @dataclass(frozen=True, slots=True)
 class PinnedPart:
     """A part of a view: the folder that its segment is mapped from, or the segment, and its living rows, bool[n]."""
@@ -76,7 +72,7 @@ def _pin_view(view: View, folder: Path) -> PinnedView:
 def _open_view(pinned: PinnedView) -> View:
     parts = []
     for part in pinned.parts:
-        segment = part.segment if part.folder is None else generation.map_segment(Path(part.folder), _FORMATS)
+        segment = part.segment if part.folder is None else generation.map_segment(Path(part.folder), CHANNELS)
         assert segment is not None
         parts.append(Part(segment, part.alive))
     return View(pinned.corpus, tuple(parts), pinned.meaning)
@@ -85,4 +81,6 @@ def _open_view(pinned: PinnedView) -> View:
 def _without_caches(segment: Segment) -> Segment:
     """The segment without what it has computed of itself, part of which are addresses in this process."""
     kept = {f.name: getattr(segment, f.name) for f in dataclasses.fields(segment) if not f.name.startswith("_")}
+    # No run goes by fast vectors, nor by those of a second model.
+    kept["chunks"] = {name: chunks for name, chunks in segment.chunks.items() if name in CHANNELS}
     return Segment(**kept)

@@ -138,7 +138,7 @@ def semantic(case: Case) -> dict[str, Any]:
     for k in range(len(case.answers.model)):
         found = lookup.get(case.row(k))
         if found is not None:
-            vectors[k] = found[0].vectors[found[1]]
+            vectors[k] = found[0].mean_at(found[1])
     present = case.answers.present
     pair, other = [], []
     for prompt in np.flatnonzero(present[:, case.i] & present[:, case.j]):
