@@ -20,6 +20,7 @@ from kinprint.server.store import generation
 from kinprint.server.store.segment import Segment
 from numpy.typing import NDArray
 
+
 @dataclass(frozen=True, slots=True)
 class PinnedPart:
     """A part of a view: the folder that its segment is mapped from, or the segment, and its living rows, bool[n]."""
