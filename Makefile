@@ -114,7 +114,7 @@ bench-teacher: setup ## Measure how well teachers are found: DATA=file FAMILIES=
 
 bench-semantic-quality: setup ## Measure how near the fast tier of meaning comes to the accurate one: DATA=file
 	@test -n "$(DATA)" || (echo "name the file: make bench-semantic-quality DATA=answers.parquet" >&2; exit 1)
-	$(BIN)/python benchmarks/semantic_quality.py "$(DATA)" --out docs/benchmarks-semantic-quality.md
+	$(BIN)/python benchmarks/semantic_quality.py "$(DATA)"
 
 PEERS ?=
 WORK ?=

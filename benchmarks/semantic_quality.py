@@ -1,6 +1,6 @@
 """How near the fast tier of meaning comes to the accurate one.
 
-    .venv/bin/python benchmarks/semantic_quality.py transcripts.parquet [others.parquet ...] --out quality.md
+    .venv/bin/python benchmarks/semantic_quality.py transcripts.parquet [others.parquet ...] [--out FILE]
 
 Transcripts need the columns `prompt_id`, `response`, `language`.  Of every file and language, some prompts are drawn by
 a fixed seed and all or a few of their answers, cut to their first sentences.  Three questions:

@@ -347,16 +347,18 @@ class Filler:
                 await self.forget_second(corpus)
                 return True
         self._waiting.discard(corpus.name)
-        for start in range(0, len(plan), AT_ONCE):
+        most = wish.most_rows_per_second
+        at_once = AT_ONCE if most <= 0 else max(1, min(AT_ONCE, int(most)))
+        for start in range(0, len(plan), at_once):
             if self._stop.is_set() or self._wake.is_set():
                 return True  # asked for something: it is looked at first
             begun = time.monotonic()
-            places = plan[start : start + AT_ONCE]
+            places = plan[start : start + at_once]
             rows = await self._in_thread(partial(unfilled, places))
             await self._writer(corpus).fill(rows, service, space)
             self._done.setdefault(corpus.name, deque()).append((time.monotonic(), len(rows.ids)))
-            if wish.most_rows_per_second > 0:
-                rest = len(rows.ids) / wish.most_rows_per_second - (time.monotonic() - begun)
+            if most > 0:
+                rest = len(rows.ids) / most - (time.monotonic() - begun)
                 if rest > 0:
                     await asyncio.sleep(min(rest, 60.0))
         return True
