@@ -220,7 +220,9 @@ def check_semantic(stubs: Stubs, reason: str) -> None:
     """Searching and filling stored embeddings is refused, and what is stored stays."""
     expect(refused(lambda: search(stubs, OWL, "c", channels=[SEMANTIC])), "FAILED_PRECONDITION", reason)
     expect(refused(lambda: upsert(stubs, "c", [row("x", BREAD)], channels=[SEMANTIC])), "FAILED_PRECONDITION", reason)
-    assert {c.channel: c.filled for c in described(stubs, "c").coverage}[SEMANTIC] == 160
+    assert {(c.channel, c.tier): c.filled for c in described(stubs, "c").coverage}[
+        SEMANTIC, types_pb2.TIER_ACCURATE
+    ] == 160
     assert search(stubs, OWL, "c", top=1).hits
 
 

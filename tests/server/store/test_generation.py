@@ -14,7 +14,7 @@ import corpus_rows
 import numpy as np
 import pytest
 from corpus_rows import content_hashes, embed, stored, submission, write
-from kinprint.server.channels import CHANNELS, schemes, semantic
+from kinprint.server.channels import CHANNELS, nearest, schemes
 from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.normalise import PIPELINE
 from kinprint.server.failures import GenerationTooNew
@@ -217,7 +217,7 @@ def test_a_generation_ahead_of_the_record_is_discarded(corpus: Corpus, tmp_path:
         {"record_entry": "0" * 64},
         {"files": ["part-nowhere.parquet"]},
         {"fingerprints": {}},
-        {"format": generation.FORMAT - 1},
+        {"format": generation.OLDEST - 1},
         {"segments": [{"rows": 1, "dead": 0}, {"rows": 1, "dead": 0}]},
     ],
     ids=lambda c: next(iter(c)),
@@ -318,11 +318,12 @@ def test_everything_dead_leaves_an_empty_generation(tmp_path: Path) -> None:
 
 def test_all_arrays_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also the indexes that only large corpora have."""
-    monkeypatch.setattr(semantic, "IVF_FROM", 40)
+    monkeypatch.setattr(nearest, "INDEX_FROM", 40)
     corpus = Corpus.create(tmp_path / "c", "c", "")
     fill(corpus, 0, 60)
     (before,) = (p.segment for p in corpus.view.parts)
     corpus.publish()
+    assert corpus.index_vectors(lambda: False) == 1
     assert {"copy-seed-keys.npy", "semantic.faiss"} <= {Path(n).name for n in names_of_files(corpus)}
     (after,) = (p.segment for p in reopened(corpus)[0].view.parts)
     assert after.table.equals(before.table)
@@ -335,9 +336,10 @@ def test_all_arrays_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert before.of("style")[0].stats.count == after.of("style")[0].stats.count
     np.testing.assert_array_equal(before.of("style")[0].stats.total, after.of("style")[0].stats.total)
     np.testing.assert_array_equal(before.of("style")[0].stats.squares, after.of("style")[0].stats.squares)
-    for name in ("rows", "vectors", "sentences", "starts"):
+    for name in ("rows", "codes", "scales", "starts"):
         np.testing.assert_array_equal(getattr(before.of("semantic")[0], name), getattr(after.of("semantic")[0], name))
-    assert after.of("semantic")[0].ivf_lists > 0
+    assert before.of("semantic")[0].model == after.of("semantic")[0].model
+    assert after.of("semantic")[0].inverted.measured.lists > 0
 
 
 def test_several_chunks_of_a_channel_become_one(tmp_path: Path) -> None:

@@ -201,7 +201,6 @@ def test_checkpoints_are_made_and_the_table_stays_readable(table: Path) -> None:
         ({"id": ["a"], "seq": [1], "op": [0], "extra": [1]}, "extra"),
         ({"id": ["a"], "seq": [1], "op": [0], "response": [b"x"]}, "response"),
         ({"id": ["a"], "seq": [1], "op": [0], "content_hash": [b"x"]}, "16 bytes"),
-        ({"id": ["a"], "seq": [1], "op": [0], "embedding": [b"xyz"]}, "float16"),
         ({"id": ["a"], "seq": [1], "op": [300]}, "fit"),
     ],
 )

@@ -45,7 +45,7 @@ from numpy.typing import NDArray
 
 #: Searches of one stream that run side by side.
 _STREAM_WINDOW = 8
-#: Code points of a query without which its language is not told: the detector guesses at phrases.
+#: Bytes of a query without which its language is not told: the detector guesses at phrases.
 _LEAST_TOLD = 60
 
 
@@ -228,7 +228,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
                 text = convert.text_of(source, f"{field}.text")
                 query, info = given(text, field, language)
                 if language is None and detect:
-                    known = detect_languages([query.text])[0] if len(query.text) >= _LEAST_TOLD else None
+                    known = detect_languages([query.text])[0] if len(query.text.encode()) >= _LEAST_TOLD else None
                     query, info = replace(query, language=known), replace(info, language=known)
                 return query, info
 
