@@ -276,8 +276,8 @@ def queries(held_out: str, out: str, count: int, tokens: int) -> int:
             if text is None:
                 del by[language]
                 continue
-            some = sentences_of(text)
-            sentence = some[int(random.integers(len(some)))] if some else ""
+            pieces = sentences_of(text)
+            sentence = pieces[int(random.integers(len(pieces)))] if pieces else ""
             ids, _ = _Known.table.tokens(*encode_texts([sentence]))
             if tokens // 4 <= len(ids) <= tokens - 2:
                 found.append((language, sentence))
