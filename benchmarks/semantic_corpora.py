@@ -210,8 +210,10 @@ class _Filling:
         if not ids:
             return 0
         others = [name for name in ids if name not in self._place]
-        vectors, starts = _Known.table.sentences(*encode_texts(texts[name] for name in others))
-        stands = {name: _as_given(vectors[starts[k] : starts[k + 1]]) for k, name in enumerate(others)}
+        stands: dict[str, NDArray[np.float32]] = {}
+        if others:
+            vectors, starts = _Known.table.sentences(*encode_texts(texts[name] for name in others))
+            stands = {name: _as_given(vectors[starts[k] : starts[k + 1]]) for k, name in enumerate(others)}
         parts = [stands[name] if name in stands else self._known.of(self._place[name]) for name in ids]
         firsts = np.concatenate(([0], np.cumsum([len(part) for part in parts]))).astype(np.int64)
         self._corpus.fill_embeddings(ids, hashes, np.concatenate(parts), firsts, _Known.space)
