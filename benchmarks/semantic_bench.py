@@ -102,29 +102,37 @@ class Bench:
 
     def prepare_rows(self) -> None:
         """Write rows and what is held out, unless they are there; what was made of others is removed."""
-        stamp = {
-            "files": [path.stat().st_size for path in self.files],
-            "rows": self.sizes.rows,
-            "accurate": self.sizes.accurate_rows,
-            "million": self.sizes.million,
-            "million_accurate": self.sizes.million_accurate,
+        made_with = {
             "model": _digest(Path(self.model) / "SOURCE.json"),
             "table": _digest(Path(self.table) / "table.json"),
+            "files": [path.stat().st_size for path in self.files],
         }
-        path = self.work / "rows.json"
-        if path.exists() and json.loads(path.read_text(encoding="utf-8")) == stamp:
+        million = {"rows": self.sizes.million, "accurate": self.sizes.million_accurate}
+        self._stamped("million.json", made_with | million, "data-million")
+        stamp = made_with | {"rows": self.sizes.rows, "accurate": self.sizes.accurate_rows}
+        others = ("accurate.npy", "queries.json", "accurate-figures.json")
+        if self._stamped("rows.json", stamp, "data", "data-tiny", "calibration", *others):
             return
-        for folder in ("data", "data-tiny", "data-million", "calibration"):
-            shutil.rmtree(self.work / folder, ignore_errors=True)
-        for name in ("accurate.npy", "queries.json", "accurate-figures.json"):
-            (self.work / name).unlink(missing_ok=True)
         self.drawn.rows.write_parquet(self.rows, row_group_size=20_000)
         self.drawn.held_out.write_parquet(self.work / "held-out.parquet")
         semantic_rows.sample().write_parquet(self.work / "sample.parquet")
         semantic_rows.write_json(self.work / "accurate.json", self.drawn.accurate)
         answers = semantic_rows.answers(self.drawn.held_out, 200)
         semantic_rows.write_json(self.work / "answers.json", answers)
-        semantic_rows.write_json(path, stamp)
+        semantic_rows.write_json(self.work / "rows.json", stamp)
+
+    def _stamped(self, name: str, stamp: Figures, *of: str) -> bool:
+        """Whether files and folders of the work folder were made with what `stamp` says; else they are removed."""
+        path = self.work / name
+        if path.exists() and json.loads(path.read_text(encoding="utf-8")) == stamp:
+            return True
+        path.unlink(missing_ok=True)
+        for one in of:
+            shutil.rmtree(self.work / one, ignore_errors=True)
+            (self.work / one).unlink(missing_ok=True)
+        if name == "million.json":
+            semantic_rows.write_json(path, stamp)
+        return False
 
     def embedded(self, worker: Worker) -> Figures:
         """Have accurate vectors made, of the rows that get their own, and queries; what it took."""

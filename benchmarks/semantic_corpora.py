@@ -210,8 +210,10 @@ class _Filling:
         if not ids:
             return 0
         others = [name for name in ids if name not in self._place]
-        vectors, starts = _Known.table.sentences(*encode_texts(texts[name] for name in others))
-        stands = {name: _as_given(vectors[starts[k] : starts[k + 1]]) for k, name in enumerate(others)}
+        stands: dict[str, NDArray[np.float32]] = {}
+        if others:
+            vectors, starts = _Known.table.sentences(*encode_texts(texts[name] for name in others))
+            stands = {name: _as_given(vectors[starts[k] : starts[k + 1]]) for k, name in enumerate(others)}
         parts = [stands[name] if name in stands else self._known.of(self._place[name]) for name in ids]
         firsts = np.concatenate(([0], np.cumsum([len(part) for part in parts]))).astype(np.int64)
         self._corpus.fill_embeddings(ids, hashes, np.concatenate(parts), firsts, _Known.space)
@@ -276,8 +278,8 @@ def queries(held_out: str, out: str, count: int, tokens: int) -> int:
             if text is None:
                 del by[language]
                 continue
-            some = sentences_of(text)
-            sentence = some[int(random.integers(len(some)))] if some else ""
+            pieces = sentences_of(text)
+            sentence = pieces[int(random.integers(len(pieces)))] if pieces else ""
             ids, _ = _Known.table.tokens(*encode_texts([sentence]))
             if tokens // 4 <= len(ids) <= tokens - 2:
                 found.append((language, sentence))

@@ -133,22 +133,32 @@ def draw(frame: pl.DataFrame, rows: int, accurate: int) -> Rows:
     major, minor = known.filter(pl.col("language") == most), known.filter(pl.col("language") != most)
     hidden = sample()
     chosen = pl.concat([minor, major]).head(max(0, rows - hidden.height)).sample(fraction=1, shuffle=True, seed=SEED)
-    picked: list[str] = hidden["id"].to_list()
-    wanted = round(MINOR_SHARE * accurate)
-    for some in (chosen.filter(pl.col("language") != most), chosen.filter(pl.col("language") == most)):
-        picked += _of_many_prompts(some, wanted)
-        wanted = accurate + hidden.height - len(picked)
+    spoken = [_of_many_prompts(chosen.filter((pl.col("language") == most) == own)) for own in (False, True)]
+    picked = [*hidden["id"].to_list(), *_mixed(*spoken)[:accurate]]
     return Rows(pl.concat([hidden, chosen]), picked, held_out)
 
 
-def _of_many_prompts(frame: pl.DataFrame, count: int) -> list[str]:
-    """Ids of so many rows: up to `PER_PROMPT` of a prompt, then of the next."""
+def _mixed(minor: list[str], major: list[str]) -> list[str]:
+    """One list of both, `MINOR_SHARE` of it from the first as long as that lasts: the beginning of a longer one."""
+    made: list[str] = []
+    taken = 0
+    while taken < len(minor) or len(made) - taken < len(major):
+        if taken < len(minor) and (taken < MINOR_SHARE * (len(made) + 1) or len(made) - taken == len(major)):
+            made.append(minor[taken])
+            taken += 1
+        else:
+            made.append(major[len(made) - taken])
+    return made
+
+
+def _of_many_prompts(frame: pl.DataFrame) -> list[str]:
+    """Ids of rows: up to `PER_PROMPT` of a prompt, then of the next."""
     prompts = frame["prompt_id"].unique().sort().to_list()
     random.Random(SEED).shuffle(prompts)
     place = {prompt: k for k, prompt in enumerate(prompts)}
     few = frame.filter(pl.int_range(pl.len()).over("prompt_id") < PER_PROMPT)
     few = few.sort(pl.col("prompt_id").replace_strict(place, return_dtype=pl.Int64), maintain_order=True)
-    return few["id"].head(count).to_list()
+    return few["id"].to_list()
 
 
 def answers(frame: pl.DataFrame, count: int, language: str = "en") -> list[str]:
