@@ -196,8 +196,9 @@ async def _serve_until(stop: asyncio.Event, waiting: asyncio.Task[Any], state: S
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     stop.set()
     state.filler.close()
-    await state.tables.close()
-    await asyncio.wait(filling, timeout=_LET_GO)
+    # Not waited for: until the drain begins, calls are taken. A thread that works ends by itself, or with the process.
+    for task in filling:
+        task.cancel()
     if state.config.lazy:
         state.startup.stop()
         await asyncio.wait({compiling}, timeout=_LET_GO)
@@ -240,6 +241,7 @@ async def _drain(
         await asyncio.sleep(0.02)
     await server.stop(0.5)
     await state.jobs.close()
+    await state.tables.close()
     await state.drain_writers()
     if state.serving and not lock.lost():
         await asyncio.to_thread(state.catalog.settle)
