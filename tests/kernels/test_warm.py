@@ -42,7 +42,8 @@ def test_nothing_is_left_to_compile() -> None:
     kernels += [pool._from_tokens, pool._sentence_vectors, pool._quantised, align._scores, align._scores_of]
     kernels += [align._cosines, align._nearest]
     before = [signatures(kernel) for kernel in kernels]
-    assert before == [1] * len(kernels)
+    # A second form in this process: another test called a kernel otherwise than the product does.
+    assert [k.__name__ for k, forms in zip(kernels, before, strict=True) if forms != 1] == []
     data, offsets = from_texts(["one two three four", "one two three five"])
     for texts in (data, data.copy()):
         read = Texts.from_offsets(texts, offsets)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kinprint.kernels.arrow import frozen
 from kinprint.kernels.copy import lsh
 from kinprint.kernels.copy.sketch import EMPTY
 from kinprint.kernels.reference import lsh as reference
@@ -203,7 +204,7 @@ def test_least_agreements_of_equal_texts() -> None:
 def test_pairs_among_many_keys() -> None:
     matrix = np.random.default_rng(0).integers(0, 2**32 - 1, (5000, 128), np.uint32)
     matrix[2500:] = matrix[:2500]
-    for _, keys, ids in lsh._sorted_bands(matrix, lsh._present(matrix), 16, 8):
+    for _, keys, ids in lsh._sorted_bands(frozen(matrix), lsh._present(matrix), 16, 8):
         assert np.array_equal(keys, np.sort(keys))
         assert np.array_equal(np.sort(ids), np.arange(5000))
     (pairs,) = lsh.candidate_pairs(matrix, 16, 8)
