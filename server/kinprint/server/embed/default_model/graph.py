@@ -50,6 +50,13 @@ class Graph:
         self.nodes.append(helper.make_node(op, inputs, [output], name=output + "_node", domain=domain, **attributes))
         return output
 
+    def once(self, op: str, inputs: Sequence[str], output: str) -> str:
+        """A node without attributes, added unless one of this output is there. Returns the output's name."""
+        if output not in self._named:
+            self._named.add(output)
+            self.add(op, inputs, output)
+        return output
+
     def layer_norm(self, source: str, weights: str, output: str, shift: NDArray[np.float32] | None = None) -> str:
         """Layer normalisation by the pack's `weights`, plus `shift` [hidden] if there is one. Returns the output."""
         bias = self.pack.float32(weights + ".b")

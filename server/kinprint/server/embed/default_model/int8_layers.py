@@ -65,7 +65,7 @@ def add_int8_layers(
     Returns:
         `output`.
     """
-    coder = _Layers(graph, calibration)
+    coder = _Layers(graph, calibration, source)
     hidden = coder.normalised(source, "emb.ln", "embedding_norm", coder.range("l0.qkv"))
     for layer in range(layers):
         last = layer == layers - 1
@@ -77,12 +77,13 @@ def add_int8_layers(
 
 
 class _Layers:
-    def __init__(self, graph: Graph, calibration: Calibration) -> None:
+    def __init__(self, graph: Graph, calibration: Calibration, source: str) -> None:
         self._graph = graph
         self._calibration = calibration
         self._step = graph.number(1 / _STEPS)
         self._middle = graph.constant("middle", np.array(_MIDDLE, np.uint8))
         self._zero = graph.constant("weight_zero", np.array(0, np.int8))
+        self._shape = graph.once("Shape", [source], "shape")
 
     def range(self, name: str) -> Range:
         """Where the named product's input lies, the margin added."""
@@ -178,23 +179,32 @@ class _Layers:
         graph = self._graph
         # A row's largest value, at least `floor`, is 255 and -0.17 is 0 or more.
         zero = int(np.ceil(255 * _GELU_LEAST / (floor + _GELU_LEAST)))
-        step = graph.number(1 / (255 - zero))
         middle = graph.constant(f"uint8_{zero}", np.array(zero, np.uint8))
-        graph.add("ReduceMax", [source, graph.index(-1)], output + "_largest", keepdims=1)
+        rows = output + "_rows"
+        graph.add("Reshape", [source, graph.index(-1, len(weights))], rows)
+        graph.add("ReduceMax", [rows, graph.index(-1)], output + "_largest", keepdims=0)
         graph.add("Max", [output + "_largest", graph.number(floor)], output + "_reach")
-        graph.add("Div", [source, output + "_reach"], output + "_scaled")
-        graph.add("QuantizeLinear", [output + "_scaled", step, middle], output + "_codes")
+        graph.add("Mul", [output + "_reach", graph.number(1 / (255 - zero))], output + "_steps")
+        # A scale for each row: `axis` is that of the rows, so no pass over the values is needed to scale them.
+        zeros = graph.once("Expand", [middle, self._row_count(output + "_steps")], f"zeros_{zero}")
+        graph.add("QuantizeLinear", [rows, output + "_steps", zeros], output + "_codes", axis=0)
         quantised, scales = quantise_columns(weights)
         inputs = [
             output + "_codes",
             graph.constant(output + "_weight", quantised),
-            step,
+            graph.number(1.0),
             graph.constant(output + "_scale", scales),
             middle,
             self._zero,
         ]
-        graph.add("MatMulIntegerToFloat", inputs, output + "_product", domain=MICROSOFT)
-        graph.add("Mul", [output + "_product", output + "_reach"], output)
+        graph.add("MatMulIntegerToFloat", inputs, output + "_in_steps", domain=MICROSOFT)
+        graph.add("Unsqueeze", [output + "_steps", graph.index(1)], output + "_step_column")
+        graph.add("Mul", [output + "_in_steps", output + "_step_column"], output + "_product")
+        graph.add("Reshape", [output + "_product", self._shape], output)
+
+    def _row_count(self, row_values: str) -> str:
+        """How many rows there are, int64 [1]; `row_values` has one number for each."""
+        return self._graph.once("Shape", [row_values], "row_count")
 
 
 def _product(row: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
