@@ -30,6 +30,8 @@ _BLOCKS = [(0x0000, 0x00A0), (0x00A1, 0x0FFF), (0x1000, 0x1FFF), (0x2000, 0x2BFF
 _BLOCKS += [(0xE000, 0xE0FF), (0xF900, 0xFFEF), (0x10000, 0x105FF), (0x12000, 0x134FF), (0x1D400, 0x1F9FF)]
 _BLOCKS += [(0x20000, 0x2FFFF)]
 _BLOCK = 64
+_EMOJI = [(0x1F600, 0x1F64F), (0x1F300, 0x1F5FF), (0x1F680, 0x1F6FF), (0x1F900, 0x1F9FF), (0x2600, 0x27BF)]
+_EMOJI_TEXTS = 500
 _VOCABULARY_RUN = 24
 _VOCABULARY_SHARE = 4
 
@@ -50,6 +52,10 @@ def texts(random: np.random.Generator) -> list[str]:
                 words = [" " if i and random.random() < 0.15 else chr(point) for i, point in enumerate(points.tolist())]
                 found.append("".join(words))
             found.append(words[0] * int(random.choice([3, 10, 50, 300])))
+    for _ in range(_EMOJI_TEXTS):
+        first, last = _EMOJI[int(random.integers(len(_EMOJI)))]
+        points = random.integers(first, last + 1, int(random.choice([3, 8, 20, 45])))
+        found.append("".join(" " if random.random() < 0.1 else chr(point) for point in points.tolist()))
     for character in "aAzZ01 .,-_=*#/\\!?\u00e9\u4e2d\u0639\U0001f600\t\n":
         found += [character * length for length in (1, 2, 3, 10, 50, 200, 700)]
     return found

@@ -38,9 +38,11 @@ _TOKENISE_CHARACTERS = 1 << 16
 #: Lengths at which a model is asked whether company changes its vectors.
 _COMPANY_LENGTHS = (4, 17)
 #: An optional input of a graph, false unless given: run without 8-bit products.  The graph's metadata states under
-#: `FEW_TOKENS` for how few different tokens in a window that is needed; see `default_model.onnx_graph`.
+#: `FEW_TOKENS` for how few different tokens in a window that is needed, and under `UNCOUNTED_TOKENS` which tokens
+#: do not count; see `default_model.onnx_graph`.
 FULL_PRECISION = "full_precision"
 FEW_TOKENS = "kinprint.full_precision_below"
+UNCOUNTED_TOKENS = "kinprint.full_precision_uncounted"
 
 
 class EmbeddingError(RuntimeError):
@@ -93,7 +95,7 @@ class OnnxEmbedder:
         chosen = configured_providers() if providers is None else providers
         self._session = _open(directory.model_file, threads, chosen)
         self._inputs = _check_inputs(self._session, directory.model_file)
-        self._few_tokens = _few_tokens(self._session)
+        self._few_tokens, self._uncounted = _few_tokens(self._session)
         outputs = [output.name for output in self._session.get_outputs()]
         if "sentence_embedding" in outputs:
             self._output, self._pooling = "sentence_embedding", "graph"
@@ -288,7 +290,7 @@ class OnnxEmbedder:
         return self.plan("a", "passage").windows[0]
 
     def _needs_full_precision(self, window: NDArray[np.int64]) -> bool:
-        return self._few_tokens > 0 and len(set(window.tolist())) < self._few_tokens
+        return self._few_tokens > 0 and len(set(window.tolist()) - self._uncounted) < self._few_tokens
 
     def _infer(self, windows: Sequence[NDArray[np.int64]], full_precision: bool | None = None) -> NDArray[np.float32]:
         """Unit vectors float32 [n, dim] of windows of one length that need the same precision.
@@ -349,11 +351,15 @@ def _check_inputs(session: Any, model_file: Path) -> dict[str, np.dtype[np.signe
     return inputs
 
 
-def _few_tokens(session: Any) -> int:
-    """Below how many different tokens a window runs at full precision; 0 where the graph has no such way."""
-    stated = session.get_modelmeta().custom_metadata_map.get(FEW_TOKENS, "")
-    optional = {node.name for node in session.get_overridable_initializers()}
-    return int(stated) if stated.isdecimal() and FULL_PRECISION in optional else 0
+def _few_tokens(session: Any) -> tuple[int, frozenset[int]]:
+    """Below how many different tokens a window runs at full precision, 0 where the graph has no such way; and which
+    tokens do not count.
+    """
+    stated = session.get_modelmeta().custom_metadata_map
+    few = stated.get(FEW_TOKENS, "")
+    if not few.isdecimal() or FULL_PRECISION not in {node.name for node in session.get_overridable_initializers()}:
+        return 0, frozenset()
+    return int(few), frozenset(int(token) for token in stated.get(UNCOUNTED_TOKENS, "").split())
 
 
 def _chunks(texts: Sequence[str]) -> list[Sequence[str]]:

@@ -6,7 +6,8 @@ tokens or more (the special ones are two) is the same to the bit in any batch.
 
 An optional input `full_precision`, false unless given, takes the same weights through float32 products instead.  In
 windows of very few different tokens ("..........", single characters) a token may or may not become an attention
-sink, as rounding will have it; the file's metadata says below how many different tokens a window should run so.
+sink, as rounding will have it, and so it is where nothing but emoji stands between spaces.  The file's metadata says
+below how many different tokens, pictographs not counted, a window should run so.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from kinprint.server.embed.default_model.float_layers import add_float_layers, q
 from kinprint.server.embed.default_model.graph import Graph
 from kinprint.server.embed.default_model.int8_layers import add_int8_layers
 from kinprint.server.embed.default_model.pack import Pack
-from kinprint.server.embed.onnx import FEW_TOKENS, FULL_PRECISION
+from kinprint.server.embed.onnx import FEW_TOKENS, FULL_PRECISION, UNCOUNTED_TOKENS
 from onnx import TensorProto, helper
 
-#: Windows of fewer different tokens, special ones included, run at full precision.
+#: Windows of fewer different tokens, special ones included and pictographs left out, run at full precision.
 FULL_PRECISION_BELOW = 9
+#: Arrows, mathematical and technical signs, boxes, dingbats; emoji.
+_PICTOGRAPHS = (range(0x2190, 0x2C00), range(0x1F000, 0x1FB00))
 _OUTPUT = "last_hidden_state"
 
 
@@ -56,8 +59,18 @@ def build_graph(
         else_branch=quick.branch("int8_layers", "quick"),
     )
     optional = [helper.make_tensor_value_info(FULL_PRECISION, TensorProto.BOOL, [])]
-    model = main.model([_OUTPUT], optional, {FEW_TOKENS: str(FULL_PRECISION_BELOW)})
+    metadata = {
+        FEW_TOKENS: str(FULL_PRECISION_BELOW),
+        UNCOUNTED_TOKENS: " ".join(str(index) for index, piece in enumerate(pack.pieces) if _is_pictograph(piece)),
+    }
+    model = main.model([_OUTPUT], optional, metadata)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def _is_pictograph(piece: str) -> bool:
+    # SentencePiece writes a space as a block element.
+    text = piece.replace("\u2581", "")
+    return any(ord(character) in block for character in text for block in _PICTOGRAPHS)
 
 
 def build_float_graph(pack: Pack, *, layers: int | None = None, tapped: bool = False) -> bytes:
