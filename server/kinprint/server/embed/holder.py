@@ -31,7 +31,12 @@ class ModelHolder:
         self._service: EmbedService | None = None
         self._space: EmbeddingSpace | None = None
         self._loading: asyncio.Task[None] | None = None
-        self._problem: str | None = "the server was started with --model none" if config.model == "none" else None
+        self._problem: str | None = None
+        if config.model == "none":
+            self._problem = (
+                "the server was started without a model (--model none, or a client's --embedding-model none); stop it "
+                "with 'kinprint stop' and leave that option out: the default model is built at its first use"
+            )
 
     @property
     def space(self) -> EmbeddingSpace | None:
@@ -53,7 +58,11 @@ class ModelHolder:
         if self._service is None and self._problem is not None:
             raise ChannelUnavailable(
                 f"the semantic channel is not available: {self._problem}; "
-                "run 'kinprint model build' and start the server with --model default, or give --model DIR"
+                + (
+                    "or name a model's directory with that option"
+                    if self._config.model == "none"
+                    else "mend that and start the server anew, or name another model's directory with --model DIR"
+                )
             )
 
     async def directory_of_loaded(self) -> Path:

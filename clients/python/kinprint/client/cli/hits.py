@@ -29,7 +29,10 @@ _CHANCE = 0.05
 _PAIRS, _SENTENCE = 2, 60
 #: From this chance on it is told in percent, below it as one in so many.
 _COMMON = 0.1
-BACKGROUND_NOTE = "Scores are held against the texts that ship with Kinprint: the corpus has too few rows of its own."
+BACKGROUND_NOTE = (
+    "Scores are held against the texts that ship with Kinprint: this corpus has too few "
+    "rows of its own, or they are not measured yet (that begins by itself after a load)."
+)
 STYLE_NOTE = "Likeness of style is a lead, not an attribution: many writers share habits."
 
 
