@@ -207,7 +207,7 @@ def _build_table(model: str, out: Path | None, report: Callable[[str, float], No
             report(step, 0.2 * share)
 
     def distil(step: str, share: float) -> None:
-        report("another process builds the table" if "lock" in step else step, 0.25 + 0.75 * share)
+        report(step, 0.25 + 0.75 * share)
 
     directory = build_default_model(out, build) if model == "default" else Path(model)
     embedder = OnnxEmbedder(directory, threads=1, max_windows=2)

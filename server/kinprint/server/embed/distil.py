@@ -22,6 +22,7 @@ import numpy as np
 from kinprint.server.embed.background import background_passages, remove_directions
 from kinprint.server.embed.default_model.build import cache_directory
 from kinprint.server.embed.directory import ModelDirectory
+from kinprint.server.embed.one_builder import only_builder
 from kinprint.server.embed.prior import (
     Unigram,
     embedding_layer,
@@ -345,15 +346,12 @@ def load_table(
         OSError: the cache cannot be written.
         ValueError, EmbeddingError: as `distil_default`.
     """
-    from filelock import FileLock
-
     report = progress or _ignore
     directory = table_directory(embedder, cache)
     table = _usable(directory, embedder)
     if table is None:
         directory.parent.mkdir(parents=True, exist_ok=True)
-        report("waiting for the lock", 0.0)
-        with FileLock(directory.parent / f".{directory.name}.lock"):
+        with only_builder(directory, report):
             table = _usable(directory, embedder)
             if table is None:
                 made = distil_default(embedder, space, model_directory, report, threads=threads)

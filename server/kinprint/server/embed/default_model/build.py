@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kinprint.server.embed.default_model import weights
+from kinprint.server.embed.one_builder import only_builder
 from kinprint.server.embed.onnx import file_sha256
 
 if TYPE_CHECKING:
@@ -121,8 +122,6 @@ def build_default_model(
         FileExistsError: `destination` holds something else.
         OSError: the directory cannot be written.
     """
-    from filelock import FileLock
-
     if layers is not None and not 1 <= layers <= _LAYERS:
         raise ValueError(f"the default model has {_LAYERS} layers: layers must be 1 to {_LAYERS}, not {layers}")
     layers = None if layers == _LAYERS else layers
@@ -132,8 +131,7 @@ def build_default_model(
         report("ready", 1.0)
         return directory
     directory.parent.mkdir(parents=True, exist_ok=True)
-    report("waiting for the lock", 0.0)
-    with FileLock(directory.parent / f".{directory.name}.lock"):
+    with only_builder(directory, report):
         if not is_built(directory, layers):
             _refuse_foreign(directory)
             _build(directory, report, layers)
