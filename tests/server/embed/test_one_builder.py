@@ -19,18 +19,26 @@ def test_who_need_not_wait_hears_nothing(tmp_path: Path) -> None:
 
 
 def test_who_waits_is_told_and_goes_on(tmp_path: Path) -> None:
-    other = FileLock(tmp_path / ".table.lock", thread_local=False)
-    other.acquire()
-    told: list[str] = []
+    held, heard = threading.Event(), threading.Event()
+
+    def build() -> None:
+        with FileLock(tmp_path / ".table.lock"):
+            held.set()
+            assert heard.wait(10)
+
+    other = threading.Thread(target=build)
+    other.start()
+    assert held.wait(10)
+    told: list[tuple[str, float]] = []
 
     def hear(step: str, share: float) -> None:
-        told.append(step)
-        assert share == 0.0
-        threading.Timer(0.05, other.release).start()
+        told.append((step, share))
+        heard.set()
 
     with only_builder(tmp_path / "table", hear):
-        assert not other.is_locked
-    assert told == ["another process builds table; waiting for it"]
+        assert heard.is_set()
+    other.join()
+    assert told == [("another process builds table; waiting for it", 0.0)]
 
 
 def test_a_failed_build_leaves_no_lock(tmp_path: Path) -> None:
