@@ -69,7 +69,8 @@ def _latency(name: str, tier: str) -> Cell:
     def cell(of: Figures) -> str:
         found = of["search"]["served"][name]["tiers"][tier]
         p50, p99 = quantiles(found["ms"])
-        return f"{p50:,.1f}; {p99:,.1f}"
+        rows = f" ({of['search']['relatives']['translation']['rows']:,} rows)" if name == "rows" else ""
+        return f"{p50:,.1f}; {p99:,.1f}{rows}"
 
     return cell
 
