@@ -60,6 +60,21 @@ def test_scores_of_sentences(dim: int) -> None:
     np.testing.assert_array_equal(one.rows, asked.rows[:1])
 
 
+@pytest.mark.parametrize("said", [[0, 0, 0, 0], [0, 1, 0, 2, 0, 3], [2, 2, 1, 1, 2, 0] * 10])
+def test_a_text_that_repeats_sentences_aligns_with_itself(said: list[int]) -> None:
+    different = np.random.default_rng(0).standard_normal((4, 384)).astype(np.float32)
+    different /= np.linalg.norm(different, axis=1, keepdims=True)
+    vectors = different[said]
+    asked, sentences = align.query(vectors), pool.quantised(vectors)
+    cosines = align.cosines(asked, sentences, 0, len(said))
+    pairs = align.pairs_of(cosines)
+    assert pairs.left.tolist() == pairs.right.tolist() == list(range(len(said)))
+    (score,) = align.scores(asked, sentences, np.array([0]), np.array([len(said)]))
+    assert score > 0.999
+    # Said once it is not the same as said often.
+    assert reference.score(cosines[:1].tolist()) < 0.5
+
+
 def test_largest_products_are_exact() -> None:
     for dim in (3, 516, 4096, 1 << 16):
         asked = align.query(np.full((1, dim), -1.0, np.float32))

@@ -1,8 +1,9 @@
 """Alignment scores of many texts at once: sentences pair up where each is the other's nearest.
 
 The score of a query with q sentences and a text with m is twice the sum of the pairs' cosines over
-``q + min(m, 2 q)``; of equal cosines the earlier sentence's counts (Artetxe and Schwenk, *Margin-based Parallel Corpus
-Mining*, ACL 2019, mine pairs so). Without sentences on either side it is 0.
+``q + min(m, 2 q)`` (Artetxe and Schwenk, *Margin-based Parallel Corpus Mining*, ACL 2019, mine pairs so). Of equal
+cosines the earliest counts whose sentence has no partner yet, so that a text that repeats a sentence aligns with
+itself. Without sentences on either side the score is 0.
 
 Sentences are int8 with a scale. A query is rounded to 16 bits, so that its products with them are sums of whole
 numbers: exact, in whatever order, alone and beside others.
@@ -26,34 +27,44 @@ def _nearest(
     last: int,
     right: NDArray[np.int64],
     best: NDArray[np.float32],
-    left: NDArray[np.int64],
+    final: NDArray[np.int64],
+    top: NDArray[np.float32],
 ) -> None:
-    """For query sentences, the nearest of the rows ``first .. last - 1`` (its place in the text) and the cosine; for
-    these, the nearest query sentence.
+    """For query sentences, the one among the rows ``first .. last - 1`` that each pairs with (its place in the text, -1
+    for none) and the highest of its cosines; `final` int64[q] and `top` float32[m] are room to work in.
     """
     q = cosines.shape[1]
     for i in range(q):
         right[i] = -1
     for j in range(first, last):
-        nearest = 0
+        highest = np.float32(-np.inf)
         for i in range(q):
             cosine = cosines[j, i]
             if right[i] < 0 or cosine > best[i]:
                 best[i] = cosine
                 right[i] = j - first
-            if cosine > cosines[j, nearest]:
-                nearest = i
-        left[j - first] = nearest
+                final[i] = j - first
+            elif cosine == best[i]:
+                final[i] = j - first
+            highest = max(highest, cosine)
+        top[j - first] = highest
+    for i in range(q if last > first else 0):
+        nearest, right[i] = right[i], -1
+        for j in range(nearest, final[i] + 1):
+            if top[j] == best[i] and cosines[first + j, i] == best[i]:
+                right[i] = j
+                top[j] = np.inf  # taken
+                break
 
 
 @kernel
-def _score(right: NDArray[np.int64], best: NDArray[np.float32], left: NDArray[np.int64], m: int) -> np.float32:
+def _score(right: NDArray[np.int64], best: NDArray[np.float32], m: int) -> np.float32:
     q = right.size
     if q == 0 or m == 0:
         return np.float32(0)
     total = 0.0
     for i in range(q):
-        if left[right[i]] == i:
+        if right[i] >= 0:
             total += np.float64(best[i])
     return np.float32(2.0 * total / (q + min(m, 2 * q)))
 
@@ -76,11 +87,11 @@ def _scores_of(
     out: NDArray[np.float32],
 ) -> None:
     q = cosines.shape[1]
-    right, best = np.empty(q, np.int64), np.empty(q, np.float32)
-    left = np.empty(_most(first, last, low, high), np.int64)
+    right, best, final = np.empty(q, np.int64), np.empty(q, np.float32), np.empty(q, np.int64)
+    top = np.empty(_most(first, last, low, high), np.float32)
     for c in range(low, high):
-        _nearest(cosines, first[c], last[c], right, best, left)
-        out[c] = _score(right, best, left, last[c] - first[c])
+        _nearest(cosines, first[c], last[c], right, best, final, top)
+        out[c] = _score(right, best, last[c] - first[c])
 
 
 @kernel
@@ -119,14 +130,14 @@ def _scores(
 ) -> None:
     q = queries.shape[0]
     most = _most(first, last, low, high)
-    right, best = np.empty(q, np.int64), np.empty(q, np.float32)
-    left = np.empty(most, np.int64)
+    right, best, final = np.empty(q, np.int64), np.empty(q, np.float32), np.empty(q, np.int64)
+    top = np.empty(most, np.float32)
     cosines = np.empty((most, q), np.float32)
     for c in range(low, high):
         m = last[c] - first[c]
         _cosines(queries, query_scale, rows, scale, first[c], last[c], cosines)
-        _nearest(cosines, 0, m, right, best, left)
-        out[c] = _score(right, best, left, m)
+        _nearest(cosines, 0, m, right, best, final, top)
+        out[c] = _score(right, best, m)
 
 
 # ---- public ----
@@ -248,9 +259,7 @@ def scores_of(cosines: NDArray[np.float32], starts: NDArray[np.int64]) -> NDArra
 def pairs_of(cosines: NDArray[np.float32]) -> Pairs:
     """Pairs of one text by the cosines float32[m, q] of its sentences with those of a query."""
     m, q = cosines.shape
-    right, best, left = np.empty(q, np.int64), np.empty(q, np.float32), np.empty(m, np.int64)
-    if m == 0 or q == 0:
-        return Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
-    _nearest(frozen(np.ascontiguousarray(cosines, np.float32)), 0, m, right, best, left)
-    mutual = np.flatnonzero(left[right] == np.arange(q))
-    return Pairs(mutual, right[mutual], best[mutual])
+    right, best, final = np.empty(q, np.int64), np.empty(q, np.float32), np.empty(q, np.int64)
+    _nearest(frozen(np.ascontiguousarray(cosines, np.float32)), 0, m, right, best, final, np.empty(m, np.float32))
+    paired = np.flatnonzero(right >= 0)
+    return Pairs(paired, right[paired], best[paired])

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 
 def pairs(cosines: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
-    """Sentences of the query and of the text that are each other's nearest; row j has the cosines of the text's j."""
-    found = []
+    """Sentences of the query and of the text that are each other's nearest, each in one pair; row j has the cosines of
+    the text's j.
+    """
+    found: list[tuple[int, int]] = []
     for i in range(len(cosines[0]) if cosines else 0):
-        column = [row[i] for row in cosines]
-        j = column.index(max(column))
-        if cosines[j].index(max(cosines[j])) == i:
-            found.append((i, j))
+        best = max(row[i] for row in cosines)
+        taken = {j for _, j in found}
+        alike = [j for j, row in enumerate(cosines) if row[i] == best == max(row) and j not in taken]
+        found += [(i, j) for j in alike[:1]]
     return found
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from kinprint.kernels.embed import align as kernels
 from numpy.typing import NDArray
 
 
@@ -43,8 +44,8 @@ class Alignment:
 def align(left: NDArray[np.float32], right: NDArray[np.float32]) -> Alignment:
     """Pair the sentences of two texts that are each other's nearest.
 
-    Symmetric between texts of which neither has more than twice the sentences of the other (equal cosines
-    go to the earlier sentence).
+    Symmetric between texts of which neither has more than twice the sentences of the other; of equal cosines the
+    earliest counts whose sentence has no partner yet.
 
     Args:
         left: the query: unit vectors float32 [n, dim], from `EmbeddingSpace.neutral`.
@@ -55,11 +56,10 @@ def align(left: NDArray[np.float32], right: NDArray[np.float32]) -> Alignment:
     """
     if len(left) == 0 or len(right) == 0:
         return Alignment(0.0, ())
-    cosines = left @ right.T
-    nearest_right = cosines.argmax(axis=1)
-    nearest_left = cosines.argmax(axis=0)
-    pairs = tuple(
-        SentencePair(i, int(j), float(cosines[i, j])) for i, j in enumerate(nearest_right) if nearest_left[j] == i
-    )
+    # Equal sentences once: a matrix product may round the same numbers differently in another row.
+    some, of_left = np.unique(left, axis=0, return_inverse=True)
+    others, of_right = np.unique(right, axis=0, return_inverse=True)
+    found = kernels.pairs_of((others @ some.T)[of_right.ravel()][:, of_left.ravel()])
+    pairs = tuple(map(SentencePair, found.left.tolist(), found.right.tolist(), found.cosines.tolist()))
     counted = len(left) + min(len(right), 2 * len(left))
     return Alignment(2.0 * sum(pair.cosine for pair in pairs) / counted, pairs)
