@@ -206,14 +206,11 @@ def _build_table(model: str, out: Path | None, report: Callable[[str, float], No
         if step != "ready":
             report(step, 0.2 * share)
 
-    def distil(step: str, share: float) -> None:
-        report(step, 0.25 + 0.75 * share)
-
     directory = build_default_model(out, build) if model == "default" else Path(model)
     embedder = OnnxEmbedder(directory, threads=1, max_windows=2)
     report("measuring the background", 0.2)
     space = load_space(embedder)
-    table = load_table(embedder, space, directory, distil)
+    table = load_table(embedder, space, directory, lambda step, share: report(step, 0.25 + 0.75 * share))
     assert table.directory is not None
     if out is None:
         note_table(model, table.directory)

@@ -17,6 +17,7 @@ from kinprint.server.corpus import backfill, vectors
 from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.filter import EVERYTHING, Filter
 from kinprint.server.corpus.normalise import Submission
+from kinprint.server.embed import sentences_of
 from kinprint.server.failures import ChannelNotFilled, CorpusDamaged, ModelMismatch, ModelNotFilled
 from kinprint.server.search import calibrate
 from kinprint.server.search.models import compare_models
@@ -37,8 +38,6 @@ def rows_of(count: int, seed: int = 0, prompts: int = 40) -> list[Submission]:
 
 def embedded(corpus: Corpus, rows: list[Submission], into: Any = None) -> None:
     """Sentence by sentence, as the spans of a text have them."""
-    from kinprint.server.embed import sentences_of
-
     hashes = content_hashes(rows, corpus.name)
     made = [np.concatenate([corpus_rows.sentence_vectors(s, 1) for s in sentences_of(r.response)]) for r in rows]
     starts = np.concatenate(([0], np.cumsum([len(v) for v in made]))).astype(np.int64)
@@ -63,6 +62,31 @@ def test_rows_are_found_by_fast_vectors_as_soon_as_they_are_stored(corpus: Corpu
         (match, *_) = find("semantic", Query(row.response, "en", tier="fast"), [corpus.view]).matches
         assert (match.id, match.tier) == (row.id, "fast")
         assert match.score == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_a_text_that_repeats_a_sentence_is_the_first_match_of_itself(corpus: Corpus, published: bool) -> None:
+    sentences = [
+        f"{a} {b} {c} went along slowly.".capitalize() for a, b, c in zip(WORDS, WORDS[5:], WORDS[9:], strict=False)
+    ][:5]
+    refrain = " ".join(sentences[k] for k in (0, 1, 0, 2, 0, 3))
+    rows = [
+        submission(" ".join(sentences[:1] * 4), id="four"),
+        submission(sentences[0], id="once"),
+        submission(refrain, id="refrain"),
+    ]
+    corpus.adopt_table(corpus_rows.table())
+    write(corpus, rows)
+    embedded(corpus, rows)
+    if published:
+        corpus.publish()
+    for row in rows:
+        raw = np.concatenate([corpus_rows.sentence_vectors(part, 1) for part in sentences_of(row.response)])
+        for tier in ("fast", "accurate"):
+            query = Query(row.response, "en", sentences=corpus_rows.space().neutral(raw), tier=tier)
+            match = find("semantic", query, [corpus.view]).matches[0]
+            assert (match.id, match.tier) == (row.id, tier)
+            assert match.score == pytest.approx(1, abs=2e-3)
 
 
 @pytest.mark.parametrize("published", [False, True])
@@ -133,8 +157,6 @@ def test_each_row_is_compared_by_the_best_that_it_has(corpus: Corpus) -> None:
     space = corpus_rows.space()
 
     def asked(row: Submission, tier: Any = None) -> Query:
-        from kinprint.server.embed import sentences_of
-
         raw = np.concatenate([corpus_rows.sentence_vectors(s, 1) for s in sentences_of(row.response)])
         return Query(row.response, "en", sentences=space.neutral(raw), tier=tier)
 

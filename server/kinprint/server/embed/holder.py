@@ -35,7 +35,8 @@ class ModelHolder:
         if config.model == "none":
             self._problem = (
                 "the server was started without a model (--model none, or a client's --embedding-model none); stop it "
-                "with 'kinprint stop' and leave that option out: the default model is built at its first use"
+                "with 'kinprint stop' and leave that option out: the default model is built at its first use; or name "
+                "a model's directory with that option"
             )
 
     @property
@@ -56,14 +57,7 @@ class ModelHolder:
     def check(self) -> None:
         """Raise ChannelUnavailable when there is no model and none can be loaded."""
         if self._service is None and self._problem is not None:
-            raise ChannelUnavailable(
-                f"the semantic channel is not available: {self._problem}; "
-                + (
-                    "or name a model's directory with that option"
-                    if self._config.model == "none"
-                    else "mend that and start the server anew, or name another model's directory with --model DIR"
-                )
-            )
+            raise ChannelUnavailable(f"the semantic channel is not available: {self._problem}")
 
     async def directory_of_loaded(self) -> Path:
         """Directory of the model, which is loaded now if it was not.  Raises ChannelUnavailable."""
@@ -84,7 +78,9 @@ class ModelHolder:
 
     def fail(self, problem: str) -> None:
         """Note why there is no model."""
-        self._problem = problem
+        self._problem = (
+            f"{problem}; mend that and start the server anew, or name another model's directory with --model DIR"
+        )
         logger.warning("no embedding model, so the semantic channel is off: %s", problem)
 
     async def require(self) -> tuple[EmbedService, EmbeddingSpace]:

@@ -37,9 +37,8 @@ class Tables:
             self._problem = "the server was told to do without (--no-fast-tier, or KINPRINT_FAST_TIER=off)"
         if config.model == "none":
             self._problem = (
-                "the server runs without an embedding model (--model none, or a client's "
-                "--embedding-model none); stop it and leave that option out to have "
-                "the fast tier filled behind"
+                "the server runs without an embedding model (--model none, or a client's --embedding-model none); stop "
+                "it and leave that option out to have the fast tier filled behind"
             )
 
     @property
