@@ -28,13 +28,13 @@ from kinprint.server.channels.calibration import SIZES, Calibration, size_class 
 from kinprint.server.channels.meaning import Tier  # noqa: E402
 from kinprint.server.channels.protocol import Limits, Query  # noqa: E402
 from kinprint.server.channels.semantic import SemanticChannel, calibration_of  # noqa: E402
-from kinprint.server.channels.unrelated import alignments  # noqa: E402
 from kinprint.server.corpus.corpus import Corpus  # noqa: E402
 from kinprint.server.corpus.filter import EVERYTHING  # noqa: E402
 from kinprint.server.corpus.normalise import Submission, normalise  # noqa: E402
 from kinprint.server.corpus.plan import Batch  # noqa: E402
 from kinprint.server.corpus.view import View  # noqa: E402
 from kinprint.server.embed import OnnxEmbedder, load_space, sentences_of  # noqa: E402
+from kinprint.server.embed.alignment import alignments  # noqa: E402
 from kinprint.server.embed.space import EmbeddingSpace, grouped_spans, sentence_starts  # noqa: E402
 from kinprint.server.embed.static import StaticTable  # noqa: E402
 from kinprint.server.embed.teacher import sentence_vectors  # noqa: E402

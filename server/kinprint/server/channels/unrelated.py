@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable
 
 import numpy as np
-from kinprint.kernels.embed import align
 from kinprint.server.channels.calibration import CLASSES, SIZES, Calibration, Pairs
+from kinprint.server.embed.alignment import alignments
 from kinprint.server.embed.background import background_passages
 from kinprint.server.embed.space import EmbeddingSpace
 from kinprint.server.embed.static import StaticTable
@@ -16,16 +16,6 @@ from numpy.typing import NDArray
 
 #: Passages of one language that are put together, so that a text has the length of an answer.
 _TOGETHER = 3
-
-
-def alignments(
-    query: NDArray[np.float32], sentences: NDArray[np.float32], starts: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """Alignment score of a query's sentences [q, d] with each of n texts, float32 [n].
-
-    `sentences` float32 [s, d], unit vectors text after text; text i has those at `starts[i]:starts[i + 1]`.
-    """
-    return align.scores_of(sentences @ query.T, starts)
 
 
 def windows(count: int) -> list[slice]:

@@ -57,9 +57,25 @@ def align(left: NDArray[np.float32], right: NDArray[np.float32]) -> Alignment:
     if len(left) == 0 or len(right) == 0:
         return Alignment(0.0, ())
     # Equal sentences once: a matrix product may round the same numbers differently in another row.
-    some, of_left = np.unique(left, axis=0, return_inverse=True)
-    others, of_right = np.unique(right, axis=0, return_inverse=True)
-    found = kernels.pairs_of((others @ some.T)[of_right.ravel()][:, of_left.ravel()])
+    (some, of_left), (others, of_right) = _distinct(left), _distinct(right)
+    found = kernels.pairs_of((others @ some.T)[of_right][:, of_left])
     pairs = tuple(map(SentencePair, found.left.tolist(), found.right.tolist(), found.cosines.tolist()))
     counted = len(left) + min(len(right), 2 * len(left))
     return Alignment(2.0 * sum(pair.cosine for pair in pairs) / counted, pairs)
+
+
+def alignments(
+    query: NDArray[np.float32], sentences: NDArray[np.float32], starts: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Scores of `align` of a query's sentences [q, d] with each of n texts, float32 [n].
+
+    `sentences` float32 [s, d], unit vectors text after text; text i has those at `starts[i]:starts[i + 1]`.
+    """
+    return kernels.scores_of(sentences @ query.T, starts)
+
+
+def _distinct(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], list[int]]:
+    """The different rows, and which of them each row is."""
+    numbers: dict[bytes, int] = {}
+    of = [numbers.setdefault(row.tobytes(), len(numbers)) for row in vectors]
+    return vectors[[of.index(number) for number in range(len(numbers))]], of

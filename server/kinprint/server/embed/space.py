@@ -9,14 +9,14 @@ so that they can be read.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, replace
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from kinprint.server.embed.alignment import align
+from kinprint.server.embed.alignment import alignments
 from kinprint.server.embed.background import (
     BackgroundPassage,
     background_passages,
@@ -204,7 +204,7 @@ def sentences_of(text: str, most: int = MAX_SENTENCES) -> list[str]:
     return [text[start:stop] for start, stop in grouped_spans(text, most)]
 
 
-def sentence_starts(texts: Sequence[Sequence[str]]) -> NDArray[np.int64]:
+def sentence_starts(texts: Sequence[Sized]) -> NDArray[np.int64]:
     """Where each text's sentences begin when all are put one after another, int64 [n + 1]."""
     starts = np.zeros(len(texts) + 1, np.int64)
     np.cumsum([len(t) for t in texts], out=starts[1:])
@@ -255,16 +255,21 @@ def _unrelated(
     topics = sorted({passage.topic for passage in passages})
     languages = sorted({passage.language for passage in passages})
     where = {(p.language, p.topic): i for i, p in enumerate(passages)}
-    texts: list[tuple[int, NDArray[np.float32]]] = []
+    texts: list[NDArray[np.float32]] = []
+    groups: list[int] = []
     for language in languages:
         for group in range(0, len(topics), 3):
             places = [where[language, t] for t in topics[group : group + 3] if (language, t) in where]
             if places:
-                texts.append((group, np.concatenate([neutral[starts[i] : starts[i + 1]] for i in places])))
+                texts.append(np.concatenate([neutral[starts[i] : starts[i + 1]] for i in places]))
+                groups.append(group)
+    everything, ends, of = np.concatenate(texts), sentence_starts(texts), np.array(groups)
     rows = []
     for size in QUERY_SIZES:
-        scores = [align(a[:size], b).score for ga, a in texts for gb, b in texts if ga != gb]
-        rows.append((float(np.mean(scores)), max(float(np.std(scores)), 1e-6)))
+        scores = np.concatenate(
+            [alignments(text[:size], everything, ends)[of != own] for text, own in zip(texts, groups, strict=True)]
+        ).astype(np.float64)
+        rows.append((float(scores.mean()), max(float(scores.std()), 1e-6)))
     return np.array(rows)
 
 

@@ -16,9 +16,9 @@ from kinprint.server.channels.calibration import SIZES, Calibration, Pairs, extr
 from kinprint.server.channels.meaning import Meaning, Tier
 from kinprint.server.channels.protocol import Limits, Query
 from kinprint.server.channels.semantic import SemanticMatch
-from kinprint.server.channels.unrelated import alignments
 from kinprint.server.corpus.filter import EVERYTHING
 from kinprint.server.corpus.view import View
+from kinprint.server.embed.alignment import alignments
 from kinprint.server.embed.space import grouped_spans
 from kinprint.server.search.targets import targets
 from kinprint.server.store.columns import encode_texts
