@@ -30,7 +30,7 @@ def check(cosines: list[np.ndarray], q: int) -> None:
 def test_any_cosines(data: Any, q: int) -> None:
     # Few values, so that many are equal.
     sizes = data.draw(st.lists(st.integers(0, 12), max_size=5))
-    values = st.sampled_from([-1.0, -0.5, 0.0, 0.25, 0.5, 1.0])
+    values = st.sampled_from([-1.0, -0.5, 0.0, 0.25, 0.2505, 0.251, 0.2515, 0.5, 0.5 + 1 / 1024, 1.0])
     cosines = [
         np.array([[data.draw(values) for _ in range(q)] for _ in range(m)], np.float32).reshape(m, q) for m in sizes
     ]
@@ -73,6 +73,14 @@ def test_a_text_that_repeats_sentences_aligns_with_itself(said: list[int]) -> No
     assert score > 0.999
     # Said once it is not the same as said often.
     assert reference.score(cosines[:1].tolist()) < 0.5
+
+
+def test_sentences_that_differ_by_rounding_pair_one_by_one() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((1, 384)) + 1e-4 * rng.standard_normal((60, 384))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    pairs = align.pairs_of(align.cosines(align.query(vectors), pool.quantised(vectors), 0, 60))
+    assert pairs.left.tolist() == pairs.right.tolist() == list(range(60))
 
 
 def test_largest_products_are_exact() -> None:

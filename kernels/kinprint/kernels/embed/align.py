@@ -1,9 +1,9 @@
 """Alignment scores of many texts at once: sentences pair up where each is the other's nearest.
 
 The score of a query with q sentences and a text with m is twice the sum of the pairs' cosines over
-``q + min(m, 2 q)`` (Artetxe and Schwenk, *Margin-based Parallel Corpus Mining*, ACL 2019, mine pairs so). Of equal
-cosines the earliest counts whose sentence has no partner yet, so that a text that repeats a sentence aligns with
-itself. Without sentences on either side the score is 0.
+``q + min(m, 2 q)`` (Artetxe and Schwenk, *Margin-based Parallel Corpus Mining*, ACL 2019, mine pairs so). Of cosines
+that are equal but for rounding (:data:`ROUNDING`) the earliest counts whose sentence has no partner yet, so that a text
+that repeats a sentence aligns with itself. Without sentences on either side the score is 0.
 
 Sentences are int8 with a scale. A query is rounded to 16 bits, so that its products with them are sums of whole
 numbers: exact, in whatever order, alone and beside others.
@@ -19,6 +19,9 @@ from kinprint.kernels.embed.pool import RowVectors
 from kinprint.kernels.jit import kernel, parallel_kernel
 from numpy.typing import NDArray
 
+ROUNDING = 1.0 / 1024
+"""Cosines no farther apart than this are equal: what int8 makes of two sentences that say the same."""
+
 
 @kernel
 def _nearest(
@@ -31,7 +34,9 @@ def _nearest(
     top: NDArray[np.float32],
 ) -> None:
     """For query sentences, the one among the rows ``first .. last - 1`` that each pairs with (its place in the text, -1
-    for none) and the highest of its cosines; `final` int64[q] and `top` float32[m] are room to work in.
+    for none) and the cosine, which without a pair is the highest.
+
+    `final` int64[q] and `top` float32[m] are room to work in.
     """
     q = cosines.shape[1]
     for i in range(q):
@@ -40,19 +45,21 @@ def _nearest(
         highest = np.float32(-np.inf)
         for i in range(q):
             cosine = cosines[j, i]
-            if right[i] < 0 or cosine > best[i]:
-                best[i] = cosine
+            if right[i] < 0 or np.float64(cosine) > np.float64(best[i]) + ROUNDING:
                 right[i] = j - first
-                final[i] = j - first
-            elif cosine == best[i]:
+                best[i] = cosine
+            best[i] = max(best[i], cosine)
+            if np.float64(cosine) >= np.float64(best[i]) - ROUNDING:
                 final[i] = j - first
             highest = max(highest, cosine)
         top[j - first] = highest
     for i in range(q if last > first else 0):
         nearest, right[i] = right[i], -1
         for j in range(nearest, final[i] + 1):
-            if top[j] == best[i] and cosines[first + j, i] == best[i]:
+            cosine = cosines[first + j, i]
+            if np.float64(cosine) >= max(np.float64(best[i]), np.float64(top[j])) - ROUNDING:
                 right[i] = j
+                best[i] = cosine
                 top[j] = np.inf  # taken
                 break
 

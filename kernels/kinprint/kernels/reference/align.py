@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+ROUNDING = 1.0 / 1024
+
 
 def pairs(cosines: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
     """Sentences of the query and of the text that are each other's nearest, each in one pair; row j has the cosines of
@@ -13,7 +15,8 @@ def pairs(cosines: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
     for i in range(len(cosines[0]) if cosines else 0):
         best = max(row[i] for row in cosines)
         taken = {j for _, j in found}
-        alike = [j for j, row in enumerate(cosines) if row[i] == best == max(row) and j not in taken]
+        least = [max(best, max(row)) - ROUNDING for row in cosines]
+        alike = [j for j, row in enumerate(cosines) if row[i] >= least[j] and j not in taken]
         found += [(i, j) for j in alike[:1]]
     return found
 

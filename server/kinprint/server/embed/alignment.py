@@ -44,8 +44,8 @@ class Alignment:
 def align(left: NDArray[np.float32], right: NDArray[np.float32]) -> Alignment:
     """Pair the sentences of two texts that are each other's nearest.
 
-    Symmetric between texts of which neither has more than twice the sentences of the other; of equal cosines the
-    earliest counts whose sentence has no partner yet.
+    Symmetric between texts of which neither has more than twice the sentences of the other; of cosines
+    that are equal but for rounding the earliest counts whose sentence has no partner yet.
 
     Args:
         left: the query: unit vectors float32 [n, dim], from `EmbeddingSpace.neutral`.
@@ -56,9 +56,7 @@ def align(left: NDArray[np.float32], right: NDArray[np.float32]) -> Alignment:
     """
     if len(left) == 0 or len(right) == 0:
         return Alignment(0.0, ())
-    # Equal sentences once: a matrix product may round the same numbers differently in another row.
-    (some, of_left), (others, of_right) = _distinct(left), _distinct(right)
-    found = kernels.pairs_of((others @ some.T)[of_right][:, of_left])
+    found = kernels.pairs_of(right @ left.T)
     pairs = tuple(map(SentencePair, found.left.tolist(), found.right.tolist(), found.cosines.tolist()))
     counted = len(left) + min(len(right), 2 * len(left))
     return Alignment(2.0 * sum(pair.cosine for pair in pairs) / counted, pairs)
@@ -72,10 +70,3 @@ def alignments(
     `sentences` float32 [s, d], unit vectors text after text; text i has those at `starts[i]:starts[i + 1]`.
     """
     return kernels.scores_of(sentences @ query.T, starts)
-
-
-def _distinct(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], list[int]]:
-    """The different rows, and which of them each row is."""
-    numbers: dict[bytes, int] = {}
-    of = [numbers.setdefault(row.tobytes(), len(numbers)) for row in vectors]
-    return vectors[[of.index(number) for number in range(len(numbers))]], of
