@@ -11,7 +11,7 @@ import corpus_rows
 import numpy as np
 import pytest
 from corpus_rows import content_hashes, submission, write
-from kinprint.server.channels import CHANNELS, nearest
+from kinprint.server.channels import CHANNELS, nearest, semantic
 from kinprint.server.channels.protocol import Cancelled, Limits, Query
 from kinprint.server.corpus import backfill, vectors
 from kinprint.server.corpus.corpus import Corpus
@@ -401,3 +401,24 @@ def test_a_damaged_note_of_models_is_told(corpus: Corpus) -> None:
     (corpus.folder / "models.json").write_text('{"for')
     with pytest.raises(CorpusDamaged, match=r"models\.json"):
         Corpus.open(corpus.folder)
+
+
+@pytest.mark.parametrize("aligned", [0, 1 << 40])
+def test_votes_and_looking_at_every_row_leave_out_what_does_not_pass(
+    corpus: Corpus, aligned: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(semantic, "ALIGNED_SENTENCES", aligned)
+    rows = rows_of(120)
+    write(corpus, rows)
+    embedded(corpus, rows)
+    space = corpus_rows.space()
+    for row in rows[::17]:
+        raw = np.concatenate([corpus_rows.sentence_vectors(part, 1) for part in sentences_of(row.response)])
+        query = Query(row.response, "en", sentences=space.neutral(raw), tier="accurate")
+        assert ids(corpus, query, 1) == [row.id]
+        itself = dataclasses.replace(query, itself=("c", row.id))
+        without = ids(corpus, itself, 200)
+        assert row.id not in without
+        assert set(without) == set(ids(corpus, query, 200)) - {row.id}
+        others = Filter(models=frozenset({"m1"}))
+        assert set(ids(corpus, itself, 200, others)) <= {r.id for r in rows if r.model == "m1"} - {row.id}

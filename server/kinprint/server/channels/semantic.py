@@ -39,9 +39,12 @@ from kinprint.server.store.segment import Merging, Segment
 from numpy.typing import NDArray
 
 #: Rows that are compared, by accurate and by fast vectors, at least and for each hit that is asked for.
-ACCURATE_ROWS, FAST_ROWS, ROWS_EACH = 256, 128, 4
+ACCURATE_ROWS, FAST_ROWS, ROWS_EACH = 1024, 128, 4
 #: Nearest sentences of each sentence of the query that vote for their rows.
-VOTERS = 50
+VOTERS = 1000
+#: Sentences of a chunk, and products of these with the query's, up to which all its rows are aligned instead: reading
+#: each sentence once is what a vote without an inverted file costs, too.
+ALIGNED_SENTENCES, ALIGNED_PRODUCTS = 400_000, 8_000_000
 _ARRAYS = ("rows", "codes", "scales", "starts")
 #: Code points of a sentence that are shown.
 SHOWN = 300
@@ -218,11 +221,11 @@ class SemanticChannel(Channel[SemanticChunk, SemanticMatch, SemanticEvidence]):
             languages = target.segment.array("language")
             for tier, some, scores, lengths in _compared(query, sides, target, chosen, limits):
                 count = len(sides.of(target.meaning, tier))
-                calibration = calibration_of(target.meaning, tier)
-                for row, score, length in zip(some.tolist(), scores.tolist(), lengths.tolist(), strict=True):
+                standings = _standings(query, count, target, tier, some, scores)
+                columns = (some.tolist(), scores.tolist(), standings.tolist(), lengths.tolist())
+                for row, score, standing, length in zip(*columns, strict=True):
                     if score > floor or (limits.min_score is not None and score == floor):
                         language = languages[row].as_py()
-                        standing = calibration.standing(score, count, query.language, language)
                         found.append(Scored(target, row, standing, len(scored)))
                         scored.append((score, tier, target.meaning, language, count, length))
         matches = []
@@ -314,7 +317,10 @@ class _Sides:
 
 
 def _candidates(query: Query, sides: _Sides, targets: Sequence[Target], limits: Limits) -> dict[int, NDArray[np.int64]]:
-    """Rows to compare, by the number of their target: the best by votes of sentences and the best by fast vectors."""
+    """Rows to compare, by the number of their target: the best of those whose every sentence is looked at, the best by
+    votes of sentences and the best by fast vectors.
+    """
+    aligned: list[tuple[int, NDArray[np.int64], NDArray[np.float64]]] = []
     voted: list[tuple[int, NDArray[np.int64], NDArray[np.float32]]] = []
     near: list[tuple[int, NDArray[np.int64], NDArray[np.float32]]] = []
     accurate_depth = max(ACCURATE_ROWS, ROWS_EACH * limits.top)
@@ -325,7 +331,15 @@ def _candidates(query: Query, sides: _Sides, targets: Sequence[Target], limits: 
             side = sides.of(target.meaning, "accurate")
             for chunk in target.segment.of("semantic"):
                 limits.check()
-                positions, votes = _votes(side, chunk, target.passing(chunk.rows), accurate_depth)
+                passing = target.passing(chunk.rows)
+                if len(chunk.codes) <= min(ALIGNED_SENTENCES, ALIGNED_PRODUCTS // max(len(side), 1)):
+                    positions = np.arange(len(chunk.rows)) if passing is None else passing
+                    scores, _ = _aligned(side, chunk, positions)
+                    chosen = chunk.rows[positions]
+                    standings = _standings(query, len(side), target, "accurate", chosen, scores)
+                    aligned.append((number, chosen, standings))
+                    continue
+                positions, votes = _votes(side, chunk, passing, accurate_depth)
                 voted.append((number, chunk.rows[positions], votes))
         if query.tier != "accurate" and target.meaning.table is not None:
             pooled = _mean(sides.of(target.meaning, "fast"))
@@ -335,7 +349,7 @@ def _candidates(query: Query, sides: _Sides, targets: Sequence[Target], limits: 
                     positions, cosines = chunk.candidates(pooled, target.passing(chunk.rows), fast_depth)
                     near.append((number, chunk.rows[positions], cosines))
     rows: dict[int, list[NDArray[np.int64]]] = {}
-    for found, depth in ((voted, accurate_depth), (near, fast_depth)):
+    for found, depth in ((aligned, accurate_depth), (voted, accurate_depth), (near, fast_depth)):
         scores = np.concatenate([s for _, _, s in found]) if found else np.zeros(0, np.float32)
         least = np.partition(scores, len(scores) - depth)[len(scores) - depth] if len(scores) > depth else -np.inf
         for number, some, values in found:
@@ -350,7 +364,9 @@ def _votes(
 
     A sentence of the query gives each row the cosine of that row's nearest sentence among its `VOTERS` nearest.
     """
-    sentences = None if passing is None else _ranges(chunk.starts, passing)[0]
+    # Without one row, that of the query itself, it is left out afterwards: no list of all other sentences is made for it.
+    all_but_one = passing is not None and len(passing) >= len(chunk.rows) - 1
+    sentences = None if passing is None or all_but_one else _ranges(chunk.starts, passing)[0]
     if len(chunk.codes) == 0 or (sentences is not None and len(sentences) == 0):
         return np.zeros(0, np.int64), np.zeros(0, np.float32)
     rows, cosines = [], []
@@ -361,13 +377,47 @@ def _votes(
         cosines.append(np.maximum(values[first], 0))
     distinct, inverse = np.unique(np.concatenate(rows), return_inverse=True)
     votes = np.bincount(inverse, np.concatenate(cosines)).astype(np.float32)
+    if passing is not None and all_but_one:
+        allowed = _among(distinct, passing)
+        distinct, votes = distinct[allowed], votes[allowed]
     if len(votes) > top:
         kept = np.flatnonzero(votes >= np.partition(votes, len(votes) - top)[len(votes) - top])
         return distinct[kept], votes[kept]
     return distinct, votes
 
 
+def _among(some: NDArray[np.int64], ascending: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of some numbers are among others that are far more."""
+    if len(ascending) == 0:
+        return np.zeros(len(some), bool)
+    return ascending[np.minimum(np.searchsorted(ascending, some), len(ascending) - 1)] == some
+
+
 # ---- comparing ----
+
+
+def _aligned(
+    side: NDArray[np.float32], chunk: SemanticChunk, positions: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Alignment scores of the rows at some positions, and their numbers of sentences."""
+    first, last = chunk.starts[positions], chunk.starts[positions + 1]
+    return align.scores(align.query(side), chunk.vectors, first, last), last - first
+
+
+def _standings(
+    query: Query, count: int, target: Target, tier: Tier, rows: NDArray[np.int64], scores: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """How the scores of some rows stand among those of unrelated texts, float64; `count` sentences have been sought."""
+    calibration = calibration_of(target.meaning, tier)
+    codes, values = target.segment.codes("language")
+    names = {code: language for language, code in values.items()}
+    spoken = codes[rows]
+    made = scores.astype(np.float64)
+    for code in np.unique(spoken).tolist():
+        # A standing is a line in the score.
+        zero, one = (calibration.standing(s, count, query.language, names.get(code)) for s in (0.0, 1.0))
+        made[spoken == code] = zero + (one - zero) * made[spoken == code]
+    return made
 
 
 def _compared(
@@ -382,9 +432,7 @@ def _compared(
             limits.check()
             some, positions, _ = np.intersect1d(chunk.rows, left, assume_unique=True, return_indices=True)
             if len(some):
-                first, last = chunk.starts[positions], chunk.starts[positions + 1]
-                scores = align.scores(align.query(side), chunk.vectors, first, last)
-                made.append(("accurate", some, scores, last - first))
+                made.append(("accurate", some, *_aligned(side, chunk, positions)))
                 left = np.setdiff1d(left, some, assume_unique=True)
     if query.tier != "accurate" and target.meaning.table is not None and len(left):
         limits.check()
