@@ -364,7 +364,7 @@ def _votes(
 
     A sentence of the query gives each row the cosine of that row's nearest sentence among its `VOTERS` nearest.
     """
-    # Without one row, that of the query itself, it is left out afterwards: no list of all other sentences is made for it.
+    # One row, that of the query itself, is left out afterwards: no list of all other sentences is made for it.
     all_but_one = passing is not None and len(passing) >= len(chunk.rows) - 1
     sentences = None if passing is None or all_but_one else _ranges(chunk.starts, passing)[0]
     if len(chunk.codes) == 0 or (sentences is not None and len(sentences) == 0):
@@ -390,7 +390,8 @@ def _among(some: NDArray[np.int64], ascending: NDArray[np.int64]) -> NDArray[np.
     """Which of some numbers are among others that are far more."""
     if len(ascending) == 0:
         return np.zeros(len(some), bool)
-    return ascending[np.minimum(np.searchsorted(ascending, some), len(ascending) - 1)] == some
+    places = np.minimum(np.searchsorted(ascending, some), len(ascending) - 1)
+    return np.asarray(ascending[places] == some)
 
 
 # ---- comparing ----
