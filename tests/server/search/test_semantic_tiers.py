@@ -422,3 +422,36 @@ def test_votes_and_looking_at_every_row_leave_out_what_does_not_pass(
         assert set(without) == set(ids(corpus, query, 200)) - {row.id}
         others = Filter(models=frozenset({"m1"}))
         assert set(ids(corpus, itself, 200, others)) <= {r.id for r in rows if r.model == "m1"} - {row.id}
+
+
+def test_what_cannot_stand_high_enough_is_left_out_and_nothing_else(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows_of(150)
+    write(corpus, rows)
+    embedded(corpus, rows)
+    monkeypatch.setattr(semantic, "ALIGNED_SENTENCES", 0)
+    monkeypatch.setattr(semantic, "ROWS_EACH", 1)
+    compared: list[int] = []
+    aligned = semantic._aligned
+
+    def counted(side: Any, chunk: Any, positions: Any) -> Any:
+        compared.append(len(positions))
+        return aligned(side, chunk, positions)
+
+    monkeypatch.setattr(semantic, "_aligned", counted)
+    space = corpus_rows.space()
+    for row in rows[::11]:
+        raw = np.concatenate([corpus_rows.sentence_vectors(part, 1) for part in sentences_of(row.response)])
+        query = Query(row.response, "en", sentences=space.neutral(raw), tier="accurate")
+        numbers = []
+        found = []
+        for first in (3, 1 << 40):
+            monkeypatch.setattr(semantic, "FIRST_ROWS", first)
+            compared.clear()
+            found.append(
+                [(m.id, m.score) for m in find("semantic", query, [corpus.view], EVERYTHING, Limits(3)).matches]
+            )
+            numbers.append(sum(compared))
+        assert found[0] == found[1]
+        assert numbers[0] < numbers[1]

@@ -17,7 +17,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -40,11 +40,13 @@ from numpy.typing import NDArray
 
 #: Rows that are compared, by accurate and by fast vectors, at least and for each hit that is asked for.
 ACCURATE_ROWS, FAST_ROWS, ROWS_EACH = 1024, 128, 4
+#: Of the rows that sentences vote for, those that are compared before it is asked which others may stand higher.
+FIRST_ROWS = 128
 #: Nearest sentences of each sentence of the query that vote for their rows.
 VOTERS = 1000
 #: Sentences of a chunk, and products of these with the query's, up to which all its rows are aligned instead: reading
 #: each sentence once is what a vote without an inverted file costs, too.
-ALIGNED_SENTENCES, ALIGNED_PRODUCTS = 400_000, 8_000_000
+ALIGNED_SENTENCES, ALIGNED_PRODUCTS = 100_000, 8_000_000
 _ARRAYS = ("rows", "codes", "scales", "starts")
 #: Code points of a sentence that are shown.
 SHOWN = 300
@@ -211,28 +213,26 @@ class SemanticChannel(Channel[SemanticChunk, SemanticMatch, SemanticEvidence]):
         if query.tier == "accurate" and query.sentences is None:
             raise ValueError("the query's sentences are not embedded")
         sides = _Sides(query)
-        rows = _candidates(query, sides, targets, limits)
         corpora = len({target.corpus for target in targets})
-        floor = 0.0 if limits.min_score is None else limits.min_score
         found: list[Scored] = []
-        scored: list[tuple[float, Tier, Meaning, str | None, int, int]] = []
-        for number, chosen in rows.items():
-            target = targets[number]
-            languages = target.segment.array("language")
-            for tier, some, scores, lengths in _compared(query, sides, target, chosen, limits):
-                count = len(sides.of(target.meaning, tier))
-                standings = _standings(query, count, target, tier, some, scores)
-                columns = (some.tolist(), scores.tolist(), standings.tolist(), lengths.tolist())
-                for row, score, standing, length in zip(*columns, strict=True):
-                    if score > floor or (limits.min_score is not None and score == floor):
-                        language = languages[row].as_py()
-                        found.append(Scored(target, row, standing, len(scored)))
-                        scored.append((score, tier, target.meaning, language, count, length))
+        tagged: list[tuple[_Scores, int]] = []
+        for some in _best_of(_scored(query, sides, targets, limits), limits.top):
+            target = targets[some.number]
+            for place, (row, standing) in enumerate(zip(some.rows.tolist(), some.standings.tolist(), strict=True)):
+                found.append(Scored(target, row, standing, len(tagged)))
+                tagged.append((some, place))
         matches = []
         for hit, name in best(found, limits.top):
-            score, tier, meaning, language, count, length = scored[hit.tag]
-            worth = calibration_of(meaning, tier).worth(
-                score, count, query.language, language, max(hit.target.tiers.get(tier, 0), 2), corpora, length
+            some, place = tagged[hit.tag]
+            tier, score = some.tier, float(some.scores[place])
+            worth = calibration_of(hit.target.meaning, tier).worth(
+                score,
+                len(sides.of(hit.target.meaning, tier)),
+                query.language,
+                hit.target.segment.array("language")[hit.row].as_py(),
+                max(hit.target.tiers.get(tier, 0), 2),
+                corpora,
+                int(some.lengths[place]),
             )
             matches.append(SemanticMatch(hit.target, hit.row, name, score, tier, worth))
         return Found(matches)
@@ -316,15 +316,66 @@ class _Sides:
 # ---- candidates ----
 
 
-def _candidates(query: Query, sides: _Sides, targets: Sequence[Target], limits: Limits) -> dict[int, NDArray[np.int64]]:
-    """Rows to compare, by the number of their target: the best of those whose every sentence is looked at, the best by
-    votes of sentences and the best by fast vectors.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scores:
+    """Rows int64[m] of the target of that number, compared by one tier: scores float32[m], standings float64[m], and
+    numbers of sentences int64[m].
     """
-    aligned: list[tuple[int, NDArray[np.int64], NDArray[np.float64]]] = []
-    voted: list[tuple[int, NDArray[np.int64], NDArray[np.float32]]] = []
+
+    number: int
+    tier: Tier
+    rows: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    standings: NDArray[np.float64]
+    lengths: NDArray[np.int64]
+
+    def at(self, places: NDArray[Any]) -> _Scores:
+        """Some of them."""
+        arrays = (self.rows, self.scores, self.standings, self.lengths)
+        return _Scores(self.number, self.tier, *(array[places] for array in arrays))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Voted:
+    """Rows of a chunk that sentences voted for, by their positions int64[m], and the highest standing that each can
+    have, float64[m].
+    """
+
+    number: int
+    chunk: SemanticChunk
+    positions: NDArray[np.int64]
+    bounds: NDArray[np.float64]
+
+
+def _least(standings: Sequence[NDArray[np.floating[Any]]], top: int) -> float:
+    """The `top`-th best of all, -inf where there are fewer."""
+    every = np.concatenate(standings) if standings else np.zeros(0)
+    return float(np.partition(every, len(every) - top)[len(every) - top]) if len(every) > top else -np.inf
+
+
+def _best_of(scored: Sequence[_Scores], top: int) -> list[_Scores]:
+    """The `top` best, ties of the last place included."""
+    least = _least([some.standings for some in scored], top)
+    return [some.at(some.standings >= least) for some in scored]
+
+
+def _scored(query: Query, sides: _Sides, targets: Sequence[Target], limits: Limits) -> list[_Scores]:
+    """Rows that may be among the best, compared by the best vectors that each has: those whose every sentence is looked
+    at, those that sentences vote for and those near by fast vectors.
+    """
+    made: list[_Scores] = []
+    voted: list[_Voted] = []
     near: list[tuple[int, NDArray[np.int64], NDArray[np.float32]]] = []
-    accurate_depth = max(ACCURATE_ROWS, ROWS_EACH * limits.top)
-    fast_depth = max(FAST_ROWS, ROWS_EACH * limits.top)
+    depth, fast_depth = (max(least, ROWS_EACH * limits.top) for least in (ACCURATE_ROWS, FAST_ROWS))
+
+    def compared(number: int, tier: Tier, rows: NDArray[np.int64], scores: NDArray[np.float32], lengths: Any) -> None:
+        enough = scores > 0 if limits.min_score is None else scores >= limits.min_score
+        if not enough.all():
+            rows, scores, lengths = rows[enough], scores[enough], lengths[enough]
+        target = targets[number]
+        standings = _standings(query, len(sides.of(target.meaning, tier)), target, tier, rows, scores)
+        made.append(_Scores(number, tier, rows, scores, standings, lengths))
+
     for number, target in enumerate(targets):
         limits.check()
         if query.tier != "fast" and query.sentences is not None and target.meaning.space is not None:
@@ -334,56 +385,79 @@ def _candidates(query: Query, sides: _Sides, targets: Sequence[Target], limits: 
                 passing = target.passing(chunk.rows)
                 if len(chunk.codes) <= min(ALIGNED_SENTENCES, ALIGNED_PRODUCTS // max(len(side), 1)):
                     positions = np.arange(len(chunk.rows)) if passing is None else passing
-                    scores, _ = _aligned(side, chunk, positions)
-                    chosen = chunk.rows[positions]
-                    standings = _standings(query, len(side), target, "accurate", chosen, scores)
-                    aligned.append((number, chosen, standings))
+                    compared(number, "accurate", chunk.rows[positions], *_aligned(side, chunk, positions))
+                    made[-1:] = _best_of(made[-1:], limits.top)
                     continue
-                positions, votes = _votes(side, chunk, passing, accurate_depth)
-                voted.append((number, chunk.rows[positions], votes))
+                positions, highest = _votes(side, chunk, passing, depth)
+                bounds = _standings(query, len(side), target, "accurate", chunk.rows[positions], highest)
+                voted.append(_Voted(number, chunk, positions, bounds))
         if query.tier != "accurate" and target.meaning.table is not None:
             pooled = _mean(sides.of(target.meaning, "fast"))
-            for chunk in target.segment.of("fast"):
-                if chunk.table == target.meaning.table.digest:
+            for fast in target.segment.of("fast"):
+                if fast.table == target.meaning.table.digest:
                     limits.check()
-                    positions, cosines = chunk.candidates(pooled, target.passing(chunk.rows), fast_depth)
-                    near.append((number, chunk.rows[positions], cosines))
-    rows: dict[int, list[NDArray[np.int64]]] = {}
-    for found, depth in ((aligned, accurate_depth), (voted, accurate_depth), (near, fast_depth)):
-        scores = np.concatenate([s for _, _, s in found]) if found else np.zeros(0, np.float32)
-        least = np.partition(scores, len(scores) - depth)[len(scores) - depth] if len(scores) > depth else -np.inf
-        for number, some, values in found:
-            rows.setdefault(number, []).append(some[values >= least])
-    return {number: np.unique(np.concatenate(parts)) for number, parts in rows.items()}
+                    positions, cosines = fast.candidates(pooled, target.passing(fast.rows), fast_depth)
+                    near.append((number, fast.rows[positions], cosines))
+
+    # First those that may stand highest; then those that may stand higher than the last of the hits that these make.
+    above = np.inf
+    for most in (max(FIRST_ROWS, ROWS_EACH * limits.top), depth):
+        least = _least([v.bounds for v in voted], most)
+        if most == depth:
+            least = max(least, _least([some.standings for some in made], limits.top))
+        for v in voted:
+            limits.check()
+            positions = v.positions[(v.bounds >= least) & (v.bounds < above)]
+            side = sides.of(targets[v.number].meaning, "accurate")
+            compared(v.number, "accurate", v.chunk.rows[positions], *_aligned(side, v.chunk, positions))
+        above = least
+    known: dict[int, list[NDArray[np.int64]]] = {}
+    for some in made:
+        known.setdefault(some.number, []).append(some.rows)
+    least = _least([cosines for _, _, cosines in near], fast_depth)
+    for number, rows, cosines in near:
+        rows = np.setdiff1d(rows[cosines >= least], np.concatenate(known.get(number, [np.zeros(0, np.int64)])))
+        for tier, these, scores, lengths in _compared(query, sides, targets[number], rows, limits):
+            compared(number, tier, these, scores, lengths)
+    return made
 
 
 def _votes(
     side: NDArray[np.float32], chunk: SemanticChunk, passing: NDArray[np.int64] | None, top: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Positions of the rows that the nearest sentences of each sentence of the query vote for, and their votes.
+    """Positions of the rows that most of the nearest sentences of the query's vote for, and the highest score that each
+    can have.
 
-    A sentence of the query gives each row the cosine of that row's nearest sentence among its `VOTERS` nearest.
+    A sentence of the query gives each row the cosine of that row's nearest sentence among its `VOTERS` nearest. Where a
+    row has none there, none of its sentences is nearer than the last of these.
     """
     # One row, that of the query itself, is left out afterwards: no list of all other sentences is made for it.
     all_but_one = passing is not None and len(passing) >= len(chunk.rows) - 1
     sentences = None if passing is None or all_but_one else _ranges(chunk.starts, passing)[0]
     if len(chunk.codes) == 0 or (sentences is not None and len(sentences) == 0):
         return np.zeros(0, np.int64), np.zeros(0, np.float32)
-    rows, cosines = [], []
+    rows, cosines, more, others = [], [], [], 0.0
     for positions, values in nearest.nearest(side, chunk.vectors, chunk.inverted, sentences, VOTERS):
         owners = np.searchsorted(chunk.starts, positions, side="right") - 1
         distinct, first = np.unique(owners, return_index=True)  # best first: the first is its nearest
+        other = max(float(values[-1]), 0.0) if len(values) >= VOTERS else 0.0
         rows.append(distinct)
         cosines.append(np.maximum(values[first], 0))
+        more.append(np.maximum(values[first] - other, 0))
+        others += other
     distinct, inverse = np.unique(np.concatenate(rows), return_inverse=True)
-    votes = np.bincount(inverse, np.concatenate(cosines)).astype(np.float32)
+    votes = np.bincount(inverse, np.concatenate(cosines))
+    sums = others + np.bincount(inverse, np.concatenate(more))
     if passing is not None and all_but_one:
         allowed = _among(distinct, passing)
-        distinct, votes = distinct[allowed], votes[allowed]
+        distinct, votes, sums = distinct[allowed], votes[allowed], sums[allowed]
     if len(votes) > top:
-        kept = np.flatnonzero(votes >= np.partition(votes, len(votes) - top)[len(votes) - top])
-        return distinct[kept], votes[kept]
-    return distinct, votes
+        kept = votes >= np.partition(votes, len(votes) - top)[len(votes) - top]
+        distinct, sums = distinct[kept], sums[kept]
+    lengths = chunk.starts[distinct + 1] - chunk.starts[distinct]
+    # No more pairs than sentences on either side; see `kinprint.kernels.embed.align`.
+    highest = 2 * np.minimum(sums, lengths) / (len(side) + np.minimum(lengths, 2 * len(side)))
+    return distinct, highest.astype(np.float32)
 
 
 def _among(some: NDArray[np.int64], ascending: NDArray[np.int64]) -> NDArray[np.bool_]:
