@@ -59,6 +59,11 @@ def _running(data: Path, model: Path, log: Path, cache: Path) -> Iterator[Runnin
     assert stop_server(server) == 0
 
 
+def _digests(data: Path) -> dict[str, str]:
+    """`released_data.digests` without the digest logs, which older records get when they are first read."""
+    return {name: digest for name, digest in released_data.digests(data).items() if "_kinprint_digests" not in name}
+
+
 @contextlib.contextmanager
 def _opened(version: str, folder: Path, cache: Path) -> Iterator[Opened]:
     released_data.unpack(version, folder)
@@ -71,7 +76,7 @@ def _opened(version: str, folder: Path, cache: Path) -> Iterator[Opened]:
         same = environment(client) == expected["environment"]
         tolerance = released_data.TOLERANCE if same else released_data.TOLERANCE_ELSEWHERE
         yield Opened(folder, client, expected["answers"], tolerance)
-    assert released_data.digests(folder / "data") == before, "questions change nothing on disk"
+    assert _digests(folder / "data") == before, "questions change nothing on disk"
 
 
 @pytest.mark.parametrize(("version", "question"), QUESTIONS)
@@ -101,7 +106,7 @@ def test_opening_takes_the_indexes_as_they_are(version: str, tmp_path: Path, ses
         known = {"pid": int, "started": str, "address": str}
         assert {key: type(lock.get(key)) for key in known} == known
         assert lock["pid"] == server.process.pid
-    assert released_data.digests(data) == before, "opening and closing changes neither record nor indexes"
+    assert _digests(data) == before, "opening and closing changes neither record nor indexes"
     text = log.read_text(encoding="utf-8")
     assert not re.search(r"discard|rebuild|quarantin|Traceback", text), text
 

@@ -70,12 +70,23 @@ def _parser() -> argparse.ArgumentParser:
         help="make the fast vectors of every row, behind (default: yes, or KINPRINT_FAST_TIER=off)",
     )
     serve.add_argument(
+        "--scrub-hours",
+        type=float,
+        default=24.0,
+        metavar="H",
+        help="hours between two rounds in which all files are compared with their digests; 0: none",
+    )
+    serve.add_argument(
         "--take-over",
         action=argparse.BooleanOptionalAction,
         default=True,
         help="end a lingering server that holds the directory (default: yes)",
     )
     serve.add_argument("--drain-seconds", type=float, default=30.0, help="time for calls to finish on SIGTERM")
+    check = commands.add_parser("verify", help="check every file of a data directory")
+    check.add_argument("data", type=Path, metavar="DIR", help="data directory")
+    check.add_argument("--repair", action="store_true", help="mend what can be mended without losing a row")
+    check.add_argument("--json", action="store_true", help="print the result as JSON")
     model = commands.add_parser("model", help="the default embedding model").add_subparsers(
         dest="action", required=True
     )
@@ -150,6 +161,7 @@ def _serve_locked(arguments: argparse.Namespace, lock: DirectoryLock) -> int:
         cores=pools["polars"],
         jobs=arguments.jobs,
         job_memory=arguments.job_memory,
+        scrub_hours=arguments.scrub_hours,
     )
     try:
         asyncio.run(serve(config, lock))
@@ -157,6 +169,40 @@ def _serve_locked(arguments: argparse.Namespace, lock: DirectoryLock) -> int:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_FAILED
     return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from kinprint.server import threads
+
+    threads.configure()
+    from kinprint.server.corpus.verify import verify
+    from kinprint.server.store.lock import DataFormatError, DirectoryHeld, DirectoryLock
+
+    lock = DirectoryLock(arguments.data)
+    try:
+        if arguments.repair and arguments.data.is_dir():
+            lock.acquire()
+
+        def report(step: str) -> None:
+            print(step, file=sys.stderr, flush=True)
+
+        done = verify(arguments.data, repair=arguments.repair, progress=report)
+    except DirectoryHeld as held:
+        print(f"error: {held}; stop it, then repair: kinprint stop --data {arguments.data}", file=sys.stderr)
+        return EXIT_HELD
+    except (DataFormatError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    finally:
+        lock.release()
+    if arguments.json:
+        print(json.dumps(done.as_json()))
+    else:
+        for found in done.findings:
+            print(f"{'' if found.repaired else 'DAMAGED '}{found.file}: {found.what}. {found.remedy}")
+        state = "all is as it was written" if done.ok else "DAMAGED: see above"
+        print(f"{done.corpora} corpora, {done.files} files, {done.bytes / 1e6:,.1f} MB, {done.rows:,} rows: {state}")
+    return 0 if done.ok else EXIT_FAILED
 
 
 def _model(arguments: argparse.Namespace) -> int:
@@ -226,7 +272,7 @@ def main() -> int:
         format=_LOG_FORMAT,
         stream=sys.stderr,
     )
-    return _serve(arguments) if arguments.command == "serve" else _model(arguments)
+    return {"serve": _serve, "verify": _verify, "model": _model}[arguments.command](arguments)
 
 
 if __name__ == "__main__":

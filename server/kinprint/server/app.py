@@ -29,6 +29,7 @@ from kinprint.kernels import turn
 from kinprint.server import startup
 from kinprint.server.config import ServerConfig
 from kinprint.server.corpus.catalog import Catalog
+from kinprint.server.corpus.scrub import keep_scrubbing
 from kinprint.server.edge.guard import Guard
 from kinprint.server.embed.holder import ModelHolder
 from kinprint.server.embed.tables import Tables
@@ -189,6 +190,9 @@ async def _serve_until(stop: asyncio.Event, waiting: asyncio.Task[Any], state: S
     """Serve until the server is told to end, or nobody needs it any more."""
     ends: set[asyncio.Task[Any]] = {waiting, asyncio.create_task(until_lost(state, lock))}
     filling = [asyncio.create_task(work) for work in (state.filler.run(), state.filler.measure())]
+    if state.config.scrub_hours > 0:
+        every = state.config.scrub_hours * 3600
+        filling.append(asyncio.create_task(keep_scrubbing(state.catalog, every)))
     if state.config.lazy:
         compiling = asyncio.create_task(startup.compile_rest(state.startup))
     if state.config.linger is not None:

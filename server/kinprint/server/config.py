@@ -14,6 +14,7 @@ class ServerConfig:
     lazy_model: load the model at its first use, so that a short job without embeddings starts quickly.
     jobs: long runs at once, each in a process of its own; None: half the cores, at least 1.
     job_memory: bytes of memory that each may hold, 0 for no limit; None: half of the machine's, shared by them.
+    scrub_hours: hours between two rounds in which all files are compared with their digests; 0: none.
     fast_tier: have the table of the model's tokens built and every row's fast vectors made, behind.
     lazy: serve as soon as the corpora are open; kernels and model are loaded when they are first used.
     linger: drain and end after this many seconds without a call; None: stay.
@@ -32,3 +33,4 @@ class ServerConfig:
     cores: int = field(default=1)
     jobs: int | None = None
     job_memory: int | None = None
+    scrub_hours: float = 24.0

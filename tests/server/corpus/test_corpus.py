@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import random
 import resource
@@ -25,6 +24,7 @@ from kinprint.server.corpus import corpus as corpus_module
 from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.normalise import PIPELINE, Submission
 from kinprint.server.failures import CorpusTooNew, ModelMismatch, StorageFull
+from kinprint.server.store import files
 from kinprint.server.store.record import DELETE, FILL, PUT
 
 ONE = "the first answer, about rivers and bridges"
@@ -341,11 +341,11 @@ def test_a_write_that_fails_changes_nothing(corpus: Corpus, size: int) -> None:
 def test_a_newer_format_is_refused(corpus: Corpus) -> None:
     write(corpus, [submission(ONE, id="a")])
     path = corpus.folder / "corpus.json"
-    meta = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps(meta | {"format": corpus_module.FORMAT + 1}), encoding="utf-8")
+    meta = files.read_json(path)
+    files.write_json(path, meta | {"format": corpus_module.FORMAT + 1})
     with pytest.raises(CorpusTooNew, match="upgrade"):
         Corpus.open(corpus.folder)
-    path.write_text(json.dumps(meta), encoding="utf-8")
+    files.write_json(path, meta)
     row = (
         corpus.record.read().collect().with_columns(pl.lit(PIPELINE + 1, pl.Int32).alias("pipeline"), pl.col("seq") + 1)
     )

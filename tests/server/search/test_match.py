@@ -18,7 +18,7 @@ from kinprint.kernels.reference import seeds as seeds_reference
 from kinprint.kernels.reference import shingle as shingle_reference
 from kinprint.kernels.reference import stylometry as style_reference
 from kinprint.kernels.style import stylometry
-from kinprint.server.channels import CHANNELS, nearest, semantic
+from kinprint.server.channels import CHANNELS, candidates, nearest
 from kinprint.server.channels.copy import CopyMatch
 from kinprint.server.channels.protocol import Found, Limits
 from kinprint.server.corpus.corpus import Corpus
@@ -49,7 +49,7 @@ def search_semantic(vectors: Any, query: Query, views: Any, wanted: Filter, top:
 
 
 def style_scale(views: Any) -> Any:
-    return STYLE.scale(part.segment for view in views for part in view.parts)  # type: ignore[attr-defined]
+    return STYLE.scale(part for view in views for part in view.parts)  # type: ignore[attr-defined]
 
 
 SHORT = ["word", "two words", "日本", "!?", "Word "]
@@ -491,11 +491,11 @@ def test_style_search_is_a_scan_of_all_rows(world: World, wanted: Filter) -> Non
             assert scores[: len(expected)] == pytest.approx(expected, abs=1e-4)
 
 
-def test_style_stats_are_those_of_all_vectors(world: World) -> None:
+def test_style_stats_are_those_of_living_rows(world: World) -> None:
     for view in world.views:
-        every = [c.vectors for p in view.parts for c in p.segment.of("style")]
+        every = [c.vectors[p.alive[c.rows]] for p in view.parts for c in p.segment.of("style")]
         whole = stylometry.stats(np.concatenate(every))
-        stats = STYLE.stats(part.segment for part in view.parts)
+        stats = STYLE.stats(view.parts)
         assert stats.count == whole.count
         np.testing.assert_array_equal(stats.total, whole.total)
         np.testing.assert_array_equal(stats.squares, whole.squares)
@@ -546,7 +546,7 @@ def test_semantic_search_is_a_scan_of_all_rows(world: World, wanted: Filter) -> 
 
 def test_the_inverted_file_finds_what_the_exact_scan_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nearest, "INDEX_FROM", 500)
-    monkeypatch.setattr(semantic, "ACCURATE_ROWS", 20)
+    monkeypatch.setattr(candidates, "ACCURATE_ROWS", 20)
     corpus = Corpus.create(tmp_path / "c", "c", "")
     rows = [Submission(f"answer {n} of many", id=f"{n:04d}", language="en", model=f"m{n % 3}") for n in range(600)]
     write(corpus, rows, [])

@@ -11,7 +11,7 @@ import corpus_rows
 import numpy as np
 import pytest
 from corpus_rows import content_hashes, submission, write
-from kinprint.server.channels import CHANNELS, nearest, semantic
+from kinprint.server.channels import CHANNELS, candidates, nearest
 from kinprint.server.channels.protocol import Cancelled, Limits, Query
 from kinprint.server.corpus import backfill, vectors
 from kinprint.server.corpus.corpus import Corpus
@@ -407,7 +407,7 @@ def test_a_damaged_note_of_models_is_told(corpus: Corpus) -> None:
 def test_votes_and_looking_at_every_row_leave_out_what_does_not_pass(
     corpus: Corpus, aligned: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(semantic, "ALIGNED_SENTENCES", aligned)
+    monkeypatch.setattr(candidates, "ALIGNED_SENTENCES", aligned)
     rows = rows_of(120)
     write(corpus, rows)
     embedded(corpus, rows)
@@ -430,16 +430,16 @@ def test_what_cannot_stand_high_enough_is_left_out_and_nothing_else(
     rows = rows_of(150)
     write(corpus, rows)
     embedded(corpus, rows)
-    monkeypatch.setattr(semantic, "ALIGNED_SENTENCES", 0)
-    monkeypatch.setattr(semantic, "ROWS_EACH", 1)
+    monkeypatch.setattr(candidates, "ALIGNED_SENTENCES", 0)
+    monkeypatch.setattr(candidates, "ROWS_EACH", 1)
     compared: list[int] = []
-    aligned = semantic._aligned
+    aligned = candidates._aligned
 
     def counted(side: Any, chunk: Any, positions: Any) -> Any:
         compared.append(len(positions))
         return aligned(side, chunk, positions)
 
-    monkeypatch.setattr(semantic, "_aligned", counted)
+    monkeypatch.setattr(candidates, "_aligned", counted)
     space = corpus_rows.space()
     numbers = {3: 0, 1 << 40: 0}
     for row, sentences in ((row, n) for row in rows[::11] for n in (1, 2, 9)):
@@ -447,7 +447,7 @@ def test_what_cannot_stand_high_enough_is_left_out_and_nothing_else(
         query = Query(row.response, "en", sentences=space.neutral(raw), tier="accurate")
         found = []
         for first in numbers:
-            monkeypatch.setattr(semantic, "FIRST_ROWS", first)
+            monkeypatch.setattr(candidates, "FIRST_ROWS", first)
             compared.clear()
             matches = find("semantic", query, [corpus.view], EVERYTHING, Limits(3)).matches
             found.append([(match.id, match.score) for match in matches])

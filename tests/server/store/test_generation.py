@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -61,7 +60,7 @@ def reopened(corpus: Corpus) -> tuple[Corpus, bool]:
 
 def edit_manifest(corpus: Corpus, **changes: Any) -> None:
     path = newest(corpus) / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes), encoding="utf-8")
+    files.write_json(path, files.read_json(path) | changes)
 
 
 def test_a_published_corpus_is_mapped(corpus: Corpus) -> None:

@@ -423,6 +423,11 @@ def merge(a: Stats, b: Stats) -> Stats:
     return Stats(np.int64(a.count + b.count), a.total + b.total, a.squares + b.squares)
 
 
+def subtract(a: Stats, b: Stats) -> Stats:
+    """Sums over the texts of ``a`` without those of ``b``, which are among them."""
+    return Stats(np.int64(a.count - b.count), a.total - b.total, a.squares - b.squares)
+
+
 def _neutral_deviation() -> NDArray[np.float64]:
     """Deviation of each dimension when nothing is known: length SCALE spread evenly over a family's range."""
     out = np.empty(DIM, np.float64)

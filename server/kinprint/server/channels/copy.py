@@ -23,7 +23,7 @@ from kinprint.server.channels.ranking import Scored, best
 from kinprint.server.embed.space import EmbeddingSpace
 from kinprint.server.store import files
 from kinprint.server.store.columns import binary_to_rows, encode_texts, rows_to_binary
-from kinprint.server.store.segment import Merging
+from kinprint.server.store.segment import Merging, check_places, check_rows, check_starts
 from numpy.typing import NDArray
 
 WIDTH = 128
@@ -197,6 +197,13 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
             files.map_array(folder / f"copy-{name}.npy") for name in ("rows", "signatures", "hashes", "order", "starts")
         )
         keys, ids, places = (files.map_array(folder / f"copy-seed-{name}.npy") for name in ("keys", "ids", "starts"))
+        check_rows("copy", rows, signatures, hashes, order)
+        check_places("copy-order.npy", order, len(rows))
+        check_starts("copy-starts.npy", starts, len(starts) - 1, len(rows))
+        check_places("copy-seed-ids.npy", ids, len(starts) - 1)
+        check_starts("copy-seed-starts.npy", places, len(places) - 1, len(keys))
+        if len(ids) != len(keys):
+            raise ValueError("copy-seed-keys.npy and copy-seed-ids.npy differ in length")
         return CopyChunk(rows, signatures, hashes, order, starts, seeds.SeedIndex(keys, ids, places, len(starts) - 1))
 
     def search(self, query: Query, targets: Sequence[Target], limits: Limits) -> Found[CopyMatch]:

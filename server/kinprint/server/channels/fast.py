@@ -6,7 +6,6 @@ So a table may be exchanged: chunks made with another are told apart by its dige
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from kinprint.server.channels import nearest
 from kinprint.server.embed.static import StaticTable
 from kinprint.server.store import files
 from kinprint.server.store.columns import text_buffers
-from kinprint.server.store.segment import Merging
+from kinprint.server.store.segment import Merging, check_rows
 from numpy.typing import NDArray
 
 
@@ -82,11 +81,12 @@ class FastTier:
         """Map what `save` wrote; None where there is none."""
         if not (folder / "fast-rows.npy").exists():
             return None
-        codes = files.map_array(folder / "fast-codes.npy")
+        rows, codes, scales = (files.map_array(folder / f"fast-{name}.npy") for name in ("rows", "codes", "scales"))
+        check_rows("fast", rows, codes, scales)
         return FastChunk(
-            files.map_array(folder / "fast-rows.npy"),
+            rows,
             codes,
-            files.map_array(folder / "fast-scales.npy"),
-            str(json.loads((folder / "fast.json").read_text(encoding="utf-8"))["table"]),
+            scales,
+            str(files.read_json(folder / "fast.json")["table"]),
             nearest.load(folder, "fast", codes),
         )

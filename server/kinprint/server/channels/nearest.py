@@ -14,7 +14,6 @@ recall of `RECALL`, measured when the index is built and kept beside it.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import threading
@@ -25,7 +24,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from kinprint.kernels.embed import pool
 from kinprint.kernels.embed.pool import RowVectors
-from kinprint.server.store import files
+from kinprint.server.store import digests, files
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -231,10 +230,18 @@ def save(folder: Path, name: str, inverted: Inverted | None) -> None:
     import faiss
 
     # The index under its name is whole, and what says how to use it is there before it.
-    files.write_json(folder / f"{name}-index.json", asdict(inverted.measured))
     scratch = folder / f".{name}.faiss"
-    faiss.write_index(inverted.index, str(scratch))
+    try:
+        faiss.write_index(inverted.index, str(scratch))
+    except RuntimeError as error:
+        scratch.unlink(missing_ok=True)
+        if not folder.is_dir():
+            raise FileNotFoundError(f"{folder} is not there any more") from error
+        raise OSError(f"an index could not be written to {scratch}: {error}") from error
     files.fsync_file(scratch)
+    digest = digests.digest_of_file(scratch)
+    files.write_json(folder / f"{name}-index.json", {**asdict(inverted.measured), "digest": digest})
+    digests.trust(scratch, digest)
     scratch.rename(folder / f"{name}.faiss")
     files.fsync_directory(folder)
 
@@ -246,8 +253,12 @@ def load(folder: Path, name: str, codes: NDArray[np.int8]) -> Inverted | None:
     except FileNotFoundError:
         return None
     try:
-        measured = Measured(**json.loads((folder / f"{name}-index.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        told = files.read_json(folder / f"{name}-index.json")
+        if (digest := told.pop("digest", None)) is not None:
+            digests.verify(folder / f"{name}.faiss", digest)
+        measured = Measured(**told)
+    except (OSError, ValueError, TypeError) as error:
+        logger.warning("the index %s cannot be used: %s", folder / f"{name}.faiss", error)
         measured = Measured(0, 0, 0, 0.0)
     if measured.vectors != len(codes) or measured.probes < 1:
         logger.warning("the index %s is not one of the vectors beside it; it is built anew", folder / f"{name}.faiss")

@@ -19,7 +19,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 import polars as pl
@@ -29,6 +29,18 @@ from kinprint.server.embed.space import EmbeddingSpace
 from kinprint.server.store.columns import encode_texts
 from kinprint.server.store.segment import Chunk, Merging, Segment
 from numpy.typing import NDArray
+
+
+class Living(Protocol):
+    """A segment and which of its rows live: a part of a view, or a target."""
+
+    @property
+    def segment(self) -> Segment:
+        """The rows."""
+
+    @property
+    def alive(self) -> NDArray[np.bool_] | None:
+        """Living ones, bool[n]; None: all."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +79,8 @@ class Target:
     mask: NDArray[np.bool_] | None = None
     #: The row that the query itself is.
     own: int | None = None
+    #: Living rows, whether or not they pass, bool[n]; None: all.
+    alive: NDArray[np.bool_] | None = None
     #: What the semantic channel of the corpus goes by.
     meaning: Meaning = field(default_factory=Meaning)
     #: Living rows of the whole corpus that have each tier of the semantic channel.
@@ -139,8 +153,8 @@ class Found(Generic[M]):
 class Comparison:
     """What two texts are compared against and with."""
 
-    #: Segments that set the scale of scores, where they are relative to something.
-    segments: Sequence[Segment] = ()
+    #: Parts whose living rows set the scale of scores, where they are relative to something.
+    parts: Sequence[Living] = ()
     #: Vectors of the semantic channel, and what their scores are worth.
     meaning: Meaning = field(default_factory=Meaning)
     #: Most spans listed.
@@ -204,8 +218,8 @@ class Channel(ABC, Generic[C, M, E]):
     def load(self, folder: Path) -> C | None:
         """Map what `save` wrote; None where the channel is not there.  Raises OSError, ValueError, EOFError."""
 
-    def prepare(self, segments: Sequence[Segment]) -> None:
-        """Make what the first search of these segments, together, would otherwise wait for."""
+    def prepare(self, parts: Sequence[Living]) -> None:
+        """Make what the first search of these parts, together, would otherwise wait for."""
 
     # ---- what it finds ----
 
@@ -221,8 +235,8 @@ class Channel(ABC, Generic[C, M, E]):
     def compare(self, a: Query, b: Query, comparison: Comparison) -> E:
         """The same for two texts, of which neither needs to be stored."""
 
-    def stats(self, segments: Iterable[Segment]) -> Any:
-        """What scores are relative to: sums over some segments, which do not depend on how rows are cut into them.
+    def stats(self, parts: Iterable[Living]) -> Any:
+        """What scores are relative to: sums over living rows, which do not depend on how these are cut into segments.
 
         None where scores stand for themselves.
         """

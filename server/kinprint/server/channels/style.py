@@ -12,12 +12,12 @@ import numpy as np
 import polars as pl
 from kinprint.kernels.arrow import Texts
 from kinprint.kernels.style import nearest, stylometry
-from kinprint.server.channels.protocol import Channel, Comparison, Found, Limits, Match, Query, Target
+from kinprint.server.channels.protocol import Channel, Comparison, Found, Limits, Living, Match, Query, Target
 from kinprint.server.channels.ranking import Scored, best, top_of
 from kinprint.server.embed.space import EmbeddingSpace
 from kinprint.server.store import files
 from kinprint.server.store.columns import binary_to_rows, encode_texts, rows_to_binary
-from kinprint.server.store.segment import Merging, Segment
+from kinprint.server.store.segment import Merging, check_rows
 from numpy.typing import NDArray
 
 #: How far a scale may move, in lengths and in parts of them, before lengths are taken anew: within this the bounds that
@@ -42,6 +42,31 @@ class StyleChunk:
     stats: stylometry.Stats
     #: Lengths of the vectors on the scale of the last search, or one close to it; none before the first.
     _lengths: list[nearest.Lengths] = field(default_factory=list, compare=False, repr=False)
+
+    #: The mask of living rows last asked for, what it says of `rows`, and the sums over those; none before the first.
+    _living: list[tuple[NDArray[np.bool_], NDArray[np.bool_], stylometry.Stats]] = field(
+        default_factory=list, compare=False, repr=False
+    )
+
+    def living(self, alive: NDArray[np.bool_] | None) -> stylometry.Stats:
+        """Sums over the vectors of living rows, `alive` bool[rows of the segment]; None: all live.
+
+        A mask that differs from the last one in a few rows costs the vectors of these.
+        """
+        if alive is None:
+            return self.stats
+        mask, before, known = next(iter(self._living), (None, None, self.stats))
+        if mask is alive:
+            return known
+        here = alive[self.rows]
+        before = np.ones(len(self.rows), bool) if before is None else before
+        back, gone = np.flatnonzero(here & ~before), np.flatnonzero(before & ~here)
+        if len(back):
+            known = stylometry.merge(known, stylometry.stats(self.vectors[back]))
+        if len(gone):
+            known = stylometry.subtract(known, stylometry.stats(self.vectors[gone]))
+        self._living[:] = [(alive, here, known)]
+        return known
 
     def lengths(self, scale: Scale) -> nearest.Lengths:
         """Lengths of the vectors, on a scale close to this one."""
@@ -110,6 +135,7 @@ class StyleChannel(Channel[StyleChunk, StyleMatch, StyleEvidence]):
     ) -> StyleChunk:
         """See Channel."""
         vectors = binary_to_rows(columns["style"], np.int8, stylometry.DIM)
+        check_rows("style", rows, vectors)
         return StyleChunk(rows, vectors, stylometry.stats(vectors))
 
     def merge(self, chunks: Sequence[StyleChunk], merging: Merging) -> StyleChunk:
@@ -140,31 +166,29 @@ class StyleChannel(Channel[StyleChunk, StyleMatch, StyleEvidence]):
             return None
         count, total, squares = files.load_array(folder / "style-stats.npy")
         rows, vectors = (files.map_array(folder / f"style-{name}.npy") for name in ("rows", "vectors"))
+        check_rows("style", rows, vectors)
         return StyleChunk(rows, vectors, stylometry.Stats(count[0], total, squares))
 
-    def prepare(self, segments: Sequence[Segment]) -> None:
-        """Takes the lengths of all vectors on the scale that the segments give."""
-        scale = self.scale(segments)
-        for segment in segments:
-            for chunk in segment.of(self.name):
+    def prepare(self, parts: Sequence[Living]) -> None:
+        """Takes the lengths of all vectors on the scale that the parts give."""
+        scale = self.scale(parts)
+        for part in parts:
+            for chunk in part.segment.of(self.name):
                 chunk.lengths(scale)
 
-    def stats(self, segments: Iterable[Segment]) -> stylometry.Stats:
-        """Sums over every style vector of some segments.
+    def stats(self, parts: Iterable[Living]) -> stylometry.Stats:
+        """Sums over the style vectors of the living rows of some parts: the same however indexes were made."""
+        return _merged(chunk.living(part.alive) for part in parts for chunk in part.segment.of(self.name))
 
-        Dead rows count until their segment is rewritten: they were as real a sample of writing.
-        """
-        return _merged(chunk.stats for segment in segments for chunk in segment.of(self.name))
-
-    def scale(self, segments: Iterable[Segment]) -> Scale:
-        """The scale that some segments give; a plain cosine where there are none."""
-        total = self.stats(segments)
+    def scale(self, parts: Iterable[Living]) -> Scale:
+        """The scale that the living rows of some parts give; a plain cosine where there are none."""
+        total = self.stats(parts)
         return Scale(total, *stylometry.scaler(total))
 
     def search(self, query: Query, targets: Sequence[Target], limits: Limits) -> Found[StyleMatch]:
         """Rows written like the query; score = Cosine Delta over z-scored style vectors."""
         vector = stylometry.style_vectors(*query.buffers)[0]
-        scale = self.scale(t.segment for t in targets)
+        scale = self.scale(targets)
         asked = _Asked(query.text, vector, scale)
         found: list[Scored] = []
         vectors: list[NDArray[np.int8]] = []
@@ -201,7 +225,7 @@ class StyleChannel(Channel[StyleChunk, StyleMatch, StyleEvidence]):
     def compare(self, a: Query, b: Query, comparison: Comparison) -> StyleEvidence:
         """See Channel."""
         vectors = stylometry.style_vectors(*encode_texts([a.text, b.text]))
-        scale = self.scale(comparison.segments)
+        scale = self.scale(comparison.parts)
         score = float(stylometry.scores(vectors[0], vectors[1:2], scale.mean, scale.inverse)[0])
         return _evidence(_Asked(a.text, vectors[0], scale), b.text, vectors[1], score)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -21,16 +20,17 @@ from kinprint.server.failures import (
     Failure,
     InvalidField,
 )
-from kinprint.server.store import durability
+from kinprint.server.store import durability, files
 
 logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _DESCRIPTION_BYTES = 4096
+_LEFT = "it was left as it is: mend it or restore it from a backup, then start the server again"
 #: Folder of a corpus as `create` names it.
 _FOLDER = re.compile(r"(?P<name>[a-z0-9][a-z0-9._-]{0,62})-[0-9a-f]{8}")
 #: Folders that are named for removal here and nowhere else: before a deletion, and until a creation is whole.
-_DOOMED = re.compile(r"\.(?:deleted|new)-" + _FOLDER.pattern)
+DOOMED = re.compile(r"\.(?:deleted|new)-" + _FOLDER.pattern)
 
 
 def _own_folders_first(folder: Path) -> tuple[bool, str]:
@@ -48,7 +48,7 @@ def _named(folder: Path) -> str | None:
     """Name that corpus.json gives; None where it cannot be read."""
     try:
         description = folder / "corpus.json"
-        name = json.loads(description.read_text(encoding="utf-8"))["name"] if description.is_file() else None
+        name = files.read_json(description)["name"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return name if isinstance(name, str) and name else None
@@ -108,14 +108,14 @@ class Catalog:
                 self._take(entry, progress)
             except Exception as error:
                 told = error.message if isinstance(error, Failure) else f"{entry} cannot be opened: {error}"
-                told += "; it was left as it is: mend it or restore it from a backup, then start the server again"
+                told += f"; {_LEFT}"
                 if not isinstance(error, Failure | OSError | RuntimeError):
                     logger.exception("unexpected failure of %s", entry)
                 self._set_aside(_named(entry) or _folder_name(entry), entry, told)
 
     def _take(self, entry: Path, progress: Callable[[str], None]) -> None:
         """Open a corpus, finish what was interrupted, or leave alone what is neither. Raises what opening raises."""
-        if _DOOMED.fullmatch(entry.name):
+        if DOOMED.fullmatch(entry.name):
             what = "creation" if entry.name.startswith(".new-") else "deletion"
             logger.info("removing %s, whose %s was interrupted", entry, what)
             _remove(entry)
@@ -169,6 +169,13 @@ class Catalog:
         if name in self._corpora or name in self._unavailable:
             name = folder.name
         self._unavailable[name] = problem
+
+    def set_aside(self, corpus: Corpus, problem: str) -> None:
+        """Make an open corpus unavailable: its record was found to be damaged."""
+        with self._turn:
+            if self._corpora.get(corpus.name) is corpus:
+                del self._corpora[corpus.name]
+                self._set_aside(corpus.name, corpus.folder, f"{problem}; {_LEFT}")
 
     def names(self) -> list[str]:
         """Names of the open corpora, sorted."""

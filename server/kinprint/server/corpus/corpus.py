@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import logging
 import os
 import shutil
@@ -107,9 +106,7 @@ class Corpus(WithVectors):
         """Open a corpus: map its newest generation and catch up from the record."""
         try:
             description = folder / "corpus.json"
-            if not description.is_file():  # a pipe would be waited for
-                raise ValueError("it is no file")
-            meta = json.loads(description.read_text(encoding="utf-8"))
+            meta = files.read_json(description)
             newer = meta["format"] > FORMAT
             if not newer and not (isinstance(meta["name"], str) and isinstance(meta["description"], str)):
                 raise ValueError("name or description is no text")
@@ -346,11 +343,12 @@ class Corpus(WithVectors):
                 self._fingerprints(),
                 FORMATS,
                 self._last_generation,
+                self._last_seq,
             )
             self._last_generation = loaded.number
             self._generation = loaded
             for channel in CHANNELS.values():
-                channel.prepare(loaded.segments)
+                channel.prepare(parts_of(loaded))
             self.index.replace(parts_of(loaded))
             logger.info(
                 "corpus %s: published generation %d, %d rows in %d segments, %.1f s",
@@ -393,6 +391,23 @@ class Corpus(WithVectors):
         living = sum(part.living for part in self.view.parts if part.segment.folder is not None)
         return 2 * living < rows and rows - living >= PUBLISH_FROM
 
+    @property
+    def generation_number(self) -> int | None:
+        """Number of the generation that is mapped; None where there is none."""
+        return None if self._generation is None else self._generation.number
+
+    def rebuild(self, progress: Callable[[str], None] = lambda _: None) -> None:
+        """Make the indexes again from the record, and publish them.  Searches go on in the old ones until then.
+
+        Raises RecordDamaged, OSError.
+        """
+        with self.write_turn:
+            self._refuse_deleted()
+            shutil.rmtree(self.generations, ignore_errors=True)
+            self.index = self._caught_up(progress)
+            if self.view.rows:
+                self.publish()
+
     def purge(self, ids: Sequence[str], progress: Callable[[str], None]) -> int:
         """Erase transcripts for good, with all that was deleted or replaced earlier; returns live ones erased."""
         with self.write_turn:
@@ -404,10 +419,6 @@ class Corpus(WithVectors):
             progress("rewriting the record")
             maintenance.run_purge(self.record)
             progress("rebuilding the indexes")
-            shutil.rmtree(self.generations, ignore_errors=True)
             shutil.rmtree(self.tables / ".checkpoints", ignore_errors=True)  # vectors of sentences
-            # Searches go on in the old index until the new one is whole.
-            self.index = self._caught_up(progress)
-            if self.view.rows:
-                self.publish()
+            self.rebuild(progress)
             return live

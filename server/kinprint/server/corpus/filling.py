@@ -12,7 +12,6 @@ of each, and so on, so that no model stays without for long.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import threading
 import time
@@ -393,7 +392,7 @@ def wish_of(corpus: Corpus) -> Wish:
 def read_wish(path: Path) -> Wish:
     """See `wish_of`."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = files.read_json(path)
         return Wish(
             bool(found["wanted"]),
             bool(found["paused"]),

@@ -7,7 +7,6 @@ language) and computes the content hash.  A bad transcript is reported and the r
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
 import struct
 from collections import Counter
@@ -22,6 +21,7 @@ from kinprint.server.corpus.language import detect_languages
 from kinprint.server.failures import Failure, InvalidField
 from kinprint.server.limits import LIMITS, Limits
 from kinprint.server.store.columns import map_column, rows_to_binary, text_buffers
+from kinprint.server.store.content import HASHED, content_hash, fields_digest
 from numpy.typing import NDArray
 
 #: Version of everything that turns a transcript into a stored row and its fingerprints.
@@ -104,22 +104,9 @@ def split_reasoning(response: str) -> tuple[str | None, str]:
     return None, response
 
 
-def _fields_digest(size: int, person: bytes, texts: Sequence[str | None], tail: bytes = b"") -> bytes:
-    """blake2b over length-prefixed UTF-8 fields; length 0xFFFFFFFF stands for an absent field."""
-    parts: list[bytes] = []
-    for text in texts:
-        if text is None:
-            parts.append(b"\xff\xff\xff\xff")
-        else:
-            data = text.encode()
-            parts += (len(data).to_bytes(4, "little"), data)
-    parts.append(tail)
-    return hashlib.blake2b(b"".join(parts), digest_size=size, person=person).digest()
-
-
 def derive_id(corpus: str, model: str | None, prompt: str | None, response: str, occurrence: int) -> str:
     """Id of a transcript that was sent without one: equal loads give equal ids."""
-    digest = _fields_digest(16, b"kinprint.id.v1", (corpus, model, prompt, response), struct.pack("<Q", occurrence))
+    digest = fields_digest(16, b"kinprint.id.v1", (corpus, model, prompt, response), struct.pack("<Q", occurrence))
     return "t-" + base64.b32encode(digest).decode().rstrip("=").lower()
 
 
@@ -206,7 +193,7 @@ def normalise(
             reasoning = f"{sent.reasoning}\n\n{reasoning}" if reasoning else sent.reasoning
         identifier = sent.id
         if not identifier:
-            key = _fields_digest(16, b"kinprint.same", (sent.model, sent.prompt, sent.response))
+            key = fields_digest(16, b"kinprint.same", (sent.model, sent.prompt, sent.response))
             identifier = derive_id(corpus, sent.model, sent.prompt, sent.response, occurrences[key])
             occurrences[key] += 1
         items.append(position)
@@ -229,8 +216,8 @@ def normalise(
     _fill_languages(columns, blank)
     _fill_prompt_keys(columns)
     content = [
-        _content_hash(
-            [columns[name][i] for name in _HASHED],
+        content_hash(
+            [columns[name][i] for name in HASHED],
             columns["created_at"][i],
             columns["turn"][i],
             columns["metadata"][i],
@@ -250,27 +237,6 @@ def normalise(
         pl.when(pl.Series(~blank)).then(rows_to_binary(hashes)).alias("text_hash"),
     )
     return Normalised(frame, np.array(items, np.int64), refused)
-
-
-_HASHED = (
-    "model",
-    "prompt_id",
-    "prompt",
-    "response",
-    "language",
-    "account_id",
-    "system_prompt",
-    "conversation_id",
-    "reasoning",
-)
-
-
-def _content_hash(
-    texts: Sequence[str | None], created_us: int | None, turn: int | None, metadata: Mapping[str, str]
-) -> bytes:
-    pairs = [x for pair in metadata.items() for x in pair]
-    numbers = (str(created_us) if created_us is not None else None, str(turn) if turn is not None else None)
-    return _fields_digest(16, b"kinprint.content", [*texts, *numbers, *pairs])
 
 
 def text_hashes(texts: pl.Series) -> NDArray[np.uint64]:

@@ -15,8 +15,8 @@ from kinprint.server.corpus.index import CorpusIndex
 from kinprint.server.corpus.normalise import PIPELINE
 from kinprint.server.corpus.view import Part
 from kinprint.server.failures import CorpusTooNew
-from kinprint.server.store import generation
-from kinprint.server.store.record import DELETE, FILL, PUT, Record
+from kinprint.server.store import content, durability, generation
+from kinprint.server.store.record import DELETE, FILL, PUT, Record, RecordDamaged
 
 _FILL_KEYS = ("id", "content_hash", "text_hash")
 
@@ -53,9 +53,10 @@ def caught_up(
     if missing:
         progress(f"corpus {name}: replaying {len(missing)} of {len(snapshot.files)} files of the record")
         replay(index, record, missing)
-    # From the record, for segments hold no deletes: a put must outnumber them though the clock was set back.
-    newest = record.read(snapshot.files, ["seq"]).select(pl.col("seq").max()).collect().item()
-    return CaughtUp(index, loaded, newest or 0)
+    # Not from segments, which hold no deletes: a put must outnumber them though the clock was set back.
+    known = loaded.newest_seq if loaded is not None else None
+    newest = record.read(snapshot.files if known is None else missing, ["seq"])
+    return CaughtUp(index, loaded, max(known or 0, newest.select(pl.col("seq").max()).collect().item() or 0))
 
 
 def parts_of(loaded: generation.Loaded) -> list[Part]:
@@ -64,7 +65,10 @@ def parts_of(loaded: generation.Loaded) -> list[Part]:
 
 
 def replay(index: CorpusIndex, record: Record, files: Sequence[str]) -> None:
-    """Apply rows of record files in any order: the newest put or delete per id wins.  Raises CorpusTooNew."""
+    """Apply rows of record files in any order: the newest put or delete per id wins.
+
+    Raises CorpusTooNew, RecordDamaged.
+    """
     heads = record.read(files, ["id", "seq", "op", "content_hash", "pipeline"]).collect()
     if heads.is_empty():
         return
@@ -86,6 +90,12 @@ def replay(index: CorpusIndex, record: Record, files: Sequence[str]) -> None:
         puts = rows.filter(pl.col("op") == PUT).join(winners, on=["id", "seq"], how="semi").collect()
         # A put that was committed twice, because its acknowledgement was lost, is one row.
         puts = puts.unique("id", keep="last", maintain_order=True)
+        if wrong := content.wrong_rows(puts):
+            raise RecordDamaged(
+                durability.data_file(record.path, name),
+                f"{len(wrong)} rows of this data file are not what their content hash says",
+                durability.RESTORE,
+            )
         index.put(refreshed(puts))
         if heads["op"].eq(FILL).any():
             fills.append(rows.filter(pl.col("op") == FILL).collect())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import shutil
 import threading
@@ -28,6 +27,8 @@ logger = logging.getLogger(__name__)
 _SPACE = "embedding-space.npz"
 _SECOND, _MODELS = "second-embedding-space.npz", "models.json"
 _CALIBRATION = "calibration-{}.npz"
+SPACES = (_SPACE, _SECOND)
+CALIBRATIONS = tuple(_CALIBRATION.format(tier) for tier in ("fast", "accurate"))
 _TABLES, _FITTED = "tables", "fitted-table.json"
 
 
@@ -188,7 +189,7 @@ class WithVectors(ABC):
         A damaged one is passed over with a line in the log: the fast tier is made of texts, and can be made anew.
         """
         try:
-            name = json.loads((self.folder / _FITTED).read_text(encoding="utf-8"))["table"]
+            name = files.read_json(self.folder / _FITTED)["table"]
             return StaticTable.load(self.folder / _TABLES / name)
         except FileNotFoundError:
             return None
@@ -261,7 +262,7 @@ def read_models(folder: Path) -> dict[str, Any]:
     Both None before the first switch.  Raises ValueError.
     """
     try:
-        found = json.loads((folder / _MODELS).read_text(encoding="utf-8"))
+        found = files.read_json(folder / _MODELS)
     except FileNotFoundError:
         return {"untagged": None, "directory": None}
     return {"untagged": found["untagged"], "directory": found.get("directory")}

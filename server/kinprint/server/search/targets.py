@@ -30,6 +30,7 @@ def targets(query: Query, views: Sequence[View], rows: Filter) -> list[Target]:
                     own=own.row if own is not None and own.part == k else None,
                     meaning=view.meaning,
                     tiers=tiers,
+                    alive=None if part.living == len(part.segment) else part.alive,
                 )
             )
     return made

@@ -293,8 +293,8 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             # Of stored texts, the scores of their corpus; of two corpora neither is the other's measure.
             measured = views[0].meaning.measured if len(views) == 1 else {}
             meaning = Meaning(space, measured=measured)
-        segments = [part.segment for view in views for part in view.parts]
-        comparison = Comparison(segments, meaning, min(request.max_spans or 100, 10_000))
+        parts = [part for view in views for part in view.parts]
+        comparison = Comparison(parts, meaning, min(request.max_spans or 100, 10_000))
         return await self._state.read(
             lambda: compare_response({name: CHANNELS[name].compare(a, b, comparison) for name in channels})
         )

@@ -38,17 +38,21 @@ from urllib.parse import unquote
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from kinprint.server.store import content, digests
 from kinprint.server.store.files import fsync_directory, fsync_file
 
 __all__ = [
     "FORMAT",
+    "RESTORE",
     "FormatTooNew",
     "GuardReport",
     "LogEntry",
     "Marker",
     "RecordDamaged",
     "check_active_files",
+    "check_contents",
     "check_format",
+    "check_rows",
     "checkpoints",
     "data_file",
     "entries",
@@ -69,6 +73,7 @@ FORMAT: Final = "1"
 
 _MARKER_NAME: Final = "_kinprint_synced"
 _SLOT: Final = 4096
+_PUT: Final = 0
 _PARQUET_MAGIC: Final = b"PAR1"
 _ENTRY = re.compile(r"^(\d{20})\.json$")
 _CHECKPOINT = re.compile(r"^(\d{20})\.checkpoint\.parquet$")
@@ -102,7 +107,7 @@ class FormatTooNew(RuntimeError):  # noqa: N818
         )
 
 
-_RESTORE = "Restore this file from a backup or a replica; opening without it would lose acknowledged rows."
+RESTORE: Final = "Restore this file from a backup or a replica; opening without it would lose acknowledged rows."
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +218,13 @@ def read_entry(table: Path, version: int) -> LogEntry:
     return parse_entry(version, entry_path(table, version).read_bytes())
 
 
+def relative(table: Path, path: Path) -> str:
+    """Name of a file of the table, as the digest log has it."""
+    return path.relative_to(table).as_posix()
+
+
 def sync_version(table: Path, version: int) -> LogEntry:
-    """Make one committed version durable: its data files, its log entry, and both directories.
+    """Make one committed version durable: its data files, its log entry, and both directories; note their digests.
 
     Raises OSError from the file system; ValueError if the entry is damaged.
     """
@@ -225,12 +235,15 @@ def sync_version(table: Path, version: int) -> LogEntry:
         fsync_directory(directory)
     fsync_file(entry_path(table, version))
     fsync_directory(log_directory(table))
+    written = [*(data_file(table, name) for name in entry.added), entry_path(table, version)]
+    digests.note(table, (relative(table, path) for path in written))
     return entry
 
 
 def sync_checkpoint(table: Path, version: int) -> None:
     """Make the checkpoint of ``version``, and the hint that names the newest one, durable."""
     fsync_file(checkpoints(table)[version])
+    digests.note(table, [relative(table, checkpoints(table)[version])])
     fsync_file(log_directory(table) / "_last_checkpoint")
     fsync_directory(log_directory(table))
 
@@ -324,7 +337,57 @@ def check_active_files(table: Path, files: Mapping[str, int]) -> None:
     for name, size in files.items():
         damage = _damage_of_data(data_file(table, name), size, decode=False)
         if damage is not None:
-            raise RecordDamaged(data_file(table, name), f"this data file {damage}", _RESTORE)
+            raise RecordDamaged(data_file(table, name), f"this data file {damage}", RESTORE)
+
+
+def check_contents(table: Path, names: Iterable[str]) -> None:
+    """Check that data files are those that were written, unless this process has done so.
+
+    A file without a digest, of a version before there were any or of the last moments before a power cut, is read whole
+    and its rows are compared with their content hashes; then it gets one.  Raises RecordDamaged.
+    """
+    expected: dict[Path, str] = {}
+    unknown: list[Path] = []
+    known = digests.read_log(table)
+    for path in (data_file(table, name) for name in names):
+        digest = known.get(relative(table, path))
+        if digest is None:
+            unknown.append(path)
+        else:
+            expected[path] = digest
+    try:
+        digests.verify_all(expected)
+        for path in unknown:
+            check_rows(path)
+        if unknown:
+            digests.note(table, [relative(table, path) for path in unknown])
+    except digests.Damaged as error:
+        raise RecordDamaged(error.file, f"this data file {error.what}", RESTORE) from error
+    except FileNotFoundError as error:
+        raise RecordDamaged(Path(error.filename or table), "this data file is missing", RESTORE) from error
+    except OSError as error:
+        if unknown:  # a full or read-only disk: they are looked at again next time
+            logger.warning("digests of %s could not be noted: %s", table, error)
+        else:
+            raise
+
+
+def check_rows(path: Path) -> int:
+    """Rows of a data file.  Raises digests.Damaged unless it can be read and its puts are what their hashes say."""
+    count = 0
+    try:
+        with pq.ParquetFile(path) as parquet:
+            hashed = {"op", *content.COLUMNS} <= set(parquet.schema_arrow.names)
+            for batch in parquet.iter_batches(batch_size=16_384):
+                count += batch.num_rows
+                rows = pl.DataFrame(batch)
+                if hashed and (wrong := content.wrong_rows(rows.filter(pl.col("op") == _PUT))):
+                    raise digests.Damaged(path, f"holds {len(wrong)} rows that are not what their content hash says")
+    except (pa.ArrowException, pl.exceptions.PolarsError, OSError, ValueError) as error:
+        if isinstance(error, digests.Damaged | FileNotFoundError):
+            raise
+        raise digests.Damaged(path, f"cannot be read: {error}") from error
+    return count
 
 
 def guard(table: Path) -> GuardReport:
@@ -346,10 +409,11 @@ def guard(table: Path) -> GuardReport:
     synced = marker.version if marker is not None else -1
     if not log and not checkpoints(table):
         if marker is not None:
-            raise RecordDamaged(log_directory(table), "the log is empty", _RESTORE)
+            raise RecordDamaged(log_directory(table), "the log is empty", RESTORE)
         return GuardReport(None, ())
 
-    base, torn_checkpoints = _newest_intact_checkpoint(table)
+    known = digests.read_log(table)
+    base, torn_checkpoints = _newest_intact_checkpoint(table, known)
     for version in (version for version in log if version > base):
         try:
             found = read_entry(table, version).format
@@ -360,7 +424,7 @@ def guard(table: Path) -> GuardReport:
     tip = max([*log, base])
     bad: tuple[int, Path, str] | None = None
     for version in range(base + 1, tip + 1):
-        damaged, damage = _damage_of_version(table, version, decode=version > synced)
+        damaged, damage = _damage_of_version(table, version, known, decode=version > synced)
         if damage is not None:
             bad = (version, damaged, damage)
             break
@@ -369,12 +433,12 @@ def guard(table: Path) -> GuardReport:
     if last < synced:
         if bad is None:
             missing = entry_path(table, last + 1)
-            raise RecordDamaged(missing, f"the log ends before version {synced}, which was acknowledged", _RESTORE)
-        raise RecordDamaged(bad[1], f"this file of acknowledged version {bad[0]} {bad[2]}", _RESTORE)
+            raise RecordDamaged(missing, f"the log ends before version {synced}, which was acknowledged", RESTORE)
+        raise RecordDamaged(bad[1], f"this file of acknowledged version {bad[0]} {bad[2]}", RESTORE)
     if marker is not None and synced in log and _digest(log[synced]) != marker.entry:
-        raise RecordDamaged(log[synced], "this log entry is not the one that was acknowledged", _RESTORE)
+        raise RecordDamaged(log[synced], "this log entry is not the one that was acknowledged", RESTORE)
     if last >= 0 and last not in log:
-        raise RecordDamaged(entry_path(table, last), "the newest log entry is missing", _RESTORE)
+        raise RecordDamaged(entry_path(table, last), "the newest log entry is missing", RESTORE)
     if bad is not None and marker is None and bad[0] > 0:
         raise RecordDamaged(
             bad[1],
@@ -405,23 +469,33 @@ def guard(table: Path) -> GuardReport:
     return GuardReport(last if last >= 0 else None, quarantined)
 
 
-def _newest_intact_checkpoint(table: Path) -> tuple[int, list[tuple[Path, str]]]:
+def _newest_intact_checkpoint(table: Path, known: Mapping[str, str]) -> tuple[int, list[tuple[Path, str]]]:
     torn: list[tuple[Path, str]] = []
     for version, path in reversed(checkpoints(table).items()):
         try:
+            if (digest := known.get(relative(table, path))) is not None:
+                digests.verify(path, digest)
             pl.read_parquet(path)
-        except (pl.exceptions.PolarsError, OSError) as error:
+        except (pl.exceptions.PolarsError, OSError, digests.Damaged) as error:
             torn.append((path, str(error).splitlines()[0] if str(error) else type(error).__name__))
             continue
         return version, torn
     return -1, torn
 
 
+def _differs(path: Path, digest: str) -> bool:
+    try:
+        digests.verify(path, digest)
+    except digests.Damaged:
+        return True
+    return False
+
+
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _damage_of_version(table: Path, version: int, *, decode: bool) -> tuple[Path, str | None]:
+def _damage_of_version(table: Path, version: int, known: Mapping[str, str], *, decode: bool) -> tuple[Path, str | None]:
     path = entry_path(table, version)
     try:
         entry = read_entry(table, version)
@@ -429,11 +503,16 @@ def _damage_of_version(table: Path, version: int, *, decode: bool) -> tuple[Path
         return path, "is missing"
     except ValueError as error:
         return path, f"is not a valid log entry ({error})"
+    if not decode and (digest := known.get(relative(table, path))) is not None and _differs(path, digest):
+        return path, digests.DIFFERS
     if decode:
         for name, size in entry.added.items():
-            damage = _damage_of_data(data_file(table, name), size, decode=True)
+            file = data_file(table, name)
+            damage = _damage_of_data(file, size, decode=True)
+            if damage is None and (digest := known.get(relative(table, file))) is not None and _differs(file, digest):
+                damage = digests.DIFFERS
             if damage is not None:
-                return data_file(table, name), damage
+                return file, damage
     return path, None
 
 

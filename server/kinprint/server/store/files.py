@@ -17,6 +17,7 @@ from typing import IO, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
+import xxhash
 from numpy.typing import NDArray
 
 
@@ -58,10 +59,38 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     fsync_directory(path.parent)
 
 
+_CHECK = "check"
+
+
+def _check_of(value: Mapping[str, Any]) -> str:
+    told = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    return xxhash.xxh3_128_hexdigest(told)
+
+
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Put a JSON object in the place of `path`, durably.  Raises OSError."""
+    """Put a JSON object in the place of `path`, durably, with a digest of itself as `check`.  Raises OSError."""
+    kept = json.loads(json.dumps(value))  # as it will be read
     with replacing(path) as out:
-        out.write(json.dumps(value, indent=1).encode())
+        out.write(json.dumps({**kept, _CHECK: _check_of(kept)}, indent=1).encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read what `write_json` wrote, or an earlier version did, without a digest.
+
+    Raises OSError; ValueError, naming the file, where it is damaged or holds no object.
+    """
+    if not path.is_file() and path.exists():  # a pipe would be waited for
+        raise ValueError(f"{path} is no file")
+    try:
+        found = json.loads(path.read_bytes().decode("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is damaged: it holds no JSON object")
+    check = found.pop(_CHECK, None)
+    if check is not None and check != _check_of(found):
+        raise ValueError(f"{path} is damaged: its digest is not that of its content")
+    return found
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray]) -> None:
@@ -113,6 +142,7 @@ __all__ = [
     "load_array",
     "map_array",
     "map_table",
+    "read_json",
     "replacing",
     "save_array",
     "save_arrays",

@@ -15,20 +15,20 @@ from the record; whatever does not fit it exactly is thrown away.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from kinprint.server.failures import GenerationTooNew
-from kinprint.server.store import files
+from kinprint.server.store import digests, files
 from kinprint.server.store.record import Record, Snapshot
-from kinprint.server.store.segment import Chunk, Formats, Segment, merge_chunks, merge_segments
+from kinprint.server.store.segment import Chunk, Formats, Segment, check_places, merge_chunks, merge_segments
 from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
@@ -47,6 +47,8 @@ class Loaded:
     version: int
     files: frozenset[str]
     number: int
+    #: Highest sequence number in these files; None where the generation does not tell.
+    newest_seq: int | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def publish(
     fingerprints: Fingerprints,
     channels: Formats,
     after: int = 0,
+    newest_seq: int | None = None,
 ) -> Loaded:
     """Write a generation that covers `snapshot` and map it; its number is above `after`, also where none is left.
 
@@ -96,7 +99,8 @@ def publish(
         if len(dead):
             files.save_array(folder / "dead.npy", dead)
         files.fsync_directory(folder)
-        entries.append({"rows": len(segment), "dead": len(dead), "files": _sizes(folder)})
+        made = _digests(folder, _known_digests(segment.folder))
+        entries.append({"rows": len(segment), "dead": len(dead), "files": _sizes(folder), "digests": made})
     manifest = {
         "format": FORMAT,
         "record_version": snapshot.version,
@@ -104,6 +108,7 @@ def publish(
         "files": sorted(snapshot.files),
         "fingerprints": fingerprints.as_json(),
         "segments": entries,
+        "newest_seq": newest_seq,
     }
     files.write_json(scratch / "manifest.json", manifest)
     final = root / str(number)
@@ -119,7 +124,7 @@ def publish(
 def cover(root: Path, number: int, snapshot: Snapshot) -> None:
     """Note that a generation covers `snapshot`, whose rows are those it covers already (compaction)."""
     path = root / str(number) / "manifest.json"
-    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest = files.read_json(path)
     manifest |= {
         "record_version": snapshot.version,
         "record_entry": snapshot.entry_digest,
@@ -143,12 +148,8 @@ def open_newest(root: Path, record: Record, fingerprints: Fingerprints, channels
     for number in sorted(_numbers(root), reverse=True):
         folder = root / str(number)
         try:
-            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-            if manifest["format"] > FORMAT:
-                raise GenerationTooNew(
-                    f"{folder} has index format {manifest['format']}, this Kinprint knows up to {FORMAT}; "
-                    f"upgrade, or delete {root} to rebuild the indexes"
-                )
+            manifest = files.read_json(folder / "manifest.json")
+            _refuse_newer(folder, manifest)
             problem = _misfit(manifest, record, fingerprints)
             if problem is None:
                 return _map(folder, manifest, channels)
@@ -219,6 +220,65 @@ def _sizes(folder: Path) -> dict[str, int]:
     return {file.name: file.stat().st_size for file in sorted(folder.iterdir()) if file.name[0] != "."}
 
 
+#: Built behind: each keeps its digest in a file beside it (see `channels.nearest`).
+_BEHIND = (".faiss", "-index.json")
+
+
+def _known_digests(folder: str | None) -> dict[str, str]:
+    """Digests of a segment's files, from the manifest of its generation; none of one in memory, or of older formats."""
+    if folder is None:
+        return {}
+    place = Path(folder)
+    try:
+        entry = files.read_json(place.parent / "manifest.json")["segments"][int(place.name)]
+        return dict(entry.get("digests", {}))
+    except (OSError, ValueError, LookupError):
+        return {}
+
+
+def _digests(folder: Path, known: Mapping[str, str]) -> dict[str, str]:
+    """Digests of a segment's files that are there when it is published; what was not made anew keeps the one it has."""
+    made = {}
+    for name in _sizes(folder):
+        if name.endswith(_BEHIND):
+            continue
+        if name in known and name != "dead.npy":
+            made[name] = known[name]
+        else:
+            made[name] = digests.digest_of_file(folder / name)
+            digests.trust(folder / name, made[name])
+    return made
+
+
+def files_of(folder: Path) -> dict[Path, str]:
+    """Files of a generation with their digests, as far as it tells them.  Raises OSError, ValueError."""
+    manifest = files.read_json(folder / "manifest.json")
+    return {
+        folder / str(k) / name: digest
+        for k, entry in enumerate(manifest["segments"])
+        for name, digest in entry.get("digests", {}).items()
+    }
+
+
+def check(folder: Path, channels: Formats) -> None:
+    """Map a generation as `open_newest` does, and let it go.
+
+    Raises GenerationTooNew, and where it is damaged OSError, EOFError, ValueError, LookupError, TypeError, RuntimeError
+    or pa.ArrowException.
+    """
+    manifest = files.read_json(folder / "manifest.json")
+    _refuse_newer(folder, manifest)
+    _map(folder, manifest, channels)
+
+
+def _refuse_newer(folder: Path, manifest: Mapping[str, Any]) -> None:
+    if manifest["format"] > FORMAT:
+        raise GenerationTooNew(
+            f"{folder} has index format {manifest['format']}, this Kinprint knows up to {FORMAT}; "
+            f"upgrade, or delete {folder.parent} to rebuild the indexes"
+        )
+
+
 def _write_segment(folder: Path, segment: Segment, channels: Formats) -> None:
     files.write_table(folder / "rows.arrow", segment.table)
     hashes, rows = segment.lookup
@@ -231,6 +291,7 @@ def _write_segment(folder: Path, segment: Segment, channels: Formats) -> None:
 
 def _map(folder: Path, manifest: dict, channels: Formats) -> Loaded:
     segments, alive = [], []
+    digests.verify_all(files_of(folder))
     for k, entry in enumerate(manifest["segments"]):
         # What was built behind, such as an index of vectors, came after the manifest.
         if not entry["files"].items() <= _sizes(folder / str(k)).items():
@@ -240,21 +301,31 @@ def _map(folder: Path, manifest: dict, channels: Formats) -> Loaded:
             raise ValueError(f"segment {k} has {len(segment)} rows, the manifest says {entry['rows']}")
         living = np.ones(len(segment), bool)
         if entry["dead"]:
-            living[files.load_array(folder / str(k) / "dead.npy")] = False
+            dead = files.load_array(folder / str(k) / "dead.npy")
+            check_places(f"{k}/dead.npy", dead, len(segment))
+            living[dead] = False
         segments.append(segment)
         alive.append(living)
-    return Loaded(segments, alive, manifest["record_version"], frozenset(manifest["files"]), int(folder.name))
+    return Loaded(
+        segments,
+        alive,
+        manifest["record_version"],
+        frozenset(manifest["files"]),
+        int(folder.name),
+        manifest.get("newest_seq"),
+    )
 
 
 def map_segment(folder: Path, channels: Formats) -> Segment:
     """The segment whose files are in `folder`.  Raises OSError, ValueError, EOFError, pyarrow.ArrowException."""
+    table = files.map_table(folder / "rows.arrow")
+    lookup = files.map_array(folder / "id-hashes.npy"), files.map_array(folder / "id-rows.npy")
+    check_places("id-rows.npy", lookup[1], table.num_rows)
+    if not len(lookup[0]) == len(lookup[1]) == table.num_rows:
+        raise ValueError("id-hashes.npy and id-rows.npy have other lengths than rows.arrow")
     chunks: dict[str, tuple[Chunk, ...]] = {}
     for name, channel in channels.items():
         if (chunk := channel.load(folder)) is not None:
+            check_places(f"{name}-rows.npy", chunk.rows, table.num_rows)
             chunks[name] = (chunk,)
-    return Segment(
-        files.map_table(folder / "rows.arrow"),
-        chunks,
-        folder=str(folder),
-        stored_lookup=(files.map_array(folder / "id-hashes.npy"), files.map_array(folder / "id-rows.npy")),
-    )
+    return Segment(table, chunks, folder=str(folder), stored_lookup=lookup)

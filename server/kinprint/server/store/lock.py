@@ -25,7 +25,7 @@ from typing import Final, Self
 
 from kinprint.server.store.files import replacing
 
-__all__ = ["DATA_FORMAT", "DataFormatError", "DirectoryHeld", "DirectoryLock", "Holder", "read_holder"]
+__all__ = ["DATA_FORMAT", "DataFormatError", "DirectoryHeld", "DirectoryLock", "Holder", "check_format", "read_holder"]
 
 DATA_FORMAT: Final = 1
 """The layout of a data directory that this program writes and reads."""
@@ -120,7 +120,7 @@ class DirectoryLock:
                     if attempt + 1 == _ATTEMPTS:
                         raise DirectoryHeld(_parse(fd), self.path) from None
                     time.sleep(_PAUSE_S)
-            _check_format(self.path)
+            check_format(self.path, write=True)
             started = datetime.now(UTC).isoformat(timespec="milliseconds")
             holder = Holder(os.getpid(), started, None, linger=self._linger, model=self._model)
             _write(fd, holder)
@@ -279,14 +279,18 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _check_format(data_dir: Path) -> None:
+def check_format(data_dir: Path, *, write: bool = False) -> None:
+    """Raise DataFormatError unless this program reads the directory's layout; `write`: note it where it is not yet."""
     path = data_dir / _FORMAT_NAME
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError:
-        with replacing(path) as file:
-            file.write(json.dumps({"format": DATA_FORMAT}).encode() + b"\n")
+        if write:
+            with replacing(path) as file:
+                file.write(json.dumps({"format": DATA_FORMAT}).encode() + b"\n")
         return
+    except UnicodeDecodeError as error:
+        raise DataFormatError(f"{path} does not say which format the directory has: {error}") from error
     try:
         found = json.loads(text)["format"]
     except (ValueError, KeyError, TypeError) as error:

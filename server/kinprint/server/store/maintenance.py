@@ -32,7 +32,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.transaction import AddAction, RemoveAction
 from kinprint.server.failures import MaintenanceFailed
-from kinprint.server.store import durability, files
+from kinprint.server.store import digests, durability, files
 from kinprint.server.store.lock import read_holder
 from kinprint.server.store.record import (
     FILL,
@@ -103,6 +103,7 @@ def compact(
     table = Path(path).absolute()
     with maintenance_lock(table):
         before = recover(table)
+        durability.check_contents(table, before.files)
         sizes = [durability.data_file(table, name).stat().st_size for name in before.files]
         if sum(size < SMALL_BYTES for size in sizes) > small_files:
             DeltaTable(table).optimize.compact(
@@ -148,6 +149,7 @@ def purge(
     table = Path(path).absolute()
     with maintenance_lock(table):
         before = recover(table)
+        durability.check_contents(table, before.files)
         rows = scan_files(table, before.files)
         if ids is not None:
             wanted = pl.LazyFrame({"id": pl.Series(list(ids), dtype=pl.String)})
@@ -167,6 +169,7 @@ def erase_superseded(path: str | os.PathLike[str]) -> Maintained:
     table = Path(path).absolute()
     with maintenance_lock(table):
         before = recover(table)
+        durability.check_contents(table, before.files)
         rows = scan_files(table, before.files).select(_KEY)
         return _erase(table, before, _superseded(rows))
 
@@ -254,6 +257,7 @@ def _rewrite(table: Path, name: str, keys: pl.DataFrame) -> AddAction | None:
                         compression="zstd",
                         compression_level=3,
                         write_statistics=list(STATISTICS_COLUMNS),
+                        write_page_checksum=True,
                     )
                 writer.write_table(part.cast(schema), row_group_size=ROW_GROUP_ROWS)
                 rows += kept.height
@@ -311,6 +315,8 @@ def _clean_up(table: Path, newest: Snapshot, keep: Collection[str], *, keep_from
         file.unlink()
         removed += 1
     files.fsync_directory(log)
+    kept = (path for path in (*stay, *needed) if path.exists())
+    digests.keep_log(table, [durability.relative(table, path) for path in kept])
 
     quarantine = durability.quarantine_directory(table)
     if everything and quarantine.is_dir():

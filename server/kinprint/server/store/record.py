@@ -325,12 +325,18 @@ class Record:
         A column that a file lacks is null there; columns of later formats are ignored. Nothing is read
         until the frame is collected; ``collect(engine="streaming")`` holds a few row groups at a time.
         Rows come in no promised order. A file that maintenance has meanwhile removed raises on collect.
+
+        Raises
+        ------
+        RecordDamaged
+            If a file is not the one that was written. Each is looked at once a process.
         """
         names = self._snapshot.files if files is None else files
         wanted = list(SCHEMA) if columns is None else list(columns)
         unknown = [name for name in wanted if name not in SCHEMA]
         if unknown:
             raise SchemaMismatch(f"the record has no column {', '.join(unknown)}")
+        durability.check_contents(self._path, names)
         return scan_files(self._path, names).select(wanted)
 
     def append(self, frame: pl.DataFrame) -> Commit:

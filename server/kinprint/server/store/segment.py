@@ -67,6 +67,27 @@ class Merging:
         return joined if self.sources is None else joined[self.sources]
 
 
+def check_rows(name: str, rows: NDArray[np.int64], *arrays: NDArray) -> None:
+    """Raise ValueError unless `rows` ascends from 0 and each of some arrays has as many: kernels check no bounds."""
+    if rows.ndim != 1 or rows.dtype != np.int64 or (len(rows) and rows[0] < 0) or (rows[1:] <= rows[:-1]).any():
+        raise ValueError(f"rows of {name} do not ascend")
+    if any(len(array) != len(rows) for array in arrays):
+        raise ValueError(f"arrays of {name} differ in length")
+
+
+def check_starts(name: str, starts: NDArray[np.int64], count: int, end: int) -> None:
+    """Raise ValueError unless `starts` has count + 1 places that rise from 0 to `end`."""
+    good = starts.ndim == 1 and starts.dtype == np.int64 and len(starts) == count + 1
+    if not good or starts[0] != 0 or starts[-1] != end or (starts[1:] < starts[:-1]).any():
+        raise ValueError(f"places of {name} are no places of {end} items")
+
+
+def check_places(name: str, places: NDArray[np.signedinteger[Any]], end: int) -> None:
+    """Raise ValueError unless every place lies in 0 .. end - 1."""
+    if len(places) and not 0 <= int(places.min()) <= int(places.max()) < end:
+        raise ValueError(f"{name} names items that are not there")
+
+
 class ChunkFormat(Protocol):
     """What this package asks of a channel."""
 

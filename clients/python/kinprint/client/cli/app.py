@@ -41,6 +41,10 @@ COMMANDS = {
         "corpora:purge",
         "Really erase what was deleted or replaced, and the given transcripts, from record and indexes.",
     ),
+    "verify": (
+        "verify:verify",
+        "Check every file of a data directory against its digest, and every row against its content hash.",
+    ),
     "jobs": ("jobs:jobs", "List the long runs of a server, or describe or cancel one."),
     "info": ("corpora:info", "Describe the server: versions, limits, model, threads."),
     "panel": ("panel:panel_app", "Backgrounds that kinship is held against."),
