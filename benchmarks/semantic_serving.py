@@ -273,11 +273,15 @@ FLOWS = (
 def flow(bench: Bench) -> Figures:
     """Section `flow`: the same rows loaded and searched by us and by what a user would put together."""
     bench.prepare_rows()
-    frame = pl.read_parquet(bench.rows, n_rows=bench.sizes.flow_rows)
+    pairs = semantic_rows.relations("translation")
+    everything = pl.read_parquet(bench.rows)
+    related = pl.col("id").is_in([name for pair in pairs for name in pair])
+    # Translations are looked for, so they are among the rows, however few these are.
+    some = everything.filter(related)
+    frame = pl.concat([some, everything.filter(~related).head(bench.sizes.flow_rows - some.height)])
     rows = bench.work / "flow.parquet"
     frame.write_parquet(rows)
     ids = frame["id"].to_list()
-    pairs = semantic_rows.relations("translation")
     with bench.corpora() as worker:
         bench.embedded(worker)
     queries = json.loads(bench.queries.read_text(encoding="utf-8"))[: bench.sizes.queries]

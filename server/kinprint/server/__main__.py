@@ -115,7 +115,9 @@ def _serve(arguments: argparse.Namespace) -> int:
         else:
             lock.acquire()
         # Beside the data too: an embedded server's standard error is nobody's to read.
-        log = logging.handlers.RotatingFileHandler(arguments.data / "server.log", maxBytes=4 << 20, backupCount=2)
+        log: logging.Handler = logging.NullHandler()
+        if not lock.read_only:
+            log = logging.handlers.RotatingFileHandler(arguments.data / "server.log", maxBytes=4 << 20, backupCount=2)
     except DirectoryHeld as held:
         print(f"error: {held}; stop it, or use its address", file=sys.stderr)
         return EXIT_HELD

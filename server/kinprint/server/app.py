@@ -97,7 +97,7 @@ def socket_address(data_dir: Path) -> str:
     It must not be long, and gRPC reads an address as a URI, in which some characters mean something.
     """
     path = data_dir.absolute() / "kinprint.sock"
-    if len(os.fsencode(path)) > 100 or _OF_URIS.intersection(str(path)):
+    if len(os.fsencode(path)) > 100 or _OF_URIS.intersection(str(path)) or not os.access(path.parent, os.W_OK):
         name = hashlib.blake2b(os.fsencode(path), digest_size=8).hexdigest()
         folder = Path(tempfile.gettempdir()) / f"kinprint-{os.getuid()}"
         folder.mkdir(mode=0o700, exist_ok=True)

@@ -142,7 +142,14 @@ class StorageFull(Failure):
     code = "RESOURCE_EXHAUSTED"
 
 
-class MaintenanceFailed(StorageFull):
+class StorageFailed(Failure):
+    """The disk does not take what is written, and is not full: read-only, damaged, gone."""
+
+    reason = "DISK_FAILED"
+    code = "INTERNAL"
+
+
+class MaintenanceFailed(StorageFailed):
     """The maintenance process failed.  The table is valid; run it again.
 
     After a failed purge, erased text may still be in files on disk.

@@ -21,6 +21,8 @@ from kinprint.server.failures import (
     InvalidField,
 )
 from kinprint.server.store import durability, files
+from kinprint.server.store.disk import is_full
+from kinprint.server.store.reserve import Reserve
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +94,7 @@ class Catalog:
 
     def __init__(self, data_dir: Path) -> None:
         self.root = data_dir / "corpora"
+        self._reserve = Reserve(data_dir)
         self._corpora: dict[str, Corpus] = {}
         self._unavailable: dict[str, str] = {}
         self._turn = threading.RLock()
@@ -102,7 +105,10 @@ class Catalog:
         What cannot be opened stays as it is and is listed by `unavailable`: one damaged corpus never stops the rest.
         Only folders that this class named for it are removed: deletions and creations that were interrupted.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
+        if not self.root.is_dir():
+            self.root.mkdir(parents=True, exist_ok=True)
+            files.fsync_directory(self.root.parent)
+        self._reserve.fill()
         for entry in sorted(self.root.iterdir(), key=_own_folders_first):
             try:
                 self._take(entry, progress)
@@ -135,6 +141,7 @@ class Catalog:
         if corpus.name in self._corpora or corpus.name in self._unavailable:
             self._dispute(corpus)
         else:
+            corpus.reserve = self._reserve
             self._corpora[corpus.name] = corpus
 
     def _take_nameless(self, folder: Path) -> None:
@@ -234,6 +241,7 @@ class Catalog:
             self._check_available(name, "name")
             folder = self.root / f"{name.lower()}-{secrets.token_hex(4)}"
             corpus = Corpus.create(folder, name, description)
+            corpus.reserve = self._reserve
             self._corpora[name] = corpus
             return corpus
 
@@ -252,9 +260,15 @@ class Catalog:
             rows = corpus.retire(gone)
             del self._corpora[name]
         _remove(gone)
+        files.fsync_directory(self.root)
         return rows
 
     def settle(self) -> None:
         """Publish what is worth it, in every corpus."""
         for corpus in list(self._corpora.values()):
-            corpus.settle()
+            try:
+                corpus.settle()
+            except Exception as error:
+                if not (is_full(error) and self._reserve.release()):
+                    raise
+                corpus.settle()

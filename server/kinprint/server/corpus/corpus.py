@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -32,14 +33,19 @@ from kinprint.server.failures import (
     CorpusExists,
     CorpusNotFound,
     CorpusTooNew,
-    StorageFull,
+    Failure,
+    MaintenanceFailed,
 )
 from kinprint.server.store import durability, files, generation, maintenance
 from kinprint.server.store.columns import ragged_to_binary
+from kinprint.server.store.disk import is_full, storage_failure
 from kinprint.server.store.record import DELETE, FILL, PUT, Record, RecordWriteError
+from kinprint.server.store.reserve import Reserve
 from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 FORMAT = 1
 #: Fresh rows that are worth a generation at the end of a load; fewer are replayed at the next start.
@@ -65,6 +71,8 @@ class Corpus(WithVectors):
         self._writes = 0
         self._used = 0.0
         self._deleted = False
+        #: Room on the disk for deletes and purges; None where the corpus stands alone.
+        self.reserve: Reserve | None = None
         self._last_seq = 0
         self._seq_turn = threading.Lock()
         self._generation: generation.Loaded | None = None
@@ -98,7 +106,7 @@ class Corpus(WithVectors):
             record = Record.open(folder / "record")
         except (OSError, RecordWriteError) as error:
             shutil.rmtree(scratch, ignore_errors=True)
-            raise StorageFull(f"cannot create the corpus: {error}; free space, then retry") from error
+            raise storage_failure("cannot create the corpus", error) from error
         return cls(folder, meta, record)
 
     @classmethod
@@ -307,17 +315,24 @@ class Corpus(WithVectors):
                         "pipeline": pl.Series([PIPELINE] * len(found), dtype=pl.Int32),
                     }
                 )
-                self._append(aligned([frame]))
+                self._spend(lambda: self._append(aligned([frame])))
                 self.index.delete(found)
             return len(found), len(distinct) - len(found)
+
+    def _spend(self, work: Callable[[], T]) -> T:
+        """Do what frees room; on a full disk, once more with the room of the reserve."""
+        try:
+            return work()
+        except (Failure, OSError) as error:
+            if not is_full(error) or self.reserve is None or not self.reserve.release():
+                raise
+        return work()
 
     def _append(self, frame: pl.DataFrame) -> None:
         try:
             self.record.append(frame)
         except RecordWriteError as error:
-            raise StorageFull(
-                f"{error}; nothing of this batch was acknowledged: free space, then send it again"
-            ) from error
+            raise storage_failure("nothing of this batch was acknowledged", error, "then send it again") from error
 
     # ---- maintenance ----
 
@@ -382,6 +397,8 @@ class Corpus(WithVectors):
             if self.fresh_rows >= PUBLISH_FROM or self._mostly_dead():
                 self.publish()
             self.compact()
+            if self.reserve is not None:
+                self.reserve.fill()
 
     def _mostly_dead(self) -> bool:
         """Whether more than half of the rows on disk are dead, and worth a generation; publishing leaves them out."""
@@ -417,7 +434,12 @@ class Corpus(WithVectors):
                 progress("deleting")
                 live, _ = self.delete(ids)
             progress("rewriting the record")
-            maintenance.run_purge(self.record)
+            try:
+                self._spend(lambda: maintenance.run_purge(self.record))
+            except MaintenanceFailed as error:
+                if is_full(error):
+                    raise storage_failure("nothing was erased", error) from error
+                raise
             progress("rebuilding the indexes")
             shutil.rmtree(self.tables / ".checkpoints", ignore_errors=True)  # vectors of sentences
             self.rebuild(progress)

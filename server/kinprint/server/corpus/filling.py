@@ -34,8 +34,9 @@ from kinprint.server.corpus.writer import Unfilled, Writer
 from kinprint.server.embed import EmbeddingSpace, EmbedService
 from kinprint.server.embed.static import StaticTable
 from kinprint.server.embed.tables import Tables
-from kinprint.server.failures import Failure, StorageFull
+from kinprint.server.failures import Failure
 from kinprint.server.store import files
+from kinprint.server.store.disk import storage_failure
 from kinprint.server.threads import contained
 from numpy.typing import NDArray
 
@@ -169,7 +170,7 @@ class Filler:
                     self._pool, lambda: files.write_json(corpus.folder / _FILE, {"format": 1, **asdict(wish)})
                 )
             except OSError as error:
-                raise StorageFull(f"cannot note what is to be filled: {error}; free space, then retry") from error
+                raise storage_failure("cannot note what is to be filled", error) from error
         self._wake.set()
 
     def progress(self, corpus: Corpus) -> Progress:

@@ -18,8 +18,9 @@ from kinprint.server.corpus.index import CorpusIndex
 from kinprint.server.corpus.view import View
 from kinprint.server.embed.space import EmbeddingSpace
 from kinprint.server.embed.static import StaticTable, TableError
-from kinprint.server.failures import CorpusDamaged, ModelMismatch, ModelNotFilled, StorageFull
+from kinprint.server.failures import CorpusDamaged, ModelMismatch, ModelNotFilled
 from kinprint.server.store import files, generation, maintenance
+from kinprint.server.store.disk import storage_failure
 from kinprint.server.store.record import FILL, Record
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ class WithVectors(ABC):
         try:
             space.save(self.folder / _SPACE)
         except OSError as error:
-            raise StorageFull(f"cannot note the model of the corpus: {error}") from error
+            raise storage_failure("cannot note the model of the corpus", error) from error
         self.index.set_space(space)
 
     def check_space(self, loaded: EmbeddingSpace) -> None:
@@ -108,7 +109,7 @@ class WithVectors(ABC):
             try:
                 space.save(self.folder / _SECOND)
             except OSError as error:
-                raise StorageFull(f"cannot note the second model of the corpus: {error}") from error
+                raise storage_failure("cannot note the second model of the corpus", error) from error
             self.index.set_second(space)
 
     def drop_second(self) -> None:
@@ -145,7 +146,7 @@ class WithVectors(ABC):
                 (self.folder / _SECOND).unlink()
                 files.fsync_directory(self.folder)
             except OSError as error:
-                raise StorageFull(f"cannot note the model of the corpus: {error}") from error
+                raise storage_failure("cannot note the model of the corpus", error) from error
             (self.folder / _CALIBRATION.format("accurate")).unlink(missing_ok=True)
             self.index.switch_models(untagged)
             gone = f"model = '{first.digest}'"

@@ -27,11 +27,11 @@ from kinprint.server.failures import (
     JobMemory,
     JobNotFound,
     JobQueueFull,
-    StorageFull,
     Unavailable,
 )
 from kinprint.server.jobs.runner import Worker, WorkerDied
 from kinprint.server.progress import Progress
+from kinprint.server.store.disk import storage_failure
 
 logger = logging.getLogger(__name__)
 
@@ -284,7 +284,7 @@ class Jobs:
                     memory=self._memory,
                 )
             except OSError as error:
-                raise StorageFull(f"cannot hand the corpora to a job: {error}; free space, then retry") from error
+                raise storage_failure("cannot hand the corpora to a job", error) from error
 
         try:
             await loop.run_in_executor(self._threads, begin)

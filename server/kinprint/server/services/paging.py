@@ -32,10 +32,23 @@ def read_token(token: str, scope: str) -> str | None:
     except (ValueError, TypeError):
         version = bound = position = None
     if version != 1 or bound != _bound_to(scope) or not isinstance(position, str):
-        raise InvalidField(
-            "page_token",
-            "this page token belongs to another listing; send it with the corpus and filter it came from, "
-            "or leave it empty to start again",
-            "PAGE_TOKEN_INVALID",
-        )
+        raise _foreign()
     return position
+
+
+def seq_of(position: str | None) -> int:
+    """Sequence number that a listing of rows goes on after, -1 for the first page.  Raises InvalidField."""
+    if position is None:
+        return -1
+    if not position.isascii() or not position.isdigit() or len(position) > 18:
+        raise _foreign()
+    return int(position)
+
+
+def _foreign() -> InvalidField:
+    return InvalidField(
+        "page_token",
+        "this page token belongs to another listing; send it with the corpus and filter it came from, "
+        "or leave it empty to start again",
+        "PAGE_TOKEN_INVALID",
+    )

@@ -11,7 +11,7 @@ import grpc
 from kinprint.server.corpus.listing import find, page
 from kinprint.server.failures import InvalidField
 from kinprint.server.services.messages import types as convert
-from kinprint.server.services.paging import read_token, write_token
+from kinprint.server.services.paging import read_token, seq_of, write_token
 from kinprint.server.services.upsert import UpsertStream
 from kinprint.server.state import State
 from kinprint.v1 import transcript_pb2, transcript_pb2_grpc, types_pb2
@@ -59,7 +59,7 @@ class TranscriptService(transcript_pb2_grpc.TranscriptServiceServicer):
             scope = f"{corpus.folder.name} {request.filter.SerializeToString(deterministic=True).hex()}"
             after = read_token(request.page_token, scope)
             view = corpus.view
-            places, more = page(view, rows, int(after) if after is not None else -1, size)
+            places, more = page(view, rows, seq_of(after), size)
             response = transcript_pb2.ListTranscriptsResponse()
             total, last = 0, None
             for place in places:

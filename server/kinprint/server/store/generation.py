@@ -84,6 +84,24 @@ def publish(
     number = max([*_numbers(root), after]) + 1
     scratch = root / f".new-{number}"
     shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        return _published(root, number, scratch, segments, alive, snapshot, fingerprints, channels, newest_seq)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)  # half of one would keep a full disk full
+        raise
+
+
+def _published(
+    root: Path,
+    number: int,
+    scratch: Path,
+    segments: Sequence[Segment],
+    alive: Sequence[NDArray[np.bool_]],
+    snapshot: Snapshot,
+    fingerprints: Fingerprints,
+    channels: Formats,
+    newest_seq: int | None,
+) -> Loaded:
     scratch.mkdir()
     groups = _grouped(segments, alive, channels)
     entries = []

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -23,7 +24,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from kinprint.server.store.disk import READ_ONLY, is_full
 from kinprint.server.store.files import replacing
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["DATA_FORMAT", "DataFormatError", "DirectoryHeld", "DirectoryLock", "Holder", "check_format", "read_holder"]
 
@@ -35,6 +39,7 @@ _FORMAT_NAME: Final = "kinprint.json"
 # ``read_holder`` takes the lock in shared mode for microseconds, so one refusal proves nothing yet.
 _ATTEMPTS: Final = 10
 _PAUSE_S: Final = 0.01
+_BLOCK: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,8 @@ class DirectoryLock:
         self._model = model
         self._fd: int | None = None
         self._holder: Holder | None = None
+        #: Whether the directory can be read and not written.
+        self.read_only = False
 
     @property
     def held(self) -> bool:
@@ -109,8 +116,15 @@ class DirectoryLock:
         """
         if self._fd is not None:
             raise RuntimeError(f"this lock already holds {self.path}")
-        self.path.mkdir(parents=True, exist_ok=True)
-        fd = os.open(self.path / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.read_only = False
+        try:
+            fd = os.open(self.path / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            if error.errno not in READ_ONLY or not (self.path / _LOCK_NAME).exists():
+                raise
+            fd = os.open(self.path / _LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+            self.read_only = True  # what is stored can be served all the same
         try:
             for attempt in range(_ATTEMPTS):
                 try:
@@ -121,9 +135,11 @@ class DirectoryLock:
                         raise DirectoryHeld(_parse(fd), self.path) from None
                     time.sleep(_PAUSE_S)
             check_format(self.path, write=True)
+            if not os.path.samestat(os.fstat(fd), os.stat(self.path / _LOCK_NAME)):
+                raise DirectoryHeld(Holder(None, None, None), self.path)  # the file was replaced meanwhile
             started = datetime.now(UTC).isoformat(timespec="milliseconds")
             holder = Holder(os.getpid(), started, None, linger=self._linger, model=self._model)
-            _write(fd, holder)
+            self._tell(fd, holder)
         except BaseException:
             os.close(fd)
             raise
@@ -167,7 +183,17 @@ class DirectoryLock:
         if self._fd is None or self._holder is None:
             raise RuntimeError(f"the lock on {self.path} is not held")
         self._holder = replace(self._holder, address=address, serving=serving and address is not None)
-        _write(self._fd, self._holder)
+        self._tell(self._fd, self._holder)
+
+    def _tell(self, fd: int, holder: Holder) -> None:
+        """Write who holds the directory.  On a disk that takes nothing, others have to be told the address."""
+        try:
+            if not self.read_only:
+                _write(fd, holder)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            logger.warning("the disk of %s is full: its LOCK does not say who holds it", self.path)
 
     def lost(self) -> bool:
         """Whether what is held is no longer the lock of the directory: that was removed, or the file was."""
@@ -182,7 +208,8 @@ class DirectoryLock:
         """Give the lock back. Does nothing when it is not held."""
         if self._fd is None:
             return
-        os.ftruncate(self._fd, 0)
+        with contextlib.suppress(OSError):
+            _put(self._fd, b"\n")
         os.close(self._fd)
         self._fd = None
         self._holder = None
@@ -249,10 +276,13 @@ def read_holder(data_dir: str | os.PathLike[str]) -> Holder | None:
 
 
 def _write(fd: int, holder: Holder) -> None:
-    line = json.dumps(asdict(holder)).encode() + b"\n"
-    # One write, then the cut: a reader stops at the first line end and never sees half a line.
-    os.pwrite(fd, line, 0)
-    os.ftruncate(fd, len(line))
+    _put(fd, json.dumps(asdict(holder)).encode() + b"\n")
+
+
+def _put(fd: int, line: bytes) -> None:
+    # One write: a reader stops at the first line end and never sees half a line. The file keeps its block, which a full
+    # disk would not give back.
+    os.pwrite(fd, line.ljust(_BLOCK, b" "), 0)
 
 
 def _parse(fd: int) -> Holder:

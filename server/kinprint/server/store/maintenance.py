@@ -16,6 +16,7 @@ the entry and its checkpoint are durable before anything they replace is removed
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -262,9 +263,14 @@ def _rewrite(table: Path, name: str, keys: pl.DataFrame) -> AddAction | None:
                 writer.write_table(part.cast(schema), row_group_size=ROW_GROUP_ROWS)
                 rows += kept.height
                 extremes.append(kept.select("id", "seq", "op"))
-    finally:
         if writer is not None:
             writer.close()
+    except BaseException:
+        with contextlib.suppress(Exception):
+            if writer is not None:
+                writer.close()
+        target.unlink(missing_ok=True)  # half of a file would keep a full disk full
+        raise
     if writer is None:
         return None
     files.fsync_file(target)

@@ -41,6 +41,7 @@ from deltalake import (
 from deltalake.exceptions import DeltaError
 from deltalake.schema import MapType, PrimitiveType
 from kinprint.server.store import durability, files
+from kinprint.server.store.disk import READ_ONLY
 from kinprint.server.store.durability import FORMAT, FormatTooNew, RecordDamaged
 
 __all__ = [
@@ -568,7 +569,12 @@ def maintenance_lock(table: Path, patience_s: float = _MAINTENANCE_PATIENCE_S) -
 
     Raises RecordBusy if it is not free within ``patience_s`` seconds.
     """
-    fd = os.open(table / _MAINTENANCE_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fd = os.open(table / _MAINTENANCE_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno not in READ_ONLY:
+            raise
+        fd = os.open(table / _MAINTENANCE_LOCK, os.O_RDONLY | os.O_CLOEXEC)
     try:
         deadline = time.monotonic() + patience_s
         while True:
