@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import shutil
@@ -39,6 +38,7 @@ from contract.wire import (
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from kinprint.client import KinprintError, connect
 from kinprint.client.embedded import read_lock
+from kinprint.server.store import files
 from kinprint.v1 import info_pb2, match_pb2, types_pb2
 from tiny_model import write_tiny_model
 
@@ -67,9 +67,7 @@ class Server:
         with log.open("wb") as stream:
             self.process = subprocess.Popen([*command, *options], stderr=stream, **popen)
 
-    @property
-    def address(self) -> str:
-        return f"unix:{self.data / 'kinprint.sock'}"
+        self.address = f"unix:{self.data / 'kinprint.sock'}"
 
     def watch(self) -> Iterator[int]:
         """Health states of the whole server, from its first."""
@@ -247,7 +245,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def edit(path: Path, **changes: Any) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    files.write_json(path, files.read_json(path) | changes)
 
 
 def newer_directory(data: Path) -> None:
@@ -484,11 +482,25 @@ def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def test_a_read_only_directory(launch: Callable[..., Server], mounted: Callable[[str], Path], written: Path) -> None:
-    place = mounted("size=8m")
+def test_a_read_only_directory(
+    launch: Callable[..., Server], mounted: Callable[[str], Path], written: Path, tmp_path: Path
+) -> None:
+    place = mounted("size=40m")
     shutil.copytree(written, place / "data")
     subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
-    assert "Read-only" in failing(launch(place / "data"))
+    server = launch(place / "data", "--listen", f"unix:{tmp_path / 'own.sock'}")
+    server.address = f"unix:{tmp_path / 'own.sock'}"
+    stubs = server.ready()
+    assert search(stubs, OWL, "c", top=1).hits, "what is stored is served"
+    found = refused(lambda: upsert(stubs, "c", [row("more", OWL)]))
+    expect(found, "INTERNAL", "DISK_FAILED")
+    assert "not full" in found.message
+    assert server.stop() == 0
+    subprocess.run(["mount", "-o", "remount,rw", str(place)], check=True)
+    empty = place / "empty"
+    empty.mkdir()
+    subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
+    assert "Read-only" in failing(launch(empty))
 
 
 def test_other_reasons_not_to_start(launch: Callable[..., Server], tmp_path: Path) -> None:

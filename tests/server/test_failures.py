@@ -15,7 +15,7 @@ import kinprint.server
 import pytest
 from kinprint.server import failures
 from kinprint.server.edge.errors import code_of, status_of
-from kinprint.server.failures import FIELD_REASONS, Failure, FormatTooNew, InvalidField, StorageFull
+from kinprint.server.failures import FIELD_REASONS, Failure, FormatTooNew, InvalidField, StorageFailed
 
 ROOT = Path(__file__).parents[2]
 CONTRACT = ROOT / "proto" / "kinprint" / "v1"
@@ -65,7 +65,7 @@ def test_reasons_are_unique() -> None:
     own = [k for k in KINDS if "reason" in vars(k)]
     assert len({k.reason for k in own}) == len(own)
     assert not {k.reason for k in own if k is not InvalidField} & FIELD_REASONS
-    assert {k for k in KINDS if k not in own} == {*FormatTooNew.__subclasses__(), *StorageFull.__subclasses__()}
+    assert {k for k in KINDS if k not in own} == {*FormatTooNew.__subclasses__(), *StorageFailed.__subclasses__()}
 
 
 def test_the_contract_lists_each_reason_with_its_status() -> None:

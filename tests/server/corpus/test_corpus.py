@@ -23,7 +23,7 @@ from corpus_rows import batch_of, content_hashes, embed, stored, submission, wri
 from kinprint.server.corpus import corpus as corpus_module
 from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.normalise import PIPELINE, Submission
-from kinprint.server.failures import CorpusTooNew, ModelMismatch, StorageFull
+from kinprint.server.failures import CorpusTooNew, ModelMismatch, StorageFailed
 from kinprint.server.store import files
 from kinprint.server.store.record import DELETE, FILL, PUT
 
@@ -324,11 +324,11 @@ def test_a_write_that_fails_changes_nothing(corpus: Corpus, size: int) -> None:
     """Whether the data file, the log entry or the note of what is durable cannot be written."""
     write(corpus, [submission(ONE, id="a")])
     before = stored(corpus)
-    with files_of_at_most(size), pytest.raises(StorageFull):
+    with files_of_at_most(size), pytest.raises(StorageFailed):
         write(corpus, [submission(TWO, id="a"), submission(THREE, id="b")])
-    with files_of_at_most(size), pytest.raises(StorageFull):
+    with files_of_at_most(size), pytest.raises(StorageFailed):
         corpus.delete(["a"])
-    with files_of_at_most(size), pytest.raises(StorageFull):
+    with files_of_at_most(size), pytest.raises(StorageFailed):
         embed_rows(corpus, [submission(ONE, id="a")])
     assert stored(corpus) == before
     assert stored(Corpus.open(corpus.folder)) == before

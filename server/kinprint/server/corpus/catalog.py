@@ -264,11 +264,19 @@ class Catalog:
         return rows
 
     def settle(self) -> None:
-        """Publish what is worth it, in every corpus."""
+        """Publish what is worth it, in every corpus; what cannot be written is made at the next start."""
         for corpus in list(self._corpora.values()):
             try:
-                corpus.settle()
-            except Exception as error:
-                if not (is_full(error) and self._reserve.release()):
-                    raise
-                corpus.settle()
+                try:
+                    corpus.settle()
+                except Exception as error:
+                    if not (is_full(error) and self._reserve.release()):
+                        raise
+                    corpus.settle()
+            except Exception as error:  # the next one may have less to write
+                logger.error(
+                    "the indexes of corpus %s could not be written (%s); its record is whole, and the next start makes "
+                    "them from it",
+                    corpus.name,
+                    error,
+                )
