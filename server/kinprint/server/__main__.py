@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kinprint.server.edge.options import access_of, add_access_options, add_keys_command, run_keys
+
 if TYPE_CHECKING:
     from kinprint.server.store.lock import DirectoryLock
 
@@ -76,6 +78,8 @@ def _parser() -> argparse.ArgumentParser:
         help="end a lingering server that holds the directory (default: yes)",
     )
     serve.add_argument("--drain-seconds", type=float, default=30.0, help="time for calls to finish on SIGTERM")
+    add_access_options(serve)
+    add_keys_command(commands)
     model = commands.add_parser("model", help="the default embedding model").add_subparsers(
         dest="action", required=True
     )
@@ -92,8 +96,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(arguments: argparse.Namespace) -> int:
     # Before anything heavy is imported: a refusal should be quick.
+    from kinprint.server.edge.private import UMASK, keep_private
     from kinprint.server.store.lock import DataFormatError, DirectoryHeld, DirectoryLock
 
+    os.umask(UMASK)
     model = arguments.model
     if model not in ("default", "none"):
         model = os.path.abspath(model)  # others compare it with theirs
@@ -113,6 +119,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         return EXIT_FAILED
     log.setFormatter(logging.Formatter(_LOG_FORMAT))
     logging.getLogger().addHandler(log)
+    keep_private(arguments.data)
     try:
         return _serve_locked(arguments, lock)
     finally:
@@ -137,6 +144,11 @@ def _serve_locked(arguments: argparse.Namespace, lock: DirectoryLock) -> int:
         from kinprint.server.startup import StartFailed
         from kinprint.server.store.record import FormatTooNew, RecordBusy, RecordDamaged
 
+    try:
+        access = access_of(arguments)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_FAILED
     config = ServerConfig(
         data_dir=arguments.data,
         listen=tuple(arguments.listen),
@@ -150,6 +162,7 @@ def _serve_locked(arguments: argparse.Namespace, lock: DirectoryLock) -> int:
         cores=pools["polars"],
         jobs=arguments.jobs,
         job_memory=arguments.job_memory,
+        access=access,
     )
     try:
         asyncio.run(serve(config, lock))
@@ -226,6 +239,8 @@ def main() -> int:
         format=_LOG_FORMAT,
         stream=sys.stderr,
     )
+    if arguments.command == "keys":
+        return run_keys(arguments)
     return _serve(arguments) if arguments.command == "serve" else _model(arguments)
 
 
