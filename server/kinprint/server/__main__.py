@@ -140,10 +140,12 @@ def _serve_locked(arguments: argparse.Namespace, lock: DirectoryLock) -> int:
         leave_out_what_is_not_used()
         from kinprint.server.app import serve
         from kinprint.server.config import ServerConfig
+        from kinprint.server.edge.discreet import be_discreet
         from kinprint.server.failures import Failure
         from kinprint.server.startup import StartFailed
         from kinprint.server.store.record import FormatTooNew, RecordBusy, RecordDamaged
 
+    be_discreet(os.environ.get("KINPRINT_LOG", "INFO"))
     try:
         access = access_of(arguments)
     except ValueError as error:

@@ -215,7 +215,9 @@ class Jobs:
             problem = "it was cancelled by its id"
             raise
         except Exception as error:
-            outcome, problem = JobState.FAILED, str(error)
+            # What others say of a failure may quote a text; it is in the answer to who asked for the job.
+            told = str(error) if isinstance(error, Failure) else f"internal error ({type(error).__name__})"
+            outcome, problem = JobState.FAILED, told
             raise
         finally:
             self._release(held, outcome, problem)
