@@ -336,7 +336,7 @@ def test_a_key_creates_the_corpora_that_it_is_bound_to(guarded: Guarded) -> None
         assert [corpus.name for corpus in client.list_corpora()] == ["own", "owned"]
         client.delete_corpus("own")
         client.delete_corpus("owned")
-    assert guarded.owner.get_transcript("theirs", "a").response == TEXT
+    assert guarded.owner.get("theirs", "a").response == TEXT
 
 
 def test_jobs_are_their_owners_and_those_who_administer(guarded: Guarded) -> None:
@@ -456,6 +456,35 @@ def test_keys_come_from_the_environment(guarded: Guarded, monkeypatch: pytest.Mo
     command = [sys.executable, "-m", "kinprint.client.cli", "corpora", "--server", guarded.address, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert [corpus["name"] for corpus in json.loads(done.stdout)["corpora"]] == ["ours"]
+
+
+def test_keys_are_made_listed_and_revoked_by_command(guarded: Guarded) -> None:
+    def run(*arguments: str, code: int = 0) -> str:
+        command = [sys.executable, "-m", "kinprint.client.cli", "keys", *arguments, "--data", str(guarded.data)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == code, done.stderr
+        return done.stdout if code == 0 else done.stderr
+
+    made = json.loads(
+        run("create", "--role", "write", "--corpus", "ours", "--expires", "90d", "--name", "by command", "--json")
+    )
+    assert (made["role"], made["corpora"], made["name"]) == ("write", ["ours"], "by command")
+    token = run("create", "--corpus", "theirs").strip()
+    time.sleep(0.6)
+    for key, seen in ((made["key"], "ours"), (token, "theirs")):
+        with connect(guarded.address, ca=guarded.issuer.ca, api_key=key) as client:
+            assert [corpus.name for corpus in client.list_corpora()] == [seen]
+    told = run("list")
+    assert f"{made['id']}  write on corpora ours, until 20" in told
+    assert token.rpartition("_")[2] not in told
+    assert f"key {made['id']} is revoked" in run("revoke", made["id"])
+    listed = {key["id"]: key for key in json.loads(run("list", "--json"))["keys"]}
+    assert listed[made["id"]]["revoked_at"] is not None
+    assert {"hash", "salt", "key"}.isdisjoint(listed[made["id"]])
+    assert "there is no key" in run("revoke", "nonesuch", code=1)
+    assert "cannot be the name" in run("create", "--corpus", "no name", code=1)
+    run("create", "--role", "king", code=2)
+    run("create", "--expires", "2001-01-01", code=2)
 
 
 def test_no_key_goes_over_a_network_in_the_clear() -> None:

@@ -240,7 +240,11 @@ def ahead(arguments: Sequence[str]) -> None:
     there and that nobody holds; a server that is not claimed ends with the process.
     """
     words = {word.partition("=")[0] for word in arguments}
-    if words & _NO_SERVER or not ("--corpus" in words or (arguments[:1] and arguments[0] in _COMMANDS)):
+    if (
+        words & _NO_SERVER
+        or arguments[:1] == ["keys"]
+        or not ("--corpus" in words or (arguments[:1] and arguments[0] in _COMMANDS))
+    ):
         return
     named = _option(arguments, "--data")
     if named is None and not os.environ.get("KINPRINT_SERVER"):

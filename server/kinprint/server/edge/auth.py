@@ -112,7 +112,7 @@ class Authority:
         """The principal of the key whose id is the common name of the client's certificate, which TLS has checked."""
         if not self._certificates:
             return None
-        names = context.auth_context().get("x509_common_name") or ()
+        names = context.auth_context().get("x509_common_name") or []
         if len(names) != 1:
             return None
         key = self._store.get(bytes(names[0]).decode(errors="replace").removeprefix("kp_"))

@@ -9,6 +9,7 @@ import socket
 import ssl
 import threading
 from pathlib import Path
+from typing import Any
 
 import grpc
 from kinprint.server.config import AccessConfig
@@ -38,7 +39,8 @@ class Certificates:
 
     def credentials(self) -> grpc.ServerCredentials:
         """What a server listens with; clients must show a certificate where there are authorities for them."""
-        return grpc.dynamic_ssl_server_credentials(self._made, self._fetch, self._client_ca is not None)
+        fetch: Any = self._fetch  # gRPC's types do not know that None stands for no change
+        return grpc.dynamic_ssl_server_credentials(self._made, fetch, self._client_ca is not None)
 
     def _files(self) -> list[Path]:
         return [path for path in (self._cert, self._key, self._client_ca) if path is not None]
