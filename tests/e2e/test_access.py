@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import jwt
 import pytest
 from certificates import Issuer
 from conftest import START_SECONDS, free_port
 from contract.wire import DEADLINE, Refusal, refusal
+from cryptography.hazmat.primitives.asymmetric import ec
 from google.protobuf.message_factory import GetMessageClass
+from jwt.algorithms import ECAlgorithm
 from kinprint.client import (
     Client,
     InvalidArgumentError,
@@ -53,6 +56,7 @@ METHODS = {
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }
+ISSUER_KEY = ec.generate_private_key(ec.SECP256R1())
 SECRET = "the-secret-corpus"
 TEXT = "An owl hears a mouse under a hand of snow because its ears sit at different heights on its head."
 
@@ -206,10 +210,15 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     data, address, log = base / "data", f"127.0.0.1:{free_port()}", base / "log"
     issuer = Issuer(base / "tls")
     cert, key = issuer.issue("server")
+    jwks = base / "jwks.json"
+    public = json.loads(ECAlgorithm.to_jwk(ISSUER_KEY.public_key()))
+    jwks.write_text(json.dumps({"keys": [{**public, "kid": "one"}]}), encoding="utf-8")
     keys.create(data, "admin")  # so that keys are asked for from the start
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KINPRINT_CACHE", str(base / "cache"))
-        process = serve(data, address, log, "--tls-cert", str(cert), "--tls-key", str(key), "--reflection")
+        tls = ("--tls-cert", str(cert), "--tls-key", str(key))
+        tokens = ("--oidc-issuer", "https://issuer.example", "--oidc-audience", "kinprint", "--oidc-jwks", str(jwks))
+        process = serve(data, address, log, *tls, *tokens, "--reflection")
     owner = reached(process, log, f"unix:{data / 'kinprint.sock'}")
     for corpus in ("ours", "theirs", SECRET):
         rows = [{"id": "a", "model": "m", "response": TEXT}, {"id": "b", "model": "n", "response": TEXT + " So it is."}]
@@ -395,6 +404,50 @@ def test_a_key_ends_when_its_time_is_over(guarded: Guarded) -> None:
         time.sleep(2.2)
         with pytest.raises(UnauthenticatedError, match="CREDENTIALS_EXPIRED"):
             client.get_corpus("ours")
+
+
+def test_a_token_stands_for_what_its_claims_say(guarded: Guarded) -> None:
+    def token(seconds: float, key: ec.EllipticCurvePrivateKey = ISSUER_KEY, **claims: Any) -> str:
+        told = {
+            "iss": "https://issuer.example",
+            "aud": "kinprint",
+            "sub": "ada",
+            "exp": time.time() + seconds,
+            **claims,
+        }
+        return jwt.encode(told, key, algorithm="ES256", headers={"kid": "one"})
+
+    role: dict[str, Any] = {"kinprint_role": "read", "kinprint_corpora": ["ours"]}
+    with connect(guarded.address, ca=guarded.issuer.ca, api_key=token(60, **role)) as client:
+        assert [corpus.name for corpus in client.list_corpora()] == ["ours"]
+        with pytest.raises(PermissionDeniedError, match="ROLE_TOO_LOW"):
+            client.create_corpus("ours")
+    for made, reason in (
+        (token(-60, **role), "CREDENTIALS_EXPIRED"),
+        (token(60, ec.generate_private_key(ec.SECP256R1()), **role), "CREDENTIALS_INVALID"),
+    ):
+        with pytest.raises(UnauthenticatedError, match=reason):
+            connect(guarded.address, ca=guarded.issuer.ca, api_key=made)
+    with pytest.raises(PermissionDeniedError, match="ROLE_TOO_LOW"):
+        connect(guarded.address, ca=guarded.issuer.ca, api_key=token(60))
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 20_000, "\u00fc" * 20_000, "\x1b[31m" * 4000], ids=["ascii", "letters", "escapes"]
+)
+def test_a_name_of_any_length_and_kind_is_refused_in_words(guarded: Guarded, name: str) -> None:
+    calls: tuple[Callable[[], Any], ...] = (
+        lambda: guarded.owner.get_corpus(name),
+        lambda: guarded.owner.search(TEXT, corpora=["ours", name]),
+        lambda: guarded.owner.get("ours", name),
+        lambda: guarded.owner.get_job(name),
+        lambda: guarded.owner.create_corpus(name),
+    )
+    for call in calls:
+        with pytest.raises((NotFoundError, InvalidArgumentError)) as refused:
+            call()
+        assert refused.value.message.isprintable()
+        assert len(refused.value.message) <= 1500
 
 
 def test_health_is_open_and_reflection_is_not(guarded: Guarded, channel: grpc.Channel) -> None:

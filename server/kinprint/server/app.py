@@ -188,6 +188,7 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
         await _serve_until(stop, waiting, state, lock)
     lock.set_address(address, serving=False)
     await _drain(state, server, health_service, lock)
+    authority.close()
     with contextlib.suppress(FileNotFoundError):
         if os.path.samestat(os.stat(address.removeprefix("unix:")), bound):  # not that of a server which came after
             os.unlink(address.removeprefix("unix:"))

@@ -40,7 +40,14 @@ def told(failure: failures.Failure) -> str:
     One that quotes a caller's megabyte would not fit into a status, and one that quotes its control characters would
     write on the terminal of whoever reads it.
     """
-    return _cut(plain(failure.message), _MOST)
+    return _fitted(failure.message, _MOST)
+
+
+def _fitted(text: str, most: int) -> str:
+    """A text without control characters, of at most `most` bytes in a status."""
+    if len(text) > 4 * most:  # to look at each character of a megabyte would hold up the event loop
+        text = text[: 2 * most] + text[-2 * most :]
+    return _cut(plain(text), most)
 
 
 def plain(text: str) -> str:
@@ -94,7 +101,7 @@ def status_of(error: BaseException) -> status_pb2.Status:
     add(error_details_pb2.ErrorInfo(reason=failure.reason, domain=DOMAIN, metadata=failure.metadata))
     if failure.field is not None:
         violation = error_details_pb2.BadRequest.FieldViolation(
-            field=_cut(plain(failure.field), _MOST // 4), description=message
+            field=_fitted(failure.field, _MOST // 4), description=message
         )
         add(error_details_pb2.BadRequest(field_violations=[violation]))
     if failure.retry_after is not None:
