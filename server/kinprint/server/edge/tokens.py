@@ -83,8 +83,8 @@ class Tokens:
             if isinstance(error, OSError | ValueError):
                 logger.warning("the keys of %s cannot be read: %s", config.issuer, error)
             raise CredentialsInvalid(
-                f"what was shown is none that this server takes ({type(error).__name__}); show an API key of it (kinprint "
-                f"keys create), or a token of {config.issuer} for the audience {config.audience}"
+                f"what was shown is none that this server takes ({type(error).__name__}); show an API key of it "
+                f"(kinprint keys create), or a token of {config.issuer} for the audience {config.audience}"
             ) from None
         return self._mapped(claims)
 
