@@ -78,7 +78,9 @@ def working_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
     directory = tmp_path_factory.mktemp("working-directory")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
-        for name in ("KINPRINT_SERVER", "KINPRINT_DATA", "KINPRINT_MODEL", "KINPRINT_DEBUG", "KINPRINT_LOG"):
+        own = ("KINPRINT_SERVER", "KINPRINT_DATA", "KINPRINT_MODEL", "KINPRINT_DEBUG", "KINPRINT_LOG")
+        access = ("KINPRINT_API_KEY", "KINPRINT_TLS", "KINPRINT_CA", "KINPRINT_CLIENT_CERT", "KINPRINT_CLIENT_KEY")
+        for name in (*own, *access, "KINPRINT_AUTH", "KINPRINT_INSECURE"):
             patch.delenv(name, raising=False)
         yield directory
 

@@ -37,6 +37,7 @@ TOOLING = ("tests", "benchmarks", "examples", "tools")
 PACKAGES = {
     "faiss": "faiss-cpu",
     "google": "protobuf",
+    "jwt": "pyjwt",
     "grpc": "grpcio",
     "grpc_health": "grpcio-health-checking",
     "grpc_reflection": "grpcio-reflection",

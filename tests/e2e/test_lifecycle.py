@@ -510,7 +510,7 @@ def test_other_reasons_not_to_start(launch: Callable[..., Server], tmp_path: Pat
     empty = tmp_path / "empty-model"
     empty.mkdir()
     assert str(empty) in failing(launch(tmp_path / "one", model=empty))
-    assert "cannot listen" in failing(launch(tmp_path / "two", "--listen", "256.0.0.1:http"))
+    assert "cannot listen" in failing(launch(tmp_path / "two", "--listen", "256.0.0.1:http", "--insecure"))
 
 
 def test_a_full_disk(launch: Callable[..., Server], mounted: Callable[[str], Path]) -> None:

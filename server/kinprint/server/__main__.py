@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kinprint.server.edge.options import access_of, add_access_options, add_keys_command, run_keys
+
 if TYPE_CHECKING:
     from kinprint.server.store.lock import DirectoryLock
 
@@ -87,6 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("data", type=Path, metavar="DIR", help="data directory")
     check.add_argument("--repair", action="store_true", help="mend what can be mended without losing a row")
     check.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_access_options(serve)
+    add_keys_command(commands)
     model = commands.add_parser("model", help="the default embedding model").add_subparsers(
         dest="action", required=True
     )
@@ -103,8 +107,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(arguments: argparse.Namespace) -> int:
     # Before anything heavy is imported: a refusal should be quick.
+    from kinprint.server.edge.private import UMASK, keep_private
     from kinprint.server.store.lock import DataFormatError, DirectoryHeld, DirectoryLock
 
+    os.umask(UMASK)
     model = arguments.model
     if model not in ("default", "none"):
         model = os.path.abspath(model)  # others compare it with theirs
@@ -126,6 +132,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         return EXIT_FAILED
     log.setFormatter(logging.Formatter(_LOG_FORMAT))
     logging.getLogger().addHandler(log)
+    keep_private(arguments.data)
     try:
         return _serve_locked(arguments, lock)
     finally:
@@ -146,10 +153,17 @@ def _serve_locked(arguments: argparse.Namespace, lock: DirectoryLock) -> int:
         leave_out_what_is_not_used()
         from kinprint.server.app import serve
         from kinprint.server.config import ServerConfig
+        from kinprint.server.edge.discreet import be_discreet
         from kinprint.server.failures import Failure
         from kinprint.server.startup import StartFailed
         from kinprint.server.store.record import FormatTooNew, RecordBusy, RecordDamaged
 
+    be_discreet(os.environ.get("KINPRINT_LOG", "INFO"))
+    try:
+        access = access_of(arguments)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_FAILED
     config = ServerConfig(
         data_dir=arguments.data,
         listen=tuple(arguments.listen),
@@ -164,6 +178,7 @@ def _serve_locked(arguments: argparse.Namespace, lock: DirectoryLock) -> int:
         jobs=arguments.jobs,
         job_memory=arguments.job_memory,
         scrub_hours=arguments.scrub_hours,
+        access=access,
     )
     try:
         asyncio.run(serve(config, lock))
@@ -274,7 +289,7 @@ def main() -> int:
         format=_LOG_FORMAT,
         stream=sys.stderr,
     )
-    return {"serve": _serve, "verify": _verify, "model": _model}[arguments.command](arguments)
+    return {"serve": _serve, "verify": _verify, "keys": run_keys, "model": _model}[arguments.command](arguments)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,11 @@ from kinprint.server import startup
 from kinprint.server.config import ServerConfig
 from kinprint.server.corpus.catalog import Catalog
 from kinprint.server.corpus.scrub import keep_scrubbing
+from kinprint.server.edge import tls
+from kinprint.server.edge.auth import Authority
 from kinprint.server.edge.guard import Guard
+from kinprint.server.edge.keys import KeysUnreadable
+from kinprint.server.edge.private import private_folder
 from kinprint.server.embed.holder import ModelHolder
 from kinprint.server.embed.tables import Tables
 from kinprint.server.jobs.registry import Jobs, default_memory, default_places
@@ -95,12 +99,13 @@ def socket_address(data_dir: Path) -> str:
     """Address of the Unix socket of a data directory: in it, or, if that path cannot be one, under /tmp.
 
     It must not be long, and gRPC reads an address as a URI, in which some characters mean something.
+    Raises NotPrivate when the folder under /tmp is not this user's alone.
     """
     path = data_dir.absolute() / "kinprint.sock"
     if len(os.fsencode(path)) > 100 or _OF_URIS.intersection(str(path)) or not os.access(path.parent, os.W_OK):
         name = hashlib.blake2b(os.fsencode(path), digest_size=8).hexdigest()
         folder = Path(tempfile.gettempdir()) / f"kinprint-{os.getuid()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
+        private_folder(folder)
         path = folder / f"{name}.sock"
     return f"unix:{path}"
 
@@ -129,7 +134,11 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
         loop.add_signal_handler(number, stop.set)
     if config.exit_with_stdin:
         _watch_stdin(stop)
-    server, health_service = _build(state)
+    authority = _authority(config)
+    secured = tls.certificates(config.access)
+    keys = authority.required
+    tls.check_listening(config.listen, config.access, keys=keys)
+    server, health_service = _build(state, authority, reflects=_reflects(config, keys=keys))
     for name in ("", *_NAMES):  # the library's own first state is SERVING
         await health_service.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
     address = socket_address(config.data_dir)
@@ -138,7 +147,10 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
     ports = {}
     for listen in (address, *config.listen):
         try:
-            ports[listen] = server.add_insecure_port(listen)
+            if secured is None or tls.is_unix(listen):
+                ports[listen] = server.add_insecure_port(listen)
+            else:
+                ports[listen] = server.add_secure_port(listen, secured.credentials())
         except RuntimeError as error:
             raise StartFailed(f"cannot listen on {listen}: {error}") from error
         if ports[listen] == 0:
@@ -177,6 +189,7 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
         await _serve_until(stop, waiting, state, lock)
     lock.set_address(address, serving=False)
     await _drain(state, server, health_service, lock)
+    authority.close()
     with contextlib.suppress(FileNotFoundError):
         if os.path.samestat(os.stat(address.removeprefix("unix:")), bound):  # not that of a server which came after
             os.unlink(address.removeprefix("unix:"))
@@ -208,8 +221,25 @@ async def _serve_until(stop: asyncio.Event, waiting: asyncio.Task[Any], state: S
         await asyncio.wait({compiling}, timeout=_LET_GO)
 
 
-def _build(state: State) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
-    server = grpc.aio.server(interceptors=(Guard(state),), options=_OPTIONS)
+def _authority(config: ServerConfig) -> Authority:
+    """Who says who calls.  Raises StartFailed."""
+    try:
+        authority = Authority(config)
+        authority.open()
+    except (KeysUnreadable, OSError, ValueError) as error:
+        raise StartFailed(f"cannot tell who may call: {error}") from error
+    return authority
+
+
+def _reflects(config: ServerConfig, *, keys: bool) -> bool:
+    """Whether the server answers for reflection: as it is told, else where nobody is to be kept out."""
+    if config.access.reflection is not None:
+        return config.access.reflection
+    return not keys and all(tls.is_unix(address) or tls.is_loopback(address) for address in config.listen)
+
+
+def _build(state: State, authority: Authority, *, reflects: bool) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
+    server = grpc.aio.server(interceptors=(Guard(state, authority),), options=_OPTIONS)
     corpus_pb2_grpc.add_CorpusServiceServicer_to_server(CorpusService(state), server)
     transcript_pb2_grpc.add_TranscriptServiceServicer_to_server(TranscriptService(state), server)
     match_pb2_grpc.add_MatchServiceServicer_to_server(MatchService(state), server)
@@ -219,7 +249,8 @@ def _build(state: State) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
     info_pb2_grpc.add_InfoServiceServicer_to_server(InfoService(state), server)
     health_service = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_service, server)
-    reflection.enable_server_reflection((*_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    if reflects:
+        reflection.enable_server_reflection((*_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     return server, health_service
 
 

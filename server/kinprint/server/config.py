@@ -7,6 +7,43 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
+class TokenConfig:
+    """Bearer tokens (JWT) that are taken, as OpenID Connect providers issue them.
+
+    jwks: URL or file of the issuer's public keys.
+    role_claim, corpora_claim: claims that hold the role (read, write, admin), and the names of the corpora (a list, or
+    "*" for all). A token without the first may do nothing, one without the second sees no corpus.
+    """
+
+    issuer: str
+    audience: str
+    jwks: str
+    role_claim: str = "kinprint_role"
+    corpora_claim: str = "kinprint_corpora"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessConfig:
+    """Who gets in, and how.
+
+    auth: calls over TCP need a key or a token even while no key was made; without, they do as soon as one was.
+    insecure: listen wherever told to, without TLS and keys too.
+    tls_cert, tls_key: chain and private key of the server, PEM; read again when they change.
+    tls_client_ca: authorities, PEM; clients must show a certificate of one of them.
+    reflection: answer for reflection; None: where no keys are asked for and no other machine gets in.
+    tokens: None: none are taken.
+    """
+
+    auth: bool = False
+    insecure: bool = False
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+    reflection: bool | None = None
+    tokens: TokenConfig | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ServerConfig:
     """Settings of one server process.
 
@@ -34,3 +71,4 @@ class ServerConfig:
     jobs: int | None = None
     job_memory: int | None = None
     scrub_hours: float = 24.0
+    access: AccessConfig = field(default_factory=AccessConfig)

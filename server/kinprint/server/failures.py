@@ -83,6 +83,51 @@ class InvalidField(Failure):
         self.reason = reason
 
 
+# ---- the caller ----
+
+
+class CredentialsMissing(Failure):
+    """The call bears neither an API key nor a token, and needs one."""
+
+    reason = "CREDENTIALS_MISSING"
+    code = "UNAUTHENTICATED"
+
+
+class CredentialsInvalid(Failure):
+    """The key or token is none of this server's."""
+
+    reason = "CREDENTIALS_INVALID"
+    code = "UNAUTHENTICATED"
+
+
+class CredentialsExpired(Failure):
+    """The key or token was good once, and its time is over."""
+
+    reason = "CREDENTIALS_EXPIRED"
+    code = "UNAUTHENTICATED"
+
+
+class CredentialsRevoked(Failure):
+    """The key was taken back."""
+
+    reason = "CREDENTIALS_REVOKED"
+    code = "UNAUTHENTICATED"
+
+
+class RoleTooLow(Failure):
+    """The caller's role does not cover the call."""
+
+    reason = "ROLE_TOO_LOW"
+    code = "PERMISSION_DENIED"
+
+
+class CorpusForbidden(Failure):
+    """The caller may not create a corpus of that name."""
+
+    reason = "CORPUS_FORBIDDEN"
+    code = "PERMISSION_DENIED"
+
+
 # ---- corpora and their rows ----
 
 

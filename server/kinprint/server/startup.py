@@ -94,11 +94,15 @@ class Startup:
         thread.start()
         return await done
 
-    def refusal(self) -> Unavailable:
-        """What callers are told meanwhile; the metadata is for programs that show progress."""
+    def refusal(self, *, named: bool = True) -> Unavailable:
+        """What callers are told meanwhile; the metadata is for programs that show progress.
+
+        `named`: with the step, which may name a corpus.
+        """
         now = self._progress
-        refused = Unavailable(f"the server is starting ({now.step}); retry in a moment", retry_after=0.5)
-        refused.metadata = {"step": now.step, "share": f"{now.share:.4f}"}
+        step = now.step if named else "starting"
+        refused = Unavailable(f"the server is starting ({step}); retry in a moment", retry_after=0.5)
+        refused.metadata = {"step": step, "share": f"{now.share:.4f}"}
         return refused
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import dataclasses
 import logging
 import time
@@ -138,11 +139,17 @@ class State:
 
     async def read(self, work: Callable[[], T]) -> T:
         """Run a search or read in a worker thread."""
-        return await asyncio.get_running_loop().run_in_executor(self.readers, contained, work)
+        return await self._within(self.readers, work)
 
     async def change(self, work: Callable[[], T]) -> T:
         """Run a write in a worker thread."""
-        return await asyncio.get_running_loop().run_in_executor(self.writers_pool, contained, work)
+        return await self._within(self.writers_pool, work)
+
+    @staticmethod
+    async def _within(pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        # With the caller's context: what is looked up in a thread is looked up for the same principal.
+        inside = contextvars.copy_context().run
+        return await asyncio.get_running_loop().run_in_executor(pool, contained, partial(inside, work))
 
     def background(self, work: Callable[[], None]) -> None:
         """Run a change whose failure is only worth a line in the log (publishing indexes)."""

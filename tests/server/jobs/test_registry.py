@@ -105,7 +105,7 @@ def test_arrays_frames_and_failures_cross_whole(tmp_path: Path) -> None:
             with pytest.raises(RuntimeError, match="Odd: odd"):
                 await results(jobs, job_functions.fail_oddly)
             assert jobs.list()[0].state is JobState.FAILED
-            assert jobs.list()[0].problem == "Odd: odd"
+            assert jobs.list()[0].problem == "internal error (RuntimeError)"
 
     asyncio.run(main())
 

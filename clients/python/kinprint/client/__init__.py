@@ -14,7 +14,7 @@ Frames are in `kinprint.client.frames` (extra `polars`), the command line in `ki
     types, errors         what calls take, give and raise
     upsert, chunking      what an upload sends next, and what an answer means, without input or output
     identity              ids of transcripts that come without one
-    transport             addresses and channels
+    transport, access     addresses and channels; TLS and API keys
     embedded, launch      the server of a data directory
     files                 transcripts in files: how they are read and written, and what their rows mean
     frames, schemas       Polars and Arrow

@@ -89,6 +89,18 @@ class AlreadyExistsError(KinprintError):
     default_code = "ALREADY_EXISTS"
 
 
+class UnauthenticatedError(KinprintError):
+    """The server wants an API key or token, and got none, or none that is good."""
+
+    default_code = "UNAUTHENTICATED"
+
+
+class PermissionDeniedError(KinprintError, PermissionError):
+    """The key's role or its corpora do not cover the call."""
+
+    default_code = "PERMISSION_DENIED"
+
+
 class FailedPreconditionError(KinprintError):
     """The server cannot do this now, for example because a channel was never filled."""
 
@@ -171,6 +183,8 @@ _BY_CODE: dict[str, type[KinprintError]] = {
         InvalidArgumentError,
         NotFoundError,
         AlreadyExistsError,
+        UnauthenticatedError,
+        PermissionDeniedError,
         FailedPreconditionError,
         ResourceExhaustedError,
         UnavailableError,

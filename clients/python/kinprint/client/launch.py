@@ -240,7 +240,8 @@ def ahead(arguments: Sequence[str]) -> None:
     there and that nobody holds; a server that is not claimed ends with the process.
     """
     words = {word.partition("=")[0] for word in arguments}
-    if words & _NO_SERVER or not ("--corpus" in words or (arguments[:1] and arguments[0] in _COMMANDS)):
+    command = arguments[0] if arguments else ""
+    if words & _NO_SERVER or command == "keys" or not ("--corpus" in words or command in _COMMANDS):
         return
     named = _option(arguments, "--data")
     if named is None and not os.environ.get("KINPRINT_SERVER"):

@@ -213,10 +213,15 @@ class Catalog:
 
     def several(self, names: Sequence[str], field: str = "corpora") -> list[Corpus]:
         """Corpora of 1 to 100 names, each once, in the order of their first mention."""
-        if not 1 <= len(names) <= 100:
-            raise InvalidField(field, "name 1 to 100 corpora", "FIELD_INVALID" if names else "FIELD_MISSING")
+        self.check_count(names, field)
         found = {name: self.get(name, f"{field}[{i}]") for i, name in enumerate(names)}
         return list(found.values())
+
+    @staticmethod
+    def check_count(names: Sequence[str], field: str) -> None:
+        """Raise InvalidField unless there are 1 to 100 names."""
+        if not 1 <= len(names) <= 100:
+            raise InvalidField(field, "name 1 to 100 corpora", "FIELD_INVALID" if names else "FIELD_MISSING")
 
     @staticmethod
     def check_name(name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import NoReturn
 
 import grpc
@@ -34,17 +35,51 @@ def failure_of(error: BaseException) -> failures.Failure:
 
 
 def told(failure: failures.Failure) -> str:
-    """Message of a failure as it is sent: one that quotes a caller's megabyte would not fit into a status."""
-    return _cut(failure.message, _MOST)
+    """Message of a failure as it is sent.
+
+    One that quotes a caller's megabyte would not fit into a status, and one that quotes its control characters would
+    write on the terminal of whoever reads it.
+    """
+    return _fitted(failure.message, _MOST)
+
+
+def _fitted(text: str, most: int) -> str:
+    """A text without control characters, of at most `most` bytes in a status."""
+    if len(text) > 4 * most:  # to look at each character of a megabyte would hold up the event loop
+        text = text[: 2 * most] + text[-2 * most :]
+    return _cut(plain(text), most)
+
+
+def plain(text: str) -> str:
+    """A text without control characters, which are escaped as Python does."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def _size(text: str) -> int:
+    """Bytes of a text in a status, where what is not printable ASCII takes three for each of its own."""
+    data = text.encode(errors="replace")
+    return len(data) + 2 * sum(byte < 0x20 or byte > 0x7E or byte == 0x25 for byte in data)
 
 
 def _cut(text: str, most: int) -> str:
-    data = text.encode(errors="replace")
-    return (
-        text
-        if len(data) <= most
-        else data[: most // 2].decode(errors="ignore") + " … " + data[-most // 4 :].decode(errors="ignore")
-    )
+    """A text of at most `most` bytes in a status: its beginning and its end."""
+    if _size(text) <= most:
+        return text
+    spare = most - 10  # of the dots between them
+    head = _longest(text, lambda count: text[:count], spare * 2 // 3)
+    tail = _longest(text, lambda count: text[len(text) - count :], spare // 3)
+    return f"{head} … {tail}"
+
+
+def _longest(text: str, part: Callable[[int], str], most: int) -> str:
+    """The longest part, of so many characters, that takes at most `most` bytes."""
+    low, high = 0, min(len(text), most)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if _size(part(middle)) <= most else (low, middle - 1)
+    return part(low)
 
 
 def code_of(failure: failures.Failure) -> grpc.StatusCode:
@@ -66,7 +101,7 @@ def status_of(error: BaseException) -> status_pb2.Status:
     add(error_details_pb2.ErrorInfo(reason=failure.reason, domain=DOMAIN, metadata=failure.metadata))
     if failure.field is not None:
         violation = error_details_pb2.BadRequest.FieldViolation(
-            field=_cut(failure.field, _MOST // 4), description=message
+            field=_fitted(failure.field, _MOST // 4), description=message
         )
         add(error_details_pb2.BadRequest(field_violations=[violation]))
     if failure.retry_after is not None:

@@ -1,5 +1,8 @@
-"""Interceptor: refuses calls while the server does not serve, and tells a caller what is wrong with bytes
-that are no message of the contract."""
+"""Interceptor: finds out who calls and whether they may, refuses calls while the server does not serve, and tells a
+caller what is wrong with bytes that are no message of the contract.
+
+Health is open to everybody. Of all else a caller without credentials learns nothing, not even how far a start is.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,15 @@ from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
+from kinprint.server.edge.auth import Authority
 from kinprint.server.edge.errors import abort
+from kinprint.server.edge.principal import Principal, Role, act_for
+from kinprint.server.edge.roles import ROLES
 from kinprint.server.failures import InvalidField, Unavailable
 from kinprint.server.state import State
 
 _OWN = "/kinprint."
+_OPEN = "/grpc.health."
 _Answering = Callable[..., AsyncGenerator[Any, None]]
 
 
@@ -47,8 +54,9 @@ def _refusal(malformed: _Malformed) -> InvalidField:
 class Guard(grpc.aio.ServerInterceptor):
     """See the module's text."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, authority: Authority) -> None:
         self._state = state
+        self._authority = authority
 
     async def intercept_service(
         self,
@@ -57,23 +65,38 @@ class Guard(grpc.aio.ServerInterceptor):
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         # Of what a handler holds, gRPC's types know only the synchronous kind.
         handler: Any = await continuation(handler_call_details)
-        if handler is None or not handler_call_details.method.startswith(_OWN):
+        method = handler_call_details.method
+        if handler is None or method.startswith(_OPEN):
             return handler  # type: ignore[no-any-return]
-        decode = _tolerant(handler.request_deserializer)
-        encode = handler.response_serializer
+        decode, encode = handler.request_deserializer, handler.response_serializer
+        if not method.startswith(_OWN):  # reflection
+            known = self._known(handler.stream_stream)
+            return grpc.stream_stream_rpc_method_handler(known, decode, encode)
+        decode = _tolerant(decode)
         if handler.request_streaming:
-            return grpc.stream_stream_rpc_method_handler(self._streaming(handler.stream_stream), decode, encode)
+            streaming = self._streaming(method, handler.stream_stream)
+            return grpc.stream_stream_rpc_method_handler(streaming, decode, encode)
         if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(self._answering(handler.unary_stream), decode, encode)
-        return grpc.unary_unary_rpc_method_handler(self._unary(handler.unary_unary), decode, encode)
+            answering = self._answering(method, handler.unary_stream)
+            return grpc.unary_stream_rpc_method_handler(answering, decode, encode)
+        return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary), decode, encode)
+
+    async def _admitted(self, method: str, context: grpc.aio.ServicerContext) -> Principal:
+        """Who calls; the rest of the call is theirs. Raises what `Authority.principal` does, RoleTooLow."""
+        principal = await self._authority.principal(context)
+        # A method that the table lacks is for nobody but administrators.
+        principal.require(ROLES.get(method, Role.ADMIN), method.rpartition("/")[2])
+        act_for(principal)
+        return principal
 
     @contextmanager
-    def _taken(self, request: Any = None) -> Iterator[None]:
+    def _taken(self, principal: Principal, request: Any = None) -> Iterator[None]:
         """Around a call that is taken: refuses it while the server does not serve, or when it is malformed."""
         if self._state.draining.is_set():
             raise Unavailable("the server is shutting down; retry, on another server if there is one", retry_after=1.0)
         if not self._state.serving:
-            raise self._state.startup.refusal()
+            # The steps of a start name corpora.
+            raise self._state.startup.refusal(named=principal.keeper)
         if isinstance(request, _Malformed):
             raise _refusal(request)
         self._state.calls += 1
@@ -83,10 +106,25 @@ class Guard(grpc.aio.ServerInterceptor):
             self._state.calls -= 1
             self._state.idle_since = time.monotonic()
 
-    def _unary(self, behaviour: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    def _known(self, behaviour: _Answering) -> _Answering:
+        """A service that is not ours, for whoever has any role."""
+
+        async def call(requests: Any, context: grpc.aio.ServicerContext) -> AsyncGenerator[Any, None]:
+            try:
+                await self._authority.principal(context)
+            except Exception as error:
+                await abort(context, error)
+            async with aclosing(behaviour(requests, context)) as responses:
+                async for response in responses:
+                    yield response
+
+        return call
+
+    def _unary(self, method: str, behaviour: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
             try:
-                with self._taken(request):
+                principal = await self._admitted(method, context)
+                with self._taken(principal, request):
                     return await behaviour(request, context)
             except grpc.aio.AbortError:
                 raise
@@ -95,12 +133,14 @@ class Guard(grpc.aio.ServerInterceptor):
 
         return call
 
-    def _answering(self, behaviour: _Answering) -> _Answering:
+    def _answering(self, method: str, behaviour: _Answering) -> _Answering:
         async def call(request: Any, context: grpc.aio.ServicerContext) -> AsyncGenerator[Any, None]:
             try:
-                with self._taken(request):
+                principal = await self._admitted(method, context)
+                with self._taken(principal, request):
                     async with aclosing(behaviour(request, context)) as responses:
                         async for response in responses:
+                            self._authority.check(principal)
                             yield response
             except grpc.aio.AbortError:
                 raise
@@ -109,18 +149,21 @@ class Guard(grpc.aio.ServerInterceptor):
 
         return call
 
-    def _streaming(self, behaviour: _Answering) -> _Answering:
-        async def checked(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    def _streaming(self, method: str, behaviour: _Answering) -> _Answering:
+        async def checked(requests: AsyncIterator[Any], principal: Principal) -> AsyncIterator[Any]:
             async for request in requests:
+                self._authority.check(principal)
                 if isinstance(request, _Malformed):
                     raise _refusal(request)
                 yield request
 
         async def call(requests: AsyncIterator[Any], context: grpc.aio.ServicerContext) -> AsyncGenerator[Any, None]:
             try:
-                with self._taken():
-                    async with aclosing(behaviour(checked(requests), context)) as responses:
+                principal = await self._admitted(method, context)
+                with self._taken(principal):
+                    async with aclosing(behaviour(checked(requests, principal), context)) as responses:
                         async for response in responses:
+                            self._authority.check(principal)
                             yield response
             except grpc.aio.AbortError:
                 raise

@@ -50,6 +50,9 @@ STALL_SECONDS = 120.0
 #: Share of its limit that a process must have held for its death to be blamed on memory.
 _NEAR = 0.8
 
+#: Characters of an id that was asked for which a refusal repeats.
+_SHOWN = 64
+
 _PINS = re.compile(r"j-[0-9a-f]{12}")
 
 
@@ -65,7 +68,7 @@ class JobState(Enum):
 
 @dataclass(slots=True)
 class Job:
-    """One long run; see Job in proto/."""
+    """One long run; see Job in proto/. `owner`: name of the principal that asked for it."""
 
     id: str
     kind: str
@@ -83,6 +86,7 @@ class Job:
     ended_at: datetime | None = None
     problem: str = ""
     pid: int = 0
+    owner: str = ""
 
 
 @dataclass(eq=False, slots=True)
@@ -154,8 +158,14 @@ class Jobs:
         for job in self.list():
             if job.id == identifier:
                 return job
-        raise JobNotFound(
-            f"there is no job {identifier!r} (ended ones are remembered for an hour); see: kinprint jobs", field="id"
+        raise self.missing(identifier)
+
+    @staticmethod
+    def missing(identifier: str) -> JobNotFound:
+        """What is told of a job that is not there."""
+        asked = repr(identifier) if len(identifier) <= _SHOWN else f"{identifier[:_SHOWN]!r}..."
+        return JobNotFound(
+            f"there is no job {asked} (ended ones are remembered for an hour); see: kinprint jobs", field="id"
         )
 
     def cancel(self, identifier: str) -> Job:
@@ -182,14 +192,14 @@ class Jobs:
     # ---- running ----
 
     async def run(
-        self, request: Request, translate: Callable[[Any], Iterable[T]], *, caller: str = ""
+        self, request: Request, translate: Callable[[Any], Iterable[T]], *, caller: str = "", owner: str = ""
     ) -> AsyncGenerator[T, None]:
         """What a run yields, each translated in a thread; first, while it waits, its place in the queue.
 
-        `caller` is shown. The run ends when this iterator is closed or cancelled. Raises what the run raises,
-        JobQueueFull, JobMemory, JobCancelled, JobDied, StorageFull, Unavailable.
+        `caller` is shown; `owner` is the principal whose job it is. The run ends when this iterator is closed or
+        cancelled. Raises what the run raises, JobQueueFull, JobMemory, JobCancelled, JobDied, StorageFull, Unavailable.
         """
-        held = self._admit(request, caller)
+        held = self._admit(request, caller, owner)
         job = held.job
         outcome, problem = JobState.CANCELLED, "its caller has gone, or its deadline has passed"
         try:
@@ -205,7 +215,9 @@ class Jobs:
             problem = "it was cancelled by its id"
             raise
         except Exception as error:
-            outcome, problem = JobState.FAILED, str(error)
+            # What others say of a failure may quote a text; it is in the answer to who asked for the job.
+            told = str(error) if isinstance(error, Failure) else f"internal error ({type(error).__name__})"
+            outcome, problem = JobState.FAILED, told
             raise
         finally:
             self._release(held, outcome, problem)
@@ -213,7 +225,7 @@ class Jobs:
                 "job %s %s ended: %s%s", job.id, job.kind, outcome.name.lower(), f", {problem}" if problem else ""
             )
 
-    def _admit(self, request: Request, caller: str) -> _Held:
+    def _admit(self, request: Request, caller: str, owner: str) -> _Held:
         if self._closed:
             raise _shutting_down()
         if len(self._waiting) >= WAITING:
@@ -223,7 +235,7 @@ class Jobs:
                 retry_after=5.0,
             )
         identifier = f"j-{secrets.token_hex(6)}"
-        held = _Held(Job(identifier, request.kind, tuple(request.corpora), caller, self._memory))
+        held = _Held(Job(identifier, request.kind, tuple(request.corpora), caller, self._memory, owner=owner))
         self._waiting.append(held)
         self._hand_out()
         return held

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import grpc
+from kinprint.server.edge.visible import visible
 from kinprint.server.services.messages.corpora import describe
 from kinprint.server.services.paging import read_token, write_token
 from kinprint.server.state import State
@@ -20,14 +21,14 @@ class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
     async def CreateCorpus(  # noqa: N802
         self, request: corpus_pb2.CreateCorpusRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> corpus_pb2.CreateCorpusResponse:
-        catalog = self._state.catalog
+        catalog = visible(self._state)
         corpus = await self._state.change(lambda: catalog.create(request.name, request.description))
         return corpus_pb2.CreateCorpusResponse(corpus=await self._state.read(lambda: describe(corpus, detailed=True)))
 
     async def GetCorpus(  # noqa: N802
         self, request: corpus_pb2.GetCorpusRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> corpus_pb2.GetCorpusResponse:
-        corpus = self._state.catalog.get(request.name, "name")
+        corpus = visible(self._state).get(request.name, "name")
         return corpus_pb2.GetCorpusResponse(corpus=await self._state.read(lambda: describe(corpus, detailed=True)))
 
     async def ListCorpora(  # noqa: N802
@@ -35,7 +36,7 @@ class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
     ) -> corpus_pb2.ListCorporaResponse:
         size = min(request.page_size or 100, 1000)
         after = read_token(request.page_token, "corpora")
-        catalog = self._state.catalog
+        catalog = visible(self._state)
 
         def read() -> corpus_pb2.ListCorporaResponse:
             problems = catalog.unavailable
@@ -55,7 +56,7 @@ class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
     async def DeleteCorpus(  # noqa: N802
         self, request: corpus_pb2.DeleteCorpusRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> corpus_pb2.DeleteCorpusResponse:
-        corpus = self._state.catalog.get(request.name, "name")
-        rows = await self._state.change(lambda: self._state.catalog.delete(request.name))
+        corpus = visible(self._state).get(request.name, "name")
+        rows = await self._state.change(lambda: visible(self._state).delete(request.name))
         self._state.forget(corpus)
         return corpus_pb2.DeleteCorpusResponse(transcripts=rows)

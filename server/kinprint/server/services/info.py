@@ -13,6 +13,7 @@ from kinprint.kernels.unicode import UNICODE_VERSION
 from kinprint.server import threads
 from kinprint.server.channels import CHANNELS
 from kinprint.server.corpus.normalise import PIPELINE
+from kinprint.server.edge.visible import visible
 from kinprint.server.services.messages import types as convert
 from kinprint.server.state import State
 from kinprint.server.store import generation, record
@@ -68,7 +69,7 @@ class InfoService(info_pb2_grpc.InfoServiceServicer):
             thread_pools=[info_pb2.ThreadPool(name=n, threads=k) for n, k in threads.pool_sizes().items()],
             formats=[f"record/{record.FORMAT}", f"generation/{generation.FORMAT}"],
             libraries={name: package_version(name) for name in _LIBRARIES},
-            corpora=len(self._state.catalog.names()),
+            corpora=len(visible(self._state).names()),
         )
         if model.service is not None:
             embedder = model.service.embedder

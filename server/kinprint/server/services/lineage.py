@@ -12,6 +12,7 @@ from kinprint.server.authorship import attribute
 from kinprint.server.authorship.sets import Sent, Sets
 from kinprint.server.corpus.filter import Filter
 from kinprint.server.corpus.view import View
+from kinprint.server.edge.visible import visible
 from kinprint.server.failures import Failure, InvalidField, ModelNotFound, PanelDamaged
 from kinprint.server.jobs.registry import Request
 from kinprint.server.kinship import fit as fitting
@@ -53,7 +54,7 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
         self, request: lineage_pb2.FitPanelRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[lineage_pb2.FitPanelResponse]:
         def asked() -> Request:
-            view = self._state.catalog.get(request.corpus).view
+            view = visible(self._state).get(request.corpus).view
             # A list of families may name more models than answered here; the panel says which were missing.
             _check_members(request.members)
             members = [Member(m.model, m.family, tuple(m.shares_with)) for m in request.members]
@@ -77,7 +78,7 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
         self, request: lineage_pb2.FindKinshipRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[lineage_pb2.FindKinshipResponse]:
         def asked() -> Request:
-            view = self._state.catalog.get(request.corpus).view
+            view = visible(self._state).get(request.corpus).view
             _check_models(view, ((f"models[{i}]", name) for i, name in enumerate(request.models)))
             models = tuple(dict.fromkeys(request.models))
             arguments = (view, _panel_of(request), convert.row_filter(request.filter), models)
@@ -89,7 +90,7 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
         self, request: lineage_pb2.FindLineageRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[lineage_pb2.FindLineageResponse]:
         def asked() -> Request:
-            view = self._state.catalog.get(request.corpus).view
+            view = visible(self._state).get(request.corpus).view
             _check_models(view, ((f"filter.models[{i}]", name) for i, name in enumerate(request.filter.models)))
             arguments = (view, _panel_of(request), convert.row_filter(request.filter))
             return Request("FindLineage", [view.corpus], lineage.find_lineage, arguments)
@@ -100,7 +101,7 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
         self, request: lineage_pb2.BuildEvidenceRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[lineage_pb2.BuildEvidenceResponse]:
         def asked() -> Request:
-            view = self._state.catalog.get(request.corpus).view
+            view = visible(self._state).get(request.corpus).view
             pairs: list[tuple[str, lineage_pb2.BuildEvidenceRequest | lineage_pb2.EvidencePair]] = [("", request)]
             pairs += [(f"also[{i}].", pair) for i, pair in enumerate(request.also)]
             for path, pair in pairs:
@@ -124,7 +125,7 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
             _expect(first, "start")
             assert first is not None
             start = first.start
-            view = self._state.catalog.get(start.corpus, "start.corpus").view
+            view = visible(self._state).get(start.corpus, "start.corpus").view
 
             def read() -> tuple[Filter, Panel | None]:
                 _check_models(view, ((f"start.models[{i}]", name) for i, name in enumerate(start.models)))

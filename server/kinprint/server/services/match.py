@@ -23,6 +23,7 @@ from kinprint.server.corpus.language import detect_languages
 from kinprint.server.corpus.listing import find
 from kinprint.server.corpus.normalise import language_tag
 from kinprint.server.edge.errors import status_of
+from kinprint.server.edge.visible import visible
 from kinprint.server.embed import sentence_starts, sentences_of
 from kinprint.server.failures import InvalidField, Unavailable
 from kinprint.server.jobs.registry import Request
@@ -158,7 +159,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
     async def _search(self, request: match_pb2.SearchRequest) -> match_pb2.SearchResponse:
         started = time.perf_counter()
         channels = convert.channel_names(request.channels, ("copy",))
-        corpora = self._state.catalog.several(request.corpora)
+        corpora = visible(self._state).several(request.corpora)
         views = [corpus.view for corpus in corpora]
         if request.top > 1000:
             raise InvalidField("top", "top is at most 1000", "FIELD_INVALID")
@@ -216,7 +217,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         """
         kind = source.WhichOneof("source")
         if kind == "transcript":
-            view = self._state.catalog.get(source.transcript.corpus, f"{field}.transcript.corpus").view
+            view = visible(self._state).get(source.transcript.corpus, f"{field}.transcript.corpus").view
 
             def read() -> tuple[Query, QueryInfo]:
                 return stored(view, find(view, source.transcript.id, f"{field}.transcript.id"), field, language)
@@ -255,7 +256,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         spaces = [corpus for corpus in corpora if corpus.space is not None]
         if query.itself is not None:
             itself = query.itself
-            own = self._state.catalog.get(itself[0])
+            own = visible(self._state).get(itself[0])
 
             def there() -> NDArray[np.float32] | None:
                 view = own.view
@@ -285,7 +286,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         ]
         (a, _), (b, _) = sides
         names = dict.fromkeys(q.itself[0] for q in (a, b) if q.itself is not None)
-        views = [self._state.catalog.get(name).view for name in names]
+        views = [visible(self._state).get(name).view for name in names]
         meaning = Meaning()
         if any(CHANNELS[channel].embedded for channel in channels):
             _service, space = await self._state.model.require()
@@ -311,8 +312,8 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
                 raise InvalidField("threshold", "threshold lies between 0.1 and 1", "FIELD_INVALID")
             if request.output not in match_pb2.DuplicatesOutput.values():
                 raise InvalidField("output", f"no such output: {request.output}", "FIELD_INVALID")
-            corpora = self._state.catalog.several(request.corpora)
-            against = self._state.catalog.several(request.against, "against") if request.against else []
+            corpora = visible(self._state).several(request.corpora)
+            against = visible(self._state).several(request.against, "against") if request.against else []
             _refuse_common(corpora, against)
             as_clusters = request.output == match_pb2.DUPLICATES_OUTPUT_CLUSTERS
             if as_clusters and (against or request.expand):
@@ -336,8 +337,8 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         places: list[NDArray[np.int64]] = []
 
         def asked() -> Request:
-            corpora = self._state.catalog.several(request.corpora)
-            against = self._state.catalog.several(request.against, "against")
+            corpora = visible(self._state).several(request.corpora)
+            against = visible(self._state).several(request.against, "against")
             if [c.name for c in corpora] != [c.name for c in against]:
                 _refuse_common(corpora, against)
             if request.min_tokens > 10_000:

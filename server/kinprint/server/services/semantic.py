@@ -12,6 +12,8 @@ import grpc
 from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.distilling import Distilled, distil
 from kinprint.server.corpus.filling import wish_of
+from kinprint.server.edge.principal import Role, current
+from kinprint.server.edge.visible import visible
 from kinprint.server.failures import InvalidField, ModelNotFilled
 from kinprint.server.jobs.registry import Request
 from kinprint.server.progress import Progress
@@ -37,9 +39,10 @@ class SemanticService(semantic_pb2_grpc.SemanticServiceServicer):
         most = request.most_rows_per_second
         if math.isnan(most) or most < 0:
             raise InvalidField("most_rows_per_second", "most_rows_per_second is 0 or more", "FIELD_INVALID")
-        corpus = self._state.catalog.get(request.corpus)
+        corpus = visible(self._state).get(request.corpus)
         model = request.model
         if model:
+            current().require(Role.ADMIN, "filling a second model")
             if model != "default" and not await self._state.read(lambda: os.path.isdir(model)):
                 raise InvalidField("model", f"there is no model directory {model} on the server", "FIELD_INVALID")
             if corpus.space is None:
@@ -60,14 +63,14 @@ class SemanticService(semantic_pb2_grpc.SemanticServiceServicer):
     async def PauseFill(  # noqa: N802
         self, request: semantic_pb2.PauseFillRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> semantic_pb2.PauseFillResponse:
-        corpus = self._state.catalog.get(request.corpus)
+        corpus = visible(self._state).get(request.corpus)
         await self._state.filler.pause(corpus)
         return semantic_pb2.PauseFillResponse(fill=await self._fill(corpus))
 
     async def GetFill(  # noqa: N802
         self, request: semantic_pb2.GetFillRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> semantic_pb2.GetFillResponse:
-        return semantic_pb2.GetFillResponse(fill=await self._fill(self._state.catalog.get(request.corpus)))
+        return semantic_pb2.GetFillResponse(fill=await self._fill(visible(self._state).get(request.corpus)))
 
     async def _fill(self, corpus: Corpus) -> semantic_pb2.Fill:
         waiting = self._state.tables.problem
@@ -79,7 +82,7 @@ class SemanticService(semantic_pb2_grpc.SemanticServiceServicer):
         queries = request.queries or 200
         if not 10 <= queries <= 1000:
             raise InvalidField("queries", "queries lies between 10 and 1000", "FIELD_INVALID")
-        view = self._state.catalog.get(request.corpus).view
+        view = visible(self._state).get(request.corpus).view
         gone = threading.Event()
         try:
             return await self._state.read(lambda: comparison_message(compare_models(view, queries, gone.is_set)))
@@ -89,7 +92,7 @@ class SemanticService(semantic_pb2_grpc.SemanticServiceServicer):
     async def SwitchModel(  # noqa: N802
         self, request: semantic_pb2.SwitchModelRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> semantic_pb2.SwitchModelResponse:
-        corpus = self._state.catalog.get(request.corpus)
+        corpus = visible(self._state).get(request.corpus)
         second = await self._state.read(lambda: wish_of(corpus).second)
         directory = second if second and second != self._state.config.model else None
         await self._state.change(lambda: corpus.switch_models(directory))
@@ -99,7 +102,7 @@ class SemanticService(semantic_pb2_grpc.SemanticServiceServicer):
     async def DropModel(  # noqa: N802
         self, request: semantic_pb2.DropModelRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> semantic_pb2.DropModelResponse:
-        corpus = self._state.catalog.get(request.corpus)
+        corpus = visible(self._state).get(request.corpus)
         await self._state.filler.forget_second(corpus)
         await self._state.change(corpus.drop_second)
         return semantic_pb2.DropModelResponse(fill=await self._fill(corpus))
@@ -112,7 +115,7 @@ class SemanticService(semantic_pb2_grpc.SemanticServiceServicer):
             raise InvalidField(
                 "sentences", f"sentences lies between {_LEAST_SENTENCES} and {_MOST_SENTENCES}", "FIELD_INVALID"
             )
-        corpus = self._state.catalog.get(request.corpus)
+        corpus = visible(self._state).get(request.corpus)
         model = await self._state.model.directory_of_loaded()
         table = await self._state.filler.table_of(corpus) or await self._state.tables.require()
 

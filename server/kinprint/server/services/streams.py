@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 import grpc
+from kinprint.server.edge.principal import ANONYMOUS, LOCAL, current
 from kinprint.server.failures import InvalidField, Unavailable
 from kinprint.server.jobs.registry import Request
 from kinprint.server.state import State
@@ -69,6 +70,8 @@ async def long_run(
     `asked` reads the request, in a thread; what the run yields is translated in a thread, too.
     """
     request = await state.read(asked)
-    async with aclosing(state.jobs.run(request, translate, caller=_caller(context.peer()))) as messages:
+    owner = current()
+    caller = _caller(context.peer()) + ("" if owner in (LOCAL, ANONYMOUS) else f", {owner.name}")
+    async with aclosing(state.jobs.run(request, translate, caller=caller, owner=owner.name)) as messages:
         async for message in messages:
             yield message

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 from kinprint.server.corpus.listing import find, page
+from kinprint.server.edge.visible import visible
 from kinprint.server.failures import InvalidField
 from kinprint.server.services.messages import types as convert
 from kinprint.server.services.paging import read_token, seq_of, write_token
@@ -39,7 +40,7 @@ class TranscriptService(transcript_pb2_grpc.TranscriptServiceServicer):
     async def GetTranscript(  # noqa: N802
         self, request: transcript_pb2.GetTranscriptRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> transcript_pb2.GetTranscriptResponse:
-        corpus = self._state.catalog.get(request.corpus)
+        corpus = visible(self._state).get(request.corpus)
 
         def read() -> types_pb2.Transcript:
             view = corpus.view
@@ -51,7 +52,7 @@ class TranscriptService(transcript_pb2_grpc.TranscriptServiceServicer):
     async def ListTranscripts(  # noqa: N802
         self, request: transcript_pb2.ListTranscriptsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> transcript_pb2.ListTranscriptsResponse:
-        corpus = self._state.catalog.get(request.corpus)
+        corpus = visible(self._state).get(request.corpus)
         size = min(request.page_size or 100, 1000)
 
         def read() -> transcript_pb2.ListTranscriptsResponse:
@@ -79,7 +80,7 @@ class TranscriptService(transcript_pb2_grpc.TranscriptServiceServicer):
     async def DeleteTranscripts(  # noqa: N802
         self, request: transcript_pb2.DeleteTranscriptsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> transcript_pb2.DeleteTranscriptsResponse:
-        corpus = self._state.catalog.get(request.corpus)
+        corpus = visible(self._state).get(request.corpus)
         if not 1 <= len(request.ids) <= _MOST_IDS:
             raise InvalidField("ids", f"give 1 to {_MOST_IDS} ids", "FIELD_INVALID" if request.ids else "FIELD_MISSING")
         ids = list(request.ids)
@@ -89,7 +90,7 @@ class TranscriptService(transcript_pb2_grpc.TranscriptServiceServicer):
     async def PurgeTranscripts(  # noqa: N802
         self, request: transcript_pb2.PurgeTranscriptsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[transcript_pb2.PurgeTranscriptsResponse]:
-        corpus = self._state.catalog.get(request.corpus)
+        corpus = visible(self._state).get(request.corpus)
         if len(request.ids) > _MOST_IDS:
             raise InvalidField("ids", f"give at most {_MOST_IDS} ids", "FIELD_INVALID")
         ids = list(request.ids)

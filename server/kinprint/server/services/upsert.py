@@ -15,6 +15,7 @@ from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.normalise import Normalised, Submission, normalise
 from kinprint.server.corpus.plan import Batch
 from kinprint.server.corpus.writer import Stored, Writer
+from kinprint.server.edge.visible import visible
 from kinprint.server.failures import Failure, InvalidField, Unavailable
 from kinprint.server.limits import LIMITS
 from kinprint.server.services.messages import types as convert
@@ -115,11 +116,11 @@ class UpsertStream:
 
     async def _start(self, start: transcript_pb2.UpsertStart) -> None:
         channels = convert.channel_names(start.channels, DEFAULT)
-        catalog = self._state.catalog
+        catalog = visible(self._state)
         self._name = start.corpus
         self._channels = frozenset(channels)
         if start.create_corpus and start.corpus not in catalog.names():
-            catalog.check_name(start.corpus)  # made with the first row, so that a load of nothing leaves nothing
+            catalog.check_creatable(start.corpus)  # made with the first row, so that a load of nothing leaves nothing
             if EMBEDDED.intersection(channels):
                 await self._state.model.require()
         else:
@@ -162,7 +163,7 @@ class UpsertStream:
         try:
             rows = await self._state.read(lambda: self._normalise(batch.transcripts))
             if self._corpus is None and rows.frame.height:
-                catalog = self._state.catalog
+                catalog = visible(self._state)
                 await self._attach(await self._state.change(lambda: catalog.get_or_create(self._name)))
         except BaseException:
             self._room.release()

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import grpc
 from kinprint.client import contract
+from kinprint.client.access import Access
 from kinprint.client.aio.results import AsyncResultStream, Batch, Summary
 from kinprint.client.contract import Method, Request, Response
 from kinprint.client.convert import server as convert
@@ -30,13 +31,13 @@ class AsyncCalls:
         *,
         timeout: float,
         retry_deadline: float,
-        credentials: grpc.ChannelCredentials | None,
+        access: Access,
     ) -> None:
         self.timeout = timeout
         self._connection = connection
         self._embedded = embedded
         self._retry_deadline = retry_deadline
-        self._credentials = credentials
+        self._access = access
         self._lock = Lock()
         self._closed = False
         self._limits: Limits | None = None
@@ -81,7 +82,7 @@ class AsyncCalls:
             if self._connection is failed:
                 address = await in_thread(self._embedded.address)
                 await failed.close()
-                self._connection = Connection(address, self._credentials)
+                self._connection = Connection(address, self._access)
         return True
 
     async def _unary(self, method: Method[Request, Response], request: Request, timeout: float | None) -> Response:

@@ -301,6 +301,46 @@ def serve(
             help="Memory that a long run may hold, such as 8G; 0: no limit. Default: half of the machine's, shared.",
         ),
     ] = None,
+    auth: Annotated[
+        bool, typer.Option("--auth", help="Ask for an API key over TCP even while none was made (env KINPRINT_AUTH).")
+    ] = False,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Listen where other machines reach it without TLS and keys too.")
+    ] = False,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option("--tls-cert", metavar="FILE", help="Certificate chain, PEM (env KINPRINT_TLS_CERT)."),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option("--tls-key", metavar="FILE", help="Its private key, PEM (env KINPRINT_TLS_KEY).")
+    ] = None,
+    tls_client_ca: Annotated[
+        Path | None,
+        typer.Option(
+            "--tls-client-ca",
+            metavar="FILE",
+            help="Clients must show a certificate of these authorities, PEM (env KINPRINT_TLS_CLIENT_CA).",
+        ),
+    ] = None,
+    reflection: Annotated[
+        bool | None,
+        typer.Option(
+            "--reflection/--no-reflection",
+            help="Answer for gRPC reflection. Default: where no keys are asked for and no other machine gets in.",
+        ),
+    ] = None,
+    oidc_issuer: Annotated[
+        str | None,
+        typer.Option("--oidc-issuer", metavar="URL", help="Issuer of tokens to take (env KINPRINT_OIDC_ISSUER)."),
+    ] = None,
+    oidc_audience: Annotated[
+        str | None,
+        typer.Option("--oidc-audience", metavar="TEXT", help="Their audience (env KINPRINT_OIDC_AUDIENCE)."),
+    ] = None,
+    oidc_jwks: Annotated[
+        str | None,
+        typer.Option("--oidc-jwks", metavar="URL|FILE", help="The issuer's keys (env KINPRINT_OIDC_JWKS)."),
+    ] = None,
 ) -> None:
     """Serve a data directory over gRPC until SIGTERM or Ctrl-C, which let running calls end."""
     directory = data or (Path(os.environ["KINPRINT_DATA"]) if os.environ.get("KINPRINT_DATA") else None)
@@ -321,6 +361,19 @@ def serve(
         command += ["--jobs", str(jobs)]
     if job_memory is not None:
         command += ["--job-memory", job_memory]
+    command += [word for word, wanted in (("--auth", auth), ("--insecure", insecure)) if wanted]
+    for option, path in (("--tls-cert", tls_cert), ("--tls-key", tls_key), ("--tls-client-ca", tls_client_ca)):
+        if path is not None:
+            command += [option, str(path)]
+    if reflection is not None:
+        command.append("--reflection" if reflection else "--no-reflection")
+    for option, text in (
+        ("--oidc-issuer", oidc_issuer),
+        ("--oidc-audience", oidc_audience),
+        ("--oidc-jwks", oidc_jwks),
+    ):
+        if text is not None:
+            command += [option, text]
     sys.stdout.flush()
     sys.stderr.flush()
     # The server takes over this process: signals and the exit code are its own.

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import grpc
 from kinprint.client import contract
+from kinprint.client.access import Access
 from kinprint.client.contract import Method, Request, Response
 from kinprint.client.convert import server as convert
 from kinprint.client.embedded import EmbeddedServer
@@ -31,13 +32,13 @@ class Calls:
         *,
         timeout: float,
         retry_deadline: float,
-        credentials: grpc.ChannelCredentials | None,
+        access: Access,
     ) -> None:
         self.timeout = timeout
         self._connection = connection
         self._embedded = embedded
         self._retry_deadline = retry_deadline
-        self._credentials = credentials
+        self._access = access
         self._lock = Lock()
         self._closed = False
         self._limits: Limits | None = None
@@ -82,7 +83,7 @@ class Calls:
             if self._connection is failed:
                 address = in_thread(self._embedded.address)
                 failed.close()
-                self._connection = Connection(address, self._credentials)
+                self._connection = Connection(address, self._access)
         return True
 
     def _unary(self, method: Method[Request, Response], request: Request, timeout: float | None) -> Response:

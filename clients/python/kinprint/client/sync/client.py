@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import grpc
+from kinprint.client.access import access_to
 from kinprint.client.embedded import EmbeddedServer
 from kinprint.client.sync.corpora import CorpusCalls
 from kinprint.client.sync.jobs import JobCalls
@@ -36,6 +37,12 @@ def connect(
     start_timeout: float = 600.0,
     retry_deadline: float = 120.0,
     create: bool = True,
+    api_key: str | None = None,
+    tls: bool | None = None,
+    ca: str | Path | None = None,
+    cert: str | Path | None = None,
+    key: str | Path | None = None,
+    insecure: bool | None = None,
     credentials: grpc.ChannelCredentials | None = None,
     on_start: Callable[[float], None] | None = None,
 ) -> Client:
@@ -51,11 +58,21 @@ def connect(
         start_timeout: seconds that a server started here may take to be ready.
         retry_deadline: seconds without progress after which an upsert gives up.
         create: make the data directory if it is not there.
-        credentials: for a TLS server.
+        api_key: an API key, or a token (JWT), that goes with every call; else KINPRINT_API_KEY, which is not sent to
+            Unix sockets.
+        tls: whether the server is to be reached over TLS; else KINPRINT_TLS, or whether `ca` or `cert` is given.
+        ca: file of the authorities (PEM) that the server's certificate is checked against; else KINPRINT_CA, or those
+            that gRPC knows.
+        cert, key: certificate and private key (PEM) of this client, for servers that ask for one; else
+            KINPRINT_CLIENT_CERT and KINPRINT_CLIENT_KEY.
+        insecure: send the key over a network without TLS; else KINPRINT_INSECURE.
+        credentials: for a TLS server, made otherwise; `tls`, `ca`, `cert` and `key` are not looked at then.
         on_start: called with the seconds waited so far while a server starts.
 
     Raises:
         UnavailableError: no server answers at the address.
+        UnauthenticatedError: the server wants a key, and this is none that it takes.
+        InvalidArgumentError: a file cannot be read, or the key would go over a network in the clear.
         EmbeddedServerError: the directory cannot be served; says why.
     """
     parsed = Target() if isinstance(target, EmbeddedServer) else parse_target(target)
@@ -73,12 +90,22 @@ def connect(
     else:
         assert parsed.address is not None
         address = parsed.address
+    access = access_to(
+        address,
+        api_key=api_key,
+        tls=tls,
+        ca=ca,
+        cert=cert,
+        key=key,
+        credentials=credentials,
+        insecure=insecure,
+    )
     client = Client(
-        Connection(address, credentials),
+        Connection(address, access),
         embedded,
         timeout=timeout,
         retry_deadline=retry_deadline,
-        credentials=credentials,
+        access=access,
     )
     try:
         client.server_info()

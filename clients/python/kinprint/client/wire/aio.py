@@ -13,6 +13,7 @@ from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar
 import grpc
 import grpc.aio
 from kinprint.client import contract
+from kinprint.client.access import Access
 from kinprint.client.contract import Method, Request, Response
 from kinprint.client.errors import UnavailableError, from_rpc_error
 from kinprint.client.transport import Stubs, channel_options
@@ -104,8 +105,10 @@ def opening(function: Callable[P, Coroutine[Any, Any, Opened]]) -> Callable[P, O
 class Connection:
     """A channel with its stubs."""
 
-    def __init__(self, address: str, credentials: grpc.ChannelCredentials | None) -> None:
+    def __init__(self, address: str, access: Access) -> None:
         self.address = address
+        self.metadata = access.metadata
+        credentials = access.credentials
         options = channel_options()
         self.channel = (
             grpc.aio.insecure_channel(address, options=options)
@@ -116,7 +119,7 @@ class Connection:
 
     async def call(self, method: Method[Request, Response], request: Request, timeout: float | None) -> Response:
         """The answer to one request."""
-        answer: Response = await self.stubs.of(method)(request, timeout=timeout)
+        answer: Response = await self.stubs.of(method)(request, timeout=timeout, metadata=self.metadata)
         return answer
 
     async def close(self) -> None:
@@ -139,7 +142,7 @@ class Stream(Generic[Request, Response]):
         self._last = time.monotonic()
         self._dead = False
         requests = self._requests() if request is None else request
-        self._call = connection.stubs.of(method)(requests, timeout=timeout)
+        self._call = connection.stubs.of(method)(requests, timeout=timeout, metadata=connection.metadata)
         self._watch = asyncio.create_task(self._watch_silence())
 
     async def _requests(self) -> AsyncIterator[Request]:

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import grpc
 from kinprint.client import contract
+from kinprint.client.access import Access
 from kinprint.client.contract import Method, Request, Response
 from kinprint.client.errors import UnavailableError, from_rpc_error
 from kinprint.client.transport import Stubs, channel_options
@@ -53,8 +54,10 @@ def opening(function: Opener) -> Opener:
 class Connection:
     """A channel with its stubs."""
 
-    def __init__(self, address: str, credentials: grpc.ChannelCredentials | None) -> None:
+    def __init__(self, address: str, access: Access) -> None:
         self.address = address
+        self.metadata = access.metadata
+        credentials = access.credentials
         options = channel_options()
         self.channel = (
             grpc.insecure_channel(address, options=options)
@@ -65,7 +68,7 @@ class Connection:
 
     def call(self, method: Method[Request, Response], request: Request, timeout: float | None) -> Response:
         """The answer to one request."""
-        answer: Response = self.stubs.of(method)(request, timeout=timeout)
+        answer: Response = self.stubs.of(method)(request, timeout=timeout, metadata=self.metadata)
         return answer
 
     def close(self) -> None:
@@ -95,7 +98,7 @@ class Stream(Generic[Request, Response]):
         self._closed = threading.Event()
         # A request given: a call with one request. None: a stream of requests.
         requests = iter(self._queue.get, None) if request is None else request
-        self._call = connection.stubs.of(method)(requests, timeout=timeout)
+        self._call = connection.stubs.of(method)(requests, timeout=timeout, metadata=connection.metadata)
         self._watch = threading.Thread(target=self._watch_silence, name="kinprint-watch", daemon=True)
         self._watch.start()
 
