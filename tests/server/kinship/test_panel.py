@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from kin_answers import MANY, calibrations, few, many
+from kin_answers import MANY, answers_of_few, calibrations, few, judged, many
 from kinprint.server.failures import Failure
 from kinprint.server.kinship import panel
 from kinprint.server.kinship.crossfit import folds_of
@@ -161,3 +161,47 @@ def test_a_panel_knows_the_folds_of_its_fit() -> None:
     labels = label(names, many().members)
     np.testing.assert_array_equal(many().folds(names), folds_of(labels.family, 0))
     assert many().folds(["stranger", names[0]])[0] == many().parameters["folds"]
+
+
+def _leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Paths of all values, of long lists only the first and last."""
+    found = [path] if path else []
+    if isinstance(value, dict):
+        for key, item in value.items():
+            found += _leaves(item, (*path, key))
+    elif isinstance(value, list) and value:
+        for place in {0, len(value) - 1}:
+            found += _leaves(value[place], (*path, place))
+    return found
+
+
+def test_a_forged_panel_is_refused_or_judges_without_a_fault() -> None:
+    """Whoever forges a panel computes its digest, too: no value of it may end a run in a fault of the server."""
+    odd: tuple[Any, ...] = (None, True, -1, 0, 10**30, 0.5, -1e308, 1e308, "", "x", [], [None], {}, {"a": []})
+    paths = _leaves(json.loads(few().to_bytes()))
+    assert len(paths) > 60
+    chance = random.Random(5)
+    outcomes = {"refused": 0, "judged": 0}
+    reasons: set[str] = set()
+    for path in paths:
+        for value in chance.sample(odd, 4):
+
+            def change(document: dict[str, Any], path: tuple[Any, ...] = path, value: Any = value) -> None:
+                *above, last = path
+                for key in above:
+                    document = document[key]
+                document[last] = value
+
+            try:
+                forged = Panel.from_bytes(resigned(change))
+            except Failure as failure:
+                reasons.add(failure.reason)
+                outcomes["refused"] += 1
+                continue
+            outcomes["judged"] += 1
+            if outcomes["judged"] % 5 == 0:
+                judged(answers_of_few(), forged)
+            forged.summary()
+    assert reasons <= {"PANEL_DAMAGED", "FORMAT_TOO_NEW", "PIPELINE_MISMATCH"}
+    assert outcomes["refused"] > 150
+    assert outcomes["judged"] > 20

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from kinprint.server.kinship import checked
 from kinprint.server.kinship.labels import Labels
 from kinprint.server.statistics import cllr, cllr_min
 from numpy.typing import NDArray
@@ -100,25 +101,39 @@ class Calibration:
     @classmethod
     def of_json(cls, c: dict[str, Any]) -> Calibration:
         """From what `as_json` made.  Raises LookupError, TypeError or ValueError for anything else."""
-        null = np.array(c["null"], np.float64)
+        null = checked.ascending(c["null"], "null")
+        if len(null) == 0:
+            raise ValueError("null is empty")
+        weight = c["null_weight"]
+        low, high = checked.number(c["log10_lr_min"], "log10_lr_min"), checked.number(c["log10_lr_max"], "log10_lr_max")
+        if low > high:
+            raise ValueError("log10_lr_min lies above log10_lr_max")
         return cls(
-            prompts=c["prompts"],
-            draws=c["draws"],
-            curve=(c["curve"]["intercept"], c["curve"]["slope"]),
-            kin_curve=None if c["kin_curve"] is None else (c["kin_curve"]["intercept"], c["kin_curve"]["slope"]),
-            log10_lr_min=c["log10_lr_min"],
-            log10_lr_max=c["log10_lr_max"],
-            threshold=c["threshold"],
+            prompts=checked.whole(c["prompts"], "prompts", 1),
+            draws=checked.whole(c["draws"], "draws", 1),
+            curve=_curve(c["curve"], "curve"),
+            kin_curve=checked.optional(c["kin_curve"], "kin_curve", _curve),
+            log10_lr_min=low,
+            log10_lr_max=high,
+            threshold=checked.number(c["threshold"], "threshold"),
             null=null,
-            null_weight=np.full(len(null), 1 / len(null)) if c["null_weight"] is None else np.array(c["null_weight"]),
-            null_count=c["null_count"],
-            derived=np.array(c["derived"], np.float64),
-            kin=np.array(c["kin"], np.float64),
-            cllr=c["cllr"],
-            cllr_min=c["cllr_min"],
-            tpr=c["tpr"],
-            power=c["power"],
+            null_weight=(
+                np.full(len(null), 1 / len(null))
+                if weight is None
+                else checked.shares(weight, "null_weight", len(null))
+            ),
+            null_count=checked.whole(c["null_count"], "null_count", 1),
+            derived=checked.ascending(c["derived"], "derived"),
+            kin=checked.ascending(c["kin"], "kin"),
+            cllr=checked.number(c["cllr"], "cllr"),
+            cllr_min=checked.number(c["cllr_min"], "cllr_min"),
+            tpr=checked.mapped(c["tpr"], "tpr", lambda value, name: checked.optional(value, name, checked.share)),
+            power=checked.mapped(c["power"], "power", checked.share),
         )
+
+
+def _curve(value: Any, name: str) -> tuple[float, float]:
+    return checked.number(value["intercept"], f"{name}.intercept"), checked.number(value["slope"], f"{name}.slope")
 
 
 def transform(score: Any) -> Any:

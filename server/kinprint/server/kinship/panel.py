@@ -10,11 +10,13 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from kinprint.kernels.style import residual
 from kinprint.server.failures import PanelDamaged, PanelOtherPipeline, PanelTooNew
+from kinprint.server.kinship import checked
 from kinprint.server.kinship.calibration import Calibration
 from kinprint.server.kinship.crossfit import folds_of
 from kinprint.server.kinship.labels import Member
@@ -96,21 +98,7 @@ class Panel:
                     f"the panel was fitted with {_named(document['scheme'])}, this Kinprint compares with "
                     f"{_named(scheme())}; scores of the two are on different scales: fit the panel again"
                 )
-            return cls(
-                corpus=document["corpus"],
-                members=tuple(Member(m["model"], m["family"], tuple(m["shares_with"])) for m in document["members"]),
-                families=document["families"],
-                independent_families=document["independent_families"],
-                prompts=tuple(document["prompts"]["keys"]),
-                pairs=document["pairs"],
-                derived_from=document["derived_from"],
-                sizes=tuple(Calibration.of_json(c) for c in document["sizes"]),
-                bridged=None if document["bridged"] is None else Calibration.of_json(document["bridged"]),
-                suspects=tuple((a, b, s) for a, b, s in document["suspects"]),
-                cautions=tuple(document["cautions"]),
-                parameters=document["parameters"],
-                kinprint=document["kinprint"],
-            )
+            return _read(document)
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             raise PanelDamaged(f"this is no panel that can be read: {error}; fit it again") from error
 
@@ -145,6 +133,52 @@ class Panel:
             "cautions": list(self.cautions),
             "parameters": self.parameters,
         }
+
+
+def _read(document: dict[str, Any]) -> Panel:
+    """The panel of a document.  Raises ValueError, LookupError or TypeError for what no `fit` writes."""
+    members = checked.listed(document["members"], "members", _member)
+    if not members or len({m.model for m in members}) < len(members):
+        raise ValueError("members are none, or not distinct")
+    prompts = checked.listed(document["prompts"]["keys"], "prompts", checked.text)
+    if len(set(prompts)) < len(prompts):
+        raise ValueError("prompts are not distinct")
+    sizes = checked.listed(document["sizes"], "sizes", lambda value, _: Calibration.of_json(value))
+    if not sizes or any(a.prompts >= b.prompts for a, b in pairwise(sizes)):
+        raise ValueError("sizes are none, or do not ascend")
+    pairs = checked.mapped(document["pairs"], "pairs", checked.whole)
+    parameters = dict(document["parameters"])
+    checked.whole(parameters["seed"], "seed", most=2**63 - 1)
+    checked.whole(parameters["folds"], "folds", 2, 10_000)
+    checked.number(parameters["margin"], "margin", 1e-3, 1e3)
+    for name in ("unrelated", "kin", "derived"):
+        pairs[name]  # read when a dossier is made
+    families = checked.whole(document["families"], "families", 1)
+    return Panel(
+        corpus=checked.text(document["corpus"], "corpus"),
+        members=members,
+        families=families,
+        independent_families=checked.whole(document["independent_families"], "independent_families", most=families),
+        prompts=prompts,
+        pairs=pairs,
+        derived_from=checked.text(document["derived_from"], "derived_from"),
+        sizes=sizes,
+        bridged=checked.optional(document["bridged"], "bridged", lambda value, _: Calibration.of_json(value)),
+        suspects=checked.listed(document["suspects"], "suspects", _suspect),
+        cautions=checked.listed(document["cautions"], "cautions", checked.text),
+        parameters=parameters,
+        kinprint=checked.text(document["kinprint"], "kinprint"),
+    )
+
+
+def _member(value: Any, name: str) -> Member:
+    shared = checked.listed(value["shares_with"], "shares_with", checked.text)
+    return Member(checked.text(value["model"], "model"), checked.text(value["family"], "family"), shared)
+
+
+def _suspect(value: Any, name: str) -> tuple[str, str, float]:
+    a, b, score = value
+    return checked.text(a, name), checked.text(b, name), checked.number(score, name)
 
 
 def scheme() -> dict[str, Any]:

@@ -45,6 +45,7 @@ COMMANDS = {
         "verify:verify",
         "Check every file of a data directory against its digest, and every row against its content hash.",
     ),
+    "sign": ("sign:sign", "Sign files with Ed25519: FILE.sig says that the holder of the key vouched for these bytes."),
     "jobs": ("jobs:jobs", "List the long runs of a server, or describe or cancel one."),
     "info": ("corpora:info", "Describe the server: versions, limits, model, threads."),
     "keys": ("keys:keys_app", "API keys of a data directory."),

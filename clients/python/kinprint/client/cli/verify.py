@@ -1,4 +1,4 @@
-"""`kinprint verify`: check a data directory, which `python -m kinprint.server verify` does."""
+"""`kinprint verify`: check a data directory, which `python -m kinprint.server verify` does, or a signed file."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from kinprint.client import signing
 from kinprint.client.cli.model import server_command
-from kinprint.client.cli.terminal import JsonOption, QuietOption, guarded
+from kinprint.client.cli.terminal import JsonOption, QuietOption, fail, guarded, out, print_json
+from kinprint.client.types import as_dict
+from rich.markup import escape
 
 
 @guarded
 def verify(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Data directory.", show_default=False)],
+    path: Annotated[
+        Path, typer.Argument(metavar="DIR|FILE", help="Data directory, or a signed file.", show_default=False)
+    ],
     repair: Annotated[
         bool,
         typer.Option(
@@ -22,6 +27,10 @@ def verify(
             "may hold the directory.",
         ),
     ] = False,
+    public: Annotated[
+        str | None,
+        typer.Option("--public", metavar="KEY", help="Public key of who signed FILE: KEY.pub, or its digits."),
+    ] = None,
     json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -29,9 +38,26 @@ def verify(
 
     Says by name what is damaged and what to do, and exits with 1 where something is that cannot be made again. A server
     may go on meanwhile. The directory needs no server for this.
+
+    Of a file, check with --public that the holder of a key signed it (see kinprint sign).
     """
-    arguments = ["verify", str(directory.expanduser())]
-    arguments += ["--repair"] if repair else []
-    arguments += ["--json"] if json_output else []
-    done = subprocess.run(server_command(*arguments), stderr=subprocess.DEVNULL if quiet and json_output else None)
-    raise typer.Exit(done.returncode)
+    path = path.expanduser()
+    if path.is_dir():
+        if public is not None:
+            fail("--public is for a signed file, and this is a directory")
+        arguments = ["verify", str(path), *(["--repair"] if repair else []), *(["--json"] if json_output else [])]
+        done = subprocess.run(server_command(*arguments), stderr=subprocess.DEVNULL if quiet and json_output else None)
+        raise typer.Exit(done.returncode)
+    if not path.exists():
+        fail(f"there is no {path}")
+    if public is None:
+        fail("say whose signature it should bear: --public KEY.pub")
+    try:
+        found = signing.verify(path, signing.read_public_key(public))
+    except signing.SignatureError as error:
+        fail(str(error))
+    if json_output:
+        print_json({"file": str(path), **as_dict(found)})
+        return
+    said = f" ({found.note})" if found.note else ""
+    out.print(escape(f"{path} is what {found.public_key[:16]} signed at {found.signed_at}{said}"), soft_wrap=True)
