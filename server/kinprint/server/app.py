@@ -29,7 +29,10 @@ from kinprint.kernels import turn
 from kinprint.server import startup
 from kinprint.server.config import ServerConfig
 from kinprint.server.corpus.catalog import Catalog
+from kinprint.server.edge.admission import Admission
 from kinprint.server.edge.guard import Guard
+from kinprint.server.edge.meter import Meter
+from kinprint.server.edge.operating import Operating
 from kinprint.server.embed.holder import ModelHolder
 from kinprint.server.embed.tables import Tables
 from kinprint.server.jobs.registry import Jobs, default_memory, default_places
@@ -87,6 +90,8 @@ _NAMES = tuple(
 )
 
 
+#: Names of the health service beside those of services: whether calls are taken, and whether the process works.
+_READINESS, _LIVENESS = "readiness", "liveness"
 _OF_URIS = frozenset("#?%,")
 
 
@@ -128,8 +133,22 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
         loop.add_signal_handler(number, stop.set)
     if config.exit_with_stdin:
         _watch_stdin(stop)
-    server, health_service = _build(state)
-    for name in ("", *_NAMES):  # the library's own first state is SERVING
+    operating = Operating(state)
+    try:
+        await _listen_and_serve(state, lock, stop, operating)
+    finally:
+        await operating.close()
+    if state.startup.busy or state.filler.working:
+        lock.release()
+        logging.shutdown()
+        os._exit(0)  # a thread that nobody waits for would hold up the interpreter's own end
+
+
+async def _listen_and_serve(state: State, lock: DirectoryLock, stop: asyncio.Event, operating: Operating) -> None:
+    config = state.config
+    server, health_service = _build(state, operating)
+    await health_service.set(_LIVENESS, health_pb2.HealthCheckResponse.SERVING)
+    for name in ("", _READINESS, *_NAMES):  # the library's own first state is SERVING
         await health_service.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
     address = socket_address(config.data_dir)
     with contextlib.suppress(FileNotFoundError):
@@ -166,7 +185,7 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
         gc.freeze()
         state.serving = True
         state.idle_since = time.monotonic()
-        for name in ("", *_NAMES):
+        for name in ("", _READINESS, *_NAMES):
             await health_service.set(name, health_pb2.HealthCheckResponse.SERVING)
         lock.set_address(address)
         shown = ", ".join([a.replace(":0", f":{ports[a]}") if a.endswith(":0") else a for a in ports])
@@ -179,10 +198,6 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
     with contextlib.suppress(FileNotFoundError):
         if os.path.samestat(os.stat(address.removeprefix("unix:")), bound):  # not that of a server which came after
             os.unlink(address.removeprefix("unix:"))
-    if state.startup.busy or state.filler.working:
-        lock.release()
-        logging.shutdown()
-        os._exit(0)  # a thread that nobody waits for would hold up the interpreter's own end
 
 
 async def _serve_until(stop: asyncio.Event, waiting: asyncio.Task[Any], state: State, lock: DirectoryLock) -> None:
@@ -204,8 +219,15 @@ async def _serve_until(stop: asyncio.Event, waiting: asyncio.Task[Any], state: S
         await asyncio.wait({compiling}, timeout=_LET_GO)
 
 
-def _build(state: State) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
-    server = grpc.aio.server(interceptors=(Guard(state),), options=_OPTIONS)
+def _build(state: State, operating: Operating) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
+    # From the outside in: a trace holds all of a call, and what the guard refuses is counted.
+    interceptors = (
+        *operating.tracers,
+        Meter(state, operating.observers),
+        Guard(state),
+        Admission(state, operating.audit),
+    )
+    server = grpc.aio.server(interceptors=interceptors, options=_OPTIONS)
     corpus_pb2_grpc.add_CorpusServiceServicer_to_server(CorpusService(state), server)
     transcript_pb2_grpc.add_TranscriptServiceServicer_to_server(TranscriptService(state), server)
     match_pb2_grpc.add_MatchServiceServicer_to_server(MatchService(state), server)

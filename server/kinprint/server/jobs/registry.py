@@ -149,6 +149,10 @@ class Jobs:
         ended = [job for job in reversed(self._ended) if job.ended_at is not None and job.ended_at.timestamp() > lately]
         return [replace(job) for job in (active if active_only else [*active, *ended])]
 
+    def counts(self) -> tuple[int, int]:
+        """How many run and how many wait; for any thread."""
+        return len(self._running), len(self._waiting)
+
     def get(self, identifier: str) -> Job:
         """A job, as a copy. Raises JobNotFound."""
         for job in self.list():

@@ -5,10 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import grpc
+from kinprint.server.failures import TooManyCorpora
 from kinprint.server.services.messages.corpora import describe
 from kinprint.server.services.paging import read_token, write_token
 from kinprint.server.state import State
 from kinprint.v1 import corpus_pb2, corpus_pb2_grpc
+
+
+def check_room(state: State, name: str) -> None:
+    """Raise TooManyCorpora where a corpus of that name would be one too many."""
+    known = {*state.catalog.names(), *state.catalog.unavailable}
+    most = state.config.capacity.corpora
+    if name not in known and len(known) >= most:
+        raise TooManyCorpora(f"there are {most} corpora here, which is the most; delete one, or use another server")
 
 
 class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
@@ -21,6 +30,7 @@ class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
         self, request: corpus_pb2.CreateCorpusRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> corpus_pb2.CreateCorpusResponse:
         catalog = self._state.catalog
+        check_room(self._state, request.name)
         corpus = await self._state.change(lambda: catalog.create(request.name, request.description))
         return corpus_pb2.CreateCorpusResponse(corpus=await self._state.read(lambda: describe(corpus, detailed=True)))
 
