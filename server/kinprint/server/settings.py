@@ -80,11 +80,11 @@ class LimitSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    calls: int = Field(_USUAL.calls, ge=1)
-    streams: int = Field(_USUAL.streams, ge=1)
+    calls: int = Field(default=_USUAL.calls, ge=1)
+    streams: int = Field(default=_USUAL.streams, ge=1)
     inflight_bytes: Annotated[int, BeforeValidator(size), Field(ge=1)] = _USUAL.inflight_bytes
     gathered_bytes: Annotated[int, BeforeValidator(size), Field(ge=1)] = _USUAL.gathered_bytes
-    corpora: int = Field(_USUAL.corpora, ge=1)
+    corpora: int = Field(default=_USUAL.corpora, ge=1)
     rate: Rate = ""
     bytes_rate: Rate = ""
 
@@ -102,9 +102,9 @@ class Settings(BaseSettings):
     model_providers: str | None = None
     lazy_model: bool = False
     fast_tier: bool = True
-    drain_seconds: float = Field(30.0, ge=0)
-    threads: int | None = Field(None, ge=1)
-    jobs: int | None = Field(None, ge=1)
+    drain_seconds: float = Field(default=30.0, ge=0)
+    threads: int | None = Field(default=None, ge=1)
+    jobs: int | None = Field(default=None, ge=1)
     job_memory: Size | None = None
     log: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)] = "INFO"
     log_format: Literal["text", "json"] = "text"
