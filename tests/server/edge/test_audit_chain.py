@@ -80,10 +80,10 @@ def test_lines_that_go_come_or_change_places_are_noticed(tmp_path: Path) -> None
     lines = path.read_bytes().splitlines(keepends=True)
     for changed, first in (
         (lines[:3] + lines[4:], 4),
-        (lines[:2] + [lines[3], lines[2]] + lines[4:], 3),
-        (lines[:5] + [lines[4]] + lines[5:], 6),
+        ([*lines[:2], lines[3], lines[2], *lines[4:]], 3),
+        ([*lines[:5], lines[4], *lines[5:]], 6),
         # Made anew with a digest that fits itself, not its neighbours.
-        (lines[:5] + [line_of({"rpc": "forged"}, 6, digests[4])[0]] + lines[6:], 7),
+        ([*lines[:5], line_of({"rpc": "forged"}, 6, digests[4])[0], *lines[6:]], 7),
     ):
         path.write_bytes(b"".join(changed))
         assert verify(path).line == first
