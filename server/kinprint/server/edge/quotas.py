@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import TYPE_CHECKING
 
 from kinprint.server.failures import RateExceeded
-from limits import RateLimitItem, parse_many
-from limits.storage import MemoryStorage
-from limits.strategies import SlidingWindowCounterRateLimiter
+
+if TYPE_CHECKING:
+    from limits import RateLimitItem
 
 #: Seconds that a message of a stream waits for its turn; beyond them the stream ends, and says when to come again.
 _PATIENCE = 2.0
@@ -26,6 +27,15 @@ class Quotas:
     """
 
     def __init__(self, rate: str, bytes_rate: str) -> None:
+        self._requests: list[RateLimitItem] = []
+        self._bytes: list[RateLimitItem] = []
+        if not rate and not bytes_rate:
+            return
+        # Most servers have none, and a start should be quick.
+        from limits import parse_many
+        from limits.storage import MemoryStorage
+        from limits.strategies import SlidingWindowCounterRateLimiter
+
         self._requests = parse_many(rate) if rate else []
         self._bytes = parse_many(bytes_rate) if bytes_rate else []
         # A window that slides by two counters: its memory does not grow with the rate.
