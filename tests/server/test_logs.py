@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from kinprint.server.failures import CorpusNotFound
-from kinprint.server.logs import formatter
+from kinprint.server.logs import formatter, last_words
 
 
 def _record(message: str, error: BaseException | None = None) -> logging.LogRecord:
@@ -55,3 +55,18 @@ def test_a_line_of_json_holds_its_parts() -> None:
     assert (held["level"], held["logger"], held["message"]) == ("WARNING", "kinprint.server.x", 'a "quoted" word')
     assert held["time"].endswith("Z")
     assert "OSError: gone" in held["stack"]
+
+
+def test_last_words_of_a_process_tell_places_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KINPRINT_DEBUG", raising=False)
+    words = (
+        "thread 'main' panicked: byte index 1 is not a char boundary of `my private words`\n"
+        "Traceback (most recent call last):\n"
+        '  File "judge.py", line 3, in judge\n'
+        "    raise ValueError(text)\n"
+        "ValueError: my private words\n"
+    )
+    told = last_words(words)
+    assert "private" not in told
+    assert 'File "judge.py", line 3' in told
+    assert told.endswith("ValueError")

@@ -116,7 +116,10 @@ def _settings(arguments: argparse.Namespace) -> Effective:
 
 def _serve(arguments: argparse.Namespace) -> int:
     # Before anything heavy is imported: a refusal should be quick.
-    from kinprint.server.settings import SettingsError
+    from kinprint.server.imports import importing
+
+    with importing():
+        from kinprint.server.settings import SettingsError
     from kinprint.server.store.lock import DataFormatError, DirectoryHeld, DirectoryLock
 
     try:

@@ -49,6 +49,24 @@ def stack(error: BaseException) -> str:
     return "\nafter:\n".join(parts)
 
 
+#: Lines of a traceback or of faulthandler that tell a place and quote nothing, and the type that an error begins with.
+_PLACES = re.compile(r"\s*(File \"|Fatal Python error|Current thread|Thread 0x|Traceback )")
+_TYPE = re.compile(r"([A-Za-z_]\w*(?:\.\w+)*(?:Error|Exception|Panic\w*))\b")
+
+
+def last_words(text: str) -> str:
+    """Of what a process wrote before it died, the lines that cannot quote a text."""
+    if os.environ.get("KINPRINT_DEBUG") == "1":
+        return visible(text.replace("\n", " | "))
+    kept = []
+    for line in text.splitlines():
+        if _PLACES.match(line):
+            kept.append(line.strip())
+        elif (found := _TYPE.match(line)) is not None:
+            kept.append(found[1])
+    return visible(" | ".join(kept))
+
+
 class TextFormatter(logging.Formatter):
     """Lines for people."""
 

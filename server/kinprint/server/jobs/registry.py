@@ -101,6 +101,13 @@ class _Held:
     unread: float | None = None
 
 
+def _problem(error: Exception) -> str:
+    """What a failed job is listed with, to all callers: what was not foreseen may quote a text of one of them."""
+    if isinstance(error, Failure):
+        return error.message
+    return f"internal error ({type(error).__name__}); the server's log has the details"
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A run: `function(*arguments, **named)` is a generator of `Progress` and results, importable by name.
@@ -209,7 +216,7 @@ class Jobs:
             problem = "it was cancelled by its id"
             raise
         except Exception as error:
-            outcome, problem = JobState.FAILED, str(error)
+            outcome, problem = JobState.FAILED, _problem(error)
             raise
         finally:
             self._release(held, outcome, problem)
