@@ -74,6 +74,8 @@ _OPTIONS = (
     ("grpc.max_send_message_length", 4 * LIMITS.max_message_bytes),
     ("grpc.so_reuseport", 0),
 )
+#: Calls beside those that are counted: long runs, health, descriptions of the server.
+_SPARE_CALLS = 256
 #: Seconds that a step of the start, or compiling behind, has to notice that the server is to end.
 _LET_GO = 2.0
 _NAMES = tuple(
@@ -227,7 +229,10 @@ def _build(state: State, operating: Operating) -> tuple[grpc.aio.Server, health.
         Guard(state),
         Admission(state, operating.audit),
     )
-    server = grpc.aio.server(interceptors=interceptors, options=_OPTIONS)
+    capacity = state.config.capacity
+    # Far beyond what is refused in good order: calls that wait to be refused, or to have their answers read.
+    most = 4 * (capacity.calls + capacity.streams) + _SPARE_CALLS
+    server = grpc.aio.server(interceptors=interceptors, options=_OPTIONS, maximum_concurrent_rpcs=most)
     corpus_pb2_grpc.add_CorpusServiceServicer_to_server(CorpusService(state), server)
     transcript_pb2_grpc.add_TranscriptServiceServicer_to_server(TranscriptService(state), server)
     match_pb2_grpc.add_MatchServiceServicer_to_server(MatchService(state), server)

@@ -127,11 +127,12 @@ class AuditLog:
 class _Asked:
     """What a call asked for, as far as it is told."""
 
-    __slots__ = ("caller", "corpora", "counts", "digests", "peer", "texts", "time", "whole")
+    __slots__ = ("context", "corpora", "counts", "digests", "peer", "texts", "time", "whole")
 
-    def __init__(self, caller: str, peer: str) -> None:
-        self.caller = caller
-        self.peer = peer
+    def __init__(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        self.context = context
+        peer = context.peer()
+        self.peer = "unix" if peer.startswith("unix") else visible(peer)
         self.time = _now()
         self.corpora: dict[str, None] = {}
         self.counts: Counter[str] = Counter()
@@ -142,7 +143,9 @@ class _Asked:
 
     def line(self, rpc: str) -> dict[str, Any]:
         """The beginning of its line."""
-        line: dict[str, Any] = {"time": self.time, "who": self.caller, "from": self.peer, "rpc": rpc}
+        # Now, not when the call came: who it is turns out further in.
+        who = visible(caller_name(self.context)[:_LONGEST_NAME])
+        line: dict[str, Any] = {"time": self.time, "who": who, "from": self.peer, "rpc": rpc}
         line["corpora"] = list(self.corpora)
         line["counts"] = dict(self.counts)
         if self.texts:
@@ -161,8 +164,7 @@ class Auditor:
 
     def began(self, call: Call, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         """Note who calls."""
-        peer = context.peer()
-        self._calls[id(call)] = _Asked(caller_name(context), "unix" if peer.startswith("unix") else visible(peer))
+        self._calls[id(call)] = _Asked(context)
 
     def asked(self, call: Call, request: Any) -> None:
         """Note what is asked for."""
