@@ -42,6 +42,8 @@ PACKAGES = {
     "grpc_health": "grpcio-health-checking",
     "grpc_reflection": "grpcio-reflection",
     "lingua": "lingua-language-detector",
+    "opentelemetry.exporter": "opentelemetry-exporter-otlp-proto-http",
+    "opentelemetry.instrumentation": "opentelemetry-instrumentation-grpc",
     "sklearn": "scikit-learn",
 }
 """Packages whose modules have another name."""
@@ -100,7 +102,8 @@ def imports(path: Path) -> list[tuple[str, int, bool]]:
         else:
             continue
         for name in names:
-            module = name.split(".")[0]
+            # Several packages share that namespace.
+            module = ".".join(name.split(".")[: 2 if name.startswith("opentelemetry.") else 1])
             if module not in sys.stdlib_module_names and module != "kinprint":
                 found.append((module, node.lineno, at_once))
     return found

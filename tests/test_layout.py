@@ -23,7 +23,19 @@ ROWS = (
     ("jobs", "corpus"),
     ("channels",),
     ("store", "embed"),
-    ("batches", "config", "failures", "imports", "limits", "progress", "statistics", "threads"),
+    (
+        "batches",
+        "config",
+        "failures",
+        "imports",
+        "limits",
+        "logs",
+        "progress",
+        "settings",
+        "statistics",
+        "threads",
+        "watchdog",
+    ),
 )
 RANK = {room: len(ROWS) - number for number, row in enumerate(ROWS) for room in row}
 #: Rooms that may know the messages of the contract.

@@ -11,22 +11,22 @@ import json
 import logging
 import logging.handlers
 import os
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kinprint.server.edge.options import access_of, add_access_options, add_keys_command, run_keys
+from kinprint.server.logs import formatter, log_to_stderr
 
 if TYPE_CHECKING:
+    from kinprint.server.settings import Effective, Settings
     from kinprint.server.store.lock import DirectoryLock
 
 EXIT_FAILED = 1
 EXIT_HELD = 3
 #: Seconds that a lingering server has to let its calls end.
 _TAKE_OVER = 60.0
-_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def _at_least_one(text: str) -> int:
@@ -35,23 +35,23 @@ def _at_least_one(text: str) -> int:
     return int(text)
 
 
-def _bytes(text: str) -> int:
-    """Bytes of a size such as 512M, 8G or 1000000."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", text.strip(), re.IGNORECASE)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write bytes, or a number with K, M, G or T")
-    return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
+def _limit(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=VALUE")
+    return name, value
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m kinprint.server", description="The Kinprint server.")
     commands = parser.add_subparsers(dest="command", required=True)
-    serve = commands.add_parser("serve", help="serve a data directory over gRPC")
-    serve.add_argument("--data", type=Path, required=True, metavar="DIR", help="data directory; made if missing")
-    serve.add_argument(
-        "--listen", action="append", default=[], metavar="ADDR", help="HOST:PORT or unix:PATH; repeatable"
-    )
-    serve.add_argument("--model", default="default", metavar="DIR|default|none", help="embedding model")
+    # What is not given is left out: it comes from the environment, the file, or is as usual (settings.py).
+    serve = commands.add_parser("serve", help="serve a data directory over gRPC", argument_default=argparse.SUPPRESS)
+    serve.add_argument("--config", type=Path, metavar="FILE", help="settings, as TOML; also KINPRINT_CONFIG")
+    serve.add_argument("--print-config", action="store_true", help="print the settings in force, and end")
+    serve.add_argument("--data", type=Path, metavar="DIR", help="data directory; made if missing")
+    serve.add_argument("--listen", action="append", metavar="ADDR", help="HOST:PORT or unix:PATH; repeatable")
+    serve.add_argument("--model", metavar="DIR|default|none", help="embedding model")
     serve.add_argument(
         "--model-providers", metavar="NAME[,NAME]", help="ONNX Runtime's execution providers, the preferred first"
     )
@@ -61,36 +61,41 @@ def _parser() -> argparse.ArgumentParser:
         "--linger", type=float, metavar="SECONDS", help="end after this time without a call, or when another asks"
     )
     serve.add_argument("--exit-with-stdin", action="store_true", help="end when standard input closes")
-    serve.add_argument("--jobs", type=_at_least_one, metavar="N", help="long runs at once; default: half the cores")
-    serve.add_argument(
-        "--job-memory", type=_bytes, metavar="SIZE", help="memory that a long run may hold, such as 8G; 0: no limit"
-    )
+    serve.add_argument("--threads", metavar="N", help="cores to use; default: all at hand")
+    serve.add_argument("--jobs", metavar="N", help="long runs at once; default: half the cores")
+    serve.add_argument("--job-memory", metavar="SIZE", help="memory that a long run may hold, such as 8G; 0: no limit")
     serve.add_argument(
         "--fast-tier",
         action=argparse.BooleanOptionalAction,
-        default=os.environ.get("KINPRINT_FAST_TIER", "on").lower() not in ("off", "0", "no"),
         help="make the fast vectors of every row, behind (default: yes, or KINPRINT_FAST_TIER=off)",
     )
     serve.add_argument(
         "--scrub-hours",
-        type=float,
-        default=24.0,
         metavar="H",
-        help="hours between two rounds in which all files are compared with their digests; 0: none",
+        help="hours between two rounds in which all files are compared with their digests; 0: none (24)",
     )
     serve.add_argument(
         "--take-over",
         action=argparse.BooleanOptionalAction,
-        default=True,
         help="end a lingering server that holds the directory (default: yes)",
     )
-    serve.add_argument("--drain-seconds", type=float, default=30.0, help="time for calls to finish on SIGTERM")
-    check = commands.add_parser("verify", help="check every file of a data directory")
-    check.add_argument("data", type=Path, metavar="DIR", help="data directory")
-    check.add_argument("--repair", action="store_true", help="mend what can be mended without losing a row")
-    check.add_argument("--json", action="store_true", help="print the result as JSON")
+    serve.add_argument("--drain-seconds", metavar="SECONDS", help="time for calls to finish on SIGTERM (30)")
+    serve.add_argument("--limit", type=_limit, action="append", metavar="NAME=VALUE", help="of [limits]; repeatable")
+    serve.add_argument("--metrics", metavar="HOST:PORT", help="serve metrics, liveness and readiness over HTTP")
+    serve.add_argument("--audit", type=Path, metavar="FILE", help="append who asked for what to this file")
+    serve.add_argument("--audit-bytes", metavar="SIZE", help="put that file aside from this size on (64M)")
+    serve.add_argument("--log-format", choices=("text", "json"), help="of standard error and server.log")
     add_access_options(serve)
     add_keys_command(commands)
+    verifying = commands.add_parser("verify", help="check every file of a data directory")
+    verifying.add_argument("data", type=Path, metavar="DIR", help="data directory")
+    verifying.add_argument("--repair", action="store_true", help="mend what can be mended without losing a row")
+    verifying.add_argument("--json", action="store_true", help="print the result as JSON")
+    audit = commands.add_parser("audit", help="the audit log").add_subparsers(dest="action", required=True)
+    check = audit.add_parser("verify", help="check the chain of an audit log, and name the first line that breaks it")
+    check.add_argument("file", type=Path, metavar="FILE")
+    check.add_argument("--head", metavar="DIGEST", help="and that it still holds the line of this digest")
+    check.add_argument("--json", action="store_true", help="print the result as JSON")
     model = commands.add_parser("model", help="the default embedding model").add_subparsers(
         dest="action", required=True
     )
@@ -105,47 +110,80 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+#: Options of `serve` that are about this process and no settings of the service.
+_OF_THE_PROCESS = ("command", "config", "print_config", "lazy", "linger", "exit_with_stdin", "take_over")
+
+
+def _settings(arguments: argparse.Namespace) -> Effective:
+    """The settings in force.  Raises SettingsError."""
+    from kinprint.server.settings import load
+
+    flags = {name: value for name, value in vars(arguments).items() if name not in _OF_THE_PROCESS}
+    if "limit" in flags:
+        flags["limits"] = dict(flags.pop("limit"))
+    named = os.environ.get("KINPRINT_CONFIG")
+    config: Path | None = getattr(arguments, "config", Path(named) if named else None)
+    return load(flags, config)
+
+
 def _serve(arguments: argparse.Namespace) -> int:
     # Before anything heavy is imported: a refusal should be quick.
+    from kinprint.server.imports import importing
+
+    with importing():
+        from kinprint.server.settings import SettingsError
     from kinprint.server.edge.private import UMASK, keep_private
     from kinprint.server.store.lock import DataFormatError, DirectoryHeld, DirectoryLock
 
+    try:
+        effective = _settings(arguments)
+    except SettingsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    if getattr(arguments, "print_config", False):
+        print("\n".join(effective.lines()))
+        return 0
     os.umask(UMASK)
-    model = arguments.model
+    settings = effective.values
+    log_to_stderr(settings.log, settings.log_format)
+    model = settings.model
     if model not in ("default", "none"):
         model = os.path.abspath(model)  # others compare it with theirs
-    lock = DirectoryLock(arguments.data, linger=arguments.linger, model=model)
+    lock = DirectoryLock(settings.data, linger=getattr(arguments, "linger", None), model=model)
     try:
-        if arguments.take_over:
+        if getattr(arguments, "take_over", True):
             lock.take_over(_TAKE_OVER)
         else:
             lock.acquire()
         # Beside the data too: an embedded server's standard error is nobody's to read.
         log: logging.Handler = logging.NullHandler()
         if not lock.read_only:
-            log = logging.handlers.RotatingFileHandler(arguments.data / "server.log", maxBytes=4 << 20, backupCount=2)
+            log = logging.handlers.RotatingFileHandler(settings.data / "server.log", maxBytes=4 << 20, backupCount=2)
     except DirectoryHeld as held:
         print(f"error: {held}; stop it, or use its address", file=sys.stderr)
         return EXIT_HELD
     except (DataFormatError, OSError) as error:
-        print(f"error: cannot use {arguments.data}: {error}", file=sys.stderr)
+        print(f"error: cannot use {settings.data}: {error}", file=sys.stderr)
         return EXIT_FAILED
-    log.setFormatter(logging.Formatter(_LOG_FORMAT))
+    log.setFormatter(formatter(settings.log_format))
     logging.getLogger().addHandler(log)
-    keep_private(arguments.data)
+    keep_private(settings.data)
     try:
-        return _serve_locked(arguments, lock)
+        logging.getLogger(__name__).info("settings: %s", "; ".join(effective.lines()))
+        return _serve_locked(arguments, settings, lock)
     finally:
         lock.release()
 
 
-def _serve_locked(arguments: argparse.Namespace, lock: DirectoryLock) -> int:
+def _serve_locked(arguments: argparse.Namespace, settings: Settings, lock: DirectoryLock) -> int:
     from kinprint.server import threads
     from kinprint.server.imports import importing, leave_out_what_is_not_used
 
-    if arguments.model_providers is not None:
+    if settings.model_providers is not None:
         # For the processes of long runs, too.
-        os.environ["KINPRINT_MODEL_PROVIDERS"] = arguments.model_providers
+        os.environ["KINPRINT_MODEL_PROVIDERS"] = settings.model_providers
+    if settings.threads is not None:
+        os.environ["KINPRINT_THREADS"] = str(settings.threads)
     pools = threads.configure()
     # A search asks for the interpreter a dozen times; beside a load it waits this long each time.
     sys.setswitchinterval(0.001)
@@ -153,31 +191,33 @@ def _serve_locked(arguments: argparse.Namespace, lock: DirectoryLock) -> int:
         leave_out_what_is_not_used()
         from kinprint.server.app import serve
         from kinprint.server.config import ServerConfig
-        from kinprint.server.edge.discreet import be_discreet
         from kinprint.server.failures import Failure
         from kinprint.server.startup import StartFailed
         from kinprint.server.store.record import FormatTooNew, RecordBusy, RecordDamaged
 
-    be_discreet(os.environ.get("KINPRINT_LOG", "INFO"))
     try:
-        access = access_of(arguments)
+        access = access_of(settings)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_FAILED
     config = ServerConfig(
-        data_dir=arguments.data,
-        listen=tuple(arguments.listen),
-        model=arguments.model,
-        lazy_model=arguments.lazy_model,
-        fast_tier=arguments.fast_tier,
-        lazy=arguments.lazy,
-        linger=arguments.linger,
-        exit_with_stdin=arguments.exit_with_stdin,
-        drain_seconds=arguments.drain_seconds,
+        data_dir=settings.data,
+        listen=tuple(settings.listen),
+        model=settings.model,
+        lazy_model=settings.lazy_model,
+        fast_tier=settings.fast_tier,
+        lazy=getattr(arguments, "lazy", False),
+        linger=getattr(arguments, "linger", None),
+        exit_with_stdin=getattr(arguments, "exit_with_stdin", False),
+        drain_seconds=settings.drain_seconds,
         cores=pools["polars"],
-        jobs=arguments.jobs,
-        job_memory=arguments.job_memory,
-        scrub_hours=arguments.scrub_hours,
+        jobs=settings.jobs,
+        job_memory=settings.job_memory,
+        capacity=settings.capacity(),
+        metrics=settings.metrics,
+        audit=settings.audit,
+        audit_bytes=settings.audit_bytes,
+        scrub_hours=settings.scrub_hours,
         access=access,
     )
     try:
@@ -220,6 +260,24 @@ def _verify(arguments: argparse.Namespace) -> int:
         state = "all is as it was written" if done.ok else "DAMAGED: see above"
         print(f"{done.corpora} corpora, {done.files} files, {done.bytes / 1e6:,.1f} MB, {done.rows:,} rows: {state}")
     return 0 if done.ok else EXIT_FAILED
+
+
+def _audit(arguments: argparse.Namespace) -> int:
+    from kinprint.server.edge.audit_chain import verify
+
+    try:
+        found = verify(arguments.file, arguments.head)
+    except FileNotFoundError:
+        print(f"error: there is no audit log {arguments.file}", file=sys.stderr)
+        return EXIT_FAILED
+    except OSError as error:
+        print(f"error: cannot read {arguments.file}: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    if arguments.json:
+        print(json.dumps(found.as_dict()))
+    else:
+        print(found.sentence(), file=sys.stdout if found.problem is None else sys.stderr)
+    return 0 if found.problem is None else EXIT_FAILED
 
 
 def _model(arguments: argparse.Namespace) -> int:
@@ -284,12 +342,10 @@ def main() -> int:
     """Run a command; its exit status."""
     arguments = _parser().parse_args()
     logging.getLogger("faiss.loader").setLevel(logging.WARNING)  # tells which builds it did not find
-    logging.basicConfig(
-        level=os.environ.get("KINPRINT_LOG", "INFO").upper(),
-        format=_LOG_FORMAT,
-        stream=sys.stderr,
-    )
-    return {"serve": _serve, "verify": _verify, "keys": run_keys, "model": _model}[arguments.command](arguments)
+    if arguments.command == "serve":
+        return _serve(arguments)
+    log_to_stderr(os.environ.get("KINPRINT_LOG", "INFO").upper(), "text")
+    return {"verify": _verify, "keys": run_keys, "audit": _audit, "model": _model}[arguments.command](arguments)
 
 
 if __name__ == "__main__":

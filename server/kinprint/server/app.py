@@ -31,9 +31,12 @@ from kinprint.server.config import ServerConfig
 from kinprint.server.corpus.catalog import Catalog
 from kinprint.server.corpus.scrub import keep_scrubbing
 from kinprint.server.edge import tls
+from kinprint.server.edge.admission import Admission
 from kinprint.server.edge.auth import Authority
 from kinprint.server.edge.guard import Guard
 from kinprint.server.edge.keys import KeysUnreadable
+from kinprint.server.edge.meter import Meter
+from kinprint.server.edge.operating import Operating
 from kinprint.server.edge.private import private_folder
 from kinprint.server.embed.holder import ModelHolder
 from kinprint.server.embed.tables import Tables
@@ -76,6 +79,8 @@ _OPTIONS = (
     ("grpc.max_send_message_length", 4 * LIMITS.max_message_bytes),
     ("grpc.so_reuseport", 0),
 )
+#: Calls beside those that are counted: long runs, health, descriptions of the server.
+_SPARE_CALLS = 256
 #: Seconds that a step of the start, or compiling behind, has to notice that the server is to end.
 _LET_GO = 2.0
 _NAMES = tuple(
@@ -92,6 +97,8 @@ _NAMES = tuple(
 )
 
 
+#: Names of the health service beside those of services: whether calls are taken, and whether the process works.
+_READINESS, _LIVENESS = "readiness", "liveness"
 _OF_URIS = frozenset("#?%,")
 
 
@@ -134,12 +141,26 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
         loop.add_signal_handler(number, stop.set)
     if config.exit_with_stdin:
         _watch_stdin(stop)
+    operating = Operating(state)
+    try:
+        await _listen_and_serve(state, lock, stop, operating)
+    finally:
+        await operating.close()
+    if state.startup.busy or state.filler.working:
+        lock.release()
+        logging.shutdown()
+        os._exit(0)  # a thread that nobody waits for would hold up the interpreter's own end
+
+
+async def _listen_and_serve(state: State, lock: DirectoryLock, stop: asyncio.Event, operating: Operating) -> None:
+    config = state.config
     authority = _authority(config)
     secured = tls.certificates(config.access)
     keys = authority.required
     tls.check_listening(config.listen, config.access, keys=keys)
-    server, health_service = _build(state, authority, reflects=_reflects(config, keys=keys))
-    for name in ("", *_NAMES):  # the library's own first state is SERVING
+    server, health_service = _build(state, authority, operating, reflects=_reflects(config, keys=keys))
+    await health_service.set(_LIVENESS, health_pb2.HealthCheckResponse.SERVING)
+    for name in ("", _READINESS, *_NAMES):  # the library's own first state is SERVING
         await health_service.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
     address = socket_address(config.data_dir)
     with contextlib.suppress(FileNotFoundError):
@@ -179,7 +200,7 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
         gc.freeze()
         state.serving = True
         state.idle_since = time.monotonic()
-        for name in ("", *_NAMES):
+        for name in ("", _READINESS, *_NAMES):
             await health_service.set(name, health_pb2.HealthCheckResponse.SERVING)
         lock.set_address(address)
         shown = ", ".join([a.replace(":0", f":{ports[a]}") if a.endswith(":0") else a for a in ports])
@@ -193,10 +214,6 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
     with contextlib.suppress(FileNotFoundError):
         if os.path.samestat(os.stat(address.removeprefix("unix:")), bound):  # not that of a server which came after
             os.unlink(address.removeprefix("unix:"))
-    if state.startup.busy or state.filler.working:
-        lock.release()
-        logging.shutdown()
-        os._exit(0)  # a thread that nobody waits for would hold up the interpreter's own end
 
 
 async def _serve_until(stop: asyncio.Event, waiting: asyncio.Task[Any], state: State, lock: DirectoryLock) -> None:
@@ -238,8 +255,20 @@ def _reflects(config: ServerConfig, *, keys: bool) -> bool:
     return not keys and all(tls.is_unix(address) or tls.is_loopback(address) for address in config.listen)
 
 
-def _build(state: State, authority: Authority, *, reflects: bool) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
-    server = grpc.aio.server(interceptors=(Guard(state, authority),), options=_OPTIONS)
+def _build(
+    state: State, authority: Authority, operating: Operating, *, reflects: bool
+) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
+    # From the outside in: a trace holds all of a call, and what the guard refuses is counted.
+    interceptors = (
+        *operating.tracers,
+        Meter(state, operating.observers),
+        Guard(state, authority),
+        Admission(state, operating.audit),
+    )
+    capacity = state.config.capacity
+    # Far beyond what is refused in good order: calls that wait to be refused, or to have their answers read.
+    most = 4 * (capacity.calls + capacity.streams) + _SPARE_CALLS
+    server = grpc.aio.server(interceptors=interceptors, options=_OPTIONS, maximum_concurrent_rpcs=most)
     corpus_pb2_grpc.add_CorpusServiceServicer_to_server(CorpusService(state), server)
     transcript_pb2_grpc.add_TranscriptServiceServicer_to_server(TranscriptService(state), server)
     match_pb2_grpc.add_MatchServiceServicer_to_server(MatchService(state), server)

@@ -1,9 +1,11 @@
-"""How a server is told what to do."""
+"""How a server is told what to do; `settings.py` reads it from flags, environment and a file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from kinprint.server.limits import Capacity
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,10 @@ class ServerConfig:
     lazy: serve as soon as the corpora are open; kernels and model are loaded when they are first used.
     linger: drain and end after this many seconds without a call; None: stay.
     exit_with_stdin: drain and end when standard input closes, that is when the parent has gone.
+    capacity: what the server takes at a time.
+    metrics: HOST:PORT of the pages for operators (metrics, liveness, readiness); None: none.
+    audit: file of the audit log; None: none is written.
+    audit_bytes: bytes from which on that file is put aside for a new one.
     """
 
     data_dir: Path
@@ -72,3 +78,7 @@ class ServerConfig:
     job_memory: int | None = None
     scrub_hours: float = 24.0
     access: AccessConfig = field(default_factory=AccessConfig)
+    capacity: Capacity = field(default_factory=Capacity)
+    metrics: str | None = None
+    audit: Path | None = None
+    audit_bytes: int = 64 << 20

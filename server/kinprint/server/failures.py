@@ -331,3 +331,45 @@ class Unavailable(Failure):
 
     reason = "NOT_SERVING"
     code = "UNAVAILABLE"
+
+
+class Overloaded(Failure):
+    """The server does as much as it may at a time."""
+
+    reason = "OVERLOADED"
+    code = "RESOURCE_EXHAUSTED"
+
+
+class TooManyStreams(Failure):
+    """As many streams of requests are open as may be."""
+
+    reason = "TOO_MANY_STREAMS"
+    code = "RESOURCE_EXHAUSTED"
+
+
+class TooManyCorpora(Failure):
+    """The data directory holds as many corpora as it may."""
+
+    reason = "TOO_MANY_CORPORA"
+    code = "RESOURCE_EXHAUSTED"
+
+
+class RateExceeded(Failure):
+    """The caller asked for more in a time than it may."""
+
+    reason = "RATE_EXCEEDED"
+    code = "RESOURCE_EXHAUSTED"
+
+
+class DeadlineExceeded(Failure):
+    """The caller's deadline passed before the work began."""
+
+    reason = "DEADLINE_EXCEEDED"
+    code = "DEADLINE_EXCEEDED"
+
+
+class AuditUnavailable(Failure):
+    """The audit log cannot be written, and nothing is done that it does not hold."""
+
+    reason = "AUDIT_UNAVAILABLE"
+    code = "UNAVAILABLE"

@@ -7,6 +7,7 @@ import contextvars
 import dataclasses
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -23,9 +24,11 @@ from kinprint.server.embed import EmbeddingSpace, EmbedService
 from kinprint.server.embed.holder import ModelHolder
 from kinprint.server.embed.tables import Tables
 from kinprint.server.jobs.registry import Jobs
+from kinprint.server.limits import DEADLINE, Budget, check_deadline
 from kinprint.server.search.calibrate import LEAST_ROWS, calibrated
 from kinprint.server.startup import Startup
 from kinprint.server.threads import contained
+from kinprint.server.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +60,16 @@ class State:
     calls: int = 0
     idle_since: float = field(default_factory=time.monotonic)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Calls with one request, and with a stream of them, that were admitted and are under way.
+    unary_calls: int = 0
+    streams: int = 0
+    #: Bytes of requests in work, and of texts that are gathered for one run.
+    inflight: Budget = field(init=False)
+    gathered: Budget = field(init=False)
+    #: Calls that ended by code, and rows stored by what became of them, since the start.
+    answered: Counter[str] = field(default_factory=Counter)
+    stored: Counter[str] = field(default_factory=Counter)
+    watchdog: Watchdog = field(default_factory=Watchdog)
     filler: Filler = field(init=False)
     #: Models that are filled beside the server's own.
     second_models: dict[str, ModelHolder] = field(default_factory=dict)
@@ -64,6 +77,8 @@ class State:
     _background: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self.inflight = Budget(self.config.capacity.inflight_bytes)
+        self.gathered = Budget(self.config.capacity.gathered_bytes)
         self.filler = Filler(
             self.catalog,
             self.writer,
@@ -138,11 +153,24 @@ class State:
         self._writers.pop(id(corpus), None)
 
     async def read(self, work: Callable[[], T]) -> T:
-        """Run a search or read in a worker thread."""
-        return await self._within(self.readers, work)
+        """Run a search or read in a worker thread.
+
+        Raises DeadlineExceeded where the deadline of the call passes before a thread is free.
+        """
+        deadline = DEADLINE.get()
+        if deadline is None:
+            return await self._within(self.readers, work)
+
+        def begin() -> T:
+            check_deadline(deadline)
+            return work()
+
+        check_deadline(deadline)
+        return await self._within(self.readers, begin)
 
     async def change(self, work: Callable[[], T]) -> T:
-        """Run a write in a worker thread."""
+        """Run a write in a worker thread.  Raises DeadlineExceeded where the deadline of the call has passed."""
+        check_deadline(DEADLINE.get())
         return await self._within(self.writers_pool, work)
 
     @staticmethod
@@ -155,6 +183,7 @@ class State:
         """Run a change whose failure is only worth a line in the log (publishing indexes)."""
 
         async def run() -> None:
+            DEADLINE.set(None)  # of a task of its own, whose call may be over
             try:
                 await self.change(work)
             except Exception:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from kinprint.server.config import AccessConfig
 from kinprint.server.edge import tls
-from kinprint.server.edge.discreet import described
 from kinprint.server.edge.errors import plain, status_of, told
 from kinprint.server.edge.private import NotPrivate, keep_private, private_folder
 from kinprint.server.failures import CorpusNotFound, InvalidField
@@ -109,20 +108,3 @@ def test_what_is_told_writes_on_no_terminal() -> None:
         "red \\x1b[31m\\x07 bell\\u202e, \u9b42 and ü\nnext"
     )
     assert plain("as it was") == "as it was"
-
-
-def test_a_log_tells_of_a_failure_without_the_words_of_others() -> None:
-    secret = "what the patient said"
-    try:
-        try:
-            raise ValueError(f"cannot convert {secret!r} to a number")
-        except ValueError as error:
-            raise CorpusNotFound("there is no corpus 'x' here") from error
-    except CorpusNotFound as error:
-        text = described(error)
-        whole = described(error, whole=True)
-    assert secret not in text
-    assert "builtins.ValueError" in text
-    assert "there is no corpus 'x' here" in text
-    assert "test_doors.py" in text
-    assert secret in whole

@@ -27,7 +27,7 @@ from kinprint.v1 import transcript_pb2 as kinprint_dot_v1_dot_transcript__pb2
 from kinprint.v1 import types_pb2 as kinprint_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16kinprint/v1/info.proto\x12\x0bkinprint.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1ckinprint/v1/transcript.proto\x1a\x17kinprint/v1/types.proto\"\x16\n\x14GetServerInfoRequest\"V\n\x0e\x45mbeddingModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x12\n\ndimensions\x18\x03 \x01(\r\x12\x12\n\nmax_tokens\x18\x04 \x01(\r\"+\n\nThreadPool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07threads\x18\x02 \x01(\r\"\xfa\x03\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\r\x12)\n\x06uptime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12#\n\x06limits\x18\x04 \x01(\x0b\x32\x13.kinprint.v1.Limits\x12&\n\x08\x63hannels\x18\x05 \x03(\x0e\x32\x14.kinprint.v1.Channel\x12\x10\n\x08pipeline\x18\x06 \x01(\r\x12\x15\n\rsketch_scheme\x18\x07 \x01(\t\x12\x14\n\x0cstyle_scheme\x18\x08 \x01(\t\x12\x17\n\x0funicode_version\x18\t \x01(\t\x12*\n\x05model\x18\n \x01(\x0b\x32\x1b.kinprint.v1.EmbeddingModel\x12-\n\x0cthread_pools\x18\x0b \x03(\x0b\x32\x17.kinprint.v1.ThreadPool\x12\x0f\n\x07\x66ormats\x18\x0c \x03(\t\x12\x44\n\tlibraries\x18\r \x03(\x0b\x32\x31.kinprint.v1.GetServerInfoResponse.LibrariesEntry\x12\x0f\n\x07\x63orpora\x18\x0e \x01(\r\x1a\x30\n\x0eLibrariesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\x65\n\x0bInfoService\x12V\n\rGetServerInfo\x12!.kinprint.v1.GetServerInfoRequest\x1a\".kinprint.v1.GetServerInfoResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16kinprint/v1/info.proto\x12\x0bkinprint.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1ckinprint/v1/transcript.proto\x1a\x17kinprint/v1/types.proto\"\x16\n\x14GetServerInfoRequest\"V\n\x0e\x45mbeddingModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x12\n\ndimensions\x18\x03 \x01(\r\x12\x12\n\nmax_tokens\x18\x04 \x01(\r\"+\n\nThreadPool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07threads\x18\x02 \x01(\r\"\xde\x01\n\x0cServerLimits\x12\x11\n\tmax_calls\x18\x01 \x01(\r\x12\x13\n\x0bmax_streams\x18\x02 \x01(\r\x12\x1a\n\x12max_inflight_bytes\x18\x03 \x01(\x04\x12\x1a\n\x12max_gathered_bytes\x18\x04 \x01(\x04\x12\x13\n\x0bmax_corpora\x18\x05 \x01(\r\x12\x1d\n\x15max_waiting_sentences\x18\x06 \x01(\r\x12\x18\n\x10max_waiting_jobs\x18\x07 \x01(\r\x12\x0c\n\x04rate\x18\x08 \x01(\t\x12\x12\n\nbytes_rate\x18\t \x01(\t\"\xcc\x02\n\nServerLoad\x12\r\n\x05\x63\x61lls\x18\x01 \x01(\r\x12\x0f\n\x07streams\x18\x02 \x01(\r\x12\x16\n\x0einflight_bytes\x18\x03 \x01(\x04\x12\x15\n\rwaiting_reads\x18\x04 \x01(\r\x12\x16\n\x0ewaiting_writes\x18\x05 \x01(\r\x12\x19\n\x11waiting_sentences\x18\x06 \x01(\r\x12\x15\n\rwaiting_texts\x18\x07 \x01(\r\x12\x15\n\rdropped_texts\x18\x08 \x01(\x04\x12\x14\n\x0crunning_jobs\x18\t \x01(\r\x12\x14\n\x0cwaiting_jobs\x18\n \x01(\r\x12+\n\x08loop_lag\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08\x61nswered\x18\x0c \x01(\x04\x12\x0e\n\x06\x66\x61iled\x18\r \x01(\x04\x12\x13\n\x0bstored_rows\x18\x0e \x01(\x04\"\xd3\x04\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\r\x12)\n\x06uptime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12#\n\x06limits\x18\x04 \x01(\x0b\x32\x13.kinprint.v1.Limits\x12&\n\x08\x63hannels\x18\x05 \x03(\x0e\x32\x14.kinprint.v1.Channel\x12\x10\n\x08pipeline\x18\x06 \x01(\r\x12\x15\n\rsketch_scheme\x18\x07 \x01(\t\x12\x14\n\x0cstyle_scheme\x18\x08 \x01(\t\x12\x17\n\x0funicode_version\x18\t \x01(\t\x12*\n\x05model\x18\n \x01(\x0b\x32\x1b.kinprint.v1.EmbeddingModel\x12-\n\x0cthread_pools\x18\x0b \x03(\x0b\x32\x17.kinprint.v1.ThreadPool\x12\x0f\n\x07\x66ormats\x18\x0c \x03(\t\x12\x44\n\tlibraries\x18\r \x03(\x0b\x32\x31.kinprint.v1.GetServerInfoResponse.LibrariesEntry\x12\x0f\n\x07\x63orpora\x18\x0e \x01(\r\x12\x30\n\rserver_limits\x18\x0f \x01(\x0b\x32\x19.kinprint.v1.ServerLimits\x12%\n\x04load\x18\x10 \x01(\x0b\x32\x17.kinprint.v1.ServerLoad\x1a\x30\n\x0eLibrariesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\x65\n\x0bInfoService\x12V\n\rGetServerInfo\x12!.kinprint.v1.GetServerInfoRequest\x1a\".kinprint.v1.GetServerInfoResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,10 +42,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EMBEDDINGMODEL']._serialized_end=236
   _globals['_THREADPOOL']._serialized_start=238
   _globals['_THREADPOOL']._serialized_end=281
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=284
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=790
-  _globals['_GETSERVERINFORESPONSE_LIBRARIESENTRY']._serialized_start=742
-  _globals['_GETSERVERINFORESPONSE_LIBRARIESENTRY']._serialized_end=790
-  _globals['_INFOSERVICE']._serialized_start=792
-  _globals['_INFOSERVICE']._serialized_end=893
+  _globals['_SERVERLIMITS']._serialized_start=284
+  _globals['_SERVERLIMITS']._serialized_end=506
+  _globals['_SERVERLOAD']._serialized_start=509
+  _globals['_SERVERLOAD']._serialized_end=841
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=844
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=1439
+  _globals['_GETSERVERINFORESPONSE_LIBRARIESENTRY']._serialized_start=1391
+  _globals['_GETSERVERINFORESPONSE_LIBRARIESENTRY']._serialized_end=1439
+  _globals['_INFOSERVICE']._serialized_start=1441
+  _globals['_INFOSERVICE']._serialized_end=1542
 # @@protoc_insertion_point(module_scope)

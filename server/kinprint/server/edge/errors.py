@@ -11,6 +11,7 @@ import grpc
 from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from kinprint.server import failures
+from kinprint.server.edge.call import CALL
 from kinprint.server.embed import EmbeddingError, QueueFull
 from kinprint.v1.google_rpc import error_details_pb2, status_pb2
 
@@ -116,6 +117,8 @@ async def abort(context: grpc.aio.ServicerContext, error: BaseException) -> NoRe
     if isinstance(error, asyncio.CancelledError):
         raise error
     failure = failure_of(error)
+    if (call := CALL.get()) is not None:
+        call.reason = failure.reason
     status = status_of(failure)
     await context.abort(code_of(failure), told(failure), ((_DETAILS_KEY, status.SerializeToString()),))
     raise AssertionError("abort returned")

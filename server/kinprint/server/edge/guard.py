@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 from kinprint.server.edge.auth import Authority
+from kinprint.server.edge.call import CALL
 from kinprint.server.edge.errors import abort
 from kinprint.server.edge.principal import Principal, Role, act_for
 from kinprint.server.edge.roles import ROLES
@@ -84,6 +85,8 @@ class Guard(grpc.aio.ServerInterceptor):
     async def _admitted(self, method: str, context: grpc.aio.ServicerContext) -> Principal:
         """Who calls; the rest of the call is theirs. Raises what `Authority.principal` does, RoleTooLow."""
         principal = await self._authority.principal(context)
+        if (under_way := CALL.get()) is not None:
+            under_way.caller = principal.name
         # A method that the table lacks is for nobody but administrators.
         principal.require(ROLES.get(method, Role.ADMIN), method.rpartition("/")[2])
         act_for(principal)

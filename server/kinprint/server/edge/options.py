@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from datetime import UTC, datetime
@@ -15,48 +14,31 @@ from kinprint.server.config import AccessConfig, TokenConfig
 
 if TYPE_CHECKING:
     from kinprint.server.edge.keys import Key
+    from kinprint.server.settings import Settings
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0, "y": 31_536_000.0}
 
 
-def _path(name: str) -> Path | None:
-    value = os.environ.get(name)
-    return Path(value) if value else None
-
-
-def _truth(name: str) -> bool:
-    return os.environ.get(name, "").lower() in ("1", "on", "yes", "true")
-
-
 def add_access_options(serve: argparse.ArgumentParser) -> None:
-    """Add the options of `serve` about access; each has a default in the environment."""
+    """Add the options of `serve` about access; what is not given is left out (see `kinprint.server.settings`)."""
     group = serve.add_argument_group("access (docs/security.md)")
     group.add_argument(
-        "--auth",
+        "--auth", action="store_true", help="ask for an API key or token over TCP even while no key was made"
+    )
+    group.add_argument(
+        "--insecure",
+        dest="listen_insecure",
         action="store_true",
-        default=_truth("KINPRINT_AUTH"),
-        help="ask for an API key or token over TCP even while no key was made",
+        help="listen where others reach it without TLS and keys too; off by default",
     )
+    group.add_argument("--tls-cert", type=Path, metavar="FILE", help="chain of the server, PEM")
+    group.add_argument("--tls-key", type=Path, metavar="FILE", help="its private key, PEM")
     group.add_argument(
-        "--insecure", action="store_true", help="listen where others reach it without TLS and keys too; off by default"
-    )
-    group.add_argument(
-        "--tls-cert", type=Path, default=_path("KINPRINT_TLS_CERT"), metavar="FILE", help="chain of the server, PEM"
-    )
-    group.add_argument(
-        "--tls-key", type=Path, default=_path("KINPRINT_TLS_KEY"), metavar="FILE", help="its private key, PEM"
-    )
-    group.add_argument(
-        "--tls-client-ca",
-        type=Path,
-        default=_path("KINPRINT_TLS_CLIENT_CA"),
-        metavar="FILE",
-        help="clients must show a certificate of these authorities, PEM",
+        "--tls-client-ca", type=Path, metavar="FILE", help="clients must show a certificate of these authorities, PEM"
     )
     group.add_argument(
         "--reflection",
         action=argparse.BooleanOptionalAction,
-        default=None,
         help="answer for gRPC reflection (default: where no keys are asked for and no other machine gets in)",
     )
     for name, told in (
@@ -66,26 +48,26 @@ def add_access_options(serve: argparse.ArgumentParser) -> None:
         ("role-claim", "their claim with the role (default: kinprint_role)"),
         ("corpora-claim", "their claim with the names of corpora, or * (default: kinprint_corpora)"),
     ):
-        variable = f"KINPRINT_OIDC_{name.upper().replace('-', '_')}"
-        group.add_argument(f"--oidc-{name}", default=os.environ.get(variable) or None, metavar="TEXT", help=told)
+        group.add_argument(f"--oidc-{name}", metavar="TEXT", help=told)
 
 
-def access_of(arguments: argparse.Namespace) -> AccessConfig:
-    """What those options say.  Raises ValueError for tokens that are named in part."""
+def access_of(settings: Settings) -> AccessConfig:
+    """What the settings say of it.  Raises ValueError for tokens that are named in part."""
     tokens = None
-    named = {"issuer": arguments.oidc_issuer, "audience": arguments.oidc_audience, "jwks": arguments.oidc_jwks}
+    named = {"issuer": settings.oidc_issuer, "audience": settings.oidc_audience, "jwks": settings.oidc_jwks}
     if any(named.values()):
         if missing := [f"--oidc-{name}" for name, value in named.items() if not value]:
             raise ValueError(f"tokens need {' and '.join(missing)} too")
-        claims = {"role_claim": arguments.oidc_role_claim, "corpora_claim": arguments.oidc_corpora_claim}
-        tokens = TokenConfig(**named, **{name: value for name, value in claims.items() if value})
+        whole = {name: str(value) for name, value in named.items()}
+        claims = {"role_claim": settings.oidc_role_claim, "corpora_claim": settings.oidc_corpora_claim}
+        tokens = TokenConfig(**whole, **{name: value for name, value in claims.items() if value})
     return AccessConfig(
-        auth=arguments.auth,
-        insecure=arguments.insecure,
-        tls_cert=arguments.tls_cert,
-        tls_key=arguments.tls_key,
-        tls_client_ca=arguments.tls_client_ca,
-        reflection=arguments.reflection,
+        auth=settings.auth,
+        insecure=settings.listen_insecure,
+        tls_cert=settings.tls_cert,
+        tls_key=settings.tls_key,
+        tls_client_ca=settings.tls_client_ca,
+        reflection=settings.reflection,
         tokens=tokens,
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from kinprint.server.corpus.catalog import Catalog
 from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.edge.principal import Principal, Role, current
-from kinprint.server.failures import CorpusNotFound, CorpusUnavailable
+from kinprint.server.failures import CorpusNotFound, CorpusUnavailable, TooManyCorpora
 from kinprint.server.state import State
 
 #: Names that a refusal lists, and characters of the name that was asked for which it repeats.
@@ -75,6 +75,15 @@ class Visible:
         self._catalog.check_name(name)
         self._principal.require(Role.WRITE, "creating a corpus")
         self._principal.require_sight(name, field)
+
+    def check_room(self, name: str, most: int) -> None:
+        """Raise what creating a corpus of that name raises, or TooManyCorpora where it would be one too many."""
+        if name in self.names():
+            return
+        self.check_creatable(name)
+        known = {*self._catalog.names(), *self._catalog.unavailable}
+        if name not in known and len(known) >= most:
+            raise TooManyCorpora(f"there are {most} corpora here, which is the most; delete one, or use another server")
 
     def create(self, name: str, description: str = "") -> Corpus:
         """Make an empty corpus.  Raises InvalidField, CorpusExists, StorageFull, CorpusForbidden."""

@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 
 #: Texts that are tokenised between two looks at what else waits.
 _TEXTS_AT_ONCE = 64
+#: Sentences of searches that may wait for a worker.
+MOST_QUERIES = 4096
 
 
 class QueueFull(RuntimeError):  # noqa: N818  (after queue.Full: a state more than a fault)
@@ -105,7 +107,7 @@ class EmbedService:
     """
 
     def __init__(
-        self, embedder: Embedder, workers: int = 1, *, max_queries: int = 4096, max_bulk: int = 16 * POOL_TEXTS
+        self, embedder: Embedder, workers: int = 1, *, max_queries: int = MOST_QUERIES, max_bulk: int = 16 * POOL_TEXTS
     ) -> None:
         if workers < 1 or max_queries < 1 or max_bulk < 1:
             raise ValueError("workers, max_queries and max_bulk must be at least 1")

@@ -105,6 +105,13 @@ class _Held:
     unread: float | None = None
 
 
+def _problem(error: Exception) -> str:
+    """What a failed job is listed with, to all callers: what was not foreseen may quote a text of one of them."""
+    if isinstance(error, Failure):
+        return error.message
+    return f"internal error ({type(error).__name__}); the server's log has the details"
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A run: `function(*arguments, **named)` is a generator of `Progress` and results, importable by name.
@@ -152,6 +159,10 @@ class Jobs:
         lately = datetime.now(UTC).timestamp() - REMEMBERED_SECONDS
         ended = [job for job in reversed(self._ended) if job.ended_at is not None and job.ended_at.timestamp() > lately]
         return [replace(job) for job in (active if active_only else [*active, *ended])]
+
+    def counts(self) -> tuple[int, int]:
+        """How many run and how many wait; for any thread."""
+        return len(self._running), len(self._waiting)
 
     def get(self, identifier: str) -> Job:
         """A job, as a copy. Raises JobNotFound."""
@@ -215,9 +226,7 @@ class Jobs:
             problem = "it was cancelled by its id"
             raise
         except Exception as error:
-            # What others say of a failure may quote a text; it is in the answer to who asked for the job.
-            told = str(error) if isinstance(error, Failure) else f"internal error ({type(error).__name__})"
-            outcome, problem = JobState.FAILED, told
+            outcome, problem = JobState.FAILED, _problem(error)
             raise
         finally:
             self._release(held, outcome, problem)

@@ -15,6 +15,7 @@ from typing import Any
 
 from kinprint.server.jobs import pins, pipe
 from kinprint.server.jobs.worker import Failed, Finished, Made, Opened, Run, own_memory
+from kinprint.server.logs import last_words
 
 #: Last bytes of a worker's standard error that are told when it dies.
 _LAST_WORDS = 2000
@@ -150,7 +151,7 @@ class Worker:
         how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
         self._words.seek(0, os.SEEK_END)
         self._words.seek(max(0, self._words.tell() - _LAST_WORDS))
-        words = self._words.read().decode("utf-8", "replace").strip()
+        words = last_words(self._words.read().decode("utf-8", "replace"))
         return WorkerDied(f"its process {how}" + (f"; its last words: {words}" if words else ""))
 
     def _unpin(self) -> None:

@@ -22,6 +22,7 @@ class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
         self, request: corpus_pb2.CreateCorpusRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> corpus_pb2.CreateCorpusResponse:
         catalog = visible(self._state)
+        catalog.check_room(request.name, self._state.config.capacity.corpora)
         corpus = await self._state.change(lambda: catalog.create(request.name, request.description))
         return corpus_pb2.CreateCorpusResponse(corpus=await self._state.read(lambda: describe(corpus, detailed=True)))
 

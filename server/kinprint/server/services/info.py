@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import grpc
@@ -13,8 +12,11 @@ from kinprint.kernels.unicode import UNICODE_VERSION
 from kinprint.server import threads
 from kinprint.server.channels import CHANNELS
 from kinprint.server.corpus.normalise import PIPELINE
+from kinprint.server.edge.load import load_of
+from kinprint.server.edge.versions import package_version
 from kinprint.server.edge.visible import visible
 from kinprint.server.services.messages import types as convert
+from kinprint.server.services.messages.info import server_limits, server_load
 from kinprint.server.state import State
 from kinprint.server.store import generation, record
 from kinprint.v1 import info_pb2, info_pb2_grpc
@@ -33,14 +35,6 @@ _LIBRARIES = (
     "grpcio",
     "protobuf",
 )
-
-
-def package_version(name: str) -> str:
-    """Version of an installed package, "unknown" for a source tree."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "unknown"
 
 
 class InfoService(info_pb2_grpc.InfoServiceServicer):
@@ -70,6 +64,8 @@ class InfoService(info_pb2_grpc.InfoServiceServicer):
             formats=[f"record/{record.FORMAT}", f"generation/{generation.FORMAT}"],
             libraries={name: package_version(name) for name in _LIBRARIES},
             corpora=len(visible(self._state).names()),
+            server_limits=server_limits(self._state.config.capacity),
+            load=server_load(load_of(self._state)),
         )
         if model.service is not None:
             embedder = model.service.embedder

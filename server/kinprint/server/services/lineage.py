@@ -12,8 +12,9 @@ from kinprint.server.authorship import attribute
 from kinprint.server.authorship.sets import Sent, Sets
 from kinprint.server.corpus.filter import Filter
 from kinprint.server.corpus.view import View
+from kinprint.server.edge.call import CALL
 from kinprint.server.edge.visible import visible
-from kinprint.server.failures import Failure, InvalidField, ModelNotFound, PanelDamaged
+from kinprint.server.failures import Failure, InvalidField, ModelNotFound, Overloaded, PanelDamaged
 from kinprint.server.jobs.registry import Request
 from kinprint.server.kinship import fit as fitting
 from kinprint.server.kinship import judge as kinship
@@ -135,6 +136,7 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
             yield lineage_pb2.AttributeResponse(started=lineage_pb2.AttributeStarted(limits=convert.limits()))
             sets = Sets()
             while (request := await incoming.next()) is not None and request.WhichOneof("message") == "batch":
+                _gather(self._state)
                 await self._state.read(partial(_take, sets, request.batch))
                 yield lineage_pb2.AttributeResponse(received=lineage_pb2.AttributeReceived(texts=len(sets)))
             _expect(request, "stop")
@@ -213,6 +215,22 @@ def _expect(request: lineage_pb2.AttributeRequest | None, kind: str) -> None:
     found = request.WhichOneof("message")
     if found != kind:
         raise protocol_error(f"{found or 'an empty message'} came where {kind} was due")
+
+
+def _gather(state: State) -> None:
+    """Hold the bytes of the request that was read last until the call ends.  Raises Overloaded."""
+    call = CALL.get()
+    if call is None:
+        return
+    # Not waited for: of streams that wait for each other none would come to its end.
+    lease = state.gathered.try_take(call.size)
+    if lease is None:
+        raise Overloaded(
+            f"attributions hold {state.gathered.held} bytes of texts, which is the most; send fewer at a time, or try "
+            "again later",
+            retry_after=5.0,
+        )
+    call.hold(lease)
 
 
 def _take(sets: Sets, batch: lineage_pb2.AttributeBatch) -> None:

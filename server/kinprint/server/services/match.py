@@ -27,7 +27,7 @@ from kinprint.server.edge.visible import visible
 from kinprint.server.embed import sentence_starts, sentences_of
 from kinprint.server.failures import InvalidField, Unavailable
 from kinprint.server.jobs.registry import Request
-from kinprint.server.limits import LIMITS
+from kinprint.server.limits import LIMITS, Lease
 from kinprint.server.search import duplicates, passages
 from kinprint.server.search.query import Query, QueryInfo, blank_of, given, stored, stored_sentences
 from kinprint.server.search.run import SearchRequest, covered, run_search
@@ -38,7 +38,7 @@ from kinprint.server.services.messages.match import (
     overlaps_messages,
     search_response,
 )
-from kinprint.server.services.streams import Incoming, long_run
+from kinprint.server.services.streams import Incoming, let_go, long_run
 from kinprint.server.state import State
 from kinprint.server.store.columns import encode_texts
 from kinprint.v1 import match_pb2, match_pb2_grpc, types_pb2
@@ -116,18 +116,19 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
     async def StreamSearch(  # noqa: N802
         self, requests: AsyncIterator[match_pb2.StreamSearchRequest], context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[match_pb2.StreamSearchResponse]:
-        answers: asyncio.Queue[match_pb2.StreamSearchResponse | Exception | None] = asyncio.Queue()
+        # Bounded, as is what was asked and not yet answered: who does not read has nothing further taken.
+        answers: asyncio.Queue[match_pb2.StreamSearchResponse | Exception | None] = asyncio.Queue(_STREAM_WINDOW)
         room = asyncio.Semaphore(_STREAM_WINDOW)
         tasks: set[asyncio.Task[None]] = set()
 
-        async def answer(request: match_pb2.StreamSearchRequest) -> None:
+        async def answer(request: match_pb2.StreamSearchRequest, lease: Lease | None) -> None:
             try:
                 found = match_pb2.StreamSearchResponse(tag=request.tag, response=await self._search(request.search))
             except Exception as error:
                 found = match_pb2.StreamSearchResponse(tag=request.tag, error=status_of(error))
-            finally:
-                room.release()
+            let_go(lease)
             await answers.put(found)
+            room.release()
 
         async def read() -> None:
             ended: Exception | None = None
@@ -135,7 +136,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
                 async with Incoming(self._state, requests, "search again on the next") as incoming:
                     while (request := await incoming.next()) is not None:
                         await room.acquire()
-                        task = asyncio.create_task(answer(request))
+                        task = asyncio.create_task(answer(request, await incoming.hold()))
                         tasks.add(task)
                         task.add_done_callback(tasks.discard)
             except Exception as error:  # raised below, so that the call ends with its status

@@ -9,20 +9,28 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 import grpc
+from kinprint.server.edge.call import CALL
 from kinprint.server.edge.principal import ANONYMOUS, LOCAL, current
 from kinprint.server.failures import InvalidField, Unavailable
 from kinprint.server.jobs.registry import Request
+from kinprint.server.limits import Lease
 from kinprint.server.state import State
 
 Message = TypeVar("Message")
 
 
 class Incoming(Generic[Message]):
-    """Requests of a stream, one after another. An asynchronous context manager."""
+    """Requests of a stream, one after another. An asynchronous context manager.
+
+    `hold` waits until the server has room for the bytes of the last one: meanwhile the stream is not read, which makes
+    its sender wait. Whoever has done with a request gives its bytes back by `let_go`; what is left goes back when the
+    call ends.
+    """
 
     def __init__(self, state: State, requests: AsyncIterator[Message], advice: str) -> None:
         self._iterator = aiter(requests)
         self._draining = asyncio.ensure_future(state.draining.wait())
+        self._state = state
         self._advice = advice
         self._following: asyncio.Future[Message | None] | None = None
 
@@ -37,6 +45,15 @@ class Incoming(Generic[Message]):
             raise Unavailable(f"the server is shutting down; {self._advice}", retry_after=1.0)
         return self._following.result()
 
+    async def hold(self) -> Lease | None:
+        """What the last request holds of the server's budget, as soon as there is room; None outside of a call."""
+        call = CALL.get()
+        if call is None:
+            return None
+        lease = await self._state.inflight.take(call.size)
+        call.hold(lease)
+        return lease
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -47,6 +64,13 @@ class Incoming(Generic[Message]):
         if self._following is not None and not self._following.done():
             self._following.cancel()
             await asyncio.wait({self._following})
+
+
+def let_go(lease: Lease | None) -> None:
+    """Give back what a request held of the server's budget."""
+    call = CALL.get()
+    if lease is not None and call is not None:
+        call.let_go(lease)
 
 
 def _caller(peer: str) -> str:

@@ -20,6 +20,8 @@ from kinprint.v1 import transcript_pb2, transcript_pb2_grpc, types_pb2
 #: Text of a page; the message around it stays below the limit.
 _PAGE_BYTES = 3 << 20
 _MOST_IDS = 10_000
+#: Steps of a purge that wait for a caller who does not read.
+_MOST_STEPS = 64
 
 
 class TranscriptService(transcript_pb2_grpc.TranscriptServiceServicer):
@@ -97,8 +99,12 @@ class TranscriptService(transcript_pb2_grpc.TranscriptServiceServicer):
         steps: asyncio.Queue[str] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
+        def note(step: str) -> None:
+            if steps.qsize() < _MOST_STEPS:  # a step that nobody has read by then is not missed
+                steps.put_nowait(step)
+
         def tell(step: str) -> None:
-            loop.call_soon_threadsafe(steps.put_nowait, step)
+            loop.call_soon_threadsafe(note, step)
 
         work = asyncio.ensure_future(self._state.change(lambda: corpus.purge(ids, tell)))
         while not work.done() or not steps.empty():

@@ -17,10 +17,10 @@ from kinprint.server.corpus.plan import Batch
 from kinprint.server.corpus.writer import Stored, Writer
 from kinprint.server.edge.visible import visible
 from kinprint.server.failures import Failure, InvalidField, Unavailable
-from kinprint.server.limits import LIMITS
+from kinprint.server.limits import LIMITS, Lease
 from kinprint.server.services.messages import types as convert
 from kinprint.server.services.messages.transcripts import upsert_result
-from kinprint.server.services.streams import Incoming, protocol_error
+from kinprint.server.services.streams import Incoming, let_go, protocol_error
 from kinprint.server.state import State
 from kinprint.v1 import transcript_pb2, types_pb2
 
@@ -35,7 +35,11 @@ class UpsertStream:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._out: asyncio.Queue[transcript_pb2.UpsertTranscriptsResponse | BaseException | None] = asyncio.Queue()
+        # Bounded: who does not read its answers has no further batches taken.
+        self._out: asyncio.Queue[transcript_pb2.UpsertTranscriptsResponse | BaseException | None] = asyncio.Queue(
+            2 * LIMITS.max_inflight_batches
+        )
+        self._failing: asyncio.Task[None] | None = None
         self._room = asyncio.Semaphore(LIMITS.max_inflight_batches)
         self._tasks: set[asyncio.Task[None]] = set()
         self._occurrences: Counter[bytes] = Counter()
@@ -63,7 +67,7 @@ class UpsertStream:
         finally:
             # What is queued for the record is committed all the same; only embedding stops.
             reader.cancel()
-            for task in self._tasks:
+            for task in (*self._tasks, *([self._failing] if self._failing is not None else [])):
                 task.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await reader
@@ -82,7 +86,7 @@ class UpsertStream:
                             # Half-closed without stop: what was sent is committed, and the client is told.
                             await self._finish_batches()
                             raise protocol_error("the stream ended without stop; every acked batch is stored")
-                        if await self._take(request):
+                        if await self._take(request, incoming):
                             break
             await self._finish_batches()
             if drained:
@@ -96,7 +100,7 @@ class UpsertStream:
             if self._corpus is not None and self._corpus.detach() and not self._state.draining.is_set():
                 self._state.background(self._corpus.settle)
 
-    async def _take(self, request: transcript_pb2.UpsertTranscriptsRequest) -> bool:
+    async def _take(self, request: transcript_pb2.UpsertTranscriptsRequest, incoming: Incoming[Any]) -> bool:
         """Act on one message; whether it was the last."""
         kind = request.WhichOneof("message")
         if kind == "start":
@@ -106,7 +110,7 @@ class UpsertStream:
         elif not self._begun:
             raise protocol_error("the first message must be start")
         elif kind == "batch":
-            await self._batch(request.batch)
+            await self._batch(request.batch, incoming)
         elif kind != "stop":
             raise protocol_error("the message holds none of start, batch, stop")
         return bool(kind == "stop")
@@ -120,7 +124,8 @@ class UpsertStream:
         self._name = start.corpus
         self._channels = frozenset(channels)
         if start.create_corpus and start.corpus not in catalog.names():
-            catalog.check_creatable(start.corpus)  # made with the first row, so that a load of nothing leaves nothing
+            # Made with the first row, so that a load of nothing leaves nothing.
+            catalog.check_room(start.corpus, self._state.config.capacity.corpora)
             if EMBEDDED.intersection(channels):
                 await self._state.model.require()
         else:
@@ -151,7 +156,7 @@ class UpsertStream:
         self._writer = self._state.writer(corpus)
         self._started_seq = await self._state.change(lambda: corpus.next_seq(0))
 
-    async def _batch(self, batch: transcript_pb2.UpsertBatch) -> None:
+    async def _batch(self, batch: transcript_pb2.UpsertBatch, incoming: Incoming[Any]) -> None:
         if batch.sequence != self._received + 1:
             raise protocol_error(f"batch {batch.sequence} came where {self._received + 1} was due")
         if not 1 <= len(batch.transcripts) <= LIMITS.max_batch_items:
@@ -159,24 +164,28 @@ class UpsertStream:
                 "batch.transcripts", f"a batch holds 1 to {LIMITS.max_batch_items} transcripts", "BATCH_SIZE"
             )
         self._received += 1
+        # First a place in this stream: one that is not read must not hold what others wait for.
         await self._room.acquire()
         try:
+            lease = await incoming.hold()
             rows = await self._state.read(lambda: self._normalise(batch.transcripts))
             if self._corpus is None and rows.frame.height:
                 catalog = visible(self._state)
+                catalog.check_room(self._name, self._state.config.capacity.corpora)
                 await self._attach(await self._state.change(lambda: catalog.get_or_create(self._name)))
         except BaseException:
             self._room.release()
             raise
-        task = asyncio.create_task(self._store(batch.sequence, len(batch.transcripts), rows))
+        task = asyncio.create_task(self._store(batch.sequence, len(batch.transcripts), rows, lease))
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._room.release()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._out.put_nowait(error)
+        if not task.cancelled() and (error := task.exception()) is not None and self._failing is None:
+            # The first failure ends the stream.
+            self._failing = asyncio.create_task(self._out.put(error))
 
     def _normalise(self, messages: Iterable[types_pb2.Transcript]) -> Normalised:
         submissions: list[Submission] = []
@@ -192,12 +201,15 @@ class UpsertStream:
         refused += [(places[i], failure) for i, failure in made.refused]
         return Normalised(made.frame, np.array(places, np.int64)[made.items], refused)
 
-    async def _store(self, sequence: int, size: int, rows: Normalised) -> None:
+    async def _store(self, sequence: int, size: int, rows: Normalised, lease: Lease | None) -> None:
         stored: Stored | None = None
         if rows.frame.height:
             stored = await self._writer.store(Batch(rows, self._channels, self._started_seq), self._state.model.require)
         result, totals = await self._state.read(lambda: upsert_result(sequence, size, rows, stored))
         self._totals.update(totals)
+        self._state.stored.update(totals)
+        # Before the answer is sent: whoever does not read it must not keep others waiting.
+        let_go(lease)
         await self._send(result=result)
         self._durable.add(sequence)
         before = self._acked

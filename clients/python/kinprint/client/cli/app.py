@@ -49,6 +49,8 @@ COMMANDS = {
     "jobs": ("jobs:jobs", "List the long runs of a server, or describe or cancel one."),
     "info": ("corpora:info", "Describe the server: versions, limits, model, threads."),
     "keys": ("keys:keys_app", "API keys of a data directory."),
+    "config": ("operating:config_app", "Settings of a server, and where each comes from."),
+    "audit": ("operating:audit_app", "The audit log of a server."),
     "panel": ("panel:panel_app", "Backgrounds that kinship is held against."),
     "model": ("model:model_app", "Embedding models, and fitting the fast tier of the semantic channel."),
 }

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from kinprint.client.cli.columns import CORPORA, TRANSCRIPTS
 from kinprint.client.cli.hits import shares
+from kinprint.client.cli.load_view import watch_server
 from kinprint.client.cli.progress import ProgressReport
 from kinprint.client.cli.tables import TableWriter
 from kinprint.client.cli.terminal import (
@@ -27,7 +28,7 @@ from kinprint.client.cli.terminal import (
     warn,
 )
 from kinprint.client.files.ndjson import transcript_row
-from kinprint.client.types import CHANNELS, ChannelName, CorpusInfo, Filter, PurgeProgress, as_dict
+from kinprint.client.types import CHANNELS, ChannelName, CorpusInfo, Filter, PurgeProgress, ServerLimits, as_dict
 from rich.markup import escape
 from rich.table import Table
 
@@ -294,6 +295,21 @@ def purge(
         )
 
 
+def _at_a_time(limits: ServerLimits | None) -> str:
+    """What the server takes at a time, for people."""
+    if limits is None:
+        return ""
+    told = [
+        f"{limits.max_calls:,} calls",
+        f"{limits.max_streams:,} streams",
+        f"{limits.max_inflight_bytes >> 20:,} MiB of requests",
+        f"{limits.max_corpora:,} corpora",
+    ]
+    told += [f"{limits.rate} a caller"] if limits.rate else []
+    told += [f"{limits.bytes_rate} (bytes) a caller"] if limits.bytes_rate else []
+    return ", ".join(told)
+
+
 @guarded
 def info(
     corpus: Annotated[
@@ -301,14 +317,26 @@ def info(
     ] = None,
     server: ServerOption = None,
     data: DataOption = None,
+    watch: Annotated[
+        float | None,
+        typer.Option(
+            "--watch", metavar="SECONDS", min=0.1, help="Show what it does, every so many seconds, until Ctrl-C."
+        ),
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Describe the server: versions, limits, model, threads.
 
     Or, with --corpus, a corpus: how far each channel is filled, what its
-    indexes hold and how much of the exact results they find.
+    indexes hold and how much of the exact results they find. Or, with
+    --watch, what the server does at the moment, again and again.
     """
+    if watch is not None and corpus is not None:
+        fail("--watch shows the server; leave --corpus away")
     with open_client(server, data) as client:
+        if watch is not None:
+            watch_server(client, watch, as_json=json_output)
+            return
         if corpus is not None:
             described = client.get_corpus(corpus)
             if json_output:
@@ -342,6 +370,7 @@ def info(
         ("threads", ", ".join(f"{name} {count}" for name, count in facts.thread_pools.items())),
         ("libraries", ", ".join(f"{name} {version}" for name, version in facts.libraries.items())),
         ("corpora", str(facts.corpora)),
+        ("at a time", _at_a_time(facts.server_limits)),
     ]
     for label, value in rows:
         if value:

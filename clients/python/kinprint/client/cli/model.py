@@ -341,12 +341,36 @@ def serve(
         str | None,
         typer.Option("--oidc-jwks", metavar="URL|FILE", help="The issuer's keys (env KINPRINT_OIDC_JWKS)."),
     ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Settings as TOML, for what is no flag (env KINPRINT_CONFIG)."),
+    ] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option("--limit", metavar="NAME=VALUE", help="Of the section [limits], such as streams=16; repeatable."),
+    ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option("--metrics", metavar="HOST:PORT", help="Serve /metrics, /livez and /readyz over HTTP."),
+    ] = None,
+    audit: Annotated[
+        Path | None, typer.Option("--audit", metavar="FILE", help="Append who asked for what to this file.")
+    ] = None,
+    log_format: Annotated[
+        str | None, typer.Option("--log-format", metavar="text|json", help="Of standard error and server.log.")
+    ] = None,
 ) -> None:
     """Serve a data directory over gRPC until SIGTERM or Ctrl-C, which let running calls end."""
-    directory = data or (Path(os.environ["KINPRINT_DATA"]) if os.environ.get("KINPRINT_DATA") else None)
-    if directory is None:
+    command = server_command("serve")
+    if data is not None:
+        command += ["--data", str(data)]
+    elif not (config or os.environ.get("KINPRINT_DATA") or os.environ.get("KINPRINT_CONFIG")):
         fail("say what to serve: --data DIR")
-    command = server_command("serve", "--data", str(directory))
+    for name, value in (("--config", config), ("--metrics", metrics), ("--audit", audit), ("--log-format", log_format)):
+        if value is not None:
+            command += [name, str(value)]
+    for item in limit or []:
+        command += ["--limit", item]
     for address in listen or []:
         command += ["--listen", address]
     if model is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import fields
 from datetime import timedelta
 
 from kinprint.client.convert.base import (
@@ -21,6 +22,8 @@ from kinprint.client.types import (
     Limits,
     SemanticIndex,
     ServerInfo,
+    ServerLimits,
+    ServerLoad,
     ValueCount,
 )
 from kinprint.v1 import corpus_pb2, info_pb2, transcript_pb2, types_pb2
@@ -119,7 +122,19 @@ def server_info_from_proto(message: info_pb2.GetServerInfoResponse) -> ServerInf
         formats=tuple(message.formats),
         libraries=dict(message.libraries),
         corpora=message.corpora,
+        server_limits=_server_limits(message.server_limits) if message.HasField("server_limits") else None,
+        load=_server_load(message.load) if message.HasField("load") else None,
     )
+
+
+def _server_limits(message: info_pb2.ServerLimits) -> ServerLimits:
+    return ServerLimits(**{field.name: getattr(message, field.name) for field in fields(ServerLimits)})
+
+
+def _server_load(message: info_pb2.ServerLoad) -> ServerLoad:
+    values = {field.name: getattr(message, field.name) for field in fields(ServerLoad)}
+    lag = timedelta(seconds=message.loop_lag.seconds, microseconds=message.loop_lag.nanos // 1000)
+    return ServerLoad(**{**values, "loop_lag": lag})
 
 
 def create_corpus_request(name: str, description: str) -> corpus_pb2.CreateCorpusRequest:

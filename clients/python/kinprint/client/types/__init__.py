@@ -75,6 +75,8 @@ from kinprint.client.types.server import (
     Limits,
     SemanticIndex,
     ServerInfo,
+    ServerLimits,
+    ServerLoad,
     ValueCount,
 )
 from kinprint.client.types.transcripts import (
@@ -148,6 +150,8 @@ __all__ = [
     "SemanticIndex",
     "SentenceMatch",
     "ServerInfo",
+    "ServerLimits",
+    "ServerLoad",
     "Span",
     "SpanMark",
     "StyleEvidence",

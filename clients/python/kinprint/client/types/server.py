@@ -86,6 +86,58 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """What one server takes at a time, all callers together, and what one caller may ask for; "" or 0: not told."""
+
+    max_calls: int = 0
+    max_streams: int = 0
+    max_inflight_bytes: int = 0
+    max_gathered_bytes: int = 0
+    max_corpora: int = 0
+    max_waiting_sentences: int = 0
+    max_waiting_jobs: int = 0
+    rate: str = ""
+    bytes_rate: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLoad:
+    """What a server does at the moment, and has done since its start.
+
+    Attributes:
+        calls: calls with one request under way.
+        streams: calls with a stream of requests that are open.
+        inflight_bytes: bytes of requests in work.
+        waiting_reads: reads and searches that wait for a thread.
+        waiting_writes: commits and publications that wait for a thread.
+        waiting_sentences: sentences of searches that wait for the embedding model.
+        waiting_texts: stored texts that wait for it.
+        dropped_texts: texts whose caller went before they were embedded.
+        running_jobs: long runs under way.
+        waiting_jobs: long runs that wait for a place.
+        loop_lag: how late the event loop was.
+        answered: calls answered since the start.
+        failed: calls that ended with another status than OK since the start.
+        stored_rows: rows stored since the start.
+    """
+
+    calls: int = 0
+    streams: int = 0
+    inflight_bytes: int = 0
+    waiting_reads: int = 0
+    waiting_writes: int = 0
+    waiting_sentences: int = 0
+    waiting_texts: int = 0
+    dropped_texts: int = 0
+    running_jobs: int = 0
+    waiting_jobs: int = 0
+    loop_lag: timedelta = timedelta(0)
+    answered: int = 0
+    failed: int = 0
+    stored_rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class EmbeddingModel:
     """The embedding model of a server."""
 
@@ -97,7 +149,10 @@ class EmbeddingModel:
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """What a server is: versions, limits, model, threads. `model` is None when it runs without."""
+    """What a server is: versions, limits, model, threads. `model` is None when it runs without.
+
+    `server_limits` and `load` are None where an older server does not tell them.
+    """
 
     version: str
     pid: int
@@ -113,3 +168,5 @@ class ServerInfo:
     formats: tuple[str, ...]
     libraries: Mapping[str, str]
     corpora: int
+    server_limits: ServerLimits | None = None
+    load: ServerLoad | None = None
