@@ -159,25 +159,19 @@ class State:
         """
         deadline = DEADLINE.get()
         if deadline is None:
-            return await self._within(self.readers, work)
+            return await _within(self.readers, work)
 
         def begin() -> T:
             check_deadline(deadline)
             return work()
 
         check_deadline(deadline)
-        return await self._within(self.readers, begin)
+        return await _within(self.readers, begin)
 
     async def change(self, work: Callable[[], T]) -> T:
         """Run a write in a worker thread.  Raises DeadlineExceeded where the deadline of the call has passed."""
         check_deadline(DEADLINE.get())
-        return await self._within(self.writers_pool, work)
-
-    @staticmethod
-    async def _within(pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-        # With the caller's context: what is looked up in a thread is looked up for the same principal.
-        inside = contextvars.copy_context().run
-        return await asyncio.get_running_loop().run_in_executor(pool, contained, partial(inside, work))
+        return await _within(self.writers_pool, work)
 
     def background(self, work: Callable[[], None]) -> None:
         """Run a change whose failure is only worth a line in the log (publishing indexes)."""
@@ -199,3 +193,9 @@ class State:
             await writer.drain()
         if self._background:
             await asyncio.wait(set(self._background))
+
+
+async def _within(pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    """Run work in a thread of a pool, with the caller's context: what it looks up is for the same principal."""
+    inside = contextvars.copy_context().run
+    return await asyncio.get_running_loop().run_in_executor(pool, contained, partial(inside, work))
