@@ -7,7 +7,7 @@ RELEASED := proto/released.binpb
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types proto proto-check proto-release sync sync-check format clean bench bench-serving bench-copy bench-million bench-style bench-kinship bench-attribution bench-teacher bench-semantic-quality bench-semantic
+.PHONY: help setup demo test check lint types proto proto-check proto-release sync sync-check format clean bench bench-serving bench-copy bench-million bench-style bench-kinship bench-attribution bench-teacher bench-semantic-quality bench-semantic soak
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 20
@@ -111,6 +111,11 @@ bench-attribution: setup ## Measure how well authors are found: DATA=file FAMILI
 bench-teacher: setup ## Measure how well teachers are found: DATA=file FAMILIES=csv LINEAGE=csv
 	@test -n "$(DATA)" -a -n "$(FAMILIES)" -a -n "$(LINEAGE)" || (echo "name the files: make bench-teacher DATA=answers.parquet FAMILIES=models.csv LINEAGE=lineage.csv" >&2; exit 1)
 	$(BIN)/python benchmarks/teacher.py "$(DATA)" --families "$(FAMILIES)" --lineage "$(LINEAGE)" --out docs/benchmarks-teacher.md
+
+soak: setup ## Kill a server 500 times, flip 10,000 bits, call every RPC 100,000 times with nonsense: an hour
+	$(BIN)/python benchmarks/soak.py --kills 500
+	$(BIN)/python benchmarks/bitflips.py --cases 10000
+	$(BIN)/python benchmarks/fuzz.py --cases 100000
 
 bench-semantic-quality: setup ## Measure how near the fast tier of meaning comes to the accurate one: DATA=file
 	@test -n "$(DATA)" || (echo "name the file: make bench-semantic-quality DATA=answers.parquet" >&2; exit 1)

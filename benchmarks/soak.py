@@ -79,7 +79,8 @@ class Soak:
 
     def _started(self) -> tuple[subprocess.Popen[bytes], Client] | None:
         self._moments.write_bytes(b"")
-        command = [sys.executable, str(Path(__file__).with_name("soak_server.py")), "serve", "--data", str(self._data)]
+        run = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import soak_server; soak_server.main()"
+        command = [sys.executable, "-c", run, "serve", "--data", str(self._data)]
         environment = {**os.environ, "KINPRINT_SOAK_MOMENTS": str(self._moments)}
         with self._log.open("wb") as log:
             process = subprocess.Popen(

@@ -46,7 +46,3 @@ def main() -> int:
 
     sys.argv[0] = "kinprint.server"
     return served()
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1360,3 +1360,19 @@ def test_server_info(stubs: Stubs, server: Any, filled: str) -> None:
 def test_a_method_that_is_not_there(stubs: Stubs) -> None:
     call = stubs.channel.unary_unary("/kinprint.v1.MatchService/Attribute")
     assert refused(lambda: call(b"", timeout=DEADLINE)).code == "UNIMPLEMENTED"
+
+
+def test_an_answer_says_what_it_was_made_with_and_from(stubs: Stubs, filled: str) -> None:
+    told = search(stubs, HARBOUR, filled, channels=[COPY]).provenance
+    info = stubs.info.GetServerInfo(info_pb2.GetServerInfoRequest())
+    corpus = stubs.corpora.GetCorpus(corpus_pb2.GetCorpusRequest(name=filled)).corpus
+    assert (told.kinprint, told.pipeline) == (info.version, info.pipeline)
+    assert (told.sketch_scheme, told.style_scheme) == (info.sketch_scheme, info.style_scheme)
+    (state,) = told.corpora
+    assert (state.corpus, state.record_version, state.transcripts) == (
+        filled,
+        corpus.record_version,
+        corpus.transcripts,
+    )
+    assert len(state.record_entry) == 64
+    assert state.model_digest == corpus.semantic.model_digest

@@ -156,16 +156,18 @@ class Timings(_message.Message):
     def __init__(self, queue_seconds: _Optional[float] = ..., embed_seconds: _Optional[float] = ..., total_seconds: _Optional[float] = ...) -> None: ...
 
 class SearchResponse(_message.Message):
-    __slots__ = ("query", "coverage", "hits", "timings")
+    __slots__ = ("query", "coverage", "hits", "timings", "provenance")
     QUERY_FIELD_NUMBER: _ClassVar[int]
     COVERAGE_FIELD_NUMBER: _ClassVar[int]
     HITS_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    PROVENANCE_FIELD_NUMBER: _ClassVar[int]
     query: QueryInfo
     coverage: _containers.RepeatedCompositeFieldContainer[_types_pb2.Coverage]
     hits: _containers.RepeatedCompositeFieldContainer[Hit]
     timings: Timings
-    def __init__(self, query: _Optional[_Union[QueryInfo, _Mapping]] = ..., coverage: _Optional[_Iterable[_Union[_types_pb2.Coverage, _Mapping]]] = ..., hits: _Optional[_Iterable[_Union[Hit, _Mapping]]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ...) -> None: ...
+    provenance: _types_pb2.Provenance
+    def __init__(self, query: _Optional[_Union[QueryInfo, _Mapping]] = ..., coverage: _Optional[_Iterable[_Union[_types_pb2.Coverage, _Mapping]]] = ..., hits: _Optional[_Iterable[_Union[Hit, _Mapping]]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., provenance: _Optional[_Union[_types_pb2.Provenance, _Mapping]] = ...) -> None: ...
 
 class StreamSearchRequest(_message.Message):
     __slots__ = ("tag", "search")
@@ -198,14 +200,16 @@ class CompareRequest(_message.Message):
     def __init__(self, a: _Optional[_Union[TextSource, _Mapping]] = ..., b: _Optional[_Union[TextSource, _Mapping]] = ..., channels: _Optional[_Iterable[_Union[_types_pb2.Channel, str]]] = ..., max_spans: _Optional[int] = ...) -> None: ...
 
 class CompareResponse(_message.Message):
-    __slots__ = ("copy", "semantic", "style")
+    __slots__ = ("copy", "semantic", "style", "provenance")
     COPY_FIELD_NUMBER: _ClassVar[int]
     SEMANTIC_FIELD_NUMBER: _ClassVar[int]
     STYLE_FIELD_NUMBER: _ClassVar[int]
+    PROVENANCE_FIELD_NUMBER: _ClassVar[int]
     copy: _types_pb2.CopyEvidence
     semantic: _types_pb2.SemanticEvidence
     style: _types_pb2.StyleEvidence
-    def __init__(self, copy: _Optional[_Union[_types_pb2.CopyEvidence, _Mapping]] = ..., semantic: _Optional[_Union[_types_pb2.SemanticEvidence, _Mapping]] = ..., style: _Optional[_Union[_types_pb2.StyleEvidence, _Mapping]] = ...) -> None: ...
+    provenance: _types_pb2.Provenance
+    def __init__(self, copy: _Optional[_Union[_types_pb2.CopyEvidence, _Mapping]] = ..., semantic: _Optional[_Union[_types_pb2.SemanticEvidence, _Mapping]] = ..., style: _Optional[_Union[_types_pb2.StyleEvidence, _Mapping]] = ..., provenance: _Optional[_Union[_types_pb2.Provenance, _Mapping]] = ...) -> None: ...
 
 class FindDuplicatesRequest(_message.Message):
     __slots__ = ("corpora", "threshold", "expand", "filter", "exact", "against", "output")

@@ -263,3 +263,33 @@ class Coverage(_message.Message):
     share: float
     tier: Tier
     def __init__(self, channel: _Optional[_Union[Channel, str]] = ..., filled: _Optional[int] = ..., fillable: _Optional[int] = ..., share: _Optional[float] = ..., tier: _Optional[_Union[Tier, str]] = ...) -> None: ...
+
+class CorpusState(_message.Message):
+    __slots__ = ("corpus", "record_version", "record_entry", "transcripts", "model_digest", "table_digest")
+    CORPUS_FIELD_NUMBER: _ClassVar[int]
+    RECORD_VERSION_FIELD_NUMBER: _ClassVar[int]
+    RECORD_ENTRY_FIELD_NUMBER: _ClassVar[int]
+    TRANSCRIPTS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    TABLE_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    corpus: str
+    record_version: int
+    record_entry: str
+    transcripts: int
+    model_digest: str
+    table_digest: str
+    def __init__(self, corpus: _Optional[str] = ..., record_version: _Optional[int] = ..., record_entry: _Optional[str] = ..., transcripts: _Optional[int] = ..., model_digest: _Optional[str] = ..., table_digest: _Optional[str] = ...) -> None: ...
+
+class Provenance(_message.Message):
+    __slots__ = ("kinprint", "pipeline", "sketch_scheme", "style_scheme", "corpora")
+    KINPRINT_FIELD_NUMBER: _ClassVar[int]
+    PIPELINE_FIELD_NUMBER: _ClassVar[int]
+    SKETCH_SCHEME_FIELD_NUMBER: _ClassVar[int]
+    STYLE_SCHEME_FIELD_NUMBER: _ClassVar[int]
+    CORPORA_FIELD_NUMBER: _ClassVar[int]
+    kinprint: str
+    pipeline: int
+    sketch_scheme: str
+    style_scheme: str
+    corpora: _containers.RepeatedCompositeFieldContainer[CorpusState]
+    def __init__(self, kinprint: _Optional[str] = ..., pipeline: _Optional[int] = ..., sketch_scheme: _Optional[str] = ..., style_scheme: _Optional[str] = ..., corpora: _Optional[_Iterable[_Union[CorpusState, _Mapping]]] = ...) -> None: ...

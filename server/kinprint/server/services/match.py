@@ -38,6 +38,7 @@ from kinprint.server.services.messages.match import (
     overlaps_messages,
     search_response,
 )
+from kinprint.server.services.messages.provenance import provenance, states
 from kinprint.server.services.streams import Incoming, let_go, long_run
 from kinprint.server.state import State
 from kinprint.server.store.columns import encode_texts
@@ -161,6 +162,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         started = time.perf_counter()
         channels = convert.channel_names(request.channels, ("copy",))
         corpora = visible(self._state).several(request.corpora)
+        known = states(corpora)
         views = [corpus.view for corpus in corpora]
         if request.top > 1000:
             raise InvalidField("top", "top is at most 1000", "FIELD_INVALID")
@@ -175,6 +177,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         semantic = any(CHANNELS[channel].embedded for channel in channels)
         if semantic and tier != "accurate":
             await self._state.with_tables(corpora)
+            known = states(corpora)
             views = [corpus.view for corpus in corpora]
 
         def prepared() -> Filter:
@@ -201,6 +204,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             outcome = await self._state.read(lambda: search_response(run_search(search, gone.is_set)))
         finally:
             gone.set()
+        outcome.provenance.CopyFrom(provenance(known, views))
         if semantic:
             for name in {hit.corpus for hit in outcome.hits}:
                 by_fast = [h.id for h in outcome.hits if h.corpus == name and h.semantic.tier == types_pb2.TIER_FAST]
@@ -287,7 +291,9 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         ]
         (a, _), (b, _) = sides
         names = dict.fromkeys(q.itself[0] for q in (a, b) if q.itself is not None)
-        views = [visible(self._state).get(name).view for name in names]
+        corpora = [visible(self._state).get(name) for name in names]
+        known = states(corpora)
+        views = [corpus.view for corpus in corpora]
         meaning = Meaning()
         if any(CHANNELS[channel].embedded for channel in channels):
             _service, space = await self._state.model.require()
@@ -297,9 +303,11 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             meaning = Meaning(space, measured=measured)
         parts = [part for view in views for part in view.parts]
         comparison = Comparison(parts, meaning, min(request.max_spans or 100, 10_000))
-        return await self._state.read(
+        made = await self._state.read(
             lambda: compare_response({name: CHANNELS[name].compare(a, b, comparison) for name in channels})
         )
+        made.provenance.CopyFrom(provenance(known, views))
+        return made
 
     # ---- long runs ----
 

@@ -154,7 +154,9 @@ def search(
             for hit in hits:
                 writer.write({**hit_row(hit), "created_at": hit.created_at})
     if json_output:
-        print_json({"query": named, "coverage": coverage, "hits": [hit_row(hit) for hit in hits]})
+        told = [as_dict(result.provenance) for result in results]
+        found = {"query": named, "coverage": coverage, "hits": [hit_row(hit) for hit in hits], "provenance": told}
+        print_json(found)
     elif output is None:
         show_hits(hits, coverage, chosen)
     else:

@@ -189,6 +189,33 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
+class CorpusState:
+    """State of a corpus that an answer was made from.
+
+    `record_entry` is the SHA-256 of the log entry of `record_version`: the record and no other. The digests are those
+    of the model and the token table of its vectors, "" without.
+    """
+
+    corpus: str
+    record_version: int
+    record_entry: str
+    transcripts: int
+    model_digest: str
+    table_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What an answer was made with and from, so that it can be made again, and held against another."""
+
+    kinprint: str
+    pipeline: int
+    sketch_scheme: str
+    style_scheme: str
+    corpora: tuple[CorpusState, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SearchResult:
     """Hits of a search, by channel in the order asked for, then by rank.
 
@@ -201,6 +228,7 @@ class SearchResult:
     hits: tuple[Hit, ...]
     timings: Timings
     coverage_fast: Coverage | None = None
+    provenance: Provenance | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +271,7 @@ class Comparison:
     copy: CopyEvidence | None
     semantic: SemanticEvidence | None
     style: StyleEvidence | None
+    provenance: Provenance | None = None
 
 
 @dataclass(frozen=True, slots=True)
