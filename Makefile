@@ -7,7 +7,7 @@ RELEASED := proto/released.binpb
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types proto proto-check proto-release sync sync-check format clean bench bench-serving bench-copy bench-million bench-style bench-kinship bench-attribution bench-teacher bench-semantic-quality bench-semantic soak
+.PHONY: help setup demo test check lint types proto proto-check proto-release sync sync-check format clean bench bench-serving bench-copy bench-million bench-style bench-kinship bench-attribution bench-teacher bench-semantic-quality bench-semantic bench-trust bench-overload soak
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 20
@@ -111,6 +111,13 @@ bench-attribution: setup ## Measure how well authors are found: DATA=file FAMILI
 bench-teacher: setup ## Measure how well teachers are found: DATA=file FAMILIES=csv LINEAGE=csv
 	@test -n "$(DATA)" -a -n "$(FAMILIES)" -a -n "$(LINEAGE)" || (echo "name the files: make bench-teacher DATA=answers.parquet FAMILIES=models.csv LINEAGE=lineage.csv" >&2; exit 1)
 	$(BIN)/python benchmarks/teacher.py "$(DATA)" --families "$(FAMILIES)" --lineage "$(LINEAGE)" --out docs/benchmarks-teacher.md
+
+bench-trust: setup ## Measure what digests, TLS, keys and an audit log cost: DATA=file
+	@test -n "$(DATA)" || (echo "name the file: make bench-trust DATA=answers.parquet" >&2; exit 1)
+	$(BIN)/python benchmarks/trust.py "$(DATA)" --out docs/benchmarks-trust.md
+
+bench-overload: setup ## Measure a server that is asked for five times what it can do
+	$(BIN)/python benchmarks/overload.py --seconds 60
 
 soak: setup ## Kill a server 500 times, flip 10,000 bits, call every RPC 100,000 times with nonsense: an hour
 	$(BIN)/python benchmarks/soak.py --kills 500
