@@ -152,16 +152,16 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=20_000)
     arguments = parser.parse_args()
     chance = random.Random(0)
-    with tempfile.TemporaryDirectory(prefix="kinprint-overload-") as scratch:
-        with served(Path(scratch), arguments.calls) as (address, process):
-            with connect(address, timeout=300.0) as client:
-                rows = (
-                    {"response": text(chance), "model": f"m{k % 5}", "language": "en"} for k in range(arguments.rows)
-                )
-                client.upsert("c", rows)
-            time.sleep(4.0)
-            queries = [text(chance) for _ in range(200)]
-            asyncio.run(measured(address, process.pid, queries, arguments.calls, arguments.seconds))
+    with (
+        tempfile.TemporaryDirectory(prefix="kinprint-overload-") as scratch,
+        served(Path(scratch), arguments.calls) as (address, process),
+    ):
+        with connect(address, timeout=300.0) as client:
+            rows = ({"response": text(chance), "model": f"m{k % 5}", "language": "en"} for k in range(arguments.rows))
+            client.upsert("c", rows)
+        time.sleep(4.0)
+        queries = [text(chance) for _ in range(200)]
+        asyncio.run(measured(address, process.pid, queries, arguments.calls, arguments.seconds))
     return 0
 
 
