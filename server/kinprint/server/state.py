@@ -17,6 +17,7 @@ from kinprint.server.config import ServerConfig
 from kinprint.server.corpus.catalog import Catalog
 from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.filling import Filler
+from kinprint.server.corpus.snapshots import Snapshots
 from kinprint.server.corpus.vectors import read_models
 from kinprint.server.corpus.writer import Writer
 from kinprint.server.embed import EmbeddingSpace, EmbedService
@@ -58,12 +59,14 @@ class State:
     idle_since: float = field(default_factory=time.monotonic)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     filler: Filler = field(init=False)
+    snapshots: Snapshots = field(init=False)
     #: Models that are filled beside the server's own.
     second_models: dict[str, ModelHolder] = field(default_factory=dict)
     _writers: dict[int, Writer] = field(default_factory=dict)
     _background: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self.snapshots = Snapshots(self.catalog, self.config.data_dir)
         self.filler = Filler(
             self.catalog,
             self.writer,

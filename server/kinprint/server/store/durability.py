@@ -59,6 +59,7 @@ __all__ = [
     "entry_path",
     "guard",
     "log_directory",
+    "marker_path",
     "parse_entry",
     "quarantine_directory",
     "read_entry",
@@ -151,6 +152,11 @@ def log_directory(table: Path) -> Path:
 def quarantine_directory(table: Path) -> Path:
     """Where the guard puts what it takes out of the table. It need not exist."""
     return table / "_quarantine"
+
+
+def marker_path(table: Path) -> Path:
+    """The marker of a table."""
+    return table / _MARKER_NAME
 
 
 def entry_path(table: Path, version: int) -> Path:
