@@ -66,7 +66,8 @@ async def told(work: Callable[[Callable[[str, float], None]], T]) -> AsyncGenera
     try:
         while not task.done() or not steps.empty():
             following = asyncio.ensure_future(steps.get())
-            await asyncio.wait({task, following}, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {task, following}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if following.done():
                 yield following.result()
             else:

@@ -45,6 +45,7 @@ COMMANDS = {
         "verify:verify",
         "Check every file of a data directory against its digest, and every row against its content hash.",
     ),
+    "snapshot": ("snapshots:snapshot_app", "Corpora as they were at a moment: taken and restored while serving."),
     "jobs": ("jobs:jobs", "List the long runs of a server, or describe or cancel one."),
     "info": ("corpora:info", "Describe the server: versions, limits, model, threads."),
     "keys": ("keys:keys_app", "API keys of a data directory."),

@@ -77,6 +77,13 @@ from kinprint.client.types.server import (
     ServerInfo,
     ValueCount,
 )
+from kinprint.client.types.snapshots import (
+    Snapshot,
+    SnapshotCorpus,
+    SnapshotFinding,
+    SnapshotProgress,
+    SnapshotReport,
+)
 from kinprint.client.types.transcripts import (
     DeleteReport,
     Filter,
@@ -148,6 +155,11 @@ __all__ = [
     "SemanticIndex",
     "SentenceMatch",
     "ServerInfo",
+    "Snapshot",
+    "SnapshotCorpus",
+    "SnapshotFinding",
+    "SnapshotProgress",
+    "SnapshotReport",
     "Span",
     "SpanMark",
     "StyleEvidence",
