@@ -455,7 +455,7 @@ def _missing(folder: Path, held: Held) -> Iterator[verifying.Finding]:
     marker = durability.read_marker(record)
     if marker is None or marker.version < held.record_version:
         what = f"does not say that version {held.record_version} of the record is durable"
-        yield verifying.Finding(str(durability.marker_path(record)), held.name, what, _OTHER)
+        yield verifying.Finding(str(record / durability.MARKER_NAME), held.name, what, _OTHER)
 
 
 def _damaged(folder: Path, file: str, what: str) -> SnapshotDamaged:

@@ -83,7 +83,7 @@ def state_of(table: Path) -> Snapshot:
     """
     marker = durability.read_marker(table)
     if marker is None:
-        raise digests.Damaged(durability.marker_path(table), "does not say which version of the record is durable")
+        raise digests.Damaged(table / durability.MARKER_NAME, "does not say which version of the record is durable")
     actions = pl.DataFrame(DeltaTable(table, version=marker.version).get_add_actions(flatten=True))
     return Snapshot(marker.version, tuple(sorted(actions["path"].to_list())), marker.entry)
 
