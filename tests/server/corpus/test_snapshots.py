@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import corpus_rows
 import pytest
 from corpus_rows import submission, write
 from kinprint.server.corpus.catalog import Catalog
@@ -36,6 +38,8 @@ from kinprint.server.store.lock import DirectoryLock
 from kinprint.server.store.record import Record
 
 TEXTS = [f"The harbour lamp number {k} was lit before the ferry came in from the islands." for k in range(30)]
+
+FLIPS = 40
 
 
 def quiet(step: str, share: float) -> None:
@@ -291,8 +295,21 @@ def test_a_snapshot_without_its_description_is_none(snapshots: Snapshots, tmp_pa
     files.write_json(snapshots.root / "first" / "snapshot.json", {**told, "format": 9})
     with pytest.raises(CorpusTooNew, match="upgrade"):
         restore(snapshots, "first", "News", "copy")
-    files.write_json(snapshots.root / "first" / "snapshot.json", {"format": 1, "corpora": 3})
-    assert "damaged" in snapshots.all()[0].problem
+    held = told["corpora"][0]
+    for wrong in (
+        {"corpora": 3},
+        {"corpora": [{**held, "transcripts": -1}]},
+        {"corpora": [{**held, "name": "\x1b[31m"}]},
+        {"corpora": [{**held, "settings": [1]}]},
+        {"corpora": [{}]},
+        {"created_at": "yesterday"},
+        {"left_out": ["\ud800"]},
+        {"format": "one"},
+    ):
+        files.write_json(snapshots.root / "first" / "snapshot.json", {**told, **wrong})
+        assert "damaged" in snapshots.all()[0].problem, wrong
+        with pytest.raises(SnapshotDamaged):
+            restore(snapshots, "first", "News", "copy")
 
 
 def test_names(snapshots: Snapshots) -> None:
@@ -501,3 +518,67 @@ def test_the_record_alone_tells_its_state(snapshots: Snapshots, catalog: Catalog
     assert contents(table) == before
     assert Record.open(table).snapshot() == live
     assert durability.read_marker(table) == durability.Marker(live.version, live.entry_digest)
+
+
+def test_vectors_models_and_tables_are_in_it(snapshots: Snapshots, catalog: Catalog) -> None:
+    corpus = catalog.get("News")
+    rows = [submission(text, id=f"r{k}", model="m") for k, text in enumerate(TEXTS)]
+    corpus_rows.embed(
+        corpus,
+        [
+            (row.id, digest, row.response)
+            for row, digest in zip(rows, corpus_rows.content_hashes(rows, "News"), strict=True)
+        ],
+    )
+    corpus.tables.mkdir()
+    corpus_rows.table(5).save(corpus.tables / "five")
+    corpus.install_table("five")
+    (corpus.tables / ".checkpoints").mkdir()
+    corpus.backfill(lambda: False)
+    corpus.publish()
+    made = snapshots.create("first", [], quiet)
+    settings = {held.name: held.settings for held in made.corpora}["News"]
+    assert settings == ("corpus.json", "embedding-space.npz", "fitted-table.json")
+    folder = place(snapshots, "first")
+    assert [path.name for path in (folder / "tables").iterdir()] == ["five"]
+    for opened in (reopened(snapshots.root / "first").get("News"), restore(snapshots, "first", "News", "copy")):
+        assert opened.view.filled("semantic") == 30
+        assert opened.view.filled("fast") == 31
+        assert opened.space is not None
+        assert opened.space.digest == corpus_rows.space().digest
+        table = opened.fitted_table()
+        assert table is not None
+        assert table.name == "table-5"
+    flip(folder / "embedding-space.npz")
+    with pytest.raises(SnapshotDamaged, match="embedding-space.npz"):
+        restore(snapshots, "first", "News", "other")
+
+
+def test_random_damage_is_refused_or_makes_no_difference(snapshots: Snapshots, catalog: Catalog) -> None:
+    corpus = catalog.get("News")
+    before = corpus_rows.stored(corpus)
+    chance = random.Random(20261129)
+    refused = 0
+    for number in range(FLIPS):
+        snapshots.create("first", ["News"], quiet)
+        every = [path for path in (snapshots.root / "first").rglob("*") if path.is_file() and path.stat().st_size]
+        path = chance.choice(sorted(every))
+        content = bytearray(path.read_bytes())
+        if chance.random() < 0.2:
+            del content[chance.randrange(len(content)) :]
+        else:
+            content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        path.unlink()
+        path.write_bytes(content)
+        name = f"copy{number}"
+        try:
+            made = restore(snapshots, "first", "News", name)
+        except (SnapshotDamaged, CorpusTooNew):
+            refused += 1
+        else:
+            assert corpus_rows.stored(made) == before, path
+            catalog.delete(name)
+        snapshots.delete("first")
+    assert 0 < refused < FLIPS
+    assert catalog.names() == ["News", "empty"]
+    assert len(list(catalog.root.iterdir())) == 2

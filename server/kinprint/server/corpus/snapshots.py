@@ -419,27 +419,34 @@ def _read(folder: Path) -> Snapshot:
         told = files.read_json(path)
         if told["format"] > FORMAT:
             raise CorpusTooNew(f"{path} has format {told['format']}, this Kinprint knows up to {FORMAT}; upgrade")
-        corpora = tuple(
-            Held(
-                str(one["name"]),
-                Path(str(one["folder"])).name,  # nothing outside of it
-                int(one["transcripts"]),
-                int(one["record_version"]),
-                tuple(map(str, one["settings"])),
-                tuple(map(str, one["earlier_names"])),
-            )
-            for one in told["corpora"]
-        )
-        created, left_out = datetime.fromisoformat(told["created_at"]), tuple(map(str, told["left_out"]))
-        kinprint = str(told["kinprint"])
+        corpora = tuple(map(_held, told["corpora"]))
+        created = datetime.fromisoformat(told["created_at"]).astimezone(UTC)
+        kinprint, left_out = _text(told["kinprint"]), tuple(map(_text, told["left_out"]))
         check_format(folder)
     except FileNotFoundError as error:
         raise SnapshotDamaged(f"{path.name} of snapshot {folder.name} is missing: it is none, or not whole") from error
     except DataFormatError as error:
         raise CorpusTooNew(str(error)) from error
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, OverflowError) as error:
         raise SnapshotDamaged(f"{path} is damaged ({error}); {_OTHER}") from error
     return Snapshot(folder.name, created, kinprint, corpora, left_out)
+
+
+def _held(told: dict[str, Any]) -> Held:
+    """A corpus, as the description of a snapshot has it.  Raises ValueError, LookupError, TypeError."""
+    rows, record_version = int(told["transcripts"]), int(told["record_version"])
+    if rows < 0 or record_version < 0:
+        raise ValueError("a count is negative")
+    names = told["settings"], told["earlier_names"]
+    folder = Path(_text(told["folder"])).name  # nothing outside of it
+    return Held(_text(told["name"]), folder, rows, record_version, *(tuple(map(_text, some)) for some in names))
+
+
+def _text(value: object) -> str:
+    """A text that can be shown.  Raises ValueError."""
+    if not isinstance(value, str) or not value.isprintable():
+        raise ValueError(f"{value!a} is no text")
+    return value
 
 
 def _missing(folder: Path, held: Held) -> Iterator[verifying.Finding]:

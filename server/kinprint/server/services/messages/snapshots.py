@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kinprint.server.corpus.snapshots import Snapshot
-from kinprint.server.corpus.verify import Report
+from kinprint.server.corpus.verify import Finding, Report
 from kinprint.server.services.messages.types import timestamp
 from kinprint.v1 import snapshot_pb2
 
@@ -33,12 +33,15 @@ def report_message(report: Report) -> snapshot_pb2.VerifySnapshotResponse:
         step="done",
         done=True,
         ok=report.ok,
-        findings=[
-            snapshot_pb2.SnapshotFinding(file=found.file, what=found.what, remedy=found.remedy, harmless=found.repaired)
-            for found in report.findings
-        ],
+        findings=[_finding(found) for found in report.findings],
         corpora=report.corpora,
         files=report.files,
         bytes=report.bytes,
         rows=report.rows,
     )
+
+
+def _finding(found: Finding) -> snapshot_pb2.SnapshotFinding:
+    # Names of files need not be UTF-8.
+    file, what = (text.encode(errors="replace").decode() for text in (found.file, found.what))
+    return snapshot_pb2.SnapshotFinding(file=file, what=what, remedy=found.remedy, harmless=found.repaired)
