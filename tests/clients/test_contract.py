@@ -7,11 +7,20 @@ import pytest
 from google.protobuf.descriptor import MethodDescriptor
 from kinprint.client.contract import METHODS, SERVICES, Method
 from kinprint.client.transport import Stubs
-from kinprint.v1 import corpus_pb2, info_pb2, job_pb2, lineage_pb2, match_pb2, semantic_pb2, transcript_pb2
+from kinprint.v1 import (
+    corpus_pb2,
+    info_pb2,
+    job_pb2,
+    lineage_pb2,
+    match_pb2,
+    semantic_pb2,
+    snapshot_pb2,
+    transcript_pb2,
+)
 
 CONTRACT: dict[tuple[str, str], MethodDescriptor] = {
     (service.name, method.name): method
-    for file in (corpus_pb2, info_pb2, job_pb2, lineage_pb2, match_pb2, semantic_pb2, transcript_pb2)
+    for file in (corpus_pb2, info_pb2, job_pb2, lineage_pb2, match_pb2, semantic_pb2, snapshot_pb2, transcript_pb2)
     for service in file.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }

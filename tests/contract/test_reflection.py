@@ -23,6 +23,7 @@ SERVICES = (
     "kinprint.v1.LineageService",
     "kinprint.v1.MatchService",
     "kinprint.v1.SemanticService",
+    "kinprint.v1.SnapshotService",
     "kinprint.v1.TranscriptService",
 )
 DEADLINE = 60.0
@@ -110,6 +111,13 @@ def test_every_method_and_message_resolves(reflected: Reflected) -> None:
             "PauseFill",
             "StartFill",
             "SwitchModel",
+        ],
+        "kinprint.v1.SnapshotService": [
+            "CreateSnapshot",
+            "DeleteSnapshot",
+            "ListSnapshots",
+            "RestoreSnapshot",
+            "VerifySnapshot",
         ],
         "kinprint.v1.TranscriptService": [
             "DeleteTranscripts",

@@ -45,11 +45,12 @@ from kinprint.v1 import (
     lineage_pb2,
     match_pb2,
     semantic_pb2,
+    snapshot_pb2,
     transcript_pb2,
     types_pb2,
 )
 
-MODULES = (corpus_pb2, info_pb2, job_pb2, lineage_pb2, match_pb2, semantic_pb2, transcript_pb2)
+MODULES = (corpus_pb2, info_pb2, job_pb2, lineage_pb2, match_pb2, semantic_pb2, snapshot_pb2, transcript_pb2)
 METHODS = {
     f"/{service.full_name}/{method.name}": method
     for module in MODULES
@@ -139,6 +140,7 @@ WITHOUT = {
     "CancelJob",
     "InspectPanel",
     "Fingerprint",
+    *(method.name for method in snapshot_pb2.DESCRIPTOR.services_by_name["SnapshotService"].methods),
     "StreamSearch",  # answers a search with its status, and is tested by itself
 }
 
@@ -370,6 +372,25 @@ def test_jobs_are_their_owners_and_those_who_administer(guarded: Guarded) -> Non
                 with pytest.raises(NotFoundError) as nowhere:
                     call("j-000000000000")
                 assert there.value.message.replace(mine[0].id, "j-000000000000") == nowhere.value.message
+
+
+def test_snapshots_are_for_administrators_of_everything(guarded: Guarded, channel: grpc.Channel) -> None:
+    for path in METHODS:
+        if "SnapshotService" in path:
+            found = guarded.refused(channel, path, request_of(path), guarded.keys["admin ours"])
+            assert (found.code, found.reason) == ("PERMISSION_DENIED", "ROLE_TOO_LOW"), found
+            assert SECRET not in str(found)
+    with guarded.client("admin") as client:
+        made = client.create_snapshot("guarded", ["ours", SECRET])
+        assert [held.name for held in made.corpora] == ["ours", SECRET]
+    with guarded.client("admin ours") as client:
+        purged = client.purge("ours")
+        assert (purged.held_by_snapshots, purged.snapshots) == (1, ())
+        assert "guarded" not in purged.step
+    with guarded.client("admin") as client:
+        assert client.purge("ours").snapshots == ("guarded",)
+        assert client.delete_snapshot("guarded") > 0
+        assert client.purge("ours").held_by_snapshots == 0
 
 
 def test_a_second_model_is_for_administrators(guarded: Guarded) -> None:

@@ -49,6 +49,7 @@ from kinprint.server.services.jobs import JobService
 from kinprint.server.services.later import Later
 from kinprint.server.services.match import MatchService
 from kinprint.server.services.semantic import SemanticService
+from kinprint.server.services.snapshots import SnapshotService
 from kinprint.server.services.transcripts import TranscriptService
 from kinprint.server.startup import StartFailed
 from kinprint.server.state import State
@@ -67,6 +68,8 @@ from kinprint.v1 import (
     match_pb2_grpc,
     semantic_pb2,
     semantic_pb2_grpc,
+    snapshot_pb2,
+    snapshot_pb2_grpc,
     transcript_pb2,
     transcript_pb2_grpc,
 )
@@ -92,6 +95,7 @@ _NAMES = tuple(
         (lineage_pb2, "LineageService"),
         (job_pb2, "JobService"),
         (semantic_pb2, "SemanticService"),
+        (snapshot_pb2, "SnapshotService"),
         (info_pb2, "InfoService"),
     )
 )
@@ -182,6 +186,7 @@ async def _listen_and_serve(state: State, lock: DirectoryLock, stop: asyncio.Eve
     lock.set_address(address, serving=False)
     begun = time.monotonic()
     await asyncio.to_thread(state.jobs.clear_pins)
+    await asyncio.to_thread(state.snapshots.clear)
     starting = asyncio.create_task(startup.run(state.startup, config, state.catalog, state.model))
     waiting = asyncio.create_task(stop.wait())
     await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -275,6 +280,7 @@ def _build(
     lineage_pb2_grpc.add_LineageServiceServicer_to_server(_lineage_service(state), server)
     job_pb2_grpc.add_JobServiceServicer_to_server(JobService(state), server)
     semantic_pb2_grpc.add_SemanticServiceServicer_to_server(SemanticService(state), server)
+    snapshot_pb2_grpc.add_SnapshotServiceServicer_to_server(SnapshotService(state), server)
     info_pb2_grpc.add_InfoServiceServicer_to_server(InfoService(state), server)
     health_service = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_service, server)

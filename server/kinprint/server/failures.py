@@ -166,6 +166,34 @@ class CorpusDamaged(Failure):
     code = "FAILED_PRECONDITION"
 
 
+class SnapshotNotFound(Failure):
+    """No snapshot of that name."""
+
+    reason = "SNAPSHOT_NOT_FOUND"
+    code = "NOT_FOUND"
+
+
+class SnapshotExists(Failure):
+    """The name is taken."""
+
+    reason = "SNAPSHOT_EXISTS"
+    code = "ALREADY_EXISTS"
+
+
+class SnapshotBusy(Failure):
+    """The snapshot is being read, or another server serves it."""
+
+    reason = "SNAPSHOT_BUSY"
+    code = "FAILED_PRECONDITION"
+
+
+class SnapshotDamaged(Failure):
+    """A file of the snapshot is not what was written; the message names it."""
+
+    reason = "SNAPSHOT_DAMAGED"
+    code = "FAILED_PRECONDITION"
+
+
 class TranscriptNotFound(Failure):
     """No transcript of that id."""
 

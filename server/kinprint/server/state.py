@@ -18,6 +18,7 @@ from kinprint.server.config import ServerConfig
 from kinprint.server.corpus.catalog import Catalog
 from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.filling import Filler
+from kinprint.server.corpus.snapshots import Snapshots
 from kinprint.server.corpus.vectors import read_models
 from kinprint.server.corpus.writer import Writer
 from kinprint.server.embed import EmbeddingSpace, EmbedService
@@ -71,6 +72,7 @@ class State:
     stored: Counter[str] = field(default_factory=Counter)
     watchdog: Watchdog = field(default_factory=Watchdog)
     filler: Filler = field(init=False)
+    snapshots: Snapshots = field(init=False)
     #: Models that are filled beside the server's own.
     second_models: dict[str, ModelHolder] = field(default_factory=dict)
     _writers: dict[int, Writer] = field(default_factory=dict)
@@ -79,6 +81,7 @@ class State:
     def __post_init__(self) -> None:
         self.inflight = Budget(self.config.capacity.inflight_bytes)
         self.gathered = Budget(self.config.capacity.gathered_bytes)
+        self.snapshots = Snapshots(self.catalog, self.config.data_dir)
         self.filler = Filler(
             self.catalog,
             self.writer,

@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from google.protobuf.message import Message
-from kinprint.v1 import corpus_pb2, info_pb2, job_pb2, lineage_pb2, match_pb2, semantic_pb2, transcript_pb2
+from kinprint.v1 import (
+    corpus_pb2,
+    info_pb2,
+    job_pb2,
+    lineage_pb2,
+    match_pb2,
+    semantic_pb2,
+    snapshot_pb2,
+    transcript_pb2,
+)
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
@@ -19,6 +28,7 @@ SERVICES = {
     "lineage": "LineageService",
     "jobs": "JobService",
     "semantic": "SemanticService",
+    "snapshots": "SnapshotService",
 }
 """Services of `kinprint.v1` by the attribute of `kinprint.client.transport.Stubs`."""
 
@@ -116,6 +126,26 @@ COMPARE_MODELS = Method(
 SWITCH_MODEL = Method("semantic", "SwitchModel", semantic_pb2.SwitchModelRequest, semantic_pb2.SwitchModelResponse)
 DROP_MODEL = Method("semantic", "DropModel", semantic_pb2.DropModelRequest, semantic_pb2.DropModelResponse)
 DISTIL = Method("semantic", "Distil", semantic_pb2.DistilRequest, semantic_pb2.DistilResponse)
+
+CREATE_SNAPSHOT = Method(
+    "snapshots", "CreateSnapshot", snapshot_pb2.CreateSnapshotRequest, snapshot_pb2.CreateSnapshotResponse
+)
+LIST_SNAPSHOTS = Method(
+    "snapshots",
+    "ListSnapshots",
+    snapshot_pb2.ListSnapshotsRequest,
+    snapshot_pb2.ListSnapshotsResponse,
+    repeatable=True,
+)
+DELETE_SNAPSHOT = Method(
+    "snapshots", "DeleteSnapshot", snapshot_pb2.DeleteSnapshotRequest, snapshot_pb2.DeleteSnapshotResponse
+)
+VERIFY_SNAPSHOT = Method(
+    "snapshots", "VerifySnapshot", snapshot_pb2.VerifySnapshotRequest, snapshot_pb2.VerifySnapshotResponse
+)
+RESTORE_SNAPSHOT = Method(
+    "snapshots", "RestoreSnapshot", snapshot_pb2.RestoreSnapshotRequest, snapshot_pb2.RestoreSnapshotResponse
+)
 
 METHODS: tuple[Method[Message, Message], ...] = tuple(
     value for value in tuple(globals().values()) if isinstance(value, Method)

@@ -20,6 +20,7 @@ from kinprint.v1 import (
     lineage_pb2_grpc,
     match_pb2_grpc,
     semantic_pb2_grpc,
+    snapshot_pb2_grpc,
     transcript_pb2_grpc,
 )
 
@@ -121,6 +122,7 @@ class Stubs:
         self.lineage: Any = lineage_pb2_grpc.LineageServiceStub(channel)  # type: ignore[no-untyped-call]
         self.jobs: Any = job_pb2_grpc.JobServiceStub(channel)  # type: ignore[no-untyped-call]
         self.semantic: Any = semantic_pb2_grpc.SemanticServiceStub(channel)  # type: ignore[no-untyped-call]
+        self.snapshots: Any = snapshot_pb2_grpc.SnapshotServiceStub(channel)  # type: ignore[no-untyped-call]
 
     def of(self, method: Method[Any, Any]) -> Any:
         """The multi-callable of a call."""

@@ -217,13 +217,17 @@ class PurgeTranscriptsRequest(_message.Message):
     def __init__(self, corpus: _Optional[str] = ..., ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class PurgeTranscriptsResponse(_message.Message):
-    __slots__ = ("step", "done", "erased", "record_version")
+    __slots__ = ("step", "done", "erased", "record_version", "held_by_snapshots", "snapshots")
     STEP_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
     ERASED_FIELD_NUMBER: _ClassVar[int]
     RECORD_VERSION_FIELD_NUMBER: _ClassVar[int]
+    HELD_BY_SNAPSHOTS_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOTS_FIELD_NUMBER: _ClassVar[int]
     step: str
     done: bool
     erased: int
     record_version: int
-    def __init__(self, step: _Optional[str] = ..., done: bool = ..., erased: _Optional[int] = ..., record_version: _Optional[int] = ...) -> None: ...
+    held_by_snapshots: int
+    snapshots: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, step: _Optional[str] = ..., done: bool = ..., erased: _Optional[int] = ..., record_version: _Optional[int] = ..., held_by_snapshots: _Optional[int] = ..., snapshots: _Optional[_Iterable[str]] = ...) -> None: ...

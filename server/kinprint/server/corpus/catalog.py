@@ -26,13 +26,16 @@ from kinprint.server.store.reserve import Reserve
 
 logger = logging.getLogger(__name__)
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+#: Of a corpus, and of a snapshot.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _DESCRIPTION_BYTES = 4096
 _LEFT = "it was left as it is: mend it or restore it from a backup, then start the server again"
 #: Folder of a corpus as `create` names it.
 _FOLDER = re.compile(r"(?P<name>[a-z0-9][a-z0-9._-]{0,62})-[0-9a-f]{8}")
 #: Folders that are named for removal here and nowhere else: before a deletion, and until a creation is whole.
 DOOMED = re.compile(r"\.(?:deleted|new)-" + _FOLDER.pattern)
+#: Folders of corpora that were restored, whole, and wait for the one in their place to be moved away.
+_RESTORED = re.compile(r"\.restored-(?P<folder>" + _FOLDER.pattern + ")")
 
 
 def _own_folders_first(folder: Path) -> tuple[bool, str]:
@@ -54,6 +57,12 @@ def _named(folder: Path) -> str | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return name if isinstance(name, str) and name else None
+
+
+def _claims(folder: Path, name: str) -> bool:
+    """Whether a folder holds the corpus of a name, as far as can be told."""
+    told = _named(folder)
+    return told == name if told is not None else _folder_name(folder) == name.lower()
 
 
 def _exists(path: Path) -> bool:
@@ -97,6 +106,8 @@ class Catalog:
         self._reserve = Reserve(data_dir)
         self._corpora: dict[str, Corpus] = {}
         self._unavailable: dict[str, str] = {}
+        #: Folders of the corpora that are unavailable, by the same names.
+        self._aside: dict[str, Path] = {}
         self._turn = threading.RLock()
 
     def open_all(self, progress: Callable[[str], None]) -> None:
@@ -109,6 +120,7 @@ class Catalog:
             self.root.mkdir(parents=True, exist_ok=True)
             files.fsync_directory(self.root.parent)
         self._reserve.fill()
+        self._finish_restores()
         for entry in sorted(self.root.iterdir(), key=_own_folders_first):
             try:
                 self._take(entry, progress)
@@ -118,6 +130,21 @@ class Catalog:
                 if not isinstance(error, Failure | OSError | RuntimeError):
                     logger.exception("unexpected failure of %s", entry)
                 self._set_aside(_named(entry) or _folder_name(entry), entry, told)
+
+    def _finish_restores(self) -> None:
+        """Of a restore that was cut short when all but renames was done: the new corpus where the old one has gone."""
+        for entry in sorted(self.root.iterdir()):
+            if (found := _RESTORED.fullmatch(entry.name)) is None:
+                continue
+            name = _named(entry) or found["name"]
+            others = [path for path in self.root.iterdir() if not path.name.startswith(".") and path.is_dir()]
+            if any(_claims(path, name) for path in others):
+                logger.info("removing %s, whose restore was interrupted", entry)
+                _remove(entry)
+            else:
+                logger.info("finishing the restore of %s", entry)
+                entry.rename(self.root / found["folder"])
+                files.fsync_directory(self.root)
 
     def _take(self, entry: Path, progress: Callable[[str], None]) -> None:
         """Open a corpus, finish what was interrupted, or leave alone what is neither. Raises what opening raises."""
@@ -176,6 +203,7 @@ class Catalog:
         if name in self._corpora or name in self._unavailable:
             name = folder.name
         self._unavailable[name] = problem
+        self._aside[name] = folder
 
     def set_aside(self, corpus: Corpus, problem: str) -> None:
         """Make an open corpus unavailable: its record was found to be damaged."""
@@ -224,11 +252,11 @@ class Catalog:
             raise InvalidField(field, "name 1 to 100 corpora", "FIELD_INVALID" if names else "FIELD_MISSING")
 
     @staticmethod
-    def check_name(name: str) -> None:
+    def check_name(name: str, field: str = "name") -> None:
         """Raise InvalidField for what cannot be the name of a corpus."""
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             raise InvalidField(
-                "name",
+                field,
                 "a corpus name has 1 to 63 of A-Z a-z 0-9 . _ - and starts with a letter or digit",
                 "CORPUS_NAME_INVALID",
             )
@@ -267,6 +295,70 @@ class Catalog:
         _remove(gone)
         files.fsync_directory(self.root)
         return rows
+
+    # ---- what comes from elsewhere ----
+
+    def scratch_for(self, name: str) -> Path:
+        """A folder for a corpus that is made aside, for `install`; removed at the next start if it is left."""
+        return self.root / f".new-{name.lower()}-{secrets.token_hex(4)}"
+
+    def check_free(self, name: str, field: str, *, replace: bool) -> None:
+        """Raise what `install` raises for the name as things stand: InvalidField, CorpusExists, CorpusBusy."""
+        self.check_name(name, field)
+        there = self._corpora.get(name)
+        if not replace:
+            if there is not None:
+                raise CorpusExists(
+                    f"there is a corpus {name!r} already; restore as another name, or replace it", field=field
+                )
+            self._check_available(name, field)
+        elif there is not None and there.busy:
+            raise CorpusBusy(f"a stream writes to {name!r}; end it, then restore")
+
+    def install(self, scratch: Path, name: str, field: str, *, replace: bool) -> tuple[Corpus, Corpus | None]:
+        """Open the corpus that lies whole in `scratch` (see `scratch_for`) under a name; it, and what it replaces.
+
+        What is replaced is deleted; a corpus that could not be opened is moved aside, to `.replaced-...`, which nothing
+        touches any more: what cannot be read cannot be judged.  A crash leaves the old corpus or the new one.
+
+        Raises what `check_free` raises; OSError.
+        """
+        folder = self.root / scratch.name.removeprefix(".new-")
+        gone: Path | None = None
+        with self._turn:
+            self.check_free(name, field, replace=replace)
+            old = self._corpora.get(name)
+            aside = {key: path for key, path in self._aside.items() if key in (name, name.lower())}
+            if old is not None or aside:
+                waiting = self.root / f".restored-{folder.name}"
+                scratch.rename(waiting)
+                files.fsync_directory(self.root)
+                scratch = waiting
+            if old is not None:
+                gone = self.root / f".deleted-{name.lower()}-{secrets.token_hex(4)}"
+                try:
+                    old.retire(gone)
+                except OSError:
+                    _remove(scratch)
+                    raise
+                del self._corpora[name]
+            for key, path in aside.items():
+                path.rename(self.root / f".replaced-{path.name}")
+                logger.warning("%s, which could not be opened, is now .replaced-%s", path, path.name)
+                del self._aside[key], self._unavailable[key]
+            scratch.rename(folder)
+            files.fsync_directory(self.root)
+            try:
+                corpus = Corpus.open(folder)
+            except Exception as error:
+                self._set_aside(name, folder, f"{error}; {_LEFT}")
+                raise
+            corpus.reserve = self._reserve
+            self._corpora[name] = corpus
+        if gone is not None:
+            _remove(gone)
+            files.fsync_directory(self.root)
+        return corpus, old
 
     def settle(self) -> None:
         """Publish what is worth it, in every corpus; what cannot be written is made at the next start."""

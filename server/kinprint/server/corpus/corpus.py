@@ -64,6 +64,8 @@ class Corpus(WithVectors):
         self.name: str = meta["name"]
         self.description: str = meta["description"]
         self.created_at = datetime.fromisoformat(meta["created_at"])
+        #: Names that it bore before it was restored under this one.
+        self.earlier_names: tuple[str, ...] = tuple(meta.get("earlier_names", ()))
         self.record = record
         self.index = CorpusIndex(self.name, meaning=stored_meaning(folder))
         self.write_turn = threading.RLock()
@@ -175,6 +177,11 @@ class Corpus(WithVectors):
             files.fsync_directory(folder.parent)
             self._deleted = True
             return self.view.rows
+
+    @property
+    def deleted(self) -> bool:
+        """Whether it was moved out of the way; what is in memory can still be read."""
+        return self._deleted
 
     def _refuse_deleted(self) -> None:
         if self._deleted:

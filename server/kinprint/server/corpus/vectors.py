@@ -257,6 +257,16 @@ def stored_meaning(folder: Path) -> Meaning:
     return Meaning(space, second, untagged, measured=_calibrations(folder))
 
 
+def fitted_name(folder: Path) -> str | None:
+    """Name, below `tables/`, of the table that a corpus goes by; None where none was fitted, or it cannot be told."""
+    try:
+        name = files.read_json(folder / _FITTED)["table"]
+    except (OSError, ValueError, KeyError):
+        return None
+    usable = isinstance(name, str) and Path(name).name == name and (folder / _TABLES / name).is_dir()
+    return name if usable else None
+
+
 def read_models(folder: Path) -> dict[str, Any]:
     """What is noted of a corpus' models: `untagged`, see Meaning, and `directory`, where the one it goes by lies.
 

@@ -60,8 +60,16 @@ class Report:
         return {**asdict(self), "ok": self.ok}
 
 
-def verify(data_dir: Path, *, repair: bool = False, progress: Callable[[str], None] = lambda _: None) -> Report:
+def verify(
+    data_dir: Path,
+    *,
+    repair: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+    look: Callable[[], None] = lambda: None,
+) -> Report:
     """Check a data directory.  With `repair` the caller holds its lock.
+
+    `look` is called before each file; what it raises ends the check.
 
     Raises FileNotFoundError where there is none.
     """
@@ -79,9 +87,15 @@ def verify(data_dir: Path, *, repair: bool = False, progress: Callable[[str], No
         elif not folder.name.startswith(".") and folder.is_dir():
             report.corpora += 1
             progress(f"checking {folder.name}")
-            for finding in _Corpus(folder, report, repair).findings():
+            for finding in _Corpus(folder, report, repair, look).findings():
                 report.findings.append(finding)
     return report
+
+
+def damage_of(folder: Path, look: Callable[[], None] = lambda: None) -> Finding | None:
+    """What is wrong with a corpus in `folder` and cannot be made again, the first of it; None where nothing is."""
+    found = _Corpus(folder, Report(), False, look).findings()
+    return next((finding for finding in found if not finding.repaired), None)
 
 
 def _scratch(folder: Path, corpus: str | None, repair: bool) -> Finding:
@@ -94,8 +108,9 @@ def _scratch(folder: Path, corpus: str | None, repair: bool) -> Finding:
 class _Corpus:
     """The files of one corpus."""
 
-    def __init__(self, folder: Path, report: Report, repair: bool) -> None:
+    def __init__(self, folder: Path, report: Report, repair: bool, look: Callable[[], None]) -> None:
         self._folder = folder
+        self._look = look
         self._report = report
         self._repair = repair
         self._name = folder.name
@@ -115,6 +130,7 @@ class _Corpus:
 
     def _differs(self, path: Path, digest: str) -> str | None:
         """What is wrong with a file that has a digest; None where nothing is, or the file has gone meanwhile."""
+        self._look()
         try:
             self._report.bytes += path.stat().st_size
             self._report.files += 1
@@ -180,6 +196,7 @@ class _Corpus:
             yield from self._of_data(table, durability.data_file(table, name), known)
 
     def _of_data(self, table: Path, path: Path, known: dict[str, str]) -> Iterator[Finding]:
+        self._look()
         relative = durability.relative(table, path)
         digest = known.get(relative)
         if digest is not None and (what := self._differs(path, digest)) is not None:

@@ -46,12 +46,19 @@ _SERVICES = {
         "SwitchModel": Role.ADMIN,
         "DropModel": Role.ADMIN,
     },
+    "SnapshotService": {
+        # They hold corpora whole: for administrators who are bound to none (see `services/snapshots.py`).
+        "CreateSnapshot": Role.ADMIN,
+        "ListSnapshots": Role.ADMIN,
+        "DeleteSnapshot": Role.ADMIN,
+        "VerifySnapshot": Role.ADMIN,
+        "RestoreSnapshot": Role.ADMIN,
+    },
     "TranscriptService": {
         "UpsertTranscripts": Role.WRITE,
         "GetTranscript": Role.READ,
         "ListTranscripts": Role.READ,
         "DeleteTranscripts": Role.WRITE,
-        # What it erases no snapshot of the indexes brings back.
         "PurgeTranscripts": Role.ADMIN,
     },
 }

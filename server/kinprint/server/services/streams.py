@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -14,9 +18,65 @@ from kinprint.server.edge.principal import ANONYMOUS, LOCAL, current
 from kinprint.server.failures import InvalidField, Unavailable
 from kinprint.server.jobs.registry import Request
 from kinprint.server.limits import Lease
+from kinprint.server.progress import Progress, Stopped
 from kinprint.server.state import State
+from kinprint.server.threads import contained
 
 Message = TypeVar("Message")
+T = TypeVar("T")
+
+#: Seconds between two messages that tell the same step of a work.
+_TELL_EVERY = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Ended(Generic[T]):
+    """What a work returned."""
+
+    value: T
+
+
+async def told(work: Callable[[Callable[[str, float], None]], T]) -> AsyncGenerator[Progress | Ended[T], None]:
+    """Do a work of minutes in a thread of its own; yields what it tells, step and share, and then what it returns.
+
+    What it calls to tell raises Stopped once the caller has gone.
+    """
+    steps: asyncio.Queue[Progress] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    gone = threading.Event()
+    last, before = "", 0.0
+
+    def tell(step: str, share: float) -> None:
+        nonlocal last, before
+        if gone.is_set():
+            raise Stopped
+        now = time.monotonic()
+        if step != last or now - before >= _TELL_EVERY:
+            last, before = step, now
+            with contextlib.suppress(RuntimeError):  # the loop has gone
+                loop.call_soon_threadsafe(steps.put_nowait, Progress(step, share))
+
+    def run() -> T | None:
+        try:
+            return work(tell)
+        except Stopped:
+            return None  # nobody reads it
+
+    # Its own thread, and not one of those that writes and searches wait for.
+    task: asyncio.Future[T | None] = asyncio.ensure_future(asyncio.to_thread(contained, run))
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    try:
+        while not task.done() or not steps.empty():
+            following = asyncio.ensure_future(steps.get())
+            either: set[asyncio.Future[Any]] = {task, following}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if following.done():
+                yield following.result()
+            else:
+                following.cancel()
+        yield Ended(await asyncio.shield(task))  # type: ignore[arg-type]  # it was not stopped
+    finally:
+        gone.set()
 
 
 class Incoming(Generic[Message]):

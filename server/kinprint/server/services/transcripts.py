@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, suppress
 from typing import Any
 
 import grpc
+from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.listing import find, page
+from kinprint.server.edge.principal import current
 from kinprint.server.edge.visible import visible
 from kinprint.server.failures import InvalidField
+from kinprint.server.progress import Stopped
 from kinprint.server.services.messages import types as convert
 from kinprint.server.services.paging import read_token, seq_of, write_token
+from kinprint.server.services.streams import Ended, told
 from kinprint.server.services.upsert import UpsertStream
 from kinprint.server.state import State
 from kinprint.v1 import transcript_pb2, transcript_pb2_grpc, types_pb2
@@ -20,8 +23,6 @@ from kinprint.v1 import transcript_pb2, transcript_pb2_grpc, types_pb2
 #: Text of a page; the message around it stays below the limit.
 _PAGE_BYTES = 3 << 20
 _MOST_IDS = 10_000
-#: Steps of a purge that wait for a caller who does not read.
-_MOST_STEPS = 64
 
 
 class TranscriptService(transcript_pb2_grpc.TranscriptServiceServicer):
@@ -96,25 +97,38 @@ class TranscriptService(transcript_pb2_grpc.TranscriptServiceServicer):
         if len(request.ids) > _MOST_IDS:
             raise InvalidField("ids", f"give at most {_MOST_IDS} ids", "FIELD_INVALID")
         ids = list(request.ids)
-        steps: asyncio.Queue[str] = asyncio.Queue()
-        loop = asyncio.get_running_loop()
+        done: Ended[int] | None = None
 
-        def note(step: str) -> None:
-            if steps.qsize() < _MOST_STEPS:  # a step that nobody has read by then is not missed
-                steps.put_nowait(step)
+        def purge(tell: Callable[[str, float], None]) -> int:
+            # From its first step on it comes to its end, whether anybody reads how far it is or not.
+            def progress(step: str) -> None:
+                with suppress(Stopped):
+                    tell(step, 0.0)
 
-        def tell(step: str) -> None:
-            loop.call_soon_threadsafe(note, step)
+            return corpus.purge(ids, progress)
 
-        work = asyncio.ensure_future(self._state.change(lambda: corpus.purge(ids, tell)))
-        while not work.done() or not steps.empty():
-            following = asyncio.ensure_future(steps.get())
-            await asyncio.wait({work, following}, return_when=asyncio.FIRST_COMPLETED)
-            if following.done():
-                yield transcript_pb2.PurgeTranscriptsResponse(step=following.result())
-            else:
-                following.cancel()
-        erased = await work
-        yield transcript_pb2.PurgeTranscriptsResponse(
-            step="done", done=True, erased=erased, record_version=corpus.record.version
+        async with aclosing(told(purge)) as steps:
+            async for step in steps:
+                if isinstance(step, Ended):
+                    done = step
+                else:
+                    yield transcript_pb2.PurgeTranscriptsResponse(step=step.step)
+        assert done is not None
+        yield await self._purged(corpus, done.value)
+
+    async def _purged(self, corpus: Corpus, erased: int) -> transcript_pb2.PurgeTranscriptsResponse:
+        """The last message of a purge: with the snapshots that hold what it erased still."""
+        held = await self._state.read(lambda: self._state.snapshots.holding(corpus))
+        names = held if current().keeper else []
+        step = "done"
+        if held:
+            which = ", ".join(names) or "ask who runs the server"
+            step += f"; {len(held)} snapshots hold the corpus as it was before ({which})"
+        return transcript_pb2.PurgeTranscriptsResponse(
+            step=step,
+            done=True,
+            erased=erased,
+            record_version=corpus.record.version,
+            held_by_snapshots=len(held),
+            snapshots=names,
         )

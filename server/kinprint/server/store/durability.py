@@ -43,6 +43,7 @@ from kinprint.server.store.files import fsync_directory, fsync_file
 
 __all__ = [
     "FORMAT",
+    "MARKER_NAME",
     "RESTORE",
     "FormatTooNew",
     "GuardReport",
@@ -71,7 +72,7 @@ __all__ = [
 FORMAT: Final = "1"
 """Version of the record's format that this program writes. The part before a dot is the major one."""
 
-_MARKER_NAME: Final = "_kinprint_synced"
+MARKER_NAME: Final = "_kinprint_synced"
 _SLOT: Final = 4096
 _PUT: Final = 0
 _PARQUET_MAGIC: Final = b"PAR1"
@@ -255,7 +256,7 @@ def _check_sum(format_: str, version: int, entry: str) -> str:
 def read_marker(table: Path) -> Marker | None:
     """The newest intact slot of the marker, or None if there is none."""
     try:
-        content = (table / _MARKER_NAME).read_bytes()
+        content = (table / MARKER_NAME).read_bytes()
     except FileNotFoundError:
         return None
     found: list[Marker] = []
@@ -280,7 +281,7 @@ def write_marker(table: Path, marker: Marker) -> None:
     fields = {"format": marker.format, "version": marker.version, "entry": marker.entry}
     fields["check"] = _check_sum(marker.format, marker.version, marker.entry)
     line = json.dumps(fields).encode() + b"\n"
-    path = table / _MARKER_NAME
+    path = table / MARKER_NAME
     known = path.exists()
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
@@ -442,7 +443,7 @@ def guard(table: Path) -> GuardReport:
     if bad is not None and marker is None and bad[0] > 0:
         raise RecordDamaged(
             bad[1],
-            f"this file of version {bad[0]} {bad[2]}, and without the marker {_MARKER_NAME} nobody can say "
+            f"this file of version {bad[0]} {bad[2]}, and without the marker {MARKER_NAME} nobody can say "
             f"whether that version was acknowledged",
             f"Restore the file or the marker from a backup, or move version {bad[0]} and those above it "
             f"out of {log_directory(table)} by hand to give them up.",

@@ -12,6 +12,7 @@ from kinprint.client.aio.jobs import AsyncJobCalls
 from kinprint.client.aio.lineage import AsyncLineageCalls
 from kinprint.client.aio.match import AsyncMatchCalls
 from kinprint.client.aio.semantic import AsyncSemanticCalls
+from kinprint.client.aio.snapshots import AsyncSnapshotCalls
 from kinprint.client.aio.transcripts import AsyncTranscriptCalls
 from kinprint.client.embedded import EmbeddedServer
 from kinprint.client.transport import Target, parse_target
@@ -19,13 +20,20 @@ from kinprint.client.wire.aio import Connection, in_thread, opening
 
 
 class AsyncClient(
-    AsyncCorpusCalls, AsyncTranscriptCalls, AsyncMatchCalls, AsyncLineageCalls, AsyncJobCalls, AsyncSemanticCalls
+    AsyncCorpusCalls,
+    AsyncTranscriptCalls,
+    AsyncMatchCalls,
+    AsyncLineageCalls,
+    AsyncJobCalls,
+    AsyncSemanticCalls,
+    AsyncSnapshotCalls,
 ):
     """A connection to Kinprint; made by `aconnect`. Safe to share between tasks.
 
     Every call takes `timeout`, seconds, which replaces the client's own; long streams (`upsert`,
-    `find_duplicates`, `find_kinship`, `distil`, `purge`, `search_many`) have none unless given, since they show
-    progress, and notice by themselves when the server is gone. Every call may raise the subclasses of `KinprintError`.
+    `find_duplicates`, `find_kinship`, `distil`, `purge`, `search_many`, `create_snapshot`) have none unless given,
+    since they show progress, and notice by themselves when the server is gone. Every call may raise the subclasses of
+    `KinprintError`.
     """
 
 

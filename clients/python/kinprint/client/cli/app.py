@@ -46,6 +46,7 @@ COMMANDS = {
         "Check every file of a data directory against its digest, and every row against its content hash.",
     ),
     "sign": ("sign:sign", "Sign files with Ed25519: FILE.sig says that the holder of the key vouched for these bytes."),
+    "snapshot": ("snapshots:snapshot_app", "Corpora as they were at a moment: taken and restored while serving."),
     "jobs": ("jobs:jobs", "List the long runs of a server, or describe or cancel one."),
     "info": ("corpora:info", "Describe the server: versions, limits, model, threads."),
     "keys": ("keys:keys_app", "API keys of a data directory."),

@@ -286,13 +286,17 @@ def purge(
 
         result = client.purge(corpus, ids or (), progress=show)
     if json_output:
-        print_json({"corpus": corpus, "erased": result.erased, "record_version": result.record_version})
+        told = {name: getattr(result, name) for name in ("erased", "record_version", "held_by_snapshots", "snapshots")}
+        print_json({"corpus": corpus, **told})
     else:
         out.print(
             f"{escape(corpus)} is purged: {result.erased:,} live transcripts erased, with everything deleted "
             "or replaced before",
             soft_wrap=True,
         )
+    if result.held_by_snapshots:
+        named = f" ({', '.join(result.snapshots)}): kinprint snapshot delete NAME" if result.snapshots else ""
+        warn(f"{result.held_by_snapshots} snapshots hold {corpus} as it was before{named}")
 
 
 def _at_a_time(limits: ServerLimits | None) -> str:

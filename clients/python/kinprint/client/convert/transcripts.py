@@ -89,7 +89,14 @@ def transcript_from_proto(message: types_pb2.Transcript) -> Transcript:
 
 def purge_progress_from_proto(message: transcript_pb2.PurgeTranscriptsResponse) -> PurgeProgress:
     """A message of a running purge."""
-    return PurgeProgress(message.step, message.done, message.erased, message.record_version)
+    return PurgeProgress(
+        message.step,
+        message.done,
+        message.erased,
+        message.record_version,
+        message.held_by_snapshots,
+        tuple(message.snapshots),
+    )
 
 
 def get_transcript_request(corpus: str, transcript_id: str) -> transcript_pb2.GetTranscriptRequest:

@@ -14,17 +14,27 @@ from kinprint.client.sync.jobs import JobCalls
 from kinprint.client.sync.lineage import LineageCalls
 from kinprint.client.sync.match import MatchCalls
 from kinprint.client.sync.semantic import SemanticCalls
+from kinprint.client.sync.snapshots import SnapshotCalls
 from kinprint.client.sync.transcripts import TranscriptCalls
 from kinprint.client.transport import Target, parse_target
 from kinprint.client.wire.sync import Connection, in_thread, opening
 
 
-class Client(CorpusCalls, TranscriptCalls, MatchCalls, LineageCalls, JobCalls, SemanticCalls):
+class Client(
+    CorpusCalls,
+    TranscriptCalls,
+    MatchCalls,
+    LineageCalls,
+    JobCalls,
+    SemanticCalls,
+    SnapshotCalls,
+):
     """A connection to Kinprint; made by `connect`. Safe to share between threads.
 
     Every call takes `timeout`, seconds, which replaces the client's own; long streams (`upsert`,
-    `find_duplicates`, `find_kinship`, `distil`, `purge`, `search_many`) have none unless given, since they show
-    progress, and notice by themselves when the server is gone. Every call may raise the subclasses of `KinprintError`.
+    `find_duplicates`, `find_kinship`, `distil`, `purge`, `search_many`, `create_snapshot`) have none unless given,
+    since they show progress, and notice by themselves when the server is gone. Every call may raise the subclasses of
+    `KinprintError`.
     """
 
 

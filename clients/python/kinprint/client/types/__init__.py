@@ -81,6 +81,13 @@ from kinprint.client.types.server import (
     ServerLoad,
     ValueCount,
 )
+from kinprint.client.types.snapshots import (
+    Snapshot,
+    SnapshotCorpus,
+    SnapshotFinding,
+    SnapshotProgress,
+    SnapshotReport,
+)
 from kinprint.client.types.transcripts import (
     DeleteReport,
     Filter,
@@ -156,6 +163,11 @@ __all__ = [
     "ServerInfo",
     "ServerLimits",
     "ServerLoad",
+    "Snapshot",
+    "SnapshotCorpus",
+    "SnapshotFinding",
+    "SnapshotProgress",
+    "SnapshotReport",
     "Span",
     "SpanMark",
     "StyleEvidence",

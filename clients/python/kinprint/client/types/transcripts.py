@@ -67,12 +67,18 @@ class DeleteReport:
 
 @dataclass(frozen=True, slots=True)
 class PurgeProgress:
-    """A message of a running purge; `erased` and `record_version` are set on the last (`done`)."""
+    """A message of a running purge; all but `step` is set on the last (`done`).
+
+    `held_by_snapshots` counts the snapshots that hold the corpus as it was before, which a purge does not reach;
+    `snapshots` are their names, for callers who may see snapshots.
+    """
 
     step: str
     done: bool
     erased: int
     record_version: int
+    held_by_snapshots: int = 0
+    snapshots: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
