@@ -42,7 +42,7 @@ def main() -> int:
     generation.publish = _noted("publish", generation.publish, fd)
     maintenance.run_compact = _noted("compaction", maintenance.run_compact, fd)
     maintenance.run_purge = _noted("purge", maintenance.run_purge, fd)
-    from kinprint.server.__main__ import main as served
+    from kinprint.server import __main__ as program
 
     sys.argv[0] = "kinprint.server"
-    return served()
+    return program.main()

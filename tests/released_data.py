@@ -301,10 +301,13 @@ _PLAIN: Mapping[str, Callable[[Any], Any]] = {
 
 #: Sentence vectors are kept in eight bits since.
 TOLERANCE_MEANING = 5e-3
-#: What answers have told since: coverage and index of a tier, and what a semantic score is worth.
+#: Style scores go by living rows since: those that had died, and lay in an index still, counted.
+TOLERANCE_STYLE = 2e-2
+#: What answers have told since: coverage and index of a tier, what a semantic score is worth, what an answer was made
+#: from, and limits of a server.
 ADDED = frozenset(
     {"coverage_fast", "semantic", "tier", "percentile", "p_value", "p_floor", "same_prompt_p", "same_prompt_floor"}
-    | {"calibration", "score", "pairs", "query_text", "match_text"}
+    | {"calibration", "score", "pairs", "query_text", "match_text", "provenance", "server_limits", "load"}
 )
 
 
@@ -320,6 +323,8 @@ def difference(expected: Any, found: Any, tolerance: float, where: str = "answer
     if isinstance(expected, Mapping) and isinstance(found, Mapping):
         if expected.get("channel") == "semantic" or "alignment" in expected:
             tolerance = max(tolerance, TOLERANCE_MEANING)
+        if expected.get("channel") == "style" or "cosine_delta" in expected:
+            tolerance = max(tolerance, TOLERANCE_STYLE)
         # What a later version adds is there to be told, and empty where the earlier one had nothing to tell.
         added = {name for name in found.keys() - expected.keys() - ADDED if found[name]}
         if lost := (expected.keys() - found.keys()) | added:

@@ -28,6 +28,10 @@ def test_kernels_are_compared_on_several_threads() -> None:
 
 def test_every_benchmark_has_a_target() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    programs = [path for path in (ROOT / "benchmarks").rglob("*.py") if "__main__" in path.read_text(encoding="utf-8")]
+    programs = [
+        path
+        for path in (ROOT / "benchmarks").rglob("*.py")
+        if 'if __name__ == "__main__"' in path.read_text(encoding="utf-8")
+    ]
     assert programs
     assert [path.name for path in programs if f"benchmarks/{path.name} " not in makefile] == []

@@ -184,7 +184,7 @@ def test_the_audit_log_holds_every_call_and_no_text(server: Operated) -> None:
     digest = hashlib.sha256(SECRET.encode()).hexdigest()
     eventually(lambda: len(audited(server, "MatchService/Search")) == before + 2)
     last, failed = audited(server, "MatchService/Search")[-2:]
-    assert (last["who"], last["corpora"], last["code"]) == ("local", ["a"], "OK")
+    assert (last["who"], last["corpora"], last["code"]) == ("anonymous", ["a"], "OK")
     assert last["texts"] == {"n": 1, "sha256": [digest]}
     assert (failed["corpora"], failed["reason"]) == (["nowhere"], "CORPUS_NOT_FOUND")
     begun, ended = audited(server, "TranscriptService/UpsertTranscripts")[-2:]

@@ -60,6 +60,7 @@ def test_who_goes_while_queued_has_nothing_begun() -> None:
         second = asyncio.ensure_future(State.read(state, lambda: begun.append(1)))
         await asyncio.sleep(0.05)
         second.cancel()
+        await asyncio.sleep(0.05)  # until the thread's queue knows
         gate.set()
         await first
         state.readers.shutdown()
