@@ -550,7 +550,7 @@ def test_vectors_models_and_tables_are_in_it(snapshots: Snapshots, catalog: Cata
         assert table is not None
         assert table.name == "table-5"
     flip(folder / "embedding-space.npz")
-    with pytest.raises(SnapshotDamaged, match="embedding-space.npz"):
+    with pytest.raises(SnapshotDamaged, match=r"embedding-space\.npz"):
         restore(snapshots, "first", "News", "other")
 
 
