@@ -29,6 +29,7 @@ from kinprint.server.failures import (
     SnapshotDamaged,
     SnapshotExists,
     SnapshotNotFound,
+    StorageFailed,
     StorageFull,
 )
 from kinprint.server.progress import Stopped
@@ -225,6 +226,47 @@ def test_a_damaged_corpus_is_replaced_and_its_files_are_kept(snapshots: Snapshot
     final = reopened(snapshots.root.parent)
     assert len(ids(final.get("News"))) == 31
     assert not final.unavailable
+
+
+def test_replacing_moves_aside_what_claims_the_name_and_nothing_else(snapshots: Snapshots, catalog: Catalog) -> None:
+    snapshots.create("first", [], quiet)
+    folder = catalog.get("News").folder
+    shutil.copytree(folder, folder.with_name("news-00000001"))  # which of the two is meant cannot be told
+    other = catalog.create("news").folder  # another corpus, though its folder reads alike
+    write(catalog.get("news"), [submission("of another corpus", id="x")])
+    (other / "record" / durability.MARKER_NAME).unlink()
+    shutil.rmtree(other / "record" / "_delta_log")
+    again = reopened(snapshots.root.parent)
+    assert sorted(again.unavailable) == ["News", "news"]
+    assert len(ids(restore(Snapshots(again, snapshots.root.parent), "first", "News", replace=True))) == 31
+    assert list(again.unavailable) == ["news"]
+    assert len(list(again.root.glob(".replaced-*"))) == 2
+    final = reopened(snapshots.root.parent)
+    assert len(ids(final.get("News"))) == 31
+    assert list(final.unavailable) == ["news"]
+    assert other.is_dir()
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_an_old_corpus_that_cannot_be_moved_away(
+    snapshots: Snapshots, catalog: Catalog, monkeypatch: pytest.MonkeyPatch, moved: bool
+) -> None:
+    snapshots.create("first", [], quiet)
+    write(catalog.get("News"), [submission("not in the snapshot", id="fresh")])
+    retire = Corpus.retire
+
+    def failing(corpus: Corpus, folder: Path) -> int:
+        if moved:
+            retire(corpus, folder)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Corpus, "retire", failing)
+    with pytest.raises(StorageFailed):
+        restore(snapshots, "first", "News", replace=True)
+    again = reopened(snapshots.root.parent)
+    assert ("fresh" in ids(again.get("News"))) is not moved
+    assert not again.unavailable
+    assert not list(again.root.glob(".*"))
 
 
 @pytest.mark.parametrize(

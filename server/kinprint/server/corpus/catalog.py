@@ -138,13 +138,16 @@ class Catalog:
                 continue
             name = _named(entry) or found["name"]
             others = [path for path in self.root.iterdir() if not path.name.startswith(".") and path.is_dir()]
-            if any(_claims(path, name) for path in others):
-                logger.info("removing %s, whose restore was interrupted", entry)
-                _remove(entry)
-            else:
-                logger.info("finishing the restore of %s", entry)
-                entry.rename(self.root / found["folder"])
-                files.fsync_directory(self.root)
+            try:
+                if any(_claims(path, name) for path in others):
+                    logger.info("removing %s, whose restore was interrupted", entry)
+                    _remove(entry)
+                else:
+                    logger.info("finishing the restore of %s", entry)
+                    entry.rename(self.root / found["folder"])
+                    files.fsync_directory(self.root)
+            except OSError as error:  # a disk that cannot be written: the others are served
+                logger.error("the restore of %s is not finished: %s; it is tried at the next start", entry, error)
 
     def _take(self, entry: Path, progress: Callable[[str], None]) -> None:
         """Open a corpus, finish what was interrupted, or leave alone what is neither. Raises what opening raises."""
@@ -328,7 +331,7 @@ class Catalog:
         with self._turn:
             self.check_free(name, field, replace=replace)
             old = self._corpora.get(name)
-            aside = {key: path for key, path in self._aside.items() if key in (name, name.lower())}
+            aside = self._unavailable_folders(name)
             if old is not None or aside:
                 waiting = self.root / f".restored-{folder.name}"
                 scratch.rename(waiting)
@@ -339,12 +342,14 @@ class Catalog:
                 try:
                     old.retire(gone)
                 except OSError:
-                    _remove(scratch)
+                    if not _exists(gone):  # else the next start puts the new one in its place
+                        _remove(scratch)
                     raise
                 del self._corpora[name]
-            for key, path in aside.items():
+            for path in aside:
                 path.rename(self.root / f".replaced-{path.name}")
                 logger.warning("%s, which could not be opened, is now .replaced-%s", path, path.name)
+            for key in [key for key, path in self._aside.items() if path in aside]:
                 del self._aside[key], self._unavailable[key]
             scratch.rename(folder)
             files.fsync_directory(self.root)
@@ -359,6 +364,14 @@ class Catalog:
             _remove(gone)
             files.fsync_directory(self.root)
         return corpus, old
+
+    def _unavailable_folders(self, name: str) -> list[Path]:
+        """Folders that hold the corpus of a name and are not open; of a dispute, both."""
+        if not any(_claims(path, name) for path in self._aside.values()):
+            return []
+        opened = {corpus.folder for corpus in self._corpora.values()}
+        folders = (path for path in self.root.iterdir() if not path.name.startswith(".") and path.is_dir())
+        return [path for path in folders if path not in opened and _claims(path, name)]
 
     def settle(self) -> None:
         """Publish what is worth it, in every corpus; what cannot be written is made at the next start."""
