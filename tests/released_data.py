@@ -337,6 +337,13 @@ def difference(expected: Any, found: Any, tolerance: float, where: str = "answer
     elif isinstance(expected, list) and isinstance(found, (list, tuple)):
         if where.endswith(".sentences"):  # nearest first, and rounding decides between equals
             expected, found = (sorted(some, key=lambda pair: pair["query_start"]) for some in (expected, found))
+        if where.endswith(".hits"):  # below the first, style ranks others: see TOLERANCE_STYLE
+            counts = [sum(hit["channel"] == "style" for hit in some) for some in (expected, found)]
+            if counts[0] != counts[1]:
+                return f"{where}: {counts[0]} hits by style expected, {counts[1]} found"
+            expected, found = (
+                [hit for hit in some if hit["channel"] != "style" or hit["rank"] == 1] for some in (expected, found)
+            )
         if len(expected) != len(found):
             return f"{where}: {len(expected)} items expected, {len(found)} found"
         pairs = [(f"{where}[{k}]", a, b) for k, (a, b) in enumerate(zip(expected, found, strict=True))]
