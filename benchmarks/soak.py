@@ -2,16 +2,18 @@
 
     .venv/bin/python benchmarks/soak.py --kills 500
 
-One client writes, replaces, deletes and purges rows, makes and deletes corpora, while the server, with low thresholds
-(`soak_server.py`), publishes and compacts behind. After a random time the server is killed with SIGKILL, or its whole
-process group with the process of a compaction or purge. The next one starts on the same directory, must start, and has
-to hold every acknowledged change; what was on its way may have happened or not. The moments that were hit are counted.
-Everything is drawn from the seed but the moment of a kill, which depends on the machine.
+One client writes, replaces, deletes and purges rows, makes and deletes corpora and snapshots, and restores these, while
+the server, with low thresholds (`soak_server.py`), publishes and compacts behind. After a random time the server is
+killed with SIGKILL, or its whole process group with the process of a compaction or purge. The next one starts on the
+same directory, must start, and has to hold every acknowledged change; what was on its way may have happened or not. The
+moments that were hit are counted. Everything is drawn from the seed but the moment of a kill, which depends on the
+machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -36,6 +38,9 @@ _TEXT = "river stone market evening letter window garden engine paper silver win
 _WORDS = tuple(_TEXT.split(" "))
 
 Rows = dict[str, set[str | None]]
+Kept = dict[str, dict[str, str | None]]
+#: Refusals that change nothing.
+_BUSY = ("CORPUS_BUSY", "SNAPSHOT_BUSY")
 
 
 @dataclass
@@ -45,6 +50,9 @@ class Truth:
     corpora: dict[str, Rows] = field(default_factory=dict)
     #: Corpora that may be there or not.
     unsure: set[str] = field(default_factory=set)
+    #: What snapshots hold, by corpus and id: of those that are there, and of those that may be.
+    snapshots: dict[str, Kept] = field(default_factory=dict)
+    maybe: dict[str, Kept] = field(default_factory=dict)
 
 
 @dataclass
@@ -144,6 +152,10 @@ class Soak:
             self._upsert(client, f"corpus-{self._chance.randrange(6)}")
         elif draw < 0.05 and len(names) > 1:
             self._delete_corpus(client, self._chance.choice(names))
+        elif draw < 0.12:
+            self._snapshot(client)
+        elif draw < 0.17 and self._truth.snapshots:
+            self._restore(client)
         elif draw < 0.62:
             self._upsert(client, self._chance.choice(names))
         elif draw < 0.90:
@@ -196,7 +208,7 @@ class Soak:
         try:
             self._asked("delete corpus", lambda: client.delete_corpus(corpus))
         except KinprintError as error:
-            if getattr(error, "reason", "") != "CORPUS_BUSY":
+            if getattr(error, "reason", "") not in _BUSY:
                 raise
             self._asking = ""
             self._truth.unsure.discard(corpus)
@@ -204,9 +216,58 @@ class Soak:
         self._truth.unsure.discard(corpus)
         del self._truth.corpora[corpus]
 
+    def _snapshot(self, client: Client) -> None:
+        truth = self._truth
+        if len(truth.snapshots) > 2:
+            name = self._chance.choice(sorted(truth.snapshots))
+            truth.maybe[name] = truth.snapshots.pop(name)
+            self._asked("delete snapshot", lambda: client.delete_snapshot(name))
+            del truth.maybe[name]
+            return
+        self._serial += 1
+        name = f"snapshot-{self._serial}"
+        # One client, one call at a time: what is there is known when this begins.
+        truth.maybe[name] = {
+            corpus: {key: next(iter(allowed)) for key, allowed in rows.items()}
+            for corpus, rows in truth.corpora.items()
+        }
+        self._asked("snapshot", lambda: client.create_snapshot(name))
+        truth.snapshots[name] = truth.maybe.pop(name)
+
+    def _restore(self, client: Client) -> None:
+        truth = self._truth
+        name = self._chance.choice(sorted(truth.snapshots))
+        held = truth.snapshots[name]
+        if not held:
+            return
+        corpus = self._chance.choice(sorted(held))
+        there = corpus in truth.corpora
+        known = truth.corpora.setdefault(corpus, {})
+        before = {key: set(allowed) for key, allowed in known.items()}
+        if not there:
+            truth.unsure.add(corpus)
+        for key in {*known, *held[corpus]}:
+            known[key] = known.get(key, {None}) | {held[corpus].get(key)}
+        try:
+            self._asked("restore", lambda: client.restore_snapshot(name, corpus, replace=there))
+        except KinprintError as error:
+            if getattr(error, "reason", "") not in _BUSY:
+                raise
+            self._asking = ""
+            truth.corpora[corpus] = before
+            return
+        truth.unsure.discard(corpus)
+        truth.corpora[corpus] = {key: {held[corpus].get(key)} for key in known}
+
     # ---- what must be there ----
 
     def _check(self, client: Client) -> None:
+        names = {snapshot.name for snapshot in client.list_snapshots()}
+        for name in self._truth.snapshots.keys() - names:
+            self.tally.lost += 1
+            self.tally.faults.append(f"snapshot {name} is not there")
+        self._truth.snapshots |= {name: held for name, held in self._truth.maybe.items() if name in names}
+        self._truth.maybe.clear()
         there = {info.name: info for info in client.list_corpora()}
         for name, info in there.items():
             if info.unavailable:
@@ -259,12 +320,13 @@ def main() -> int:
         place.mkdir(parents=True, exist_ok=True)
         soak = Soak(place, arguments.seed)
         tally = soak.tally
-        for life in range(arguments.kills):
-            soak.life()
-            if tally.faults:
-                break
-            if life % 50 == 49:
-                print(f"{life + 1} kills, {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+        with contextlib.suppress(KeyboardInterrupt):  # what was done until then is told
+            for life in range(arguments.kills):
+                soak.life()
+                if tally.faults:
+                    break
+                if life % 50 == 49:
+                    print(f"{life + 1} kills, {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     told = {
         "kills": tally.kills,
         "acknowledged": tally.acknowledged,

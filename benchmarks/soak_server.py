@@ -31,7 +31,7 @@ def main() -> int:
 
     pools = threads.configure()
     threads.configure = lambda: pools  # once a process, before the imports below
-    from kinprint.server.corpus import corpus, writer
+    from kinprint.server.corpus import corpus, snapshots, writer
     from kinprint.server.store import generation, maintenance
 
     fd = os.open(os.environ["KINPRINT_SOAK_MOMENTS"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -41,6 +41,8 @@ def main() -> int:
     writer.QUIET_SECONDS, writer.SETTLE_SECONDS = 0.02, 0.1
     generation.publish = _noted("publish", generation.publish, fd)
     maintenance.run_compact = _noted("compaction", maintenance.run_compact, fd)
+    snapshots.Snapshots.create = _noted("snapshot", snapshots.Snapshots.create, fd)  # type: ignore[method-assign]
+    snapshots.Snapshots.restore = _noted("restore", snapshots.Snapshots.restore, fd)  # type: ignore[method-assign]
     maintenance.run_purge = _noted("purge", maintenance.run_purge, fd)
     from kinprint.server import __main__ as program
 
