@@ -12,13 +12,11 @@ whose answer is known, so that a server that answers nonsense fails, too.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import math
 import os
 import random
 import string
-import subprocess
 import sys
 import tempfile
 import threading
@@ -32,7 +30,7 @@ from typing import Any
 import grpc
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
-from kinprint.client import KinprintError, connect
+from kinprint.client import connect
 from kinprint.v1 import (
     corpus_pb2,
     info_pb2,
@@ -42,6 +40,7 @@ from kinprint.v1 import (
     semantic_pb2,
     transcript_pb2,
 )
+from timing import running, serving
 
 MODULES = (corpus_pb2, transcript_pb2, match_pb2, lineage_pb2, job_pb2, semantic_pb2, info_pb2)
 #: RPCs that start a process each, or change what the checks rely on; of these only so small a share is called.
@@ -258,38 +257,6 @@ class Fuzz:
                 break
 
 
-@dataclass
-class _Server:
-    address: str
-    process: subprocess.Popen[bytes]
-
-
-@contextlib.contextmanager
-def _served(place: Path) -> Iterator[_Server]:
-    """A server without a model, and its end."""
-    command = [sys.executable, "-m", "kinprint.server", "serve", "--data", str(place / "data"), "--model", "none"]
-    with (place / "log").open("wb") as log:
-        process = subprocess.Popen(command, stderr=log)
-    server = _Server(f"unix:{place / 'data' / 'kinprint.sock'}", process)
-    try:
-        until = time.monotonic() + SECONDS
-        while True:
-            try:
-                connect(server.address, timeout=5.0).close()
-                break
-            except KinprintError:
-                if process.poll() is not None or time.monotonic() > until:
-                    raise
-                time.sleep(0.1)
-        yield server
-        log_text = (place / "log").read_text(errors="replace")
-        for at in [line for line in log_text.splitlines() if "unexpected failure" in line][:5]:
-            print(at, file=sys.stderr)
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -300,7 +267,7 @@ def main() -> int:
     arguments = parser.parse_args()
     tally = Tally()
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="kinprint-fuzz-") as scratch, _served(Path(scratch)) as server:
+    with tempfile.TemporaryDirectory(prefix="kinprint-fuzz-") as scratch, serving(Path(scratch) / "data") as server:
         with connect(server.address) as client:
             client.upsert("known", [{"id": "keeper", "response": KNOWN, "model": "m"}])
             for corpus in ("fuzz", "other"):
@@ -320,7 +287,7 @@ def main() -> int:
             time.sleep(5.0)
             if sys.stderr.isatty() or os.environ.get("KINPRINT_PROGRESS"):
                 print(f"{tally.cases} cases, {len(tally.faults)} faults", file=sys.stderr, flush=True)
-        lives = server.process.poll() is None
+        lives = running(server.pid)
     told = {
         "cases": tally.cases,
         "codes": dict(tally.codes),

@@ -11,19 +11,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import random
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
-from kinprint.client import KinprintError, connect
 from kinprint.v1 import match_pb2, match_pb2_grpc
+from timing import serving
 
 _TEXT = "river stone market evening letter window garden engine paper silver winter bridge candle orchard signal"
 WORDS = tuple(_TEXT.split(" "))
@@ -32,29 +28,6 @@ WORDS = tuple(_TEXT.split(" "))
 def text(chance: random.Random, words: int = 120) -> str:
     """An answer."""
     return " ".join(chance.choice(WORDS) + str(chance.randrange(50)) for _ in range(words)) + "."
-
-
-@contextlib.contextmanager
-def served(place: Path, calls: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A server that takes so many calls at once."""
-    command = [sys.executable, "-m", "kinprint.server", "serve", "--data", str(place / "data"), "--model", "none"]
-    with (place / "log").open("wb") as log:
-        process = subprocess.Popen([*command, "--limit", f"calls={calls}"], stderr=log)
-    address = f"unix:{place / 'data' / 'kinprint.sock'}"
-    try:
-        until = time.monotonic() + 60
-        while True:
-            try:
-                connect(address, timeout=5.0).close()
-                break
-            except KinprintError:
-                if process.poll() is not None or time.monotonic() > until:
-                    raise
-                time.sleep(0.1)
-        yield address, process
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 def held(pid: int) -> float:
@@ -78,6 +51,7 @@ class Caller:
         self._queries = queries
         self.times: list[float] = []
         self.codes: Counter[str] = Counter()
+        self.details: Counter[str] = Counter()
 
     async def ask(self, number: int) -> None:
         """One search."""
@@ -88,6 +62,7 @@ class Caller:
             await self._stub.Search(request, timeout=30.0)
         except grpc.aio.AioRpcError as error:
             self.codes[error.code().name] += 1
+            self.details[(error.details() or "")[:80]] += 1
         else:
             self.codes["OK"] += 1
             self.times.append(time.perf_counter() - began)
@@ -141,6 +116,7 @@ async def measured(address: str, pid: int, queries: list[str], calls: int, secon
             f"| {quantile(caller.times, 0.99):.1f} |"
         )
     print(f"p99 of what was admitted is {loaded / p99:.1f}x the unloaded one; codes under load: {dict(load.codes)}")
+    print(load.details.most_common(4))
     print(f"memory held: {before:.0f} MB before, {after_load:.0f} MB after")
 
 
@@ -154,14 +130,13 @@ def main() -> int:
     chance = random.Random(0)
     with (
         tempfile.TemporaryDirectory(prefix="kinprint-overload-") as scratch,
-        served(Path(scratch), arguments.calls) as (address, process),
+        serving(Path(scratch) / "data", ["--limit", f"calls={arguments.calls}"]) as server,
     ):
-        with connect(address, timeout=300.0) as client:
-            rows = ({"response": text(chance), "model": f"m{k % 5}", "language": "en"} for k in range(arguments.rows))
-            client.upsert("c", rows)
-        time.sleep(4.0)
+        rows = ({"response": text(chance), "model": f"m{k % 5}", "language": "en"} for k in range(arguments.rows))
+        server.client.upsert("c", rows)
+        time.sleep(4.0)  # what is settled behind a load
         queries = [text(chance) for _ in range(200)]
-        asyncio.run(measured(address, process.pid, queries, arguments.calls, arguments.seconds))
+        asyncio.run(measured(server.address, server.pid, queries, arguments.calls, arguments.seconds))
     return 0
 
 

@@ -181,9 +181,10 @@ def running(pid: int) -> bool:
 class Server:
     """A server process on a data directory, and a client of it."""
 
-    def __init__(self, data: Path, model: str = "none", timeout: float = 60.0) -> None:
+    def __init__(self, data: Path, model: str = "none", timeout: float = 60.0, options: Sequence[str] = ()) -> None:
         self.data = data
         command = [sys.executable, "-m", "kinprint.server", "serve", "--data", str(data), "--model", model]
+        command += options
         started = time.perf_counter()
         self._log = open(data.with_suffix(".log"), "ab")  # noqa: SIM115  (closed by stop)
         self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log)
@@ -225,9 +226,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(data: Path) -> Iterator[Server]:
+def serving(data: Path, options: Sequence[str] = ()) -> Iterator[Server]:
     """A server, and its end."""
-    server = Server(data)
+    server = Server(data, options=options)
     try:
         yield server
     finally:
