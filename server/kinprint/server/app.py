@@ -83,7 +83,7 @@ _OPTIONS = (
     ("grpc.so_reuseport", 0),
 )
 #: Calls beside those that are counted: long runs, health, descriptions of the server.
-_SPARE_CALLS = 256
+_SPARE_CALLS = 2048
 #: Seconds that a step of the start, or compiling behind, has to notice that the server is to end.
 _LET_GO = 2.0
 _NAMES = tuple(
