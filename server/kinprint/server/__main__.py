@@ -90,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     verifying = commands.add_parser("verify", help="check every file of a data directory")
     verifying.add_argument("data", type=Path, metavar="DIR", help="data directory")
     verifying.add_argument("--repair", action="store_true", help="mend what can be mended without losing a row")
+    verifying.add_argument("--quiet", action="store_true", help="no progress")
     verifying.add_argument("--json", action="store_true", help="print the result as JSON")
     audit = commands.add_parser("audit", help="the audit log").add_subparsers(dest="action", required=True)
     check = audit.add_parser("verify", help="check the chain of an audit log, and name the first line that breaks it")
@@ -241,7 +242,8 @@ def _verify(arguments: argparse.Namespace) -> int:
             lock.acquire()
 
         def report(step: str) -> None:
-            print(step, file=sys.stderr, flush=True)
+            if not arguments.quiet:
+                print(step, file=sys.stderr, flush=True)
 
         done = verify(arguments.data, repair=arguments.repair, progress=report)
     except DirectoryHeld as held:
@@ -257,7 +259,10 @@ def _verify(arguments: argparse.Namespace) -> int:
     else:
         for found in done.findings:
             print(f"{'' if found.repaired else 'DAMAGED '}{found.file}: {found.what}. {found.remedy}")
-        state = "all is as it was written" if done.ok else "DAMAGED: see above"
+        again = sum(finding.repaired for finding in done.findings)
+        state = f"nothing is lost; {again} to be made again" if again else "all is as it was written"
+        if not done.ok:
+            state = "DAMAGED: see above"
         print(f"{done.corpora} corpora, {done.files} files, {done.bytes / 1e6:,.1f} MB, {done.rows:,} rows: {state}")
     return 0 if done.ok else EXIT_FAILED
 
@@ -349,4 +354,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # while it imports; later the server drains
+        sys.exit(130)

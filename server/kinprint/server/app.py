@@ -216,6 +216,8 @@ async def _listen_and_serve(state: State, lock: DirectoryLock, stop: asyncio.Eve
     lock.set_address(address, serving=False)
     await _drain(state, server, health_service, lock)
     authority.close()
+    if lock.lost():
+        raise StartFailed(f"{lock.path}, or the LOCK in it, was removed or replaced under this server")
     with contextlib.suppress(FileNotFoundError):
         if os.path.samestat(os.stat(address.removeprefix("unix:")), bound):  # not that of a server which came after
             os.unlink(address.removeprefix("unix:"))

@@ -275,6 +275,10 @@ def _told(error: ValueError, flags: Mapping[str, Any], held: Mapping[str, Any], 
             where = f"{config}: {name}"
         else:
             where = PREFIX + name.upper().replace(".", "__")
+        if problem["type"] == "extra_forbidden":
+            known = {known for known, _ in _flat_names(_schema(Settings))}
+            told.append(f"{where}: there is no setting {name!r}{_near(name, known)}")
+            continue
         told.append(f"{where}: {problem['msg'].removeprefix('Value error, ')}")
     return "; ".join(told)
 

@@ -66,15 +66,19 @@ def is_server(pid: int, directory: Path) -> bool:
     if b"kinprint.server" not in command:
         return False
     try:
-        lock = os.stat(directory / "LOCK")
-        descriptors = list(Path(f"/proc/{pid}/fd").iterdir())
+        return _has_open(pid, directory / "LOCK")
     except PermissionError:
         return True  # another user's, whom no signal of ours reaches
     except OSError:
         return False
-    for descriptor in descriptors:
+
+
+def _has_open(pid: int, path: Path) -> bool:
+    """Whether a process has a file open.  Raises OSError where that cannot be told."""
+    wanted = os.stat(path)
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(OSError):
-            if os.path.samestat(descriptor.stat(), lock):
+            if os.path.samestat(descriptor.stat(), wanted):
                 return True
     return False
 
@@ -111,6 +115,10 @@ def read_holder(directory: Path) -> Holder | None:
     lock = read_lock(directory)
     if lock is None or not isinstance(lock.get("pid"), int) or not held(directory):
         return None
+    with contextlib.suppress(OSError):  # a process of a container, of another user, or on a system without /proc
+        if not _has_open(lock["pid"], directory / "LOCK"):
+            # The LOCK of a directory that this is a copy of, and its holder could not write over it.
+            return None
     address, linger, model = lock.get("address"), lock.get("linger"), lock.get("model")
     if not isinstance(address, str):
         address = None

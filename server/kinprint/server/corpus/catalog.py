@@ -14,6 +14,7 @@ from pathlib import Path
 from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.failures import (
     CorpusBusy,
+    CorpusDamaged,
     CorpusExists,
     CorpusNotFound,
     CorpusUnavailable,
@@ -47,6 +48,17 @@ def _folder_name(folder: Path) -> str:
     """Name of a corpus as far as its folder tells it: lower case."""
     found = _FOLDER.fullmatch(folder.name)
     return found["name"] if found else folder.name
+
+
+def misplaced(folder: Path, name: str) -> str | None:
+    """What is wrong where corpus.json names another corpus than its folder does; None where nothing is.
+
+    Folders that people named say nothing.
+    """
+    found = _FOLDER.fullmatch(folder.name)
+    if found is None or found["name"] == name.lower():
+        return None
+    return f"names corpus {name!r}, and its folder is that of {found['name']!r}: it belongs to another folder"
 
 
 def _named(folder: Path) -> str | None:
@@ -167,6 +179,8 @@ class Catalog:
             self._take_nameless(entry)
             return
         progress(f"opening {entry.name}")
+        if (named := _named(entry)) is not None and (wrong := misplaced(entry, named)) is not None:
+            raise CorpusDamaged(f"{entry / 'corpus.json'} {wrong}; restore it from a backup")
         corpus = Corpus.open(entry, progress)
         if corpus.name in self._corpora or corpus.name in self._unavailable:
             self._dispute(corpus)

@@ -345,6 +345,11 @@ class Snapshots:
             found = verifying.damage_of(source, lambda: tell("checking the snapshot", 0.1))
             if found is not None:
                 raise _damaged(folder, found.file, found.what)
+            named = str(files.read_json(source / _CORPUS)["name"])
+            marker = durability.read_marker(source / "record")
+            if named != held.name or marker is None or marker.version != held.record_version:
+                what = f"holds {named!r}, not {held.name!r} as of version {held.record_version}, as the snapshot says"
+                raise _damaged(folder, str(source), what)
             scratch = self._catalog.scratch_for(target)
             try:
                 _brought(source, scratch, held, target, tell)
@@ -460,7 +465,7 @@ def _missing(folder: Path, held: Held) -> Iterator[verifying.Finding]:
             yield verifying.Finding(str(place / name), held.name, "is missing", _OTHER)
     record = place / "record"
     marker = durability.read_marker(record)
-    if marker is None or marker.version < held.record_version:
+    if marker is not None and marker.version < held.record_version:
         what = f"does not say that version {held.record_version} of the record is durable"
         yield verifying.Finding(str(record / durability.MARKER_NAME), held.name, what, _OTHER)
 

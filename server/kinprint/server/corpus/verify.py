@@ -7,6 +7,7 @@ data file is named, and has to come from a backup.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -19,7 +20,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 from kinprint.server.channels import FORMATS
 from kinprint.server.channels.calibration import Calibration
-from kinprint.server.corpus.catalog import DOOMED
+from kinprint.server.corpus.catalog import DOOMED, misplaced
 from kinprint.server.corpus.vectors import CALIBRATIONS, SPACES, read_models
 from kinprint.server.embed.space import EmbeddingSpace
 from kinprint.server.failures import GenerationTooNew
@@ -75,7 +76,19 @@ def verify(
     """
     if not data_dir.is_dir():
         raise FileNotFoundError(f"there is no data directory {data_dir}")
+    if not ((data_dir / "kinprint.json").exists() or (data_dir / "corpora").is_dir()):
+        raise FileNotFoundError(
+            f"{data_dir} is no Kinprint data directory: neither kinprint.json nor corpora/ is in it"
+        )
     report = Report()
+    _check_directory(data_dir, report, repair, progress, look)
+    return report
+
+
+def _check_directory(
+    data_dir: Path, report: Report, repair: bool, progress: Callable[[str], None], look: Callable[[], None]
+) -> None:
+    """Check a data directory, or a snapshot, which is one."""
     try:
         check_format(data_dir)
     except DataFormatError as error:
@@ -89,7 +102,23 @@ def verify(
             progress(f"checking {folder.name}")
             for finding in _Corpus(folder, report, repair, look).findings():
                 report.findings.append(finding)
-    return report
+    for name in ("keys.json", "snapshot.json"):
+        if (data_dir / name).exists():
+            report.files += 1
+            try:
+                files.read_json(data_dir / name)
+            except (OSError, ValueError) as error:
+                report.findings.append(Finding(str(data_dir / name), None, str(error), durability.RESTORE))
+    snapshots = data_dir / "snapshots"
+    for folder in sorted(snapshots.iterdir()) if snapshots.is_dir() else ():
+        if folder.name.startswith(".") or not folder.is_dir():
+            continue
+        if not (folder / "snapshot.json").exists():
+            what = "is missing: the snapshot is not whole"
+            report.findings.append(Finding(str(folder / "snapshot.json"), None, what, "Delete it, or copy it anew."))
+        progress(f"checking snapshot {folder.name}")
+        # A snapshot is not repaired: it is what was, or it is nothing.
+        _check_directory(folder, report, False, progress, look)
 
 
 def damage_of(folder: Path, look: Callable[[], None] = lambda: None) -> Finding | None:
@@ -103,6 +132,21 @@ def _scratch(folder: Path, corpus: str | None, repair: bool) -> Finding:
         shutil.rmtree(folder, ignore_errors=True)
     done = "removed" if repair else "left by something that was interrupted; the next start removes it"
     return Finding(str(folder), corpus, "is no longer wanted", done, repaired=True)
+
+
+def _gap_of(table: Path) -> tuple[Path, str] | None:
+    """A file that the log lacks up to the version that its marker says is durable, and what is wrong; None for none."""
+    marker = durability.read_marker(table)
+    if marker is None:
+        return table / durability.MARKER_NAME, "does not say which version of the record is durable"
+    log = durability.entries(table)
+    base = max((version for version in durability.checkpoints(table) if version <= marker.version), default=-1)
+    for version in range(base + 1, marker.version + 1):
+        if version not in log:
+            return durability.entry_path(table, version), f"is missing, and version {marker.version} was acknowledged"
+    if marker.version in log and hashlib.sha256(log[marker.version].read_bytes()).hexdigest() != marker.entry:
+        return log[marker.version], "is not the log entry that was acknowledged"
+    return None
 
 
 class _Corpus:
@@ -119,6 +163,8 @@ class _Corpus:
         """What is wrong with it."""
         try:
             self._name = str(files.read_json(self._folder / "corpus.json")["name"])
+            if (what := misplaced(self._folder, self._name)) is not None:
+                yield self._finding(self._folder / "corpus.json", what, durability.RESTORE)
         except (OSError, ValueError, KeyError) as error:
             yield self._finding(self._folder / "corpus.json", f"cannot be used: {error}", durability.RESTORE)
         yield from self._of_models()
@@ -184,6 +230,13 @@ class _Corpus:
             if what is not None:
                 broken = True
                 yield self._finding(path, what, durability.RESTORE)
+        try:
+            gap = _gap_of(table)
+        except (OSError, ValueError) as error:
+            gap = (table, f"cannot be read: {error}")
+        if gap is not None:
+            broken = True
+            yield self._finding(*gap, durability.RESTORE)
         if broken:
             return  # what is active cannot be told from a log that is damaged
         try:

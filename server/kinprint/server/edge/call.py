@@ -23,6 +23,8 @@ class Call:
         Messages and their bytes before compression.
     size
         Bytes of the request that was read last.
+    complete
+        Whether everything was answered: whoever goes after that has cancelled nothing.
     caller
         Name of the principal, once the guard knows it.
     reason
@@ -40,6 +42,7 @@ class Call:
     bytes_out: int = 0
     size: int = 0
     caller: str = ""
+    complete: bool = False
     reason: str = ""
     leases: set[Lease] = field(default_factory=set)
 
@@ -62,6 +65,13 @@ class Call:
         """Give back what it holds still."""
         while self.leases:
             self.leases.pop().release()
+
+
+def complete() -> None:
+    """Note that the message which goes out now is the last one of the call under way."""
+    call = CALL.get()
+    if call is not None:
+        call.complete = True
 
 
 #: The call that the current task serves; None outside of one.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
 import logging
 import os
 import re
@@ -23,7 +22,8 @@ from typing import Any
 
 from filelock import FileLock
 from kinprint.server.edge.principal import Principal, role_of
-from kinprint.server.store.files import write_json
+from kinprint.server.store.files import read_json, write_json
+from kinprint.server.store.lock import keys_made, note_keys
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ def _random(size: int) -> str:
 def read(path: Path) -> dict[str, Key]:
     """Keys by id, oldest first. Raises KeysUnreadable, OSError (FileNotFoundError while none was made)."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
         if found["format"] != _FORMAT:
             raise KeysUnreadable(f"{path} was written by another version of Kinprint (format {found['format']})")
         return {item["id"]: _key(item) for item in found["keys"]}
@@ -133,6 +133,7 @@ def _changing(data: Path) -> Iterator[dict[str, Key]]:
             yield keys
             write_json(path, {"format": _FORMAT, "keys": [asdict(key) for key in keys.values()]})
             path.chmod(0o600)
+            note_keys(data)
     finally:
         os.umask(before)
 
@@ -188,7 +189,7 @@ class KeyStore:
         self._stamp: tuple[int, int, int] | None = None
         self._next = 0.0
         #: Whether keys were ever made. A file that goes takes the keys with it, and opens nothing.
-        self.configured = False
+        self.configured = keys_made(path.parent)
 
     def look(self, *, at_once: bool = False) -> None:
         """Read the file again if it has changed since. Of one that cannot be read no key is taken.
@@ -202,8 +203,8 @@ class KeyStore:
         try:
             found = os.stat(self._path)
         except FileNotFoundError:
-            if self._stamp is not None:
-                logger.error("%s is gone, and with it every API key", self._path)
+            if self._stamp is not None or (at_once and self.configured):
+                logger.error("%s is gone, and with it every API key: no call over TCP is taken", self._path)
             self._keys, self._stamp = {}, None
             return
         stamp = (found.st_ino, found.st_mtime_ns, found.st_size)

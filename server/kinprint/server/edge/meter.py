@@ -85,7 +85,8 @@ class Meter(grpc.aio.ServerInterceptor):
             yield call
         except (asyncio.CancelledError, GeneratorExit):
             left = context.time_remaining()
-            code = "CANCELLED" if left is None or left > 0 else "DEADLINE_EXCEEDED"
+            if not call.complete:
+                code = "CANCELLED" if left is None or left > 0 else "DEADLINE_EXCEEDED"
             raise
         except BaseException:
             code = _CODES.get(_status(context), "UNKNOWN")

@@ -97,7 +97,7 @@ def add_keys_command(commands: Any) -> None:
     create = keys.add_parser("create", help="make one, and print it: it is shown this once")
     create.add_argument("--role", choices=("read", "write", "admin"), default="read", help="default: read")
     create.add_argument(
-        "--corpus", action="append", metavar="NAME", help="bind it to this corpus; repeatable. Without: to none"
+        "--corpus", action="append", metavar="NAME", help="bind it to this corpus; repeatable. Without: it sees all"
     )
     create.add_argument("--expires", type=_moment, metavar="TIME", help="when it ends: 90d, 12h, or an ISO 8601 time")
     create.add_argument("--name", default="", metavar="TEXT", help="what it is for, shown in the list")
@@ -114,6 +114,9 @@ def run_keys(arguments: argparse.Namespace) -> int:
     from filelock import Timeout
     from kinprint.server.edge import keys
 
+    if not arguments.data.is_dir():
+        print(f"error: there is no directory {arguments.data}; start a server on it first, or make it", file=sys.stderr)
+        return 1
     try:
         if arguments.action == "create":
             _check_names(arguments.corpus or ())
@@ -158,6 +161,7 @@ def _check_names(names: Any) -> None:
 
 def _list(arguments: argparse.Namespace) -> None:
     from kinprint.server.edge import keys
+    from kinprint.server.store.lock import keys_made
 
     path = arguments.data / keys.NAME
     found = list(keys.read(path).values()) if path.exists() else []
@@ -165,7 +169,10 @@ def _list(arguments: argparse.Namespace) -> None:
         print(json.dumps({"keys": [told(key) for key in found]}))
         return
     if not found:
-        print("no keys; calls over TCP need none (make one: kinprint keys create)", file=sys.stderr)
+        none = "calls over TCP need none (make one: kinprint keys create)"
+        if keys_made(arguments.data):
+            none = f"{path} is gone, and no call over TCP is taken until there is a key (kinprint keys create)"
+        print(f"no keys; {none}", file=sys.stderr)
     for key in found:
         print(f"{key.id}  {_words(key)}{'  ' + key.name if key.name else ''}")
 

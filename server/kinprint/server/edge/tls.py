@@ -139,6 +139,8 @@ def check_listening(addresses: tuple[str, ...], access: AccessConfig, *, keys: b
     for address in addresses:
         if is_unix(address) or is_loopback(address):
             continue
+        if ":" not in address:
+            raise StartFailed(f"cannot listen on {address}: it is no HOST:PORT, such as {address}:50051")
         if access.insecure:
             logger.warning("--insecure: whoever reaches %s %s", address, _open(access, keys))
             continue

@@ -13,6 +13,7 @@ from kinprint.server import threads
 from kinprint.server.channels import CHANNELS
 from kinprint.server.corpus.normalise import PIPELINE
 from kinprint.server.edge.load import load_of
+from kinprint.server.edge.principal import ANONYMOUS, current
 from kinprint.server.edge.versions import package_version
 from kinprint.server.edge.visible import visible
 from kinprint.server.services.messages import types as convert
@@ -65,7 +66,8 @@ class InfoService(info_pb2_grpc.InfoServiceServicer):
             libraries={name: package_version(name) for name in _LIBRARIES},
             corpora=len(visible(self._state).names()),
             server_limits=server_limits(self._state.config.capacity),
-            load=server_load(load_of(self._state)),
+            # What others load and ask shows in it.
+            load=server_load(load_of(self._state)) if current().keeper or current() is ANONYMOUS else None,
         )
         if model.service is not None:
             embedder = model.service.embedder

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 from kinprint.server.corpus.corpus import Corpus
+from kinprint.server.edge.call import complete
 from kinprint.server.edge.principal import current
 from kinprint.server.failures import RoleTooLow
 from kinprint.server.services.messages.corpora import describe
@@ -44,6 +45,7 @@ class SnapshotService(snapshot_pb2_grpc.SnapshotServiceServicer):
             async for step in steps:
                 if isinstance(step, Ended):
                     message = snapshot_message(step.value)
+                    complete()
                     yield snapshot_pb2.CreateSnapshotResponse(step="done", share=1.0, snapshot=message)
                 else:
                     yield snapshot_pb2.CreateSnapshotResponse(step=step.step, share=step.share)
@@ -69,6 +71,7 @@ class SnapshotService(snapshot_pb2_grpc.SnapshotServiceServicer):
         async with aclosing(told(lambda tell: self._state.snapshots.verify(request.name, tell))) as steps:
             async for step in steps:
                 if isinstance(step, Ended):
+                    complete()
                     yield report_message(step.value)
                 else:
                     yield snapshot_pb2.VerifySnapshotResponse(step=step.step)
@@ -91,6 +94,7 @@ class SnapshotService(snapshot_pb2_grpc.SnapshotServiceServicer):
                 if isinstance(step, Ended):
                     self._state.filler.look()
                     described = await self._state.read(partial(describe, step.value, detailed=True))
+                    complete()
                     yield snapshot_pb2.RestoreSnapshotResponse(step="done", share=1.0, corpus=described)
                 else:
                     yield snapshot_pb2.RestoreSnapshotResponse(step=step.step, share=step.share)

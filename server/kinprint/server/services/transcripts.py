@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.listing import find, page
+from kinprint.server.edge.call import complete
 from kinprint.server.edge.principal import current
 from kinprint.server.edge.visible import visible
 from kinprint.server.failures import InvalidField
@@ -114,7 +115,9 @@ class TranscriptService(transcript_pb2_grpc.TranscriptServiceServicer):
                 else:
                     yield transcript_pb2.PurgeTranscriptsResponse(step=step.step)
         assert done is not None
-        yield await self._purged(corpus, done.value)
+        last = await self._purged(corpus, done.value)
+        complete()
+        yield last
 
     async def _purged(self, corpus: Corpus, erased: int) -> transcript_pb2.PurgeTranscriptsResponse:
         """The last message of a purge: with the snapshots that hold what it erased still."""

@@ -15,6 +15,7 @@ from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.normalise import Normalised, Submission, normalise
 from kinprint.server.corpus.plan import Batch
 from kinprint.server.corpus.writer import Stored, Writer
+from kinprint.server.edge.call import complete
 from kinprint.server.edge.visible import visible
 from kinprint.server.failures import Failure, InvalidField, Unavailable
 from kinprint.server.limits import LIMITS, Lease
@@ -63,6 +64,8 @@ class UpsertStream:
             while (message := await self._out.get()) is not None:
                 if isinstance(message, BaseException):
                     raise message
+                if message.HasField("finished"):
+                    complete()
                 yield message
         finally:
             # What is queued for the record is committed all the same; only embedding stops.

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import errno
+import re
 
 from kinprint.server.failures import Failure, StorageFailed, StorageFull
+
+_CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|\x1b")
+
+
+def plain(text: str) -> str:
+    """A text of a library without the codes that colour it on a terminal."""
+    return _CODES.sub("", text)
+
 
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 """Of a file that may be read and not written."""
@@ -26,7 +35,8 @@ def is_full(error: BaseException | None) -> bool:
 
 def storage_failure(what: str, error: BaseException, then: str = "then retry") -> Failure:
     """The failure for what could not be written, and what to do: free space, or mend the disk, `then` ..."""
-    told = f"{what}: {error}" if str(error) else what
+    words = " ".join(plain(str(error)).split())
+    told = f"{what}: {words}" if words else what
     if is_full(error):
         return StorageFull(f"{told}; free space, {then}")
     return StorageFailed(f"{told}; the disk is not full: look whether it is there, whole and writable, {then}")

@@ -74,6 +74,7 @@ FORMAT: Final = "1"
 
 MARKER_NAME: Final = "_kinprint_synced"
 _SLOT: Final = 4096
+_ACTIONS: Final = frozenset({"add", "remove", "metaData", "protocol", "txn", "commitInfo", "cdc", "domainMetadata"})
 _PUT: Final = 0
 _PARQUET_MAGIC: Final = b"PAR1"
 _ENTRY = re.compile(r"^(\d{20})\.json$")
@@ -85,8 +86,7 @@ logger = logging.getLogger(__name__)
 class RecordDamaged(RuntimeError):  # noqa: N818
     """Acknowledged data of a record is missing or unreadable.
 
-    ``file`` is the damaged file. Nothing was moved or changed. The message says what to do.
-    """
+    ``file`` is the damaged file. Nothing was moved or changed. The message says what to do."""
 
     def __init__(self, file: Path, what: str, remedy: str) -> None:
         self.file = file
@@ -108,7 +108,7 @@ class FormatTooNew(RuntimeError):  # noqa: N818
         )
 
 
-RESTORE: Final = "Restore this file from a backup or a replica; opening without it would lose acknowledged rows."
+RESTORE: Final = "Restore this file from a backup, or the corpus from a snapshot (kinprint snapshot restore --replace)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ def parse_entry(version: int, content: bytes) -> LogEntry:
         if not line.strip():
             continue
         action: Any = json.loads(line)
-        if not isinstance(action, dict):
+        if not isinstance(action, dict) or not action or not action.keys() <= _ACTIONS:
             raise ValueError("a line is not a Delta action")
         try:
             if "add" in action:
@@ -433,8 +433,8 @@ def guard(table: Path) -> GuardReport:
 
     if last < synced:
         if bad is None:
-            missing = entry_path(table, last + 1)
-            raise RecordDamaged(missing, f"the log ends before version {synced}, which was acknowledged", RESTORE)
+            what = f"the log ends before version {synced}, which was acknowledged"
+            raise RecordDamaged(entry_path(table, last + 1), what, RESTORE)
         raise RecordDamaged(bad[1], f"this file of acknowledged version {bad[0]} {bad[2]}", RESTORE)
     if marker is not None and synced in log and _digest(log[synced]) != marker.entry:
         raise RecordDamaged(log[synced], "this log entry is not the one that was acknowledged", RESTORE)

@@ -327,3 +327,22 @@ def check_format(data_dir: Path, *, write: bool = False) -> None:
         raise DataFormatError(f"{path} does not say which format the directory has: {text!r}") from error
     if not isinstance(found, int) or found > DATA_FORMAT:
         raise DataFormatError(f"{path} says format {found}; this program knows up to {DATA_FORMAT}")
+
+
+def note_keys(data_dir: Path) -> None:
+    """Note in ``kinprint.json`` that API keys were made: a file of keys that goes opens nothing.  Raises OSError."""
+    if keys_made(data_dir):
+        return
+    check_format(data_dir, write=True)
+    path = data_dir / _FORMAT_NAME
+    told = json.loads(path.read_text("utf-8"))
+    with replacing(path) as file:
+        file.write(json.dumps({**told, "keys": True}).encode() + b"\n")
+
+
+def keys_made(data_dir: Path) -> bool:
+    """Whether API keys were ever made for a directory."""
+    try:
+        return bool(json.loads((data_dir / _FORMAT_NAME).read_text("utf-8")).get("keys"))
+    except (OSError, ValueError, AttributeError):
+        return False

@@ -19,6 +19,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -34,6 +35,7 @@ from deltalake import DeltaTable
 from deltalake.transaction import AddAction, RemoveAction
 from kinprint.server.failures import MaintenanceFailed
 from kinprint.server.store import digests, durability, files
+from kinprint.server.store.disk import plain
 from kinprint.server.store.lock import read_holder
 from kinprint.server.store.record import (
     FILL,
@@ -69,6 +71,7 @@ SMALL_BYTES: Final = 16 << 20
 MERGED_BYTES: Final = 128 << 20
 """Size that merged data files aim at."""
 
+_ERROR: Final = re.compile(r"[A-Za-z_][\w.]*(Error|Damaged|Busy|NotFound|TooNew|Mismatch|Exit)\b")
 _KEY: Final = ("id", "seq", "op", "content_hash")  # identifies a row for erasure
 
 
@@ -403,7 +406,10 @@ def _spawn(path: Path, arguments: list[str], request: dict[str, Any]) -> None:
         command, input=json.dumps(request), capture_output=True, text=True, env=environment, check=False
     )
     if done.returncode:
-        words = done.stderr.strip()[-2000:] or "it said nothing"
+        lines = plain(done.stderr).strip().splitlines()
+        # The last line of a traceback names the error, whose own words may go on below.
+        at = max((k for k, line in enumerate(lines) if _ERROR.match(line)), default=len(lines) - 1)
+        words = " ".join(lines[at:])[:800] if lines else "it said nothing"
         raise MaintenanceFailed(f"{arguments[0]} of {path} ended with status {done.returncode}: {words}")
 
 

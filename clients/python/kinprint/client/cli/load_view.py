@@ -6,7 +6,8 @@ import json
 import sys
 import time
 
-from kinprint.client.cli.terminal import fail, out
+from kinprint.client.cli.terminal import fail, out, warn
+from kinprint.client.errors import UnavailableError
 from kinprint.client.sync import Client
 from kinprint.client.types import ServerInfo, ServerLoad, as_dict
 
@@ -26,7 +27,15 @@ def watch_server(client: Client, seconds: float, *, as_json: bool) -> None:
     before: tuple[float, ServerLoad] | None = None
     lines = 0
     while True:
-        info = client.server_info()
+        try:
+            info = client.server_info()
+        except UnavailableError as error:
+            if not lines:
+                raise
+            warn(f"not serving: {error}")  # it starts again, or another does
+            before = None
+            time.sleep(max(seconds, 1.0))
+            continue
         now = time.monotonic()
         if info.load is None:
             fail("this server does not tell its load (an older version?)")

@@ -283,6 +283,17 @@ def serve(
     lazy_model: Annotated[
         bool, typer.Option("--lazy-model", help="Load the embedding model when it is first needed.")
     ] = False,
+    threads: Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="Cores to use.")] = None,
+    scrub_hours: Annotated[
+        float | None,
+        typer.Option("--scrub-hours", metavar="H", min=0, help="Hours between two checks of all files; 0: none. (24)"),
+    ] = None,
+    drain_seconds: Annotated[
+        float | None, typer.Option("--drain-seconds", metavar="S", min=0, help="Time for calls to end on SIGTERM. (30)")
+    ] = None,
+    audit_bytes: Annotated[
+        str | None, typer.Option("--audit-bytes", metavar="SIZE", help="Put the audit log aside from here on. (64M)")
+    ] = None,
     fast_tier: Annotated[
         bool | None,
         typer.Option(
@@ -347,7 +358,7 @@ def serve(
     ] = None,
     limit: Annotated[
         list[str] | None,
-        typer.Option("--limit", metavar="NAME=VALUE", help="Of the section [limits], such as streams=16; repeatable."),
+        typer.Option("--limit", metavar="NAME=VALUE", help="A limit of the server, such as streams=16; repeatable."),
     ] = None,
     metrics: Annotated[
         str | None,
@@ -366,7 +377,16 @@ def serve(
         command += ["--data", str(data)]
     elif not (config or os.environ.get("KINPRINT_DATA") or os.environ.get("KINPRINT_CONFIG")):
         fail("say what to serve: --data DIR")
-    for name, value in (("--config", config), ("--metrics", metrics), ("--audit", audit), ("--log-format", log_format)):
+    for name, value in (
+        ("--config", config),
+        ("--metrics", metrics),
+        ("--audit", audit),
+        ("--audit-bytes", audit_bytes),
+        ("--log-format", log_format),
+        ("--threads", threads),
+        ("--scrub-hours", scrub_hours),
+        ("--drain-seconds", drain_seconds),
+    ):
         if value is not None:
             command += [name, str(value)]
     for item in limit or []:

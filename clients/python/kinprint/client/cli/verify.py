@@ -45,8 +45,8 @@ def verify(
     if path.is_dir():
         if public is not None:
             fail("--public is for a signed file, and this is a directory")
-        arguments = ["verify", str(path), *(["--repair"] if repair else []), *(["--json"] if json_output else [])]
-        done = subprocess.run(server_command(*arguments), stderr=subprocess.DEVNULL if quiet and json_output else None)
+        flags = (("--repair", repair), ("--json", json_output), ("--quiet", quiet))
+        done = subprocess.run(server_command("verify", str(path), *(flag for flag, wanted in flags if wanted)))
         raise typer.Exit(done.returncode)
     if not path.exists():
         fail(f"there is no {path}")
@@ -59,5 +59,6 @@ def verify(
     if json_output:
         print_json({"file": str(path), **as_dict(found)})
         return
-    said = f" ({found.note})" if found.note else ""
+    note = "".join(c if c.isprintable() else repr(c)[1:-1] for c in found.note)  # it acts on no terminal
+    said = f" ({note})" if note else ""
     out.print(escape(f"{path} is what {found.public_key[:16]} signed at {found.signed_at}{said}"), soft_wrap=True)
