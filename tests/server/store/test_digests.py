@@ -134,3 +134,20 @@ def test_a_flipped_bit_in_an_acknowledged_log_entry_is_refused_by_name(tmp_path:
     entry.write_bytes(text.replace(b'"kinprint.format":"1"', b'"kinprint.format":"0"'))
     with pytest.raises(RecordDamaged, match="digest differs"):
         Record.open(record.path)
+
+
+def test_a_log_that_lost_its_end_and_its_marker_is_refused(tmp_path: Path) -> None:
+    record = _record(tmp_path)
+    durability.entry_path(record.path, 1).unlink()
+    (record.path / durability.MARKER_NAME).unlink()
+    with pytest.raises(RecordDamaged, match="and so is the marker"):
+        Record.open(record.path)
+
+
+def test_a_log_entry_with_what_is_no_action_is_refused(tmp_path: Path) -> None:
+    record = _record(tmp_path)
+    digests.log_path(record.path).unlink()  # as before there were digests
+    entry = durability.entry_path(record.path, 1)
+    entry.write_bytes(entry.read_bytes().replace(b'{"add":', b'{"ade":'))
+    with pytest.raises(RecordDamaged, match=r"00001\.json"):
+        Record.open(record.path)

@@ -40,7 +40,7 @@ from deltalake import (
 )
 from deltalake.exceptions import DeltaError
 from deltalake.schema import MapType, PrimitiveType
-from kinprint.server.store import durability, files
+from kinprint.server.store import digests, durability, files
 from kinprint.server.store.disk import READ_ONLY
 from kinprint.server.store.durability import FORMAT, FormatTooNew, RecordDamaged
 
@@ -530,9 +530,12 @@ def recover(table: Path) -> Snapshot:
 
     The caller holds `maintenance_lock`. Raises as `Record.open`.
     """
+    unmarked = durability.read_marker(table) is None
     report = durability.guard(table)
     if report.version is None:
         raise RecordNotFound(f"there is no record at {table}")
+    if unmarked:
+        _refuse_shortened(table, report.version)
     try:
         delta = DeltaTable(table)
     except DeltaError as error:
@@ -561,6 +564,18 @@ def recover(table: Path) -> Snapshot:
     if marker is None or marker.version != version:
         durability.write_marker(table, durability.Marker(version, digest))
     return Snapshot(version, tuple(sorted(sizes)), digest)
+
+
+def _refuse_shortened(table: Path, newest: int) -> None:
+    """Raise RecordDamaged where a log without its marker ends before a version that the digest log tells of."""
+    log = durability.log_directory(table)
+    names = (Path(name) for name in digests.read_log(table))
+    known = [int(name.stem) for name in names if name.parent.name == log.name and name.stem.isdigit()]
+    if known and max(known) > newest:
+        missing = durability.entry_path(table, max(known))
+        raise RecordDamaged(
+            missing, "this log entry is missing, and so is the marker of the record", durability.RESTORE
+        )
 
 
 @contextlib.contextmanager
