@@ -114,3 +114,13 @@ def test_lines_tell_sources_and_hide_secrets() -> None:
     assert "limits.streams = 64  # default" in told
     assert 'token = "**********"  # file' in told
     assert "hush" not in "\n".join(told)
+
+
+@pytest.mark.parametrize("name", ["KINPRINT_JOBZ", "KINPRINT_LISTENN", "KINPRINT_LIMITS__STREMS"])
+def test_a_misspelt_variable_is_refused_and_the_near_one_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(SettingsError, match=f"{name}.*did you mean KINPRINT_"):
+        load({"data": Path("x")})
+    monkeypatch.delenv(name)
+    monkeypatch.setenv("KINPRINT_OF_ANOTHER_PROGRAM", "1")
+    assert load({"data": Path("x")}).values.data == Path("x")

@@ -180,6 +180,7 @@ def load(flags: Mapping[str, Any], config: Path | None = None) -> Effective:
         model_config = SettingsConfigDict(toml_file=config)
 
     _Settings.__name__ = "Settings"
+    _refuse_misspelt()
     try:
         from_environment = EnvSettingsSource(_Settings)()
         values = _Settings(**flags)
@@ -206,6 +207,27 @@ def _read(config: Path) -> dict[str, Any]:
         if name not in known:
             raise SettingsError(f"{config}: there is no setting {name!r}{_near(name, known)}")
     return held
+
+
+#: Variables of clients, of builds and of this program that are no settings.
+_ELSEWHERE = frozenset(
+    {"API_KEY", "BUILD_MODEL", "CA", "CACHE", "CLIENT_CERT", "CLIENT_KEY", "CONFIG", "DEBUG", "INSECURE", "LINGER"}
+    | {"PROGRESS", "SERVER", "SOAK_MOMENTS", "TEXTS", "TLS", "WHEELS"}
+)
+
+
+def _refuse_misspelt() -> None:
+    """Raise SettingsError for a variable that is no setting and nearly one; others are somebody else's."""
+    from rapidfuzz import fuzz, process
+
+    known = {name.upper().replace(".", "__") for name, _ in _flat_names(_schema(Settings))}
+    for variable in sorted(_environment()):
+        name = variable.removeprefix(PREFIX)
+        if not variable.startswith(PREFIX) or name in known or name in _ELSEWHERE:
+            continue
+        near = process.extractOne(name, sorted(known), scorer=fuzz.ratio, score_cutoff=75)
+        if near is not None:
+            raise SettingsError(f"{variable} is no setting; did you mean {PREFIX}{near[0]}? Unset it if it is not ours")
 
 
 def _near(name: str, known: set[str]) -> str:
