@@ -70,7 +70,7 @@ class _Server:
 
     def __init__(self, place: Path, *, guarded: bool) -> None:
         self._place = place
-        place.mkdir(parents=True, exist_ok=True)
+        (place / "data").mkdir(parents=True, exist_ok=True)
         self._address = f"127.0.0.1:{_port()}"
         self._options: list[str] = []
         self._connect: dict[str, Any] = {}
@@ -201,7 +201,7 @@ def report(figures: dict[str, Any]) -> str:
             line("search", "search", 1000, "ms"),
             line("start, until it answers", "start", 1, "s"),
             "",
-            "| digests | of all, s | of that for digests, s | share |",
+            "| digests | of all, s | for digests, summed over threads, s | share |",
             "| --- | ---: | ---: | ---: |",
             f"| load and publish | {share['load']:.2f} | {share['load_digests']:.3f} "
             f"| {100 * share['load_digests'] / share['load']:.1f} % |",

@@ -73,7 +73,8 @@ def test_another_file_or_key_is_refused(signed: Path, key: Path, tmp_path: Path)
 def test_no_field_of_a_signature_can_be_changed(signed: Path, key: Path, field: str) -> None:
     place = signed.with_name("panel.json.sig")
     document = json.loads(place.read_text())
-    document[field] = document[field][:-3] + ("A==" if field == "signature" else "000")
+    first = "A" if document[field][0] != "A" else "B"
+    document[field] = first + document[field][1:]
     place.write_text(json.dumps(document))
     with pytest.raises(SignatureError):
         signing.verify(signed, public(key))

@@ -118,7 +118,7 @@ def test_load_reports_what_it_did_and_again_changes_nothing(data: Path, files: P
 
 def test_search_json_has_the_promised_shape(data: Path) -> None:
     found = ok_json("search", "--corpus", "news", "--data", data, "--text", ESSAY[:120])
-    assert list(found) == ["query", "coverage", "hits"]
+    assert list(found) == ["query", "coverage", "hits", "provenance"]
     assert found["coverage"] == {"copy": 1.0}
     hit = found["hits"][0]
     assert list(hit)[:7] == ["channel", "rank", "id", "corpus", "model", "score", "evidence"]
@@ -587,6 +587,9 @@ def test_server_and_data_give_the_same(server: Any, data: Path, files: Path) -> 
     )
     for found in (remote, local):
         del found["query"]["seconds"]
+        for state in found["provenance"][0]["corpora"]:  # each directory has a record of its own
+            assert state.pop("record_version") > 0
+            assert len(state.pop("record_entry")) == 64
     assert remote == local
     assert ok_json(*search, KINPRINT_SERVER=server.address)["hits"] == remote["hits"]
 
