@@ -218,13 +218,13 @@ _ELSEWHERE = frozenset(
 
 def _refuse_misspelt() -> None:
     """Raise SettingsError for a variable that is no setting and nearly one; others are somebody else's."""
-    from rapidfuzz import fuzz, process
-
     known = {name.upper().replace(".", "__") for name, _ in _flat_names(_schema(Settings))}
     for variable in sorted(_environment()):
         name = variable.removeprefix(PREFIX)
         if not variable.startswith(PREFIX) or name in known or name in _ELSEWHERE:
             continue
+        from rapidfuzz import fuzz, process  # where there is one alone: a start is quick
+
         near = process.extractOne(name, sorted(known), scorer=fuzz.ratio, score_cutoff=75)
         if near is not None:
             raise SettingsError(f"{variable} is no setting; did you mean {PREFIX}{near[0]}? Unset it if it is not ours")
