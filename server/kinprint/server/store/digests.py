@@ -31,6 +31,8 @@ _HEADER: Final = "kinprint-digests 1"
 _BLOCK: Final = 4 << 20
 #: Files read at once: hashing is faster than a disk, and does not hold the interpreter.
 _AT_ONCE: Final = 4
+#: Files that a process remembers to have compared.
+_MOST_KNOWN: Final = 1 << 17
 
 
 DIFFERS: Final = "is not the one that was written (its digest differs)"
@@ -75,6 +77,8 @@ def trust(path: Path, digest: str) -> None:
     """Note that this process wrote a file, or has compared it.  Raises OSError."""
     stat = os.stat(path)
     with _turn:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()  # files that have gone are among them; the others are compared once more
         _known[stat.st_dev, stat.st_ino] = (*_stamp(stat), digest)
 
 
