@@ -34,6 +34,7 @@ ROWS = (
         "settings",
         "statistics",
         "threads",
+        "turns",
         "watchdog",
     ),
 )

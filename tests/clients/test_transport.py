@@ -50,7 +50,7 @@ def test_only_calls_that_change_nothing_are_sent_again() -> None:
         "CreateCorpus",
         "PurgeTranscripts",
     }
-    assert config["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
+    assert config["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE", "RESOURCE_EXHAUSTED"]
 
 
 def test_nobody_at_the_address() -> None:

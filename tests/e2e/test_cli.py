@@ -590,6 +590,7 @@ def test_server_and_data_give_the_same(server: Any, data: Path, files: Path) -> 
         for state in found["provenance"][0]["corpora"]:  # each directory has a record of its own
             assert state.pop("record_version") > 0
             assert len(state.pop("record_entry")) == 64
+            state.pop("table_digest")  # named once the fast tier's table is there, which is made in the background
     assert remote == local
     assert ok_json(*search, KINPRINT_SERVER=server.address)["hits"] == remote["hits"]
 

@@ -134,8 +134,9 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
             places=places,
             memory=default_memory(places) if config.job_memory is None else config.job_memory,
         ),
-        # Queries run side by side, each on its own thread, and never wait for a parallel kernel.
-        readers=ThreadPoolExecutor(max(2, config.cores) + 2, "kinprint-read", turn.stay_on_calling_thread),
+        # Queries run side by side, each on its own thread, and never wait for a parallel kernel. More threads than
+        # turns of calls, for long ones and those of streams.
+        readers=ThreadPoolExecutor(2 * max(2, config.cores) + 4, "kinprint-read", turn.stay_on_calling_thread),
         writers_pool=ThreadPoolExecutor(max(2, config.cores), "kinprint-write"),
         behind_pool=ThreadPoolExecutor(2, "kinprint-behind", stay_behind),
     )

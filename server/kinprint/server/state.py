@@ -29,6 +29,7 @@ from kinprint.server.limits import DEADLINE, Budget, check_deadline
 from kinprint.server.search.calibrate import LEAST_ROWS, calibrated
 from kinprint.server.startup import Startup
 from kinprint.server.threads import contained
+from kinprint.server.turns import Turns
 from kinprint.server.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,8 @@ class State:
     #: Bytes of requests in work, and of texts that are gathered for one run.
     inflight: Budget = field(init=False)
     gathered: Budget = field(init=False)
+    #: Whose turn it is of calls with one request.
+    turns: Turns = field(init=False)
     #: Calls that ended by code, and rows stored by what became of them, since the start.
     answered: Counter[str] = field(default_factory=Counter)
     stored: Counter[str] = field(default_factory=Counter)
@@ -81,6 +84,7 @@ class State:
     def __post_init__(self) -> None:
         self.inflight = Budget(self.config.capacity.inflight_bytes)
         self.gathered = Budget(self.config.capacity.gathered_bytes)
+        self.turns = Turns(max(2, self.config.cores), self.config.capacity.calls)
         self.snapshots = Snapshots(self.catalog, self.config.data_dir)
         self.filler = Filler(
             self.catalog,

@@ -68,7 +68,10 @@ def parse_target(target: str | Path) -> Target:
 
 
 def service_config() -> str:
-    """gRPC service config: calls that change nothing are sent again when the server is UNAVAILABLE."""
+    """gRPC service config: calls that change nothing are sent again when the server is UNAVAILABLE or overloaded.
+
+    An overloaded server tells when (`grpc-retry-pushback-ms`); of what else is exhausted, that it is of no use.
+    """
     names = [
         {"service": f"kinprint.v1.{SERVICES[method.service]}", "method": method.name}
         for method in METHODS
@@ -79,7 +82,7 @@ def service_config() -> str:
         "initialBackoff": "0.1s",
         "maxBackoff": "2s",
         "backoffMultiplier": 2,
-        "retryableStatusCodes": ["UNAVAILABLE"],
+        "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
     }
     return json.dumps({"methodConfig": [{"name": names, "retryPolicy": policy}]})
 

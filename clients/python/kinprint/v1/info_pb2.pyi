@@ -55,7 +55,7 @@ class ServerLimits(_message.Message):
     def __init__(self, max_calls: _Optional[int] = ..., max_streams: _Optional[int] = ..., max_inflight_bytes: _Optional[int] = ..., max_gathered_bytes: _Optional[int] = ..., max_corpora: _Optional[int] = ..., max_waiting_sentences: _Optional[int] = ..., max_waiting_jobs: _Optional[int] = ..., rate: _Optional[str] = ..., bytes_rate: _Optional[str] = ...) -> None: ...
 
 class ServerLoad(_message.Message):
-    __slots__ = ("calls", "streams", "inflight_bytes", "waiting_reads", "waiting_writes", "waiting_sentences", "waiting_texts", "dropped_texts", "running_jobs", "waiting_jobs", "loop_lag", "answered", "failed", "stored_rows")
+    __slots__ = ("calls", "streams", "inflight_bytes", "waiting_reads", "waiting_writes", "waiting_sentences", "waiting_texts", "dropped_texts", "running_jobs", "waiting_jobs", "loop_lag", "answered", "failed", "stored_rows", "waiting_calls")
     CALLS_FIELD_NUMBER: _ClassVar[int]
     STREAMS_FIELD_NUMBER: _ClassVar[int]
     INFLIGHT_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -70,6 +70,7 @@ class ServerLoad(_message.Message):
     ANSWERED_FIELD_NUMBER: _ClassVar[int]
     FAILED_FIELD_NUMBER: _ClassVar[int]
     STORED_ROWS_FIELD_NUMBER: _ClassVar[int]
+    WAITING_CALLS_FIELD_NUMBER: _ClassVar[int]
     calls: int
     streams: int
     inflight_bytes: int
@@ -84,7 +85,8 @@ class ServerLoad(_message.Message):
     answered: int
     failed: int
     stored_rows: int
-    def __init__(self, calls: _Optional[int] = ..., streams: _Optional[int] = ..., inflight_bytes: _Optional[int] = ..., waiting_reads: _Optional[int] = ..., waiting_writes: _Optional[int] = ..., waiting_sentences: _Optional[int] = ..., waiting_texts: _Optional[int] = ..., dropped_texts: _Optional[int] = ..., running_jobs: _Optional[int] = ..., waiting_jobs: _Optional[int] = ..., loop_lag: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., answered: _Optional[int] = ..., failed: _Optional[int] = ..., stored_rows: _Optional[int] = ...) -> None: ...
+    waiting_calls: int
+    def __init__(self, calls: _Optional[int] = ..., streams: _Optional[int] = ..., inflight_bytes: _Optional[int] = ..., waiting_reads: _Optional[int] = ..., waiting_writes: _Optional[int] = ..., waiting_sentences: _Optional[int] = ..., waiting_texts: _Optional[int] = ..., dropped_texts: _Optional[int] = ..., running_jobs: _Optional[int] = ..., waiting_jobs: _Optional[int] = ..., loop_lag: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., answered: _Optional[int] = ..., failed: _Optional[int] = ..., stored_rows: _Optional[int] = ..., waiting_calls: _Optional[int] = ...) -> None: ...
 
 class GetServerInfoResponse(_message.Message):
     __slots__ = ("version", "pid", "uptime", "limits", "channels", "pipeline", "sketch_scheme", "style_scheme", "unicode_version", "model", "thread_pools", "formats", "libraries", "corpora", "server_limits", "load")

@@ -1,7 +1,7 @@
 """The innermost interceptor: takes calls as far as the server has room for them, and the caller may send them.
 
-Refused at once, with RetryInfo, is what cannot begin: a queue that grows is a wait that grows.  Messages of a stream
-that is open wait in the transport instead (`services/streams.py`), which tells the sender to wait.
+Refused with RetryInfo is what would wait for long: a queue that grows is a wait that grows (`kinprint.server.turns`).
+Messages of a stream that is open wait in the transport instead (`services/streams.py`), which tells the sender to wait.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class Admission(grpc.aio.ServerInterceptor):
         self._audit = audit
         capacity = state.config.capacity
         self._quotas = Quotas(capacity.rate, capacity.bytes_rate)
+        self._turns = state.turns
 
     async def intercept_service(
         self,
@@ -101,7 +102,14 @@ class Admission(grpc.aio.ServerInterceptor):
             if self._quotas and not always:
                 self._quotas.take(caller_name(), _size())
             with self._counted(always):
-                return await behaviour(request, context)
+                if always:
+                    return await behaviour(request, context)
+                turn = await self._turns.take()
+                try:
+                    check_deadline(DEADLINE.get())
+                    return await behaviour(request, context)
+                finally:
+                    turn.end()
 
         return run
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -19,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 DOMAIN = "kinprint"
 _DETAILS_KEY = "grpc-status-details-bin"
+#: Of gRPC itself (A6, "Client retry design").
+_PUSHBACK_KEY = "grpc-retry-pushback-ms"
 #: Bytes of a message; it is sent up to three times, in metadata of which peers take 8 KiB in all.
 _MOST = 1500
 
@@ -112,6 +115,16 @@ def status_of(error: BaseException) -> status_pb2.Status:
     return status
 
 
+def _pushback(failure: failures.Failure) -> str:
+    """What a gRPC client that repeats calls by itself is told: after how many ms, or that it is of no use.
+
+    Whoever was refused in one moment does not come back in one.
+    """
+    if not isinstance(failure, failures.Overloaded) or failure.retry_after is None:
+        return "-1"
+    return str(round(1000 * failure.retry_after * random.uniform(0.5, 1.5)))
+
+
 async def abort(context: grpc.aio.ServicerContext, error: BaseException) -> NoReturn:
     """End the RPC with the status of an exception."""
     if isinstance(error, asyncio.CancelledError):
@@ -120,5 +133,8 @@ async def abort(context: grpc.aio.ServicerContext, error: BaseException) -> NoRe
     if (call := CALL.get()) is not None:
         call.reason = failure.reason
     status = status_of(failure)
-    await context.abort(code_of(failure), told(failure), ((_DETAILS_KEY, status.SerializeToString()),))
+    trailers: list[tuple[str, str | bytes]] = [(_DETAILS_KEY, status.SerializeToString())]
+    if code_of(failure) is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        trailers.append((_PUSHBACK_KEY, _pushback(failure)))
+    await context.abort(code_of(failure), told(failure), tuple(trailers))
     raise AssertionError("abort returned")

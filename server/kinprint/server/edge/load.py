@@ -28,6 +28,7 @@ class Load:
     answered: int
     failed: int
     stored_rows: int
+    waiting_calls: int
 
 
 def load_of(state: State) -> Load:
@@ -51,4 +52,5 @@ def load_of(state: State) -> Load:
         answered=answered.pop("OK", 0),
         failed=sum(answered.values()),
         stored_rows=sum(state.stored[outcome] for outcome in STORED),
+        waiting_calls=state.turns.waiting,
     )

@@ -82,6 +82,7 @@ class StateCollector(Collector):
         yield _gauge("gathered_bytes", "Bytes of texts that attributions hold", state.gathered.held)
         queues = GaugeMetricFamily("kinprint_waiting", "What waits, by queue", labels=("queue",))
         for name, value in (
+            ("calls", load.waiting_calls),
             ("reads", load.waiting_reads),
             ("writes", load.waiting_writes),
             ("sentences", load.waiting_sentences),

@@ -63,8 +63,9 @@ def _line(load: ServerLoad, now: float, before: tuple[float, ServerLoad] | None)
         return f"{(getattr(load, name) - getattr(before[1], name)) / max(now - before[0], 1e-9):.1f}"
 
     jobs = f"{load.running_jobs}+{load.waiting_jobs}"
+    reads = load.waiting_calls + load.waiting_reads
     return (
-        f"{load.calls:>6} {load.streams:>7} {load.inflight_bytes / (1 << 20):>7.1f} {load.waiting_reads:>6} "
+        f"{load.calls:>6} {load.streams:>7} {load.inflight_bytes / (1 << 20):>7.1f} {reads:>6} "
         f"{load.waiting_writes:>6} {load.waiting_sentences + load.waiting_texts:>7} {jobs:>7} "
         f"{load.loop_lag.total_seconds() * 1000:>7.1f} {rate('answered'):>8} {rate('failed'):>8} "
         f"{rate('stored_rows'):>9}"

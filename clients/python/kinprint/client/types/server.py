@@ -119,6 +119,7 @@ class ServerLoad:
         answered: calls answered since the start.
         failed: calls that ended with another status than OK since the start.
         stored_rows: rows stored since the start.
+        waiting_calls: calls with one request that wait for their turn.
     """
 
     calls: int = 0
@@ -135,6 +136,7 @@ class ServerLoad:
     answered: int = 0
     failed: int = 0
     stored_rows: int = 0
+    waiting_calls: int = 0
 
 
 @dataclass(frozen=True, slots=True)
