@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import random
 import tempfile
 import time
@@ -52,6 +53,8 @@ class Caller:
         self.times: list[float] = []
         self.codes: Counter[str] = Counter()
         self.details: Counter[str] = Counter()
+        #: Most seconds that a call was sent too late, because the caller itself had no core.
+        self.late = 0.0
 
     async def ask(self, number: int) -> None:
         """One search."""
@@ -73,7 +76,7 @@ class Caller:
         while time.perf_counter() - began < seconds:
             await self.ask(number)
             number += 1
-        return number / (time.perf_counter() - began)
+        return len(self.times) / (time.perf_counter() - began)
 
     async def at_rate(self, rate: float, seconds: float) -> None:
         """Ask at a fixed rate, whatever becomes of it."""
@@ -81,6 +84,7 @@ class Caller:
         tasks: set[asyncio.Task[None]] = set()
         number = 0
         while (now := time.perf_counter() - began) < seconds:
+            self.late = max(self.late, now - number / rate)
             while number < now * rate:
                 task = asyncio.create_task(self.ask(number))
                 tasks.add(task)
@@ -91,14 +95,14 @@ class Caller:
             await asyncio.wait(tasks)
 
 
-async def measured(address: str, pid: int, queries: list[str], calls: int, seconds: float) -> None:
+async def measured(address: str, pid: int, queries: list[str], seconds: float) -> None:
     """Print the figures."""
     async with grpc.aio.insecure_channel(address) as channel:
         warm = Caller(channel, queries)
         await warm.one_by_one(3.0)
         peace = Caller(channel, queries)
         await peace.one_by_one(10.0)
-        callers = [Caller(channel, queries) for _ in range(calls)]
+        callers = [Caller(channel, queries) for _ in range(2 * (os.cpu_count() or 1))]
         most = sum(await asyncio.gather(*(caller.one_by_one(8.0) for caller in callers)))
         before = held(pid)
         load = Caller(channel, queries)
@@ -107,7 +111,10 @@ async def measured(address: str, pid: int, queries: list[str], calls: int, secon
         recovered = Caller(channel, queries)
         await recovered.one_by_one(5.0)
     p99, loaded = quantile(peace.times, 0.99), quantile(load.times, 0.99)
-    print(f"places for calls: {calls}; most: {most:.0f} searches/s; asked for {5 * most:.0f}/s during {seconds:.0f} s")
+    print(
+        f"most: {most:.0f} searches/s; asked for {5 * most:.0f}/s during {seconds:.0f} s, "
+        f"sent {load.late:.2f} s late at most"
+    )
     print("| | answered | refused | p50 ms | p99 ms |\n| --- | ---: | ---: | ---: | ---: |")
     for name, caller in (("unloaded", peace), ("overload, admitted", load), ("the 5 s after it", recovered)):
         refused = sum(caller.codes.values()) - caller.codes["OK"]
@@ -124,19 +131,20 @@ def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--calls", type=int, default=4, help="calls that the server takes at once")
+    parser.add_argument("--calls", type=int, default=256, help="calls that the server takes at once, waiting or not")
+    parser.add_argument("--words", type=int, default=3000, help="of a query: long, so that not asking takes the cores")
     parser.add_argument("--rows", type=int, default=20_000)
     arguments = parser.parse_args()
     chance = random.Random(0)
     with (
-        tempfile.TemporaryDirectory(prefix="kinprint-overload-") as scratch,
+        tempfile.TemporaryDirectory(prefix="kinprint-overload-", dir="/tmp/ov") as scratch,
         serving(Path(scratch) / "data", ["--limit", f"calls={arguments.calls}"]) as server,
     ):
         rows = ({"response": text(chance), "model": f"m{k % 5}", "language": "en"} for k in range(arguments.rows))
         server.client.upsert("c", rows)
         time.sleep(4.0)  # what is settled behind a load
-        queries = [text(chance) for _ in range(200)]
-        asyncio.run(measured(server.address, server.pid, queries, arguments.calls, arguments.seconds))
+        queries = [text(chance, arguments.words) for _ in range(200)]
+        asyncio.run(measured(server.address, server.pid, queries, arguments.seconds))
     return 0
 
 

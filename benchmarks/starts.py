@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/starts.py --rows 1000000 --corpora 800
 
-From the start of the process to the moment when it takes calls, the machine's page cache warm and kernels compiled: after
+From the start of the process until it takes calls, the page cache of the machine warm and kernels compiled: after
 an orderly end, when indexes are published, and after `kill -9`, when the end of the record is replayed.
 """
 

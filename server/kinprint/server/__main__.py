@@ -187,7 +187,7 @@ def _serve_locked(arguments: argparse.Namespace, settings: Settings, lock: Direc
         os.environ["KINPRINT_THREADS"] = str(settings.threads)
     pools = threads.configure()
     # A search asks for the interpreter a dozen times; beside a load it waits this long each time.
-    sys.setswitchinterval(0.001)
+    sys.setswitchinterval(0.0001)
     with importing():
         leave_out_what_is_not_used()
         from kinprint.server.app import serve

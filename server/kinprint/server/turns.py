@@ -18,10 +18,11 @@ from collections.abc import Callable
 from kinprint.server.failures import Overloaded
 
 #: A turn that lasts longer, in seconds, no longer counts: long calls share the cores with the others, by the
-#: scheduler of the system, and keep none of them waiting.
-LONG = 0.1
+#: scheduler of the system, and keep none of them waiting. No more of them than there are places, though: under load
+#: every call gets long, and if none counted, ever more would run and each be longer still.
+LONG = 0.25
 #: Seconds for which the queue may hold somebody before it stands; more than a turn counts.
-INTERVAL = 0.12
+INTERVAL = 0.3
 #: Seconds that a call may wait in a queue that does not stand.
 BURST = 0.5
 #: In one that stands: this part of the time that calls take, and no less than so many seconds.
@@ -37,19 +38,24 @@ _WEIGHT = 0.05
 class Turn:
     """A call's turn; `end` may be called again."""
 
-    __slots__ = ("_began", "_timer", "_turns")
+    __slots__ = ("_began", "_long", "_timer", "_turns")
 
     def __init__(self, turns: Turns, began: float) -> None:
         self._turns: Turns | None = turns
         self._began = began
-        self._timer = asyncio.get_running_loop().call_later(LONG, self.end)
+        self._long = False
+        self._timer = asyncio.get_running_loop().call_later(LONG, self._lasts)
+
+    def _lasts(self) -> None:
+        if self._turns is not None:
+            self._long = self._turns._let_by()
 
     def end(self) -> None:
         """Let the next one begin."""
         turns, self._turns = self._turns, None
         if turns is not None:
             self._timer.cancel()
-            turns._ended(self._began)
+            turns._ended(self._began, self._long)
 
 
 class Turns:
@@ -72,6 +78,7 @@ class Turns:
         self._most = most
         self._clock = clock
         self._free = places
+        self._long = 0
         self._waiting: OrderedDict[asyncio.Future[None], None] = OrderedDict()
         self._held_since = 0.0
         self._refused = -CALM
@@ -127,9 +134,20 @@ class Turns:
             retry_after=RETRY,
         )
 
-    def _ended(self, began: float) -> None:
-        self._mean += _WEIGHT * (self._clock() - began - self._mean)
+    def _let_by(self) -> bool:
+        """Whether a call that lasts gives its place to another."""
+        if self._long >= self._places:
+            return False
+        self._long += 1
         self._pass_on()
+        return True
+
+    def _ended(self, began: float, long: bool) -> None:
+        self._mean += _WEIGHT * (min(LONG, self._clock() - began) - self._mean)
+        if long:
+            self._long -= 1
+        else:
+            self._pass_on()
 
     def _pass_on(self) -> None:
         while self._waiting:

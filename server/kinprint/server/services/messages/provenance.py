@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import version
 
 from kinprint.server.channels import CHANNELS
 from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.normalise import PIPELINE
 from kinprint.server.corpus.view import View
+from kinprint.server.edge.versions import package_version
 from kinprint.server.store.record import Snapshot
 from kinprint.v1 import types_pb2
 
@@ -21,7 +21,7 @@ def states(corpora: Sequence[Corpus]) -> list[Snapshot]:
 def provenance(snapshots: Sequence[Snapshot], views: Sequence[View]) -> types_pb2.Provenance:
     """Of an answer from these views, whose records had these versions."""
     return types_pb2.Provenance(
-        kinprint=version("kinprint"),
+        kinprint=package_version("kinprint"),
         pipeline=PIPELINE,
         sketch_scheme=CHANNELS["copy"].scheme,
         style_scheme=CHANNELS["style"].scheme,
