@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from contract.wire import OpenStream, Stubs, batch, row, start
 from kinprint.client import connect, launch
@@ -164,6 +165,23 @@ def test_a_server_ends_with_its_directory(lingering: Path) -> None:
     shutil.rmtree(lingering)
     until(lambda: free(kept))
     assert not lingering.exists()
+
+
+def test_nothing_is_acknowledged_once_the_lock_is_gone(data: Path) -> None:
+    process = begin("serve", "--data", data, "--model", "none")
+    try:
+        stubs = Stubs(until(lambda: find_holder(data)))
+        stream = OpenStream(stubs).send(start("c"), batch(1, row("a", OWL)))
+        assert stream.next("ack").sequence == 1
+        (data / "LOCK").unlink()  # the server looks once a second, and a batch may come before it does
+        stream.send(batch(2, row("b", OWL)))
+        with pytest.raises(grpc.RpcError) as ended:
+            stream.next("ack")
+        assert "was removed under the server" in ended.value.details() or "shutting down" in ended.value.details()
+        stubs.close()
+    finally:
+        process.communicate(timeout=DEADLINE)
+    assert process.returncode != 0
 
 
 def test_serve_takes_the_directory_over(lingering: Path) -> None:

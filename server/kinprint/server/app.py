@@ -126,6 +126,7 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
     places = config.jobs or default_places(config.cores)
     state = State(
         config=config,
+        lost=lock.lost,
         catalog=Catalog(config.data_dir),
         model=ModelHolder(config),
         tables=Tables(config),

@@ -62,6 +62,8 @@ class State:
     calls: int = 0
     idle_since: float = field(default_factory=time.monotonic)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Whether the data directory is no longer this server's.
+    lost: Callable[[], bool] = lambda: False
     #: Calls with one request, and with a stream of them, that were admitted and are under way.
     unary_calls: int = 0
     streams: int = 0

@@ -18,7 +18,7 @@ from kinprint.server.edge.call import CALL
 from kinprint.server.edge.errors import abort
 from kinprint.server.edge.principal import Principal, Role, act_for
 from kinprint.server.edge.roles import ROLES
-from kinprint.server.failures import InvalidField, Unavailable
+from kinprint.server.failures import InvalidField, StorageFailed, Unavailable
 from kinprint.server.state import State
 
 _OWN = "/kinprint."
@@ -109,6 +109,17 @@ class Guard(grpc.aio.ServerInterceptor):
             self._state.calls -= 1
             self._state.idle_since = time.monotonic()
 
+    def _acknowledge(self, method: str) -> None:
+        """Refuse to say that something was stored where another server may hold the directory by now.
+
+        Raises StorageFailed.
+        """
+        if ROLES.get(method, Role.ADMIN) > Role.READ and self._state.lost():
+            raise StorageFailed(
+                "the data directory, or the LOCK in it, was removed under the server, which ends: what was sent is not "
+                "stored; start a server on the directory that is meant, and send it again"
+            )
+
     def _known(self, behaviour: _Answering) -> _Answering:
         """A service that is not ours, for whoever has any role."""
 
@@ -128,7 +139,9 @@ class Guard(grpc.aio.ServerInterceptor):
             try:
                 principal = await self._admitted(method, context)
                 with self._taken(principal, request):
-                    return await behaviour(request, context)
+                    response = await behaviour(request, context)
+                    self._acknowledge(method)
+                    return response
             except grpc.aio.AbortError:
                 raise
             except Exception as error:
@@ -144,6 +157,7 @@ class Guard(grpc.aio.ServerInterceptor):
                     async with aclosing(behaviour(request, context)) as responses:
                         async for response in responses:
                             self._authority.check(principal)
+                            self._acknowledge(method)
                             yield response
             except grpc.aio.AbortError:
                 raise
@@ -167,6 +181,7 @@ class Guard(grpc.aio.ServerInterceptor):
                     async with aclosing(behaviour(checked(requests, principal), context)) as responses:
                         async for response in responses:
                             self._authority.check(principal)
+                            self._acknowledge(method)
                             yield response
             except grpc.aio.AbortError:
                 raise
