@@ -123,6 +123,7 @@ soak: setup ## Kill a server 500 times, flip 10,000 bits, call every RPC 100,000
 	$(BIN)/python benchmarks/soak.py --kills 500
 	$(BIN)/python benchmarks/bitflips.py --cases 10000
 	$(BIN)/python benchmarks/fuzz.py --cases 100000
+	$(BIN)/python benchmarks/fuzz_files.py --cases 20000
 
 bench-semantic-quality: setup ## Measure how near the fast tier of meaning comes to the accurate one: DATA=file
 	@test -n "$(DATA)" || (echo "name the file: make bench-semantic-quality DATA=answers.parquet" >&2; exit 1)

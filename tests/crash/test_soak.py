@@ -34,3 +34,10 @@ def test_nonsense_is_answered_or_refused() -> None:
     assert int(str(found["cases"])) >= 1500
     assert found["faults"] == []
     assert found["server_lives"] is True
+
+
+def test_damaged_files_are_read_in_part_or_refused() -> None:
+    command = [sys.executable, str(BENCHMARKS / "fuzz_files.py"), "--cases", "500", "--seed", "11", "--workers", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    assert done.stdout.startswith("500 cases")

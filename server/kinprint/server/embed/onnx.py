@@ -10,16 +10,19 @@ from __future__ import annotations
 import functools
 import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from kinprint.server.embed.directory import ModelDirectory, ModelDirectoryError, file_sha256
 from kinprint.server.embed.grouping import POOL_TEXTS, Pool, equal_lengths, mean_of
 from kinprint.server.embed.protocol import Role, TokenPlan
 from kinprint.server.embed.session import ProviderError, configured_providers, open_session
+from kinprint.server.threads import contained
 from numpy.typing import NDArray
+
+T = TypeVar("T")
 
 __all__ = ["EmbeddingError", "ModelDirectoryError", "OnnxEmbedder", "ProviderError", "file_sha256"]
 
@@ -111,7 +114,7 @@ class OnnxEmbedder:
 
         from tokenizers import Tokenizer  # a server without a model need not wait for it
 
-        self._tokenizer = Tokenizer.from_file(str(directory.tokenizer_file))
+        self._tokenizer = _told(directory.tokenizer_file, lambda: Tokenizer.from_file(str(directory.tokenizer_file)))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._digest = directory.digest(
@@ -122,7 +125,7 @@ class OnnxEmbedder:
                 "window": self._window,
             },
         )
-        self._dim = int(self._infer([self._probe()]).shape[1])
+        self._dim = int(_told(directory.model_file, lambda: self._infer([self._probe()])).shape[1])
 
     @property
     def name(self) -> str:
@@ -336,6 +339,19 @@ def _open(model_file: Path, threads: int, providers: Sequence[str]) -> Any:
         raise
     except Exception as error:  # ONNX Runtime's exceptions share no base class of their own.
         raise ModelDirectoryError(f"ONNX Runtime cannot load {model_file}: {error}") from error
+
+
+def _told(file: Path, work: Callable[[], T]) -> T:
+    """What `work` makes of a file.
+
+    Raises ModelDirectoryError, which names it, for whatever a library raises of a damaged one, its Rust's panics too.
+    """
+    try:
+        return contained(work)
+    except ModelDirectoryError:
+        raise
+    except Exception as error:
+        raise ModelDirectoryError(f"{file} cannot be used, it may be damaged: {error}") from error
 
 
 def _check_inputs(session: Any, model_file: Path) -> dict[str, np.dtype[np.signedinteger[Any]]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import glob
 import io
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,7 @@ class FileReader:
                     yield from self._csv(path, "\t" if kind == "tsv" else ",")
             except SourceError:
                 raise
-            except (OSError, EOFError) as error:
+            except (OSError, EOFError, zlib.error) as error:
                 raise SourceError(f"{path}: cannot be read: {error}") from error
         self._place, self._within = len(self._paths), 0.0
 
