@@ -95,9 +95,25 @@ class Visible:
         self.check_creatable(name)
         return self._catalog.get_or_create(name)
 
+    def deletable(self, name: str) -> Corpus | None:
+        """What `delete` would delete as far as it is or was open.  Raises what `get` raises.
+
+        A damaged corpus that does not tell its name may be another's whose name its folder is alike: that is for those
+        who may see all of them.
+        """
+        if name not in self.unavailable:
+            return self.get(name, "name")
+        if not (self._principal.keeper or self._catalog.names_itself(name)):
+            raise CorpusUnavailable(
+                f"corpus {name!r} is unavailable, and too damaged to tell whose it is: an administrator who is bound "
+                "to no corpora can delete it",
+                field="name",
+            )
+        return self._catalog.deletable(name)
+
     def delete(self, name: str) -> int:
-        """Delete a corpus with all it holds; returns its number of transcripts."""
-        self.get(name, "name")
+        """Delete a corpus with all it holds; returns its number of transcripts, 0 where that is not known."""
+        self.deletable(name)
         return self._catalog.delete(name)
 
 
