@@ -14,7 +14,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -188,8 +188,19 @@ class KeyStore:
         self._keys: dict[str, Key] = {}
         self._stamp: tuple[int, int, int] | None = None
         self._next = 0.0
+        #: Told of each change of the file that is noticed, and of what of it cannot be read.
+        self.watch: Callable[[Mapping[str, Key], str | None], None] | None = None
         #: Whether keys were ever made. A file that goes takes the keys with it, and opens nothing.
         self.configured = keys_made(path.parent)
+
+    @property
+    def keys(self) -> Mapping[str, Key]:
+        """The keys as they were read last."""
+        return self._keys
+
+    def _tell(self, problem: str | None = None) -> None:
+        if self.watch is not None:
+            self.watch(self._keys, problem)
 
     def look(self, *, at_once: bool = False) -> None:
         """Read the file again if it has changed since. Of one that cannot be read no key is taken.
@@ -205,7 +216,10 @@ class KeyStore:
         except FileNotFoundError:
             if self._stamp is not None or (at_once and self.configured):
                 logger.error("%s is gone, and with it every API key: no call over TCP is taken", self._path)
+            gone = self._stamp is not None
             self._keys, self._stamp = {}, None
+            if gone:
+                self._tell()
             return
         stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
         if stamp == self._stamp:
@@ -218,6 +232,9 @@ class KeyStore:
             if at_once:
                 raise
             logger.error("no API key is taken: %s", error)
+            self._tell(str(error))
+            return
+        self._tell()
 
     def get(self, identifier: str) -> Key | None:
         """A key by its id."""
