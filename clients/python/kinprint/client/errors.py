@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf.message import DecodeError
+from kinprint.client.handshake import advice
 from kinprint.v1.google_rpc import error_details_pb2, status_pb2
 
 if TYPE_CHECKING:
@@ -231,8 +232,8 @@ def from_status(status: status_pb2.Status) -> KinprintError:
     )
 
 
-def from_rpc_error(error: Any, target: str = "") -> KinprintError:
-    """The error for a failed call (`grpc.RpcError` of the sync or asyncio API)."""
+def from_rpc_error(error: Any, target: str = "", *, secure: bool = False) -> KinprintError:
+    """The error for a failed call (`grpc.RpcError` of the sync or asyncio API); `secure`: the channel speaks TLS."""
     trailers = error.trailing_metadata() if hasattr(error, "trailing_metadata") else None
     for key, value in trailers or ():
         if key == _DETAILS_KEY:
@@ -246,7 +247,9 @@ def from_rpc_error(error: Any, target: str = "") -> KinprintError:
         # How asyncio's gRPC tells that the connection went away in the middle of sending.
         code = "UNAVAILABLE"
     if code == "UNAVAILABLE" and target:
-        message = f"no Kinprint server answers at {target}: {message}"
+        local = target.startswith("unix")
+        what = "" if local else advice(message, secure=secure)
+        message = f"no Kinprint server answers at {target}: {f'{what} ({message})' if what else message}"
     elif code == "UNIMPLEMENTED":
         message = f"the server at {target} does not know this call (another version?): {message}"
     elif code == "DEADLINE_EXCEEDED":
