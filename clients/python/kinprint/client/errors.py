@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from google.protobuf.message import DecodeError
 from kinprint.client.handshake import advice
+from kinprint.client.wording import counted
 from kinprint.v1.google_rpc import error_details_pb2, status_pb2
 
 if TYPE_CHECKING:
@@ -152,6 +153,13 @@ class SourceError(KinprintError):
     """A file that cannot be read, or holds something else than transcripts. The message names it."""
 
 
+def _durable(report: LoadReport) -> str:
+    """How far an upsert came that failed; nothing where it had not begun."""
+    if not report.rows:
+        return ""
+    return f" ({report.stored:,} of {counted(report.rows, 'row')} stored for good; run the same upsert again to go on)"
+
+
 class UpsertError(KinprintError):
     """An upsert stopped before its end; `report` says which rows are durable, the cause is chained.
 
@@ -160,7 +168,7 @@ class UpsertError(KinprintError):
 
     def __init__(self, cause: KinprintError, report: LoadReport) -> None:
         super().__init__(
-            f"{cause.message} ({report.stored} of {report.rows} rows are durable; run the same upsert again to go on)",
+            f"{cause.message}{_durable(report)}",
             code=cause.code,
             reason=cause.reason,
             field_violations=cause.field_violations,
@@ -174,7 +182,10 @@ class UpsertInterrupted(KeyboardInterrupt):
     """Ctrl-C during an upsert; `report` says which rows are durable."""
 
     def __init__(self, report: LoadReport) -> None:
-        super().__init__(f"interrupted: {report.stored} of {report.rows} rows are durable")
+        told = (
+            f"{report.stored:,} of {counted(report.rows, 'row')} stored for good" if report.rows else "no row was sent"
+        )
+        super().__init__(f"interrupted: {told}")
         self.report = report
 
 

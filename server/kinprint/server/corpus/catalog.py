@@ -256,6 +256,11 @@ class Catalog:
                 listed = self._set_aside(corpus.name, corpus.folder, f"{problem}; {_LEFT}")
                 self._once_open[listed] = corpus
 
+    @property
+    def reserve_held(self) -> bool:
+        """Whether room is kept for deletes and purges on a full disk."""
+        return self._reserve.held
+
     def names(self) -> list[str]:
         """Names of the open corpora, sorted."""
         return sorted(self._corpora)

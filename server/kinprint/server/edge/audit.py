@@ -265,7 +265,7 @@ class KeyWatch:
 
     They are made by `kinprint keys`, which works on the file whether a server runs or not: what happened before this
     one began to look is told by the times in the list.  A line names no secret and no hash; `by` is the user of the
-    operating system that the file belongs to, which is who wrote it last.
+    operating system that the file belongs to: who wrote it last, or, where root did, the owner of the directory.
     """
 
     def __init__(self, log: AuditLog, path: Path) -> None:

@@ -7,6 +7,7 @@ back from that. The file is replaced as a whole, so that a server that looks at 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import logging
@@ -134,8 +135,18 @@ def _changing(data: Path) -> Iterator[dict[str, Key]]:
             write_json(path, {"format": _FORMAT, "keys": [asdict(key) for key in keys.values()]})
             path.chmod(0o600)
             note_keys(data)
+            _hand_over(data)
     finally:
         os.umask(before)
+
+
+def _hand_over(data: Path) -> None:
+    """Give what root wrote to the owner of the directory: the server of another user could not read it."""
+    owner = data.stat()
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        for name in (NAME, f"{NAME}.lock", "kinprint.json"):
+            with contextlib.suppress(FileNotFoundError):
+                os.chown(data / name, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def create(
@@ -186,7 +197,7 @@ class KeyStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._keys: dict[str, Key] = {}
-        self._stamp: tuple[int, int, int] | None = None
+        self._stamp: tuple[int, int, int, int] | None = None
         self._next = 0.0
         #: Told of each change of the file that is noticed, and of what of it cannot be read.
         self.watch: Callable[[Mapping[str, Key], str | None], None] | None = None
@@ -221,7 +232,7 @@ class KeyStore:
             if gone:
                 self._tell()
             return
-        stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
+        stamp = (found.st_ino, found.st_mtime_ns, found.st_size, found.st_uid)
         if stamp == self._stamp:
             return
         self.configured, self._stamp = True, stamp

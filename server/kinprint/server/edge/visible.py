@@ -9,6 +9,7 @@ from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.edge.principal import Principal, Role, current
 from kinprint.server.failures import CorpusNotFound, CorpusUnavailable, TooManyCorpora
 from kinprint.server.state import State
+from kinprint.server.wording import counted
 
 #: Names that a refusal lists, and characters of the name that was asked for which it repeats.
 _LISTED, _REPEATED = 10, 63
@@ -83,7 +84,9 @@ class Visible:
         self.check_creatable(name)
         known = {*self._catalog.names(), *self._catalog.unavailable}
         if name not in known and len(known) >= most:
-            raise TooManyCorpora(f"there are {most} corpora here, which is the most; delete one, or use another server")
+            raise TooManyCorpora(
+                f"there may be {counted(most, 'corpus', 'corpora')} here at most; delete one, or use another server"
+            )
 
     def create(self, name: str, description: str = "") -> Corpus:
         """Make an empty corpus.  Raises InvalidField, CorpusExists, StorageFull, CorpusForbidden."""

@@ -218,7 +218,7 @@ def export(
     if json_output:
         print_json({"corpus": corpus, "rows": writer.rows, "out": output})
     else:
-        out.print(f"{writer.rows:,} transcripts written to {escape(output)}", soft_wrap=True)
+        out.print(f"{counted(writer.rows, 'transcript')} written to {escape(output)}", soft_wrap=True)
 
 
 @guarded
@@ -303,13 +303,15 @@ def purge(
         print_json({"corpus": corpus, **told})
     else:
         out.print(
-            f"{escape(corpus)} is purged: {result.erased:,} live transcripts erased, with everything deleted "
+            f"{escape(corpus)} is purged: {counted(result.erased, 'live transcript')} erased, with everything deleted "
             "or replaced before",
             soft_wrap=True,
         )
     if result.held_by_snapshots:
         named = f" ({', '.join(result.snapshots)}): kinprint snapshot delete NAME" if result.snapshots else ""
-        warn(f"{result.held_by_snapshots} snapshots hold {corpus} as it was before{named}")
+        warn(
+            f"{counted(result.held_by_snapshots, 'snapshot holds', 'snapshots hold')} {corpus} as it was before{named}"
+        )
 
 
 def _at_a_time(limits: ServerLimits | None) -> str:
