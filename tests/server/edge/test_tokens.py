@@ -196,6 +196,13 @@ def test_a_key_that_is_not_known_is_asked_for(served: Keys) -> None:
     with pytest.raises(CredentialsInvalid):
         tokens.principal(token(OTHER, "two"))
     served.hold(_jwk(KEY, "one"), _jwk(OTHER, "two"))
+    asked = served.asked
+    for _ in range(3):  # whoever makes up names of keys has the issuer asked no more often for it
+        with pytest.raises(CredentialsInvalid):
+            tokens.principal(token(OTHER, "three"))
+    assert served.asked == asked
+    assert tokens._remote is not None
+    tokens._remote.cooldown_duration = 0  # half a minute later
     assert tokens.principal(token(OTHER, "two")).role is Role.WRITE
     with pytest.raises(CredentialsInvalid):
         tokens.principal(token(OTHER, "one"))
