@@ -30,11 +30,13 @@ ROWS = (
         "imports",
         "limits",
         "logs",
+        "native_logs",
         "progress",
         "settings",
         "statistics",
         "threads",
         "watchdog",
+        "wording",
     ),
 )
 RANK = {room: len(ROWS) - number for number, row in enumerate(ROWS) for room in row}

@@ -364,7 +364,7 @@ def test_attribution_from_the_command_line(server: Any, files: Path, tmp_path: P
     models = [word for name in NAMES[:6] for word in ("--model", name)]
     done = run(server, "attribute", files / "texts.parquet", "--by", "account_id", "--out", out, *models)
     assert done.exit_code == 0, done.stderr
-    assert "1 rows" in done.stderr
+    assert "1 row of" in done.stderr
     assert "no account_id" in done.stderr
     found = pl.read_parquet(out)
     assert found.schema == kp.ATTRIBUTION_SCHEMA

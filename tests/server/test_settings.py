@@ -137,6 +137,12 @@ def test_a_start_tells_what_differs_from_the_defaults(tmp_path: Path, monkeypatc
     assert "hush" not in json.dumps(told)
 
 
+def test_the_settings_to_begin_with_are_settings() -> None:
+    found = load({}, Path(__file__).parents[2] / "deploy" / "kinprint.toml").values
+    assert found.data == Path("/var/lib/kinprint")
+    assert found.limits.streams == 32
+
+
 def test_every_setting_has_its_group() -> None:
     assert "# ---- further ----" not in list(load({"data": "/d"}).lines())
 
