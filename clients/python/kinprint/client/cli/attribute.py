@@ -157,7 +157,7 @@ def _texts(file: Path, by: str | None) -> list[UnknownText]:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         fail(f"{file}: no row has a value in the column {by!r} (--by); found: {', '.join(columns) or 'none'}{hint}")
     if without:
-        warn(f"{counted(without, 'row')} of {file} without {by}: left out")
+        warn(f"{counted(without, f'row of {file} has', f'rows of {file} have')} no {by}: left out")
     if not texts:
         fail(f"{file}: no texts")
     return texts
