@@ -31,7 +31,7 @@ class Issuer:
         made = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         self.ca.write_bytes(made.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
 
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey, days: int = 1) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
         return (
             x509.CertificateBuilder()
@@ -39,16 +39,23 @@ class Issuer:
             .issuer_name(self._name)
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(days=1))
+            .not_valid_before(now - timedelta(days=10))
+            .not_valid_after(now + timedelta(days=days))
         )
 
-    def issue(self, common_name: str, place: str | None = None) -> tuple[Path, Path]:
-        """Files of a certificate for 127.0.0.1 and of its private key; `place` is the name of the files."""
+    def issue(
+        self, common_name: str, place: str | None = None, *, host: str | None = None, days: int = 1
+    ) -> tuple[Path, Path]:
+        """Files of a certificate and of its private key; `place` is the name of the files.
+
+        It is for 127.0.0.1 and localhost, or for `host` alone, and good for some days more; -1: it expired a day ago.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
         names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-        made = self._builder(subject, key.public_key())
+        if host is not None:
+            names = [x509.DNSName(host)]
+        made = self._builder(subject, key.public_key(), days)
         made = made.add_extension(x509.SubjectAlternativeName(names), critical=False)
         cert_file = self._folder / f"{place or common_name}.pem"
         key_file = self._folder / f"{place or common_name}-key.pem"

@@ -259,6 +259,7 @@ def document(data: bytes) -> dict[str, Any]:
 
 def _evidence(found: Any) -> Any:
     made = document(found.data)
+    made.pop("provenance", None)  # told since; it names the record, and each directory has one of its own
     return {"document": made, "sha256": _sha256(made)}
 
 

@@ -30,12 +30,14 @@ ROWS = (
         "imports",
         "limits",
         "logs",
+        "native_logs",
         "progress",
         "settings",
         "statistics",
         "threads",
         "turns",
         "watchdog",
+        "wording",
     ),
 )
 RANK = {room: len(ROWS) - number for number, row in enumerate(ROWS) for room in row}

@@ -11,7 +11,19 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("benchmarks", "clients", "docs", "examples", "kernels", "proto", "sample", "server", "tests", "tools")
+FOLDERS = (
+    "benchmarks",
+    "clients",
+    "deploy",
+    "docs",
+    "examples",
+    "kernels",
+    "proto",
+    "sample",
+    "server",
+    "tests",
+    "tools",
+)
 PACKAGES = ("clients/python", "kernels", "server")
 
 _FILE = re.compile(r"(?<![\w/.{}*-])(?:[\w.-]+/)*[\w-]+\.(?:py|md|proto|toml|yaml|sh)(?![\w/])")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ from kinprint.client import frames as kp
 from kinprint.client.cli import terminal
 from kinprint.client.cli.app import app
 from kinprint.client.wire.sync import Stream
+from kinprint.report import render
 from typer.testing import CliRunner, Result
 
 CORPUS = "lineage-calls"
@@ -94,6 +96,53 @@ def test_both_clients_give_the_same(server: Any, client: Client, panel: PanelFil
     assert mine[7] == asked[7] == panel.summary
     assert steps == sorted(steps)
     assert steps
+
+
+def test_answers_tell_what_they_were_made_with_and_from(client: Client, panel: PanelFile) -> None:
+    search = client.find_kinship(CORPUS, panel=panel, models=NAMES[:5])
+    list(search)
+    attribution = client.attribute(CORPUS, unknown(0), models=NAMES[::3], seed=3)
+    list(attribution)
+    tree = client.find_lineage(CORPUS, filter=Filter(models=NAMES[:7]))
+    evidence = client.build_evidence(CORPUS, NAMES[1], NAMES[0], panel=panel)
+    assert search.summary is not None
+    assert attribution.summary is not None
+    record = client.get_corpus(CORPUS)
+    for told in (search.summary.provenance, attribution.summary.provenance, tree.provenance):
+        assert told is not None
+        (state,) = told.corpora
+        assert (state.corpus, state.record_version) == (CORPUS, record.record_version)
+        assert state.transcripts == record.transcripts
+        assert len(state.record_entry) == 64
+        assert told.kinprint
+        assert told.pipeline
+    kinship, attributed, arranged = (
+        found.provenance for found in (search.summary, attribution.summary, tree) if found.provenance is not None
+    )
+    assert (kinship.panel_digest, kinship.kinship_scheme) == (panel.summary.digest, panel.summary.scheme)
+    assert json.loads(kinship.parameters) == {"corpus": CORPUS, "models": NAMES[:5]}
+    assert (attributed.panel_digest, attributed.seed) == ("", 3)
+    assert json.loads(attributed.parameters) == {"corpus": CORPUS, "models": NAMES[::3], "seed": "3"}
+    assert (arranged.panel_digest, arranged.seed) == ("", None)
+    assert json.loads(arranged.parameters) == {"corpus": CORPUS, "filter": {"models": NAMES[:7]}}
+    document = evidence.report["provenance"]
+    assert document["kinship_scheme"] == panel.summary.scheme
+    (state,) = document["corpora"]
+    assert (state["record_version"], state["record_entry"]) == (
+        kinship.corpora[0].record_version,
+        kinship.corpora[0].record_entry,
+    )
+    page = render(evidence.report).decode()
+    assert state["record_entry"] in page
+    assert "Record and pipeline" in page
+
+
+def test_of_a_long_question_the_digest_is_told(client: Client) -> None:
+    names = NAMES[:3] * 700
+    told = client.find_lineage(CORPUS, filter=Filter(models=names)).provenance
+    assert told is not None
+    whole = json.dumps({"corpus": CORPUS, "filter": {"models": names}}, sort_keys=True, separators=(",", ":"))
+    assert told.parameters == f"sha256:{hashlib.sha256(whole.encode()).hexdigest()}"
 
 
 def test_attribution_tells_sets_apart(client: Client) -> None:
@@ -315,7 +364,7 @@ def test_attribution_from_the_command_line(server: Any, files: Path, tmp_path: P
     models = [word for name in NAMES[:6] for word in ("--model", name)]
     done = run(server, "attribute", files / "texts.parquet", "--by", "account_id", "--out", out, *models)
     assert done.exit_code == 0, done.stderr
-    assert "1 rows" in done.stderr
+    assert "1 row of" in done.stderr
     assert "no account_id" in done.stderr
     found = pl.read_parquet(out)
     assert found.schema == kp.ATTRIBUTION_SCHEMA

@@ -356,15 +356,23 @@ def test_what_cannot_be_read_is_listed_and_left_alone_and_the_rest_is_served(
             lambda: client.search(OWL, corpora=["c"]),
             lambda: client.upsert("c", [{"id": "a", "response": OWL}]),
             lambda: client.create_corpus("c"),
-            lambda: client.delete_corpus("c"),
         ):
             with pytest.raises(KinprintError, match="unavailable") as refused:
                 use()
             assert refused.value.reason == "CORPUS_UNAVAILABLE"
             assert told in str(refused.value)
+            assert "kinprint delete --corpus c --all" in str(refused.value)
+        after = _bytes_of(data)
+        assert {path: after.get(path) for path in before} == before
+        assert client.delete_corpus("c") == 0
+        assert [corpus.name for corpus in client.list_corpora()] == ["other"]
+        assert client.create_corpus("c").transcripts == 0
     assert server.stop() == 0
     after = _bytes_of(data)
-    assert {path: after.get(path) for path in before} == before
+    kept = {path for path in before if path.name == "notes.txt" or path.name == "README"}
+    assert len(kept) == 4
+    assert {path: after.get(path) for path in kept} == {path: before[path] for path in kept}
+    assert not [path for path in (data / "corpora").iterdir() if path.name.startswith(".deleted")]
 
 
 def test_of_two_folders_with_one_corpus_the_named_one_is_served(
@@ -394,11 +402,22 @@ def test_of_two_folders_with_one_corpus_neither_is_served_where_both_may_be_it(
     server = launch(data)
     server.ready()
     with connect(data) as client:
-        (corpus,) = client.list_corpora()
-        assert corpus.name == "c"
-        assert "c-00000000" in corpus.unavailable
-        assert folder.name in corpus.unavailable
+        corpora = {corpus.name: corpus.unavailable for corpus in client.list_corpora()}
+        other = max(folder.name, "c-00000000")  # the first of them has the corpus's name
+        assert set(corpora) == {"c", other}
+        assert all("c-00000000" in told and folder.name in told for told in corpora.values())
+        with pytest.raises(KinprintError, match="which of them is meant") as refused:
+            client.delete_corpus("c")
+        assert refused.value.reason == "CORPUS_UNAVAILABLE"
+        assert client.delete_corpus(other) == 0
+        assert not (data / "corpora" / other).exists()
     assert server.stop() == 0
+    again = launch(data)
+    again.ready()
+    with connect(data) as client:
+        assert [corpus.transcripts for corpus in client.list_corpora()] == [2]
+        assert client.delete_corpus("c") == 2
+    assert again.stop() == 0
 
 
 def test_a_linked_corpus_is_deleted_where_it_is(launch: Callable[..., Server], written: Path, tmp_path: Path) -> None:

@@ -246,7 +246,7 @@ def test_commands(running: RunningServer, client: Client) -> None:
     client.upsert("news", rows(0, 40), create=True)
     address = running.address
     assert "no snapshots yet" in command(address, "snapshot", "list")
-    assert "snapshot first is taken: 1 corpora, 40 transcripts" in command(address, "snapshot", "create", "first")
+    assert "snapshot first is taken: 1 corpus, 40 transcripts" in command(address, "snapshot", "create", "first")
     made = json.loads(command(address, "snapshot", "create", "--corpus", "news", "--json"))
     assert made["corpora"][0]["transcripts"] == 40
     assert made["left_out"] == []

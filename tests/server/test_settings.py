@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,36 @@ def test_lines_tell_sources_and_hide_secrets() -> None:
     assert "limits.streams = 64  # default" in told
     assert 'token = "**********"  # file' in told
     assert "hush" not in "\n".join(told)
+
+
+def test_a_start_tells_what_differs_from_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jwks = "https://user:hush@issuer.example/keys"
+    config = _file(tmp_path, f'jobs = 3\noidc_jwks = "{jwks}"\ndrain_seconds = 30\n[limits]\nstreams = 9\n')
+    monkeypatch.setenv("KINPRINT_LOG_FORMAT", "json")
+    effective = load({"data": "/d", "listen": ["127.0.0.1:1"]}, config)
+    assert list(effective.changed()) == [
+        'service: data = "/d"  # flag',
+        'service: listen = ["127.0.0.1:1"]  # flag',
+        'access: oidc_jwks = "https://**********@issuer.example/keys"  # file',
+        "work: jobs = 3  # file",
+        'operation: log_format = "json"  # environment',
+        "limits: limits.streams = 9  # file",
+    ]
+    told = effective.as_json()["settings"]
+    assert told["jobs"] == {"value": 3, "default": None, "source": "file", "changed": True}
+    assert told["drain_seconds"] == {"value": 30.0, "default": 30.0, "source": "file", "changed": False}
+    assert told["limits.calls"]["source"] == "default"
+    assert "hush" not in json.dumps(told)
+
+
+def test_the_settings_to_begin_with_are_settings() -> None:
+    found = load({}, Path(__file__).parents[2] / "deploy" / "kinprint.toml").values
+    assert found.data == Path("/var/lib/kinprint")
+    assert found.limits.streams == 32
+
+
+def test_every_setting_has_its_group() -> None:
+    assert "# ---- further ----" not in list(load({"data": "/d"}).lines())
 
 
 @pytest.mark.parametrize("name", ["KINPRINT_JOBZ", "KINPRINT_LISTENN", "KINPRINT_LIMITS__STREMS"])

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 from kinprint.server.edge.options import access_of, add_access_options, add_keys_command, run_keys
 from kinprint.server.logs import formatter, log_to_stderr
+from kinprint.server.native_logs import quiet_core, take_over_stderr
+from kinprint.server.wording import counted
 
 if TYPE_CHECKING:
     from kinprint.server.settings import Effective, Settings
@@ -49,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="serve a data directory over gRPC", argument_default=argparse.SUPPRESS)
     serve.add_argument("--config", type=Path, metavar="FILE", help="settings, as TOML; also KINPRINT_CONFIG")
     serve.add_argument("--print-config", action="store_true", help="print the settings in force, and end")
+    serve.add_argument("--json", action="store_true", help="with --print-config: as JSON")
     serve.add_argument("--data", type=Path, metavar="DIR", help="data directory; made if missing")
     serve.add_argument("--listen", action="append", metavar="ADDR", help="HOST:PORT or unix:PATH; repeatable")
     serve.add_argument("--model", metavar="DIR|default|none", help="embedding model")
@@ -112,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 #: Options of `serve` that are about this process and no settings of the service.
-_OF_THE_PROCESS = ("command", "config", "print_config", "lazy", "linger", "exit_with_stdin", "take_over")
+_OF_THE_PROCESS = ("command", "config", "print_config", "json", "lazy", "linger", "exit_with_stdin", "take_over")
 
 
 def _settings(arguments: argparse.Namespace) -> Effective:
@@ -142,11 +145,12 @@ def _serve(arguments: argparse.Namespace) -> int:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_FAILED
     if getattr(arguments, "print_config", False):
-        print("\n".join(effective.lines()))
+        print(json.dumps(effective.as_json()) if getattr(arguments, "json", False) else "\n".join(effective.lines()))
         return 0
     os.umask(UMASK)
     settings = effective.values
-    log_to_stderr(settings.log, settings.log_format)
+    quiet_core(settings.log_format)
+    log_to_stderr(settings.log, settings.log_format, take_over_stderr() if settings.log_format == "json" else None)
     model = settings.model
     if model not in ("default", "none"):
         model = os.path.abspath(model)  # others compare it with theirs
@@ -170,10 +174,18 @@ def _serve(arguments: argparse.Namespace) -> int:
     logging.getLogger().addHandler(log)
     keep_private(settings.data)
     try:
-        logging.getLogger(__name__).info("settings: %s", "; ".join(effective.lines()))
+        _tell_settings(effective)
         return _serve_locked(arguments, settings, lock)
     finally:
         lock.release()
+
+
+def _tell_settings(effective: Effective) -> None:
+    """Log what differs from the defaults, a line a setting."""
+    logger = logging.getLogger(__name__)
+    logger.info("settings that differ from the defaults (kinprint config show tells all of them):")
+    for line in effective.changed():
+        logger.info("  %s", line)
 
 
 def _serve_locked(arguments: argparse.Namespace, settings: Settings, lock: DirectoryLock) -> int:
@@ -263,7 +275,12 @@ def _verify(arguments: argparse.Namespace) -> int:
         state = f"nothing is lost; {again} to be made again" if again else "all is as it was written"
         if not done.ok:
             state = "DAMAGED: see above"
-        print(f"{done.corpora} corpora, {done.files} files, {done.bytes / 1e6:,.1f} MB, {done.rows:,} rows: {state}")
+        counts = [
+            counted(done.corpora, "corpus", "corpora"),
+            counted(done.files, "file"),
+            f"{done.bytes / 1e6:,.1f} MB",
+        ]
+        print(f"{', '.join((*counts, counted(done.rows, 'row')))}: {state}")
     return 0 if done.ok else EXIT_FAILED
 
 

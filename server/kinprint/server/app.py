@@ -32,8 +32,10 @@ from kinprint.server.corpus.catalog import Catalog
 from kinprint.server.corpus.scrub import keep_scrubbing
 from kinprint.server.edge import tls
 from kinprint.server.edge.admission import Admission
+from kinprint.server.edge.audit import KeyWatch
 from kinprint.server.edge.auth import Authority
 from kinprint.server.edge.guard import Guard
+from kinprint.server.edge.keys import NAME as KEYS
 from kinprint.server.edge.keys import KeysUnreadable
 from kinprint.server.edge.meter import Meter
 from kinprint.server.edge.operating import Operating
@@ -161,6 +163,9 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
 async def _listen_and_serve(state: State, lock: DirectoryLock, stop: asyncio.Event, operating: Operating) -> None:
     config = state.config
     authority = _authority(config)
+    if operating.audit is not None:
+        authority.watch_keys(KeyWatch(operating.audit, config.data_dir / KEYS))
+    looking = asyncio.create_task(authority.keep_looking())
     secured = tls.certificates(config.access)
     keys = authority.required
     tls.check_listening(config.listen, config.access, keys=keys)
@@ -217,6 +222,7 @@ async def _listen_and_serve(state: State, lock: DirectoryLock, stop: asyncio.Eve
         await _serve_until(stop, waiting, state, lock)
     lock.set_address(address, serving=False)
     await _drain(state, server, health_service, lock)
+    looking.cancel()
     authority.close()
     if lock.lost():
         raise StartFailed(f"{lock.path}, or the LOCK in it, was removed or replaced under this server")

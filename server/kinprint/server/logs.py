@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from types import TracebackType
+from typing import IO
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 #: What a terminal acts upon, and what would begin a line that nobody logged.
@@ -107,9 +108,9 @@ def formatter(name: str) -> logging.Formatter:
     return JsonFormatter() if name == "json" else TextFormatter()
 
 
-def log_to_stderr(level: str, name: str) -> None:
-    """Log to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
+def log_to_stderr(level: str, name: str, stream: IO[str] | None = None) -> None:
+    """Log to standard error, or to what stands for it."""
+    handler = logging.StreamHandler(stream if stream is not None else sys.stderr)
     handler.setFormatter(formatter(name))
     root = logging.getLogger()
     root.setLevel(level)

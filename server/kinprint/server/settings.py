@@ -143,6 +143,19 @@ class Settings(BaseSettings):
         return Capacity(**self.limits.model_dump())
 
 
+#: Settings as they are told together; those of `limits` are a group of their own.
+_GROUPS = {
+    "service": ("data", "listen", "drain_seconds", "reflection"),
+    "access": (
+        *("auth", "listen_insecure", "tls_cert", "tls_key", "tls_client_ca", "oidc_issuer", "oidc_audience"),
+        *("oidc_jwks", "oidc_role_claim", "oidc_corpora_claim"),
+    ),
+    "model": ("model", "model_providers", "lazy_model", "fast_tier"),
+    "work": ("threads", "jobs", "job_memory", "scrub_hours"),
+    "operation": ("log", "log_format", "metrics", "audit", "audit_bytes"),
+}
+
+
 class Effective:
     """Settings as they are in force, and where each came from.
 
@@ -159,10 +172,40 @@ class Effective:
         self.sources = dict(sources)
 
     def lines(self) -> Iterator[str]:
-        """One line a setting, secrets hidden: `name = value  # where it came from`."""
+        """One line a setting, by groups, secrets hidden: `name = value  # where it came from`."""
+        for group, settings in self._grouped().items():
+            yield f"# ---- {group} ----"
+            for name, value in settings:
+                where = self.sources.get(name, "default")
+                yield f"# {name} is not set" if value is None else f"{name} = {_shown(value)}  # {where}"
+
+    def changed(self) -> Iterator[str]:
+        """Of the same lines those of settings that differ from their defaults, each after its group's name."""
+        usual = _defaults(type(self.values))
+        for group, settings in self._grouped().items():
+            for name, value in settings:
+                if name not in usual or usual[name] != value:
+                    yield f"{group}: {name} = {_shown(value)}  # {self.sources.get(name, 'default')}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for programs: by name, value (secrets hidden), default, source, and whether the two differ."""
+        usual = _defaults(type(self.values))
+        told: dict[str, Any] = {}
         for name, value in _flat(self.values):
-            where = self.sources.get(name, "default")
-            yield f"# {name} is not set" if value is None else f"{name} = {_shown(value)}  # {where}"
+            told[name] = {
+                "value": _plain(value),
+                "default": _plain(usual.get(name)),
+                "source": self.sources.get(name, "default"),
+                "changed": name not in usual or usual[name] != value,
+            }
+        return {"settings": told}
+
+    def _grouped(self) -> dict[str, list[tuple[str, Any]]]:
+        groups: dict[str, list[tuple[str, Any]]] = {name: [] for name in (*_GROUPS, "limits", "further")}
+        place = {name: group for group, names in _GROUPS.items() for name in names}
+        for name, value in _flat(self.values):
+            groups["limits" if name.startswith("limits.") else place.get(name, "further")].append((name, value))
+        return {group: found for group, found in groups.items() if found}
 
 
 def load(flags: Mapping[str, Any], config: Path | None = None) -> Effective:
@@ -263,18 +306,43 @@ def _flat(model: BaseModel, before: str = "") -> Iterator[tuple[str, Any]]:
             yield before + name, value
 
 
+def _defaults(model: type[BaseModel]) -> dict[str, Any]:
+    """Defaults by name; what has none is not there."""
+    found: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        if not field.is_required():
+            usual = field.get_default(call_default_factory=True, validated_data={})
+            found |= dict(_flat(usual, f"{name}.")) if isinstance(usual, BaseModel) else {name: usual}
+    return found
+
+
+#: User and password in a URL.
+_USERINFO = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+_HIDDEN = "**********"
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it; of a secret only that there is one."""
+    match value:
+        case SecretStr():
+            return _HIDDEN if value.get_secret_value() else ""
+        case None | bool() | int() | float():
+            return value
+        case list():
+            return [_plain(item) for item in value]
+    return _USERINFO.sub(_HIDDEN, str(value))
+
+
 def _shown(value: Any) -> str:
     """A value as TOML writes it; of a secret only that there is one."""
     match value:
-        case SecretStr():
-            return '"**********"' if value.get_secret_value() else '""'
         case bool():
             return str(value).lower()
         case list():
             return "[" + ", ".join(_shown(item) for item in value) + "]"
         case int() | float():
             return repr(value)
-    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    text = str(_plain(value)).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text}"'
 
 

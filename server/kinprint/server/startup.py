@@ -21,6 +21,7 @@ from kinprint.server.corpus.catalog import Catalog
 from kinprint.server.embed.holder import ModelHolder
 from kinprint.server.failures import Unavailable
 from kinprint.server.progress import Progress
+from kinprint.server.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +102,8 @@ class Startup:
         """
         now = self._progress
         step = now.step if named else "starting"
-        refused = Unavailable(f"the server is starting ({step}); retry in a moment", retry_after=0.5)
+        told = "" if step == "starting" else f" ({step})"
+        refused = Unavailable(f"the server is starting{told}; retry in a moment", retry_after=0.5)
         refused.metadata = {"step": step, "share": f"{now.share:.4f}"}
         return refused
 
@@ -165,4 +167,8 @@ def _corpora(startup: Startup, catalog: Catalog) -> None:
 
     catalog.open_all(report)
     rows = sum(catalog.get(name).view.rows for name in catalog.names())
-    logger.info("%d corpora with %s transcripts are open", len(catalog.names()), f"{rows:,}")
+    if not catalog.names():
+        logger.info("there are no corpora yet")
+        return
+    opened = counted(len(catalog.names()), "corpus", "corpora")
+    logger.info("open: %s with %s", opened, counted(rows, "transcript"))

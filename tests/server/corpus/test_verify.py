@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from corpus_rows import submission, write
@@ -156,6 +158,48 @@ def test_a_reserve_is_real_blocks_and_is_given_up_once(tmp_path: Path) -> None:
     assert not file.exists()
     assert not reserve.release()
     assert reserve.fill()
+
+
+def test_two_folders_that_claim_one_name_are_told(data: Path) -> None:
+    assert verify(data).ok
+    (folder,) = (data / "corpora").iterdir()
+    shutil.copytree(folder, folder.with_name("a-copy-of-it"))
+    report = verify(data)
+    assert not report.ok
+    assert {found.file for found in report.findings} == {
+        str(folder / "corpus.json"),
+        str(data / "corpora" / "a-copy-of-it" / "corpus.json"),
+    }
+    first = next(found for found in report.findings if found.file.startswith(str(folder)))
+    assert first.what == "says that this folder is corpus 'c', and so does that of a-copy-of-it"
+    assert first.corpus == "c"
+    shutil.rmtree(folder.with_name("a-copy-of-it"))
+    assert verify(data).ok
+
+
+def test_a_reserve_that_is_not_there_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "kinprint.server.store.reserve")
+    real = os.statvfs(tmp_path)
+    room = SimpleNamespace(f_bavail=5, f_frsize=1 << 20, f_favail=real.f_favail)
+    monkeypatch.setattr(os, "statvfs", lambda path: room)
+    reserve = Reserve(tmp_path, 2 << 20)
+    assert not reserve.fill()
+    assert not reserve.fill()
+    assert not reserve.held
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert "RESERVE: 5 MiB are free, and it is made once 8 MiB and 4 inodes are" in told
+    room.f_bavail = 100
+    assert reserve.fill()
+    assert reserve.held
+    assert "is made" in caplog.records[-1].getMessage()
+    assert reserve.release()
+    assert not reserve.held
+    caplog.clear()
+    room.f_favail = 2
+    assert not reserve.fill()
+    assert "2 inodes are free" in caplog.records[0].getMessage()
 
 
 def test_deletes_go_on_with_the_reserve(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

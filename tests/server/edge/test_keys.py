@@ -53,6 +53,18 @@ def test_a_revoked_key_stays_in_the_list(tmp_path: Path) -> None:
         keys.revoke(tmp_path, "nonesuch")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone gives files away")
+def test_what_root_makes_belongs_to_the_owner_of_the_directory(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    os.chown(data, 12_345, 12_346)
+    keys.create(data, "read")
+    for name in ("keys.json", "keys.json.lock", "kinprint.json"):
+        found = (data / name).stat()
+        assert (found.st_uid, found.st_gid) == (12_345, 12_346)
+        assert stat.S_IMODE(found.st_mode) & 0o077 == 0
+
+
 def test_many_at_once_lose_none(tmp_path: Path) -> None:
     made: list[str] = []
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
+import ssl
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
+from certificates import Issuer
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from kinprint.server.config import TokenConfig
@@ -119,3 +124,121 @@ def test_keys_come_from_a_file_or_over_tls(tmp_path: Path) -> None:
     (tmp_path / "no.json").write_text("[]", encoding="utf-8")
     with pytest.raises(ValueError, match=r"no\.json"):
         Tokens(TokenConfig(ISSUER, AUDIENCE, str(tmp_path / "no.json")))
+
+
+# ---- keys over https ----
+
+
+class Keys:
+    """A server of an issuer's keys, over TLS, with a certificate of the tests' own authority."""
+
+    def __init__(self, cert: Path, key: Path) -> None:
+        self.answer: tuple[int, bytes] = 200, b""
+        self.asked = 0
+        ours = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                ours.asked += 1
+                self.send_response(ours.answer[0])
+                self.end_headers()
+                self.wfile.write(ours.answer[1])
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(cert, key)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.port = self._server.server_port
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def hold(self, *keys: dict[str, Any]) -> None:
+        self.answer = 200, json.dumps({"keys": keys}).encode()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture(scope="module")
+def issuer(tmp_path_factory: pytest.TempPathFactory) -> Issuer:
+    return Issuer(tmp_path_factory.mktemp("authority"), "ours")
+
+
+@pytest.fixture
+def served(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Keys]:
+    monkeypatch.setenv("SSL_CERT_FILE", str(issuer.ca))
+    made = Keys(*issuer.issue("issuer"))
+    made.hold(_jwk(KEY, "one"))
+    yield made
+    made.close()
+
+
+def over_https(served: Keys, host: str = "localhost") -> Tokens:
+    return Tokens(TokenConfig(ISSUER, AUDIENCE, f"https://{host}:{served.port}/jwks.json"))
+
+
+def test_keys_come_over_https_and_are_kept_for_a_while(served: Keys) -> None:
+    tokens = over_https(served)
+    assert served.asked == 0, "a start waits for no issuer"
+    for _ in range(3):
+        assert tokens.principal(token()).name == "token:ada"
+    assert served.asked == 1
+
+
+def test_a_key_that_is_not_known_is_asked_for(served: Keys) -> None:
+    tokens = over_https(served)
+    assert tokens.principal(token()).role is Role.WRITE
+    with pytest.raises(CredentialsInvalid):
+        tokens.principal(token(OTHER, "two"))
+    served.hold(_jwk(KEY, "one"), _jwk(OTHER, "two"))
+    asked = served.asked
+    for _ in range(3):  # whoever makes up names of keys has the issuer asked no more often for it
+        with pytest.raises(CredentialsInvalid):
+            tokens.principal(token(OTHER, "three"))
+    assert served.asked == asked
+    assert tokens._remote is not None
+    tokens._remote.cooldown_duration = 0  # half a minute later
+    assert tokens.principal(token(OTHER, "two")).role is Role.WRITE
+    with pytest.raises(CredentialsInvalid):
+        tokens.principal(token(OTHER, "one"))
+
+
+@pytest.mark.parametrize(
+    "answer", [(500, b""), (404, b"none"), (200, b""), (200, b"[]"), (200, b"{}"), (200, b"<html>")]
+)
+def test_an_issuer_that_gives_no_keys(served: Keys, answer: tuple[int, bytes]) -> None:
+    served.answer = answer
+    with pytest.raises(CredentialsInvalid):
+        over_https(served).principal(token())
+
+
+def test_an_issuer_that_does_not_answer(served: Keys, caplog: pytest.LogCaptureFixture) -> None:
+    served.close()
+    with pytest.raises(CredentialsInvalid, match="cannot be checked now"):
+        over_https(served).principal(token())
+    assert "cannot be read" in caplog.text
+
+
+def test_keys_of_another_authority_are_not_taken(
+    served: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(Issuer(tmp_path, "theirs").ca))
+    with pytest.raises(CredentialsInvalid, match="cannot be checked now"):
+        over_https(served).principal(token())
+    assert served.asked == 0
+    assert "CERTIFICATE_VERIFY_FAILED" in caplog.text
+
+
+def test_keys_from_a_host_of_another_name_are_not_taken(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(issuer.ca))
+    other = Keys(*issuer.issue("other", host="issuer.example"))
+    other.hold(_jwk(KEY, "one"))
+    with pytest.raises(CredentialsInvalid, match="cannot be checked now"):
+        over_https(other).principal(token())
+    assert other.asked == 0
+    other.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextvars
+import shutil
 from pathlib import Path
 
 import kinprint.server.services
@@ -78,6 +79,41 @@ def test_a_damaged_corpus_tells_its_folder_to_the_owner_alone(catalog: Catalog) 
     assert str(catalog.root) not in message
     assert list(seen.unavailable) == ["damaged"]
     assert str(catalog.root) not in seen.unavailable["damaged"]
+
+
+def test_a_damaged_corpus_is_deleted_by_who_may_know_whose_it_is(tmp_path: Path) -> None:
+    made = Catalog(tmp_path)
+    made.open_all(lambda step: None)
+    folders = {name: made.create(name).folder for name in ("ours", "damaged", "theirs")}
+    shutil.rmtree(folders["ours"] / "record")  # corpus.json still tells the name
+    (folders["damaged"] / "corpus.json").write_text("{")  # nothing does but the folder
+    shutil.rmtree(folders["theirs"] / "record")
+    catalog = Catalog(tmp_path)
+    catalog.open_all(lambda step: None)
+    assert sorted(catalog.unavailable) == ["damaged", "ours", "theirs"]
+    assert "kinprint delete --corpus ours --all" in catalog.unavailable["ours"]
+    seen = Visible(catalog, OURS)
+    assert told(lambda: seen.delete("theirs"))[0] is CorpusNotFound
+    kind, message, _ = told(lambda: seen.delete("damaged"))
+    assert kind is CorpusUnavailable
+    assert "bound to no corpora" in message
+    assert seen.delete("ours") == 0
+    assert Visible(catalog, LOCAL).delete("damaged") == 0
+    assert sorted(catalog.unavailable) == ["theirs"]
+    assert [path.name for path in catalog.root.iterdir()] == [folders["theirs"].name]
+    assert catalog.create("ours").name == "ours"
+
+
+def test_a_corpus_that_was_found_damaged_while_open_is_deleted_with_its_rows_counted(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path)
+    catalog.open_all(lambda step: None)
+    corpus = catalog.create("c")
+    catalog.set_aside(corpus, "a file of it is damaged")
+    seen = Visible(catalog, LOCAL)
+    assert seen.deletable("c") is corpus
+    assert seen.delete("c") == 0
+    assert corpus.deleted  # whoever writes to it is told
+    assert not catalog.unavailable
 
 
 def test_names_of_others_are_not_to_be_had_whether_taken_or_not(catalog: Catalog) -> None:

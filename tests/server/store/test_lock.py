@@ -10,7 +10,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from kinprint.server.store.lock import DataFormatError, DirectoryHeld, DirectoryLock, read_holder
+from kinprint.server.store.files import read_json
+from kinprint.server.store.lock import (
+    DataFormatError,
+    DirectoryHeld,
+    DirectoryLock,
+    check_format,
+    keys_made,
+    note_keys,
+    read_holder,
+)
 
 HOLD = """
 import sys, time
@@ -49,7 +58,8 @@ def test_acquire_creates_directory_and_says_who_holds_it(tmp_path: Path) -> None
         holder = read_holder(data)
         assert holder is not None
         assert holder.address == "unix:/k"
-        assert json.loads((data / "kinprint.json").read_text()) == {"format": 1}
+        assert read_json(data / "kinprint.json") == {"format": 1}
+        assert "check" in json.loads((data / "kinprint.json").read_text())
     assert not lock.held
     assert read_holder(data) is None
 
@@ -98,6 +108,33 @@ def test_lock_does_not_pass_to_child_processes(tmp_path: Path) -> None:
         with DirectoryLock(tmp_path):
             pass
         child.communicate(b"\n")
+
+
+def test_a_changed_format_file_is_noticed_and_one_without_a_digest_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "kinprint.json"
+    path.write_text('{"format": 1}\n')  # as versions before wrote it
+    check_format(tmp_path)
+    assert not keys_made(tmp_path)
+    note_keys(tmp_path)
+    assert read_json(path) == {"format": 1, "keys": True}
+    check_format(tmp_path)
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        for bit in range(8):
+            changed = bytearray(whole)
+            changed[place] ^= 1 << bit
+            path.write_bytes(changed)
+            try:
+                check_format(tmp_path)
+            except DataFormatError as error:
+                told = str(error)
+            else:  # white space, or the name of the digest
+                assert json.loads(bytes(changed))["format"] == 1
+                continue
+            assert str(path) in told
+    for text in ("{", '{"format": 1, "check": "00"}', "[]"):
+        path.write_text(text)
+        assert keys_made(tmp_path), "a damaged file opens nothing"
 
 
 @pytest.mark.parametrize("text", ['{"format": 2}', "", "{}", '{"format": "x"}'])

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf.message import DecodeError
+from kinprint.client.handshake import advice
+from kinprint.client.wording import counted
 from kinprint.v1.google_rpc import error_details_pb2, status_pb2
 
 if TYPE_CHECKING:
@@ -151,6 +153,13 @@ class SourceError(KinprintError):
     """A file that cannot be read, or holds something else than transcripts. The message names it."""
 
 
+def _durable(report: LoadReport) -> str:
+    """How far an upsert came that failed; nothing where it had not begun."""
+    if not report.rows:
+        return ""
+    return f" ({report.stored:,} of {counted(report.rows, 'row')} stored for good; run the same upsert again to go on)"
+
+
 class UpsertError(KinprintError):
     """An upsert stopped before its end; `report` says which rows are durable, the cause is chained.
 
@@ -159,7 +168,7 @@ class UpsertError(KinprintError):
 
     def __init__(self, cause: KinprintError, report: LoadReport) -> None:
         super().__init__(
-            f"{cause.message} ({report.stored} of {report.rows} rows are durable; run the same upsert again to go on)",
+            f"{cause.message}{_durable(report)}",
             code=cause.code,
             reason=cause.reason,
             field_violations=cause.field_violations,
@@ -173,7 +182,10 @@ class UpsertInterrupted(KeyboardInterrupt):
     """Ctrl-C during an upsert; `report` says which rows are durable."""
 
     def __init__(self, report: LoadReport) -> None:
-        super().__init__(f"interrupted: {report.stored} of {report.rows} rows are durable")
+        told = (
+            f"{report.stored:,} of {counted(report.rows, 'row')} stored for good" if report.rows else "no row was sent"
+        )
+        super().__init__(f"interrupted: {told}")
         self.report = report
 
 
@@ -231,8 +243,8 @@ def from_status(status: status_pb2.Status) -> KinprintError:
     )
 
 
-def from_rpc_error(error: Any, target: str = "") -> KinprintError:
-    """The error for a failed call (`grpc.RpcError` of the sync or asyncio API)."""
+def from_rpc_error(error: Any, target: str = "", *, secure: bool = False) -> KinprintError:
+    """The error for a failed call (`grpc.RpcError` of the sync or asyncio API); `secure`: the channel speaks TLS."""
     trailers = error.trailing_metadata() if hasattr(error, "trailing_metadata") else None
     for key, value in trailers or ():
         if key == _DETAILS_KEY:
@@ -246,7 +258,9 @@ def from_rpc_error(error: Any, target: str = "") -> KinprintError:
         # How asyncio's gRPC tells that the connection went away in the middle of sending.
         code = "UNAVAILABLE"
     if code == "UNAVAILABLE" and target:
-        message = f"no Kinprint server answers at {target}: {message}"
+        local = target.startswith("unix")
+        what = "" if local else advice(message, secure=secure)
+        message = f"no Kinprint server answers at {target}: {f'{what} ({message})' if what else message}"
     elif code == "UNIMPLEMENTED":
         message = f"the server at {target} does not know this call (another version?): {message}"
     elif code == "DEADLINE_EXCEEDED":

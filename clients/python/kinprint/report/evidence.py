@@ -94,10 +94,20 @@ def render(report: dict[str, Any]) -> bytes:
         cautions=words(background, "cautions"),
         parameters=numbers.flat(part(data, "parameters")),
         digests=numbers.flat(part(data, "digests")),
+        provenance=_provenance(part(data, "provenance")),
         scale=verbal.table(),
         glossary=GLOSSARY,
         references=REFERENCES,
     )
+
+
+def _provenance(told: dict[str, Any]) -> list[tuple[str, str]]:
+    """Names and values of what the report was made with and from; each corpus by its name."""
+    plain = {key: value for key, value in told.items() if key != "corpora" and value not in (None, "")}
+    for state in rows(told, "corpora"):
+        name = str(state.get("corpus") or "unnamed")
+        plain[f"corpus {name}"] = {key: value for key, value in state.items() if key != "corpus" and value != ""}
+    return numbers.flat(plain)
 
 
 def _counted(counts: dict[str, Any]) -> list[tuple[str, Any]]:

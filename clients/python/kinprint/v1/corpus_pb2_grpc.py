@@ -92,8 +92,9 @@ class CorpusServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteCorpus(self, request, context):
-        """Deletes a corpus with its record and indexes, at once and for good. NOT_FOUND reason
-        CORPUS_NOT_FOUND; FAILED_PRECONDITION reason CORPUS_BUSY while a stream writes to it.
+        """Deletes a corpus with its record and indexes, at once and for good, one that could not be opened too: by the name
+        that ListCorpora has it under. NOT_FOUND reason CORPUS_NOT_FOUND; FAILED_PRECONDITION reason CORPUS_BUSY while a
+        stream writes to it, reason CORPUS_UNAVAILABLE where several folders claim to be the corpus of that name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

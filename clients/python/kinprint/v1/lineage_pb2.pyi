@@ -221,7 +221,7 @@ class KinshipPairs(_message.Message):
     def __init__(self, model_a: _Optional[_Iterable[str]] = ..., model_b: _Optional[_Iterable[str]] = ..., prompts: _Optional[_Iterable[int]] = ..., score: _Optional[_Iterable[float]] = ..., log10_lr: _Optional[_Iterable[float]] = ..., p_value: _Optional[_Iterable[float]] = ..., p_floor: _Optional[_Iterable[float]] = ..., verdict: _Optional[_Iterable[_Union[KinshipVerdict, str]]] = ..., basis: _Optional[_Iterable[_Union[KinshipBasis, str]]] = ...) -> None: ...
 
 class KinshipFinished(_message.Message):
-    __slots__ = ("models", "prompts", "pairs", "answers", "left_out", "families", "panel_digest", "carries_over", "does_not_carry_over", "cautions")
+    __slots__ = ("models", "prompts", "pairs", "answers", "left_out", "families", "panel_digest", "carries_over", "does_not_carry_over", "cautions", "provenance")
     class LeftOutEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -239,6 +239,7 @@ class KinshipFinished(_message.Message):
     CARRIES_OVER_FIELD_NUMBER: _ClassVar[int]
     DOES_NOT_CARRY_OVER_FIELD_NUMBER: _ClassVar[int]
     CAUTIONS_FIELD_NUMBER: _ClassVar[int]
+    PROVENANCE_FIELD_NUMBER: _ClassVar[int]
     models: int
     prompts: int
     pairs: int
@@ -249,7 +250,8 @@ class KinshipFinished(_message.Message):
     carries_over: _containers.RepeatedScalarFieldContainer[str]
     does_not_carry_over: _containers.RepeatedScalarFieldContainer[str]
     cautions: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, models: _Optional[int] = ..., prompts: _Optional[int] = ..., pairs: _Optional[int] = ..., answers: _Optional[int] = ..., left_out: _Optional[_Mapping[str, int]] = ..., families: _Optional[int] = ..., panel_digest: _Optional[str] = ..., carries_over: _Optional[_Iterable[str]] = ..., does_not_carry_over: _Optional[_Iterable[str]] = ..., cautions: _Optional[_Iterable[str]] = ...) -> None: ...
+    provenance: _types_pb2.Provenance
+    def __init__(self, models: _Optional[int] = ..., prompts: _Optional[int] = ..., pairs: _Optional[int] = ..., answers: _Optional[int] = ..., left_out: _Optional[_Mapping[str, int]] = ..., families: _Optional[int] = ..., panel_digest: _Optional[str] = ..., carries_over: _Optional[_Iterable[str]] = ..., does_not_carry_over: _Optional[_Iterable[str]] = ..., cautions: _Optional[_Iterable[str]] = ..., provenance: _Optional[_Union[_types_pb2.Provenance, _Mapping]] = ...) -> None: ...
 
 class AttributeRequest(_message.Message):
     __slots__ = ("start", "batch", "stop")
@@ -404,7 +406,7 @@ class AttributionLeftOut(_message.Message):
     def __init__(self, model: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
 
 class AttributeFinished(_message.Message):
-    __slots__ = ("sets", "named", "texts", "models", "left_out", "power", "prior_unknown", "notes")
+    __slots__ = ("sets", "named", "texts", "models", "left_out", "power", "prior_unknown", "notes", "provenance")
     SETS_FIELD_NUMBER: _ClassVar[int]
     NAMED_FIELD_NUMBER: _ClassVar[int]
     TEXTS_FIELD_NUMBER: _ClassVar[int]
@@ -413,6 +415,7 @@ class AttributeFinished(_message.Message):
     POWER_FIELD_NUMBER: _ClassVar[int]
     PRIOR_UNKNOWN_FIELD_NUMBER: _ClassVar[int]
     NOTES_FIELD_NUMBER: _ClassVar[int]
+    PROVENANCE_FIELD_NUMBER: _ClassVar[int]
     sets: int
     named: int
     texts: int
@@ -421,7 +424,8 @@ class AttributeFinished(_message.Message):
     power: _containers.RepeatedCompositeFieldContainer[AttributionPower]
     prior_unknown: float
     notes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, sets: _Optional[int] = ..., named: _Optional[int] = ..., texts: _Optional[int] = ..., models: _Optional[_Iterable[_Union[AttributionModel, _Mapping]]] = ..., left_out: _Optional[_Iterable[_Union[AttributionLeftOut, _Mapping]]] = ..., power: _Optional[_Iterable[_Union[AttributionPower, _Mapping]]] = ..., prior_unknown: _Optional[float] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
+    provenance: _types_pb2.Provenance
+    def __init__(self, sets: _Optional[int] = ..., named: _Optional[int] = ..., texts: _Optional[int] = ..., models: _Optional[_Iterable[_Union[AttributionModel, _Mapping]]] = ..., left_out: _Optional[_Iterable[_Union[AttributionLeftOut, _Mapping]]] = ..., power: _Optional[_Iterable[_Union[AttributionPower, _Mapping]]] = ..., prior_unknown: _Optional[float] = ..., notes: _Optional[_Iterable[str]] = ..., provenance: _Optional[_Union[_types_pb2.Provenance, _Mapping]] = ...) -> None: ...
 
 class EvidencePair(_message.Message):
     __slots__ = ("subject", "source")
@@ -458,12 +462,14 @@ class BuildEvidenceResponse(_message.Message):
     def __init__(self, progress: _Optional[_Union[LineageProgress, _Mapping]] = ..., chunk: _Optional[bytes] = ..., finished: _Optional[_Union[EvidenceFinished, _Mapping]] = ...) -> None: ...
 
 class EvidenceFinished(_message.Message):
-    __slots__ = ("size", "sha256")
+    __slots__ = ("size", "sha256", "provenance")
     SIZE_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
+    PROVENANCE_FIELD_NUMBER: _ClassVar[int]
     size: int
     sha256: str
-    def __init__(self, size: _Optional[int] = ..., sha256: _Optional[str] = ...) -> None: ...
+    provenance: _types_pb2.Provenance
+    def __init__(self, size: _Optional[int] = ..., sha256: _Optional[str] = ..., provenance: _Optional[_Union[_types_pb2.Provenance, _Mapping]] = ...) -> None: ...
 
 class FindLineageRequest(_message.Message):
     __slots__ = ("corpus", "panel", "filter")
@@ -486,15 +492,17 @@ class FindLineageResponse(_message.Message):
     def __init__(self, progress: _Optional[_Union[LineageProgress, _Mapping]] = ..., scores: _Optional[_Union[_types_pb2.Matrix, _Mapping]] = ..., finished: _Optional[_Union[LineageFinished, _Mapping]] = ...) -> None: ...
 
 class LineageFinished(_message.Message):
-    __slots__ = ("models", "newick", "order", "merges", "cautions")
+    __slots__ = ("models", "newick", "order", "merges", "cautions", "provenance")
     MODELS_FIELD_NUMBER: _ClassVar[int]
     NEWICK_FIELD_NUMBER: _ClassVar[int]
     ORDER_FIELD_NUMBER: _ClassVar[int]
     MERGES_FIELD_NUMBER: _ClassVar[int]
     CAUTIONS_FIELD_NUMBER: _ClassVar[int]
+    PROVENANCE_FIELD_NUMBER: _ClassVar[int]
     models: _containers.RepeatedScalarFieldContainer[str]
     newick: str
     order: _containers.RepeatedScalarFieldContainer[int]
     merges: _types_pb2.Matrix
     cautions: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, models: _Optional[_Iterable[str]] = ..., newick: _Optional[str] = ..., order: _Optional[_Iterable[int]] = ..., merges: _Optional[_Union[_types_pb2.Matrix, _Mapping]] = ..., cautions: _Optional[_Iterable[str]] = ...) -> None: ...
+    provenance: _types_pb2.Provenance
+    def __init__(self, models: _Optional[_Iterable[str]] = ..., newick: _Optional[str] = ..., order: _Optional[_Iterable[int]] = ..., merges: _Optional[_Union[_types_pb2.Matrix, _Mapping]] = ..., cautions: _Optional[_Iterable[str]] = ..., provenance: _Optional[_Union[_types_pb2.Provenance, _Mapping]] = ...) -> None: ...

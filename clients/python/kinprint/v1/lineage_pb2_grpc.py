@@ -129,7 +129,8 @@ class LineageServiceServicer(object):
 
     def BuildEvidence(self, request, context):
         """Writes the evidence for and against one model descending from another, as a JSON document. The same
-        request on the same rows gives the same bytes.
+        request on the same version of the record gives the same bytes; on another record with the same rows, the same but
+        for what the document tells of the record.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

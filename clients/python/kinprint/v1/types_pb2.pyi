@@ -281,15 +281,23 @@ class CorpusState(_message.Message):
     def __init__(self, corpus: _Optional[str] = ..., record_version: _Optional[int] = ..., record_entry: _Optional[str] = ..., transcripts: _Optional[int] = ..., model_digest: _Optional[str] = ..., table_digest: _Optional[str] = ...) -> None: ...
 
 class Provenance(_message.Message):
-    __slots__ = ("kinprint", "pipeline", "sketch_scheme", "style_scheme", "corpora")
+    __slots__ = ("kinprint", "pipeline", "sketch_scheme", "style_scheme", "corpora", "kinship_scheme", "panel_digest", "seed", "parameters")
     KINPRINT_FIELD_NUMBER: _ClassVar[int]
     PIPELINE_FIELD_NUMBER: _ClassVar[int]
     SKETCH_SCHEME_FIELD_NUMBER: _ClassVar[int]
     STYLE_SCHEME_FIELD_NUMBER: _ClassVar[int]
     CORPORA_FIELD_NUMBER: _ClassVar[int]
+    KINSHIP_SCHEME_FIELD_NUMBER: _ClassVar[int]
+    PANEL_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     kinprint: str
     pipeline: int
     sketch_scheme: str
     style_scheme: str
     corpora: _containers.RepeatedCompositeFieldContainer[CorpusState]
-    def __init__(self, kinprint: _Optional[str] = ..., pipeline: _Optional[int] = ..., sketch_scheme: _Optional[str] = ..., style_scheme: _Optional[str] = ..., corpora: _Optional[_Iterable[_Union[CorpusState, _Mapping]]] = ...) -> None: ...
+    kinship_scheme: str
+    panel_digest: str
+    seed: int
+    parameters: str
+    def __init__(self, kinprint: _Optional[str] = ..., pipeline: _Optional[int] = ..., sketch_scheme: _Optional[str] = ..., style_scheme: _Optional[str] = ..., corpora: _Optional[_Iterable[_Union[CorpusState, _Mapping]]] = ..., kinship_scheme: _Optional[str] = ..., panel_digest: _Optional[str] = ..., seed: _Optional[int] = ..., parameters: _Optional[str] = ...) -> None: ...

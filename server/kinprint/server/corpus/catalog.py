@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import secrets
+import shlex
 import shutil
 import threading
 from collections.abc import Callable, Sequence
@@ -30,13 +31,31 @@ logger = logging.getLogger(__name__)
 #: Of a corpus, and of a snapshot.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _DESCRIPTION_BYTES = 4096
-_LEFT = "it was left as it is: mend it or restore it from a backup, then start the server again"
+_LEFT = "it was left as it is"
 #: Folder of a corpus as `create` names it.
 _FOLDER = re.compile(r"(?P<name>[a-z0-9][a-z0-9._-]{0,62})-[0-9a-f]{8}")
 #: Folders that are named for removal here and nowhere else: before a deletion, and until a creation is whole.
 DOOMED = re.compile(r"\.(?:deleted|new)-" + _FOLDER.pattern)
 #: Folders of corpora that were restored, whole, and wait for the one in their place to be moved away.
 _RESTORED = re.compile(r"\.restored-(?P<folder>" + _FOLDER.pattern + ")")
+
+
+def _ways_out(name: str, *, disputed: bool) -> str:
+    """What can be done about a corpus that is listed as unavailable under a name."""
+    listed = shlex.quote(name)
+    delete = f"delete it for good (kinprint delete --corpus {listed} --all)"
+    if disputed:
+        return f"or {delete}, then start the server again"
+    return (
+        "mend it with the server stopped (kinprint verify DIR --repair), put a snapshot in its place (kinprint "
+        f"snapshot restore SNAPSHOT --corpus {listed} --replace), or {delete}"
+    )
+
+
+def _doomed_name(folder: Path) -> str:
+    """Name that a folder is moved to before it is removed: one of DOOMED, whatever people called the folder."""
+    spelt = re.sub(r"[^a-z0-9._-]", "-", _folder_name(folder).lower()).lstrip("._-")[:63] or "corpus"
+    return f".deleted-{spelt}-{secrets.token_hex(4)}"
 
 
 def _own_folders_first(folder: Path) -> tuple[bool, str]:
@@ -120,6 +139,8 @@ class Catalog:
         self._unavailable: dict[str, str] = {}
         #: Folders of the corpora that are unavailable, by the same names.
         self._aside: dict[str, Path] = {}
+        #: Of those, the ones that were open until they were found to be damaged.
+        self._once_open: dict[str, Corpus] = {}
         self._turn = threading.RLock()
 
     def open_all(self, progress: Callable[[str], None]) -> None:
@@ -203,7 +224,10 @@ class Catalog:
         self._set_aside(_folder_name(folder), folder, problem)
 
     def _dispute(self, corpus: Corpus) -> None:
-        """Two folders hold a corpus of one name: which is the copy cannot be told where both are named as ours are."""
+        """Two folders hold a corpus of one name: which is the copy cannot be told where both are named as ours are.
+
+        Then the first is listed by that name and the other by its folder's, so that each can be deleted by itself.
+        """
         first = self._corpora.get(corpus.name)
         other = first.folder if first is not None else "a folder that is damaged"
         problem = (
@@ -211,23 +235,31 @@ class Catalog:
         )
         if first is not None and _FOLDER.fullmatch(corpus.folder.name):
             del self._corpora[corpus.name]
-            self._set_aside(corpus.name, first.folder, problem)
-            return
-        self._set_aside(corpus.folder.name, corpus.folder, problem)
+            self._set_aside(corpus.name, first.folder, problem, disputed=True)
+        self._set_aside(corpus.folder.name, corpus.folder, problem, disputed=True)
 
-    def _set_aside(self, name: str, folder: Path, problem: str) -> None:
-        logger.error("corpus %r is unavailable: %s", name, problem)
+    def _set_aside(self, name: str, folder: Path, problem: str, *, disputed: bool = False) -> str:
+        """List a folder as unavailable; returns the name that it is listed under."""
         if name in self._corpora or name in self._unavailable:
             name = folder.name
+        problem = f"{problem}; {_ways_out(name, disputed=disputed)}"
+        logger.error("corpus %r is unavailable: %s", name, problem)
         self._unavailable[name] = problem
         self._aside[name] = folder
+        return name
 
     def set_aside(self, corpus: Corpus, problem: str) -> None:
         """Make an open corpus unavailable: its record was found to be damaged."""
         with self._turn:
             if self._corpora.get(corpus.name) is corpus:
                 del self._corpora[corpus.name]
-                self._set_aside(corpus.name, corpus.folder, f"{problem}; {_LEFT}")
+                listed = self._set_aside(corpus.name, corpus.folder, f"{problem}; {_LEFT}")
+                self._once_open[listed] = corpus
+
+    @property
+    def reserve_held(self) -> bool:
+        """Whether room is kept for deletes and purges on a full disk."""
+        return self._reserve.held
 
     def names(self) -> list[str]:
         """Names of the open corpora, sorted."""
@@ -300,9 +332,27 @@ class Catalog:
         with self._turn:
             return self._corpora[name] if name in self._corpora else self.create(name)
 
+    def deletable(self, name: str) -> Corpus | None:
+        """What `delete` would delete as far as it is or was open.  Raises InvalidField, CorpusNotFound."""
+        return self._once_open.get(name) if name in self._unavailable else self.get(name, "name")
+
+    def names_itself(self, name: str) -> bool:
+        """Whether what is listed as unavailable under a name says so itself; else only its folder's name does."""
+        folder = self._aside.get(name)
+        return folder is not None and _named(folder) == name
+
     def delete(self, name: str) -> int:
-        """Delete a corpus with all it holds; returns its number of transcripts."""
+        """Delete a corpus with all it holds; returns its number of transcripts.
+
+        One that is unavailable goes by the name that it is listed under; the number of its transcripts is that of when
+        it was open last, or 0.
+        """
         with self._turn:
+            if name in self._unavailable:
+                gone, rows = self._move_away(name)
+                _remove(gone)
+                files.fsync_directory(self.root)
+                return rows
             corpus = self.get(name, "name")
             if corpus.busy:
                 raise CorpusBusy(f"a stream writes to {name!r}; end it, then delete")
@@ -312,6 +362,35 @@ class Catalog:
         _remove(gone)
         files.fsync_directory(self.root)
         return rows
+
+    def _move_away(self, name: str) -> tuple[Path, int]:
+        """Take an unavailable corpus from the list and its folder out of the way.
+
+        Raises CorpusUnavailable where several folders are the corpus of that name, so that none is taken for another.
+        """
+        folder = self._aside[name]
+        rivals = sorted(key for key, path in self._aside.items() if key != name and _claims(path, name))
+        if rivals and _claims(folder, name):
+            raise CorpusUnavailable(
+                f"corpus {name!r} is in {folder.name} and in what is listed as {', '.join(rivals)}, and which of them "
+                "is meant cannot be told: delete the others by the names that they are listed under, or move this "
+                "folder elsewhere",
+                field="name",
+            )
+        once = self._once_open.get(name)
+        if once is not None and once.busy:
+            raise CorpusBusy(f"a stream writes to {name!r}; end it, then delete")
+        gone = self.root / _doomed_name(folder)
+        rows = 0
+        if once is not None:
+            rows = once.retire(gone)
+        else:
+            folder.rename(gone)
+            files.fsync_directory(self.root)
+        self._once_open.pop(name, None)
+        del self._unavailable[name], self._aside[name]
+        logger.warning("%s, which was unavailable, is deleted", folder)
+        return gone, rows
 
     # ---- what comes from elsewhere ----
 
@@ -365,6 +444,7 @@ class Catalog:
                 logger.warning("%s, which could not be opened, is now .replaced-%s", path, path.name)
             for key in [key for key, path in self._aside.items() if path in aside]:
                 del self._aside[key], self._unavailable[key]
+                self._once_open.pop(key, None)
             scratch.rename(folder)
             files.fsync_directory(self.root)
             try:

@@ -17,6 +17,7 @@ from kinprint.server.corpus.view import Part
 from kinprint.server.failures import CorpusTooNew
 from kinprint.server.store import content, durability, generation
 from kinprint.server.store.record import DELETE, FILL, PUT, Record, RecordDamaged
+from kinprint.server.wording import counted
 
 _FILL_KEYS = ("id", "content_hash", "text_hash")
 
@@ -93,7 +94,8 @@ def replay(index: CorpusIndex, record: Record, files: Sequence[str]) -> None:
         if wrong := content.wrong_rows(puts):
             raise RecordDamaged(
                 durability.data_file(record.path, name),
-                f"{len(wrong)} rows of this data file are not what their content hash says",
+                f"{counted(len(wrong), 'row of this data file is', 'rows of this data file are')} not what the content "
+                "hash says",
                 durability.RESTORE,
             )
         index.put(refreshed(puts))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,14 +94,18 @@ def _check_directory(
     except DataFormatError as error:
         report.findings.append(Finding(str(data_dir / "kinprint.json"), None, str(error), durability.RESTORE))
     root = data_dir / "corpora"
+    claims: dict[str, list[Path]] = {}
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
         if DOOMED.fullmatch(folder.name):
             report.findings.append(_scratch(folder, None, repair))
         elif not folder.name.startswith(".") and folder.is_dir():
             report.corpora += 1
             progress(f"checking {folder.name}")
-            for finding in _Corpus(folder, report, repair, look).findings():
-                report.findings.append(finding)
+            corpus = _Corpus(folder, report, repair, look)
+            report.findings.extend(corpus.findings())
+            if corpus.named is not None:
+                claims.setdefault(corpus.named, []).append(folder)
+    report.findings.extend(_disputes(claims))
     for name in ("keys.json", "snapshot.json"):
         if (data_dir / name).exists():
             report.files += 1
@@ -119,6 +123,20 @@ def _check_directory(
         progress(f"checking snapshot {folder.name}")
         # A snapshot is not repaired: it is what was, or it is nothing.
         _check_directory(folder, report, False, progress, look)
+
+
+def _disputes(claims: Mapping[str, Sequence[Path]]) -> Iterator[Finding]:
+    """Corpora that several folders claim to be, once for each folder."""
+    for name, folders in claims.items():
+        for folder in folders if len(folders) > 1 else ():
+            others = " and ".join(other.name for other in folders if other is not folder)
+            yield Finding(
+                str(folder / "corpus.json"),
+                name,
+                f"says that this folder is corpus {name!r}, and so does that of {others}",
+                "Move all but one out of corpora/, or start the server and delete by the names that kinprint corpora "
+                "lists",
+            )
 
 
 def damage_of(folder: Path, look: Callable[[], None] = lambda: None) -> Finding | None:
@@ -158,11 +176,13 @@ class _Corpus:
         self._report = report
         self._repair = repair
         self._name = folder.name
+        #: Name that corpus.json gives, once `findings` was begun; None where it cannot be read.
+        self.named: str | None = None
 
     def findings(self) -> Iterator[Finding]:
         """What is wrong with it."""
         try:
-            self._name = str(files.read_json(self._folder / "corpus.json")["name"])
+            self._name = self.named = str(files.read_json(self._folder / "corpus.json")["name"])
             if (what := misplaced(self._folder, self._name)) is not None:
                 yield self._finding(self._folder / "corpus.json", what, durability.RESTORE)
         except (OSError, ValueError, KeyError) as error:

@@ -19,6 +19,7 @@ from kinprint.server.edge.quotas import Quotas
 from kinprint.server.failures import Overloaded, TooManyStreams
 from kinprint.server.limits import DEADLINE, check_deadline
 from kinprint.server.state import State
+from kinprint.server.wording import counted
 
 _OWN = "/kinprint.v1."
 #: Services that say how the server is: an operator asks them when it is overloaded.
@@ -139,7 +140,8 @@ class Admission(grpc.aio.ServerInterceptor):
             state = self._state
             if state.streams >= state.config.capacity.streams:
                 raise TooManyStreams(
-                    f"{state.streams} streams of requests are open, which is the most; close one, or try again later",
+                    f"{counted(state.streams, 'stream of requests is', 'streams of requests are')} open, which is the "
+                    "most; close one, or try again later",
                     retry_after=2 * _RETRY,
                 )
             state.streams += 1

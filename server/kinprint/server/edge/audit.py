@@ -1,4 +1,5 @@
-"""The audit log: who asked for what, when, and what came of it.  Texts stand in it by their SHA-256 alone.
+"""The audit log: who asked for what, when, and what came of it.  Texts stand in it by their SHA-256 alone, ids of
+transcripts and jobs as they are.
 
 One line a call, when it ends; of a call with a stream of requests also one when it begins, because its rows are
 durable before it ends.  Lines are fsynced in batches, within about a tenth of a second, and answers do not wait for
@@ -10,9 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import pwd
 import threading
+import time
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ from google.protobuf.message import Message
 from kinprint.server.edge.audit_chain import ChainFile
 from kinprint.server.edge.call import Call
 from kinprint.server.edge.caller import caller_name
+from kinprint.server.edge.keys import Key
 from kinprint.server.failures import AuditUnavailable
 from kinprint.server.logs import visible
 
@@ -32,15 +36,44 @@ logger = logging.getLogger(__name__)
 _TOGETHER, _AGAIN = 0.1, 1.0
 #: Lines that may wait; further calls are refused.
 _MOST_WAITING = 10_000
-#: Texts and names of one call that stand in its line; of the rest their number, and one digest over all.
-_MOST_TEXTS, _MOST_NAMES = 32, 100
-#: Characters of a name, which is a caller's to choose.
-_LONGEST_NAME = 100
+#: Texts, ids and names of one call that stand in its line; of the rest their number, and one digest over all.
+_MOST_TEXTS, _MOST_IDS, _MOST_NAMES = 32, 32, 100
+#: Characters of a name and of an id, which are a caller's to choose; no stored id is longer.
+_LONGEST_NAME, _LONGEST_ID = 100, 512
 #: Fields of requests: names of corpora, texts, and what is counted.
 _CORPORA = frozenset(("corpus", "corpora", "against"))
 _TEXTS = frozenset(("text", "texts"))
 _COUNTED = frozenset(("ids", "transcripts", "texts", "models", "members", "also"))
+#: Messages whose `id` names what is stored here; that of others is the caller's mark on a text.
+_NAMING = frozenset(("TranscriptRef", "GetTranscriptRequest", "GetJobRequest", "CancelJobRequest"))
 _DEEPEST = 4
+
+
+class _Digested:
+    """The first of many values as they are told; of all their number, and one digest over the digests of each."""
+
+    __slots__ = ("_most", "_whole", "number", "shown")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.number = 0
+        self.shown: list[str] = []
+        self._whole = hashlib.sha256()
+
+    def add(self, value: str, shown: str | None = None) -> None:
+        """Another one; it is told as `shown`, None: by its digest."""
+        digest = hashlib.sha256(value.encode(errors="surrogatepass"))
+        self.number += 1
+        self._whole.update(digest.digest())
+        if len(self.shown) < self._most:
+            self.shown.append(digest.hexdigest() if shown is None else shown)
+
+    def told(self, key: str) -> dict[str, Any]:
+        """As it stands in a line, the values under `key`."""
+        told: dict[str, Any] = {"n": self.number, key: self.shown}
+        if self.number > len(self.shown):
+            told["all"] = self._whole.hexdigest()
+        return told
 
 
 class AuditLog:
@@ -127,7 +160,7 @@ class AuditLog:
 class _Asked:
     """What a call asked for, as far as it is told."""
 
-    __slots__ = ("corpora", "counts", "digests", "peer", "texts", "time", "whole")
+    __slots__ = ("corpora", "counts", "ids", "peer", "texts", "time")
 
     def __init__(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         peer = context.peer()
@@ -135,10 +168,8 @@ class _Asked:
         self.time = _now()
         self.corpora: dict[str, None] = {}
         self.counts: Counter[str] = Counter()
-        self.digests: list[str] = []
-        #: Texts, and the digest over the digests of all of them.
-        self.texts = 0
-        self.whole = hashlib.sha256()
+        self.ids = _Digested(_MOST_IDS)
+        self.texts = _Digested(_MOST_TEXTS)
 
     def line(self, call: Call) -> dict[str, Any]:
         """The beginning of its line."""
@@ -147,11 +178,15 @@ class _Asked:
         line: dict[str, Any] = {"time": self.time, "who": who, "from": self.peer, "rpc": call.rpc}
         line["corpora"] = list(self.corpora)
         line["counts"] = dict(self.counts)
-        if self.texts:
-            line["texts"] = {"n": self.texts, "sha256": self.digests}
-            if self.texts > len(self.digests):
-                line["texts"]["all"] = self.whole.hexdigest()
+        if self.ids.number:
+            line["ids"] = self.ids.told("first")
+        if self.texts.number:
+            line["texts"] = self.texts.told("sha256")
         return line
+
+    def add_id(self, identifier: str) -> None:
+        """Note an id that is asked for."""
+        self.ids.add(identifier, visible(identifier[:_LONGEST_ID]))
 
 
 class Auditor:
@@ -198,21 +233,18 @@ class Auditor:
                         asked.corpora[visible(name[:_LONGEST_NAME])] = None
                 elif field.name in _TEXTS:
                     for text in values:
-                        self._note_text(asked, text)
+                        asked.texts.add(text)
+                elif field.name == "ids" or (field.name == "id" and message.DESCRIPTOR.name in _NAMING):
+                    for identifier in values:
+                        asked.add_id(identifier)
             elif field.name == "transcripts" and several:
                 for row in value:
-                    self._note_text(asked, row.response)
+                    asked.texts.add(row.response)
+                    if row.id:  # else it is made of the row
+                        asked.add_id(row.id)
             elif field.type == FieldDescriptor.TYPE_MESSAGE and depth < _DEEPEST and not _is_map(field):
                 for inner in value if several else (value,):
                     self._note(asked, inner, depth + 1)
-
-    @staticmethod
-    def _note_text(asked: _Asked, text: str) -> None:
-        digest = hashlib.sha256(text.encode(errors="surrogatepass"))
-        asked.texts += 1
-        asked.whole.update(digest.digest())
-        if len(asked.digests) < _MOST_TEXTS:
-            asked.digests.append(digest.hexdigest())
 
 
 def _is_map(field: FieldDescriptor) -> bool:
@@ -221,4 +253,71 @@ def _is_map(field: FieldDescriptor) -> bool:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return _moment(time.time())
+
+
+#: Keys that one line lists.
+_MOST_KEYS = 200
+
+
+class KeyWatch:
+    """Tells the log of API keys: which there are when it begins to look, and each that is made, taken back or gone.
+
+    They are made by `kinprint keys`, which works on the file whether a server runs or not: what happened before this
+    one began to look is told by the times in the list.  A line names no secret and no hash; `by` is the user of the
+    operating system that the file belongs to: who wrote it last, or, where root did, the owner of the directory.
+    """
+
+    def __init__(self, log: AuditLog, path: Path) -> None:
+        self._log = log
+        self._path = path
+        self._known: dict[str, Key] = {}
+
+    def found(self, keys: Mapping[str, Key]) -> None:
+        """Begin with the keys that there are."""
+        listed = [_key_told(key) for key in list(keys.values())[-_MOST_KEYS:]]
+        self._log.add({"time": _now(), "event": "keys", "held": len(keys), "keys": listed})
+        self._known = dict(keys)
+
+    def changed(self, keys: Mapping[str, Key], problem: str | None = None) -> None:
+        """Another state of the file; `problem`: it cannot be read, and no key is taken."""
+        by: dict[str, Any] = {"by": self._writer()}
+        if problem is not None:
+            self._log.add({"time": _now(), "event": "keys unreadable", **by, "problem": visible(problem)})
+            return
+        for identifier, key in keys.items():
+            before = self._known.get(identifier)
+            if before is None:
+                self._log.add({"time": _now(), "event": "key created", **by, **_key_told(key)})
+            elif before != key:
+                event = "key revoked" if before.revoked_at is None and key.revoked_at is not None else "key changed"
+                self._log.add({"time": _now(), "event": event, **by, **_key_told(key)})
+        for identifier in self._known.keys() - keys.keys():
+            self._log.add({"time": _now(), "event": "key gone", **by, **_key_told(self._known[identifier])})
+        self._known = dict(keys)
+
+    def _writer(self) -> str | None:
+        try:
+            number = self._path.stat().st_uid
+        except OSError:
+            return None
+        try:
+            return f"{pwd.getpwuid(number).pw_name} ({number})"
+        except KeyError:
+            return str(number)
+
+
+def _key_told(key: Key) -> dict[str, Any]:
+    """What the log tells of a key."""
+    corpora = None if key.corpora is None else [visible(name[:_LONGEST_NAME]) for name in key.corpora[:_MOST_NAMES]]
+    told: dict[str, Any] = {"key": key.id, "role": key.role, "bound_to": corpora, "created": _moment(key.created_at)}
+    if key.name:
+        told["name"] = visible(key.name[:_LONGEST_NAME])
+    for name, moment in (("expires", key.expires_at), ("revoked", key.revoked_at)):
+        if moment is not None:
+            told[name] = _moment(moment)
+    return told
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -19,6 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from kinprint.server.wording import counted
+
 FIRST = "0" * 64
 #: Longest line that is read: one of ours names at most some hundred corpora and digests.
 _LONGEST = 1 << 20
@@ -200,9 +202,13 @@ class Verified:
     def sentence(self) -> str:
         """For people."""
         if self.problem is not None:
-            return f"{self.file}, line {self.line}: {self.problem} ({self.lines} lines before it fit)"
+            before = counted(self.lines, "line before it fits", "lines before it fit")
+            return f"{self.file}, line {self.line}: {self.problem} ({before})"
+        if not self.lines:
+            return f"{counted(self.files, 'file')} without a line"
         older = f"; lines 1 to {self.begins - 1} are in files that are not here" if self.begins > 1 else ""
-        return f"{self.lines} lines in {self.files} files fit{older}; head {self.head}"
+        lines, files = counted(self.lines, "line"), counted(self.files, "file")
+        return f"{lines} in {files} {'fits' if self.lines == 1 else 'fit'}{older}; head {self.head}"
 
 
 def _lines(path: Path) -> Iterator[bytes]:

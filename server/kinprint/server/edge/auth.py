@@ -23,6 +23,7 @@ from kinprint.server.failures import (
 )
 
 if TYPE_CHECKING:
+    from kinprint.server.edge.audit import KeyWatch
     from kinprint.server.edge.tokens import Tokens
 
 T = TypeVar("T")
@@ -31,6 +32,8 @@ T = TypeVar("T")
 _REMEMBERED, _TOKEN_SECONDS = 4096, 60.0
 #: Credentials that may wait to be checked: each takes 40 ms of a core.
 _WAITING = 64
+#: Seconds between two looks at the keys while nobody calls.
+_LOOK = 1.0
 _MISSING = (
     "this server takes no call without an API key or a token; give one: connect(..., api_key=...), or KINPRINT_API_KEY "
     "in the environment (whoever runs the server makes one: kinprint keys create)"
@@ -60,6 +63,17 @@ class Authority:
     def open(self) -> None:
         """Read the keys for the first time.  Raises KeysUnreadable, OSError."""
         self._store.look(at_once=True)
+
+    def watch_keys(self, watch: KeyWatch) -> None:
+        """Tell of the keys that there are, and from now on of every change that is noticed."""
+        watch.found(self._store.keys)
+        self._store.watch = watch.changed
+
+    async def keep_looking(self) -> None:
+        """Notice changes of the keys between calls as well, until cancelled."""
+        while True:
+            await asyncio.sleep(_LOOK)
+            self._store.look()
 
     @property
     def required(self) -> bool:

@@ -7,6 +7,7 @@ back from that. The file is replaced as a whole, so that a server that looks at 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import logging
@@ -14,7 +15,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -134,8 +135,18 @@ def _changing(data: Path) -> Iterator[dict[str, Key]]:
             write_json(path, {"format": _FORMAT, "keys": [asdict(key) for key in keys.values()]})
             path.chmod(0o600)
             note_keys(data)
+            _hand_over(data)
     finally:
         os.umask(before)
+
+
+def _hand_over(data: Path) -> None:
+    """Give what root wrote to the owner of the directory: the server of another user could not read it."""
+    owner = data.stat()
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        for name in (NAME, f"{NAME}.lock", "kinprint.json"):
+            with contextlib.suppress(FileNotFoundError):
+                os.chown(data / name, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def create(
@@ -186,10 +197,21 @@ class KeyStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._keys: dict[str, Key] = {}
-        self._stamp: tuple[int, int, int] | None = None
+        self._stamp: tuple[int, int, int, int] | None = None
         self._next = 0.0
+        #: Told of each change of the file that is noticed, and of what of it cannot be read.
+        self.watch: Callable[[Mapping[str, Key], str | None], None] | None = None
         #: Whether keys were ever made. A file that goes takes the keys with it, and opens nothing.
         self.configured = keys_made(path.parent)
+
+    @property
+    def keys(self) -> Mapping[str, Key]:
+        """The keys as they were read last."""
+        return self._keys
+
+    def _tell(self, problem: str | None = None) -> None:
+        if self.watch is not None:
+            self.watch(self._keys, problem)
 
     def look(self, *, at_once: bool = False) -> None:
         """Read the file again if it has changed since. Of one that cannot be read no key is taken.
@@ -205,9 +227,12 @@ class KeyStore:
         except FileNotFoundError:
             if self._stamp is not None or (at_once and self.configured):
                 logger.error("%s is gone, and with it every API key: no call over TCP is taken", self._path)
+            gone = self._stamp is not None
             self._keys, self._stamp = {}, None
+            if gone:
+                self._tell()
             return
-        stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
+        stamp = (found.st_ino, found.st_mtime_ns, found.st_size, found.st_uid)
         if stamp == self._stamp:
             return
         self.configured, self._stamp = True, stamp
@@ -218,6 +243,9 @@ class KeyStore:
             if at_once:
                 raise
             logger.error("no API key is taken: %s", error)
+            self._tell(str(error))
+            return
+        self._tell()
 
     def get(self, identifier: str) -> Key | None:
         """A key by its id."""

@@ -119,6 +119,8 @@ class StateCollector(Collector):
         yield _gauge("disk_free_bytes", "Free space of the data directory", disk.f_bavail * disk.f_frsize)
         yield _gauge("disk_size_bytes", "Size of its file system", disk.f_blocks * disk.f_frsize)
         yield _gauge("disk_free_inodes", "Free inodes of it", disk.f_favail)
+        held = int(self._state.catalog.reserve_held)
+        yield _gauge("reserve_held", "1 while room is kept for deletes and purges on a full disk", held)
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 import time
 from datetime import UTC, datetime
@@ -115,7 +116,12 @@ def run_keys(arguments: argparse.Namespace) -> int:
     from kinprint.server.edge import keys
 
     if not arguments.data.is_dir():
-        print(f"error: there is no directory {arguments.data}; start a server on it first, or make it", file=sys.stderr)
+        where = shlex.quote(str(arguments.data))
+        print(
+            f"error: there is no directory {arguments.data}; make it as the user whose server will use it: "
+            f"install -d -m 0700 {where}",
+            file=sys.stderr,
+        )
         return 1
     try:
         if arguments.action == "create":

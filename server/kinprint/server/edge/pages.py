@@ -13,6 +13,7 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from kinprint.server.state import State
+from kinprint.server.wording import counted
 from prometheus_client import make_wsgi_app
 from prometheus_client.core import CollectorRegistry
 
@@ -90,7 +91,10 @@ def ready(state: State) -> tuple[bool, str]:
         progress = state.startup.progress
         return False, f"starting: {progress.step} ({progress.share:.0%})"
     unavailable = len(state.catalog.unavailable)
-    return True, "ready" if not unavailable else f"ready; {unavailable} corpora are unavailable"
+    return (
+        True,
+        "ready" if not unavailable else f"ready; {counted(unavailable, 'corpus is', 'corpora are')} unavailable",
+    )
 
 
 def _answer(start: _Start, good: bool, text: str, bad: str = "503 Service Unavailable") -> Iterable[bytes]:

@@ -9,6 +9,7 @@ from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.edge.principal import Principal, Role, current
 from kinprint.server.failures import CorpusNotFound, CorpusUnavailable, TooManyCorpora
 from kinprint.server.state import State
+from kinprint.server.wording import counted
 
 #: Names that a refusal lists, and characters of the name that was asked for which it repeats.
 _LISTED, _REPEATED = 10, 63
@@ -83,7 +84,9 @@ class Visible:
         self.check_creatable(name)
         known = {*self._catalog.names(), *self._catalog.unavailable}
         if name not in known and len(known) >= most:
-            raise TooManyCorpora(f"there are {most} corpora here, which is the most; delete one, or use another server")
+            raise TooManyCorpora(
+                f"there may be {counted(most, 'corpus', 'corpora')} here at most; delete one, or use another server"
+            )
 
     def create(self, name: str, description: str = "") -> Corpus:
         """Make an empty corpus.  Raises InvalidField, CorpusExists, StorageFull, CorpusForbidden."""
@@ -95,9 +98,25 @@ class Visible:
         self.check_creatable(name)
         return self._catalog.get_or_create(name)
 
+    def deletable(self, name: str) -> Corpus | None:
+        """What `delete` would delete as far as it is or was open.  Raises what `get` raises.
+
+        A damaged corpus that does not tell its name may be another's whose name its folder is alike: that is for those
+        who may see all of them.
+        """
+        if name not in self.unavailable:
+            return self.get(name, "name")
+        if not (self._principal.keeper or self._catalog.names_itself(name)):
+            raise CorpusUnavailable(
+                f"corpus {name!r} is unavailable, and too damaged to tell whose it is: an administrator who is bound "
+                "to no corpora can delete it",
+                field="name",
+            )
+        return self._catalog.deletable(name)
+
     def delete(self, name: str) -> int:
-        """Delete a corpus with all it holds; returns its number of transcripts."""
-        self.get(name, "name")
+        """Delete a corpus with all it holds; returns its number of transcripts, 0 where that is not known."""
+        self.deletable(name)
         return self._catalog.delete(name)
 
 

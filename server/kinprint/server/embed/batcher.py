@@ -21,6 +21,7 @@ import numpy as np
 from kinprint.server.embed.grouping import POOL_TEXTS, Pool
 from kinprint.server.embed.protocol import Embedder, TokenPlan
 from kinprint.server.threads import contained
+from kinprint.server.wording import counted
 from numpy.typing import NDArray
 
 #: Texts that are tokenised between two looks at what else waits.
@@ -214,7 +215,9 @@ class EmbedService:
                 raise ServiceClosed("the embedding service is closed")
             waiting = sum(r.untouched for r in self._queries)
             if queue is self._queries and waiting + len(request.texts) > self._max_queries:
-                raise QueueFull(f"{waiting} sentences wait for the embedding model already")
+                raise QueueFull(
+                    f"{counted(waiting, 'sentence waits', 'sentences wait')} for the embedding model already"
+                )
             if request.texts:
                 queue.append(request)
                 self._changed.notify_all()

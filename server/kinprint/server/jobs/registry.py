@@ -32,6 +32,7 @@ from kinprint.server.failures import (
 from kinprint.server.jobs.runner import Worker, WorkerDied
 from kinprint.server.progress import Progress
 from kinprint.server.store.disk import storage_failure
+from kinprint.server.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -239,8 +240,8 @@ class Jobs:
             raise _shutting_down()
         if len(self._waiting) >= WAITING:
             raise JobQueueFull(
-                f"{len(self._running)} jobs run and {len(self._waiting)} wait, which is the most; try again later, or "
-                "end some: kinprint jobs",
+                f"{counted(len(self._running), 'job runs', 'jobs run')} and {len(self._waiting)} wait, which is the "
+                "most; try again later, or end some: kinprint jobs",
                 retry_after=5.0,
             )
         identifier = f"j-{secrets.token_hex(6)}"

@@ -57,7 +57,8 @@ class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
     async def DeleteCorpus(  # noqa: N802
         self, request: corpus_pb2.DeleteCorpusRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> corpus_pb2.DeleteCorpusResponse:
-        corpus = visible(self._state).get(request.name, "name")
+        corpus = visible(self._state).deletable(request.name)
         rows = await self._state.change(lambda: visible(self._state).delete(request.name))
-        self._state.forget(corpus)
+        if corpus is not None:
+            self._state.forget(corpus)
         return corpus_pb2.DeleteCorpusResponse(transcripts=rows)

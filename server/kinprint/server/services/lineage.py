@@ -21,7 +21,7 @@ from kinprint.server.kinship import judge as kinship
 from kinprint.server.kinship import tree as lineage
 from kinprint.server.kinship.dossier import document as report
 from kinprint.server.kinship.labels import Edge, Member
-from kinprint.server.kinship.panel import Panel
+from kinprint.server.kinship.panel import Panel, scheme
 from kinprint.server.services.messages import types as convert
 from kinprint.server.services.messages.lineage import (
     attribute_messages,
@@ -31,6 +31,7 @@ from kinprint.server.services.messages.lineage import (
     panel_messages,
     summary,
 )
+from kinprint.server.services.messages.provenance import Stamped
 from kinprint.server.services.streams import Incoming, long_run, protocol_error
 from kinprint.server.state import State
 from kinprint.v1 import lineage_pb2, lineage_pb2_grpc
@@ -78,43 +79,55 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
     def FindKinship(  # noqa: N802
         self, request: lineage_pb2.FindKinshipRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[lineage_pb2.FindKinshipResponse]:
+        stamped = Stamped(kinship_messages)
+
         def asked() -> Request:
-            view = visible(self._state).get(request.corpus).view
+            view = stamped.view(visible(self._state).get(request.corpus))
             _check_models(view, ((f"models[{i}]", name) for i, name in enumerate(request.models)))
             models = tuple(dict.fromkeys(request.models))
-            arguments = (view, _panel_of(request), convert.row_filter(request.filter), models)
+            panel = _panel_of(request)
+            stamped.note(request, panel_digest=_digest(panel), kinship_scheme=_scheme())
+            arguments = (view, panel, convert.row_filter(request.filter), models)
             return Request("FindKinship", [view.corpus], kinship.find_kinship, arguments)
 
-        return long_run(self._state, context, asked, kinship_messages)
+        return long_run(self._state, context, asked, stamped)
 
     def FindLineage(  # noqa: N802
         self, request: lineage_pb2.FindLineageRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[lineage_pb2.FindLineageResponse]:
+        stamped = Stamped(lineage_messages)
+
         def asked() -> Request:
-            view = visible(self._state).get(request.corpus).view
+            view = stamped.view(visible(self._state).get(request.corpus))
             _check_models(view, ((f"filter.models[{i}]", name) for i, name in enumerate(request.filter.models)))
-            arguments = (view, _panel_of(request), convert.row_filter(request.filter))
+            panel = _panel_of(request)
+            stamped.note(request, panel_digest=_digest(panel), kinship_scheme=_scheme())
+            arguments = (view, panel, convert.row_filter(request.filter))
             return Request("FindLineage", [view.corpus], lineage.find_lineage, arguments)
 
-        return long_run(self._state, context, asked, lineage_messages)
+        return long_run(self._state, context, asked, stamped)
 
     def BuildEvidence(  # noqa: N802
         self, request: lineage_pb2.BuildEvidenceRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[lineage_pb2.BuildEvidenceResponse]:
+        stamped = Stamped(evidence_messages)
+
         def asked() -> Request:
-            view = visible(self._state).get(request.corpus).view
+            view = stamped.view(visible(self._state).get(request.corpus))
             pairs: list[tuple[str, lineage_pb2.BuildEvidenceRequest | lineage_pb2.EvidencePair]] = [("", request)]
             pairs += [(f"also[{i}].", pair) for i, pair in enumerate(request.also)]
             for path, pair in pairs:
                 _check_models(view, ((f"{path}subject", pair.subject), (f"{path}source", pair.source)))
                 if pair.subject == pair.source:
                     raise InvalidField(f"{path}source", "source is the same model as subject", "FIELD_INVALID")
-            rows = convert.row_filter(request.filter)
-            arguments = (view, request.subject, request.source, _panel_of(request), rows)
+            rows, panel = convert.row_filter(request.filter), _panel_of(request)
+            stamped.note(request, panel_digest=_digest(panel), kinship_scheme=_scheme())
+            arguments = (view, request.subject, request.source, panel, rows)
             also = [(pair.subject, pair.source) for pair in request.also]
-            return Request("BuildEvidence", [view.corpus], report.build, arguments, {"also": also})
+            told = {"also": also, "provenance": stamped.for_document()}
+            return Request("BuildEvidence", [view.corpus], report.build, arguments, told)
 
-        return long_run(self._state, context, asked, evidence_messages)
+        return long_run(self._state, context, asked, stamped)
 
     # ---- texts ----
 
@@ -126,7 +139,9 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
             _expect(first, "start")
             assert first is not None
             start = first.start
-            view = visible(self._state).get(start.corpus, "start.corpus").view
+            sets = Sets()
+            stamped = Stamped(partial(attribute_messages, ids=sets.ids))
+            view = stamped.view(visible(self._state).get(start.corpus, "start.corpus"))
 
             def read() -> tuple[Filter, Panel | None]:
                 _check_models(view, ((f"start.models[{i}]", name) for i, name in enumerate(start.models)))
@@ -134,7 +149,6 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
 
             rows, panel = await self._state.read(read)
             yield lineage_pb2.AttributeResponse(started=lineage_pb2.AttributeStarted(limits=convert.limits()))
-            sets = Sets()
             while (request := await incoming.next()) is not None and request.WhichOneof("message") == "batch":
                 _gather(self._state)
                 await self._state.read(partial(_take, sets, request.batch))
@@ -146,9 +160,10 @@ class LineageService(lineage_pb2_grpc.LineageServiceServicer):
 
         def asked() -> Request:
             arguments = (view, rows, sets.submitted(), list(start.models), families)
+            stamped.note(start, panel_digest=_digest(panel), seed=start.seed)
             return Request("Attribute", [view.corpus], attribute.run, arguments, {"seed": start.seed})
 
-        run = long_run(self._state, context, asked, partial(attribute_messages, ids=sets.ids))
+        run = long_run(self._state, context, asked, stamped)
         async with aclosing(run) as messages:
             async for message in messages:
                 yield message
@@ -206,6 +221,16 @@ def _panel(data: bytes, field: str = "panel") -> Panel:
 
 def _panel_of(request: Any, field: str = "panel") -> Panel | None:
     return _panel(request.panel, field) if request.HasField("panel") else None
+
+
+def _digest(panel: Panel | None) -> str:
+    return "" if panel is None else panel.digest
+
+
+def _scheme() -> str:
+    """Name and version of the features that models are compared by."""
+    features = scheme()
+    return f"{features['name']}/{features['version']}"
 
 
 def _expect(request: lineage_pb2.AttributeRequest | None, kind: str) -> None:

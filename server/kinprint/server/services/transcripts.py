@@ -19,6 +19,7 @@ from kinprint.server.services.paging import read_token, seq_of, write_token
 from kinprint.server.services.streams import Ended, told
 from kinprint.server.services.upsert import UpsertStream
 from kinprint.server.state import State
+from kinprint.server.wording import counted
 from kinprint.v1 import transcript_pb2, transcript_pb2_grpc, types_pb2
 
 #: Text of a page; the message around it stays below the limit.
@@ -126,7 +127,7 @@ class TranscriptService(transcript_pb2_grpc.TranscriptServiceServicer):
         step = "done"
         if held:
             which = ", ".join(names) or "ask who runs the server"
-            step += f"; {len(held)} snapshots hold the corpus as it was before ({which})"
+            step += f"; {counted(len(held), 'snapshot holds', 'snapshots hold')} the corpus as it was before ({which})"
         return transcript_pb2.PurgeTranscriptsResponse(
             step=step,
             done=True,

@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from kinprint.server.store.disk import READ_ONLY, is_full
-from kinprint.server.store.files import replacing
+from kinprint.server.store.files import read_json, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -313,36 +313,36 @@ def check_format(data_dir: Path, *, write: bool = False) -> None:
     """Raise DataFormatError unless this program reads the directory's layout; `write`: note it where it is not yet."""
     path = data_dir / _FORMAT_NAME
     try:
-        text = path.read_text("utf-8")
+        found = read_json(path)["format"]
     except FileNotFoundError:
         if write:
-            with replacing(path) as file:
-                file.write(json.dumps({"format": DATA_FORMAT}).encode() + b"\n")
+            write_json(path, {"format": DATA_FORMAT})
         return
-    except UnicodeDecodeError as error:
-        raise DataFormatError(f"{path} does not say which format the directory has: {error}") from error
-    try:
-        found = json.loads(text)["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataFormatError(f"{path} does not say which format the directory has: {text!r}") from error
+    except (ValueError, KeyError) as error:
+        raise DataFormatError(
+            f"{path} does not say which format the directory has ({error}); restore it from a backup, or, where this "
+            "Kinprint wrote the directory, remove it: the next start writes it anew"
+        ) from error
     if not isinstance(found, int) or found > DATA_FORMAT:
         raise DataFormatError(f"{path} says format {found}; this program knows up to {DATA_FORMAT}")
 
 
 def note_keys(data_dir: Path) -> None:
-    """Note in ``kinprint.json`` that API keys were made: a file of keys that goes opens nothing.  Raises OSError."""
-    if keys_made(data_dir):
-        return
-    check_format(data_dir, write=True)
+    """Note in ``kinprint.json`` that API keys were made: a file of keys that goes opens nothing.
+
+    Raises OSError; ValueError where it is damaged.
+    """
     path = data_dir / _FORMAT_NAME
-    told = json.loads(path.read_text("utf-8"))
-    with replacing(path) as file:
-        file.write(json.dumps({**told, "keys": True}).encode() + b"\n")
+    told = read_json(path) if path.exists() else {"format": DATA_FORMAT}
+    if not told.get("keys"):
+        write_json(path, {**told, "keys": True})
 
 
 def keys_made(data_dir: Path) -> bool:
-    """Whether API keys were ever made for a directory."""
+    """Whether API keys were ever made for a directory; so too where that cannot be told, which opens nothing."""
     try:
-        return bool(json.loads((data_dir / _FORMAT_NAME).read_text("utf-8")).get("keys"))
-    except (OSError, ValueError, AttributeError):
+        return bool(read_json(data_dir / _FORMAT_NAME).get("keys"))
+    except FileNotFoundError:
         return False
+    except (OSError, ValueError):
+        return True

@@ -97,7 +97,7 @@ class AsyncCalls:
             try:
                 return await connection.call(method, request, self.timeout if timeout is None else timeout)
             except grpc.RpcError as error:
-                problem = from_rpc_error(error, connection.address)
+                problem = from_rpc_error(error, connection.address, secure=connection.secure)
                 again = method.repeatable and isinstance(problem, (UnavailableError, CancelledError))
                 if not again or attempt + 1 == _REESTABLISH or not await self._reestablish(connection):
                     raise problem from error

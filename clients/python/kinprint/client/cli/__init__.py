@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from kinprint.client import launch
@@ -9,6 +10,8 @@ from kinprint.client import launch
 
 def main() -> None:
     """Entry point of the `kinprint` command."""
+    # Failures are told by the commands; what gRPC's C core says of them would stand between their lines.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # A server that the command needs starts while the command is still being imported.
     launch.ahead(sys.argv[1:])
     try:

@@ -38,6 +38,7 @@ from kinprint.client.cli.terminal import (
 from kinprint.client.files.reader import FileReader, expand_paths
 from kinprint.client.files.rows import RowError
 from kinprint.client.types import AttributedSet, AttributionSummary, Transcript, UnknownText, as_dict
+from kinprint.client.wording import counted
 from rich.markup import escape
 from rich.table import Table
 
@@ -150,13 +151,13 @@ def _texts(file: Path, by: str | None) -> list[UnknownText]:
             texts.append(UnknownText(transcript.response, set_id=value))
     if reasons:
         told = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
-        warn(f"{reasons.total():,} rows of {file} skipped: {told}")
+        warn(f"{counted(reasons.total(), 'row')} of {file} skipped: {told}")
     if by is not None and without and not texts:
         near = get_close_matches(by, columns, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         fail(f"{file}: no row has a value in the column {by!r} (--by); found: {', '.join(columns) or 'none'}{hint}")
     if without:
-        warn(f"{without:,} rows of {file} have no {by}: left out")
+        warn(f"{counted(without, f'row of {file} has', f'rows of {file} have')} no {by}: left out")
     if not texts:
         fail(f"{file}: no texts")
     return texts
@@ -182,7 +183,7 @@ def _short_enough(texts: list[UnknownText], limit: int) -> list[UnknownText]:
     """
     kept = [item for item in texts if len(item.text.encode("utf-8", "surrogatepass")) <= limit]
     if len(kept) < len(texts):
-        warn(f"{len(texts) - len(kept):,} texts are longer than {limit:,} bytes of UTF-8: left out")
+        warn(f"{counted(len(texts) - len(kept), 'text')} longer than {limit:,} bytes of UTF-8: left out")
     if not kept:
         fail("no texts are left")
     return kept
@@ -235,8 +236,8 @@ def _summarise(totals: AttributionSummary, reasons: Counter[str], beyond: int, k
         say(f"{count:,} not named: {_REASONS.get(reason, reason)} {_word(reason)}")
     if beyond:
         say(
-            f"{beyond:,} texts were not looked at: the corpus has too few to validate sets of more than "
-            f"{totals.power[-1].size} texts"
+            f"{counted(beyond, 'text was', 'texts were')} not looked at: the corpus has too few to validate sets of "
+            f"more than {totals.power[-1].size} texts"
         )
     for power in totals.power:
         texts = "one text" if power.size == 1 else f"{power.size} texts"

@@ -27,8 +27,11 @@ from kinprint.client.cli.terminal import (
     print_json,
     warn,
 )
+from kinprint.client.errors import FailedPreconditionError
 from kinprint.client.files.ndjson import transcript_row
+from kinprint.client.sync import Client
 from kinprint.client.types import CHANNELS, ChannelName, CorpusInfo, Filter, PurgeProgress, ServerLimits, as_dict
+from kinprint.client.wording import counted
 from rich.markup import escape
 from rich.table import Table
 
@@ -215,7 +218,7 @@ def export(
     if json_output:
         print_json({"corpus": corpus, "rows": writer.rows, "out": output})
     else:
-        out.print(f"{writer.rows:,} transcripts written to {escape(output)}", soft_wrap=True)
+        out.print(f"{counted(writer.rows, 'transcript')} written to {escape(output)}", soft_wrap=True)
 
 
 @guarded
@@ -241,27 +244,37 @@ def delete(
         fail("give the ids to delete with --id, or --all for the whole corpus")
     with open_client(server, data) as client:
         if whole:
-            count = client.get_corpus(corpus).transcripts
+            held = _held(client, corpus)
             if not yes and not sys.stdin.isatty():
-                fail(f"{corpus} holds {count:,} transcripts: delete them all with --yes")
-            if not yes and not typer.confirm(f"Delete {corpus} with {count:,} transcripts for good?", err=True):
+                fail(f"{corpus} holds {held}; delete it with all it holds with --yes")
+            if not yes and not typer.confirm(f"Delete {corpus} with {held} for good?", err=True):
                 warn("nothing was deleted (--yes deletes without asking)")
                 raise typer.Exit(1)
             removed = client.delete_corpus(corpus)
             result: dict[str, Any] = {"corpus": corpus, "deleted": removed, "not_found": 0}
-            text = f"{corpus} is deleted with {removed:,} transcripts"
+            text = f"{corpus} is deleted with {counted(removed, 'transcript') if removed else held}"
         else:
             report = client.delete(corpus, named)
             result = {"corpus": corpus, "deleted": report.deleted, "not_found": report.not_found}
-            text = f"{report.deleted:,} transcripts deleted"
+            text = f"{counted(report.deleted, 'transcript')} deleted"
             if report.not_found:
-                text += f", {report.not_found:,} ids were not there"
+                text += f", {counted(report.not_found, 'id')} {'was' if report.not_found == 1 else 'were'} not there"
     if json_output:
         print_json(result)
     else:
         out.print(escape(text))
     if not whole and not result["deleted"]:
         raise typer.Exit(1)
+
+
+def _held(client: Client, corpus: str) -> str:
+    """What a corpus holds, for people; of one that cannot be opened only that it is so."""
+    try:
+        return counted(client.get_corpus(corpus).transcripts, "transcript")
+    except FailedPreconditionError as error:
+        if error.reason != "CORPUS_UNAVAILABLE":
+            raise
+        return "an unknown number of transcripts (it cannot be opened)"
 
 
 @guarded
@@ -290,13 +303,15 @@ def purge(
         print_json({"corpus": corpus, **told})
     else:
         out.print(
-            f"{escape(corpus)} is purged: {result.erased:,} live transcripts erased, with everything deleted "
+            f"{escape(corpus)} is purged: {counted(result.erased, 'live transcript')} erased, with everything deleted "
             "or replaced before",
             soft_wrap=True,
         )
     if result.held_by_snapshots:
         named = f" ({', '.join(result.snapshots)}): kinprint snapshot delete NAME" if result.snapshots else ""
-        warn(f"{result.held_by_snapshots} snapshots hold {corpus} as it was before{named}")
+        warn(
+            f"{counted(result.held_by_snapshots, 'snapshot holds', 'snapshots hold')} {corpus} as it was before{named}"
+        )
 
 
 def _at_a_time(limits: ServerLimits | None) -> str:

@@ -34,6 +34,7 @@ from kinprint.client.cli.terminal import (
 )
 from kinprint.client.sync import Client
 from kinprint.client.types import DuplicatesProgress, DuplicatesSummary, as_dict
+from kinprint.client.wording import counted
 from rich.markup import escape
 from rich.table import Table
 
@@ -249,7 +250,7 @@ def _show(
     if kind == "pairs":
         if output is None and totals.pairs > len(first):
             out.print(f"and {totals.pairs - len(first):,} more: write them all with --out pairs.parquet")
-        out.print(f"{totals.pairs:,} pairs {of_all} ({totals.distinct:,} distinct){where}", soft_wrap=True)
+        out.print(f"{counted(totals.pairs, 'pair')} {of_all} ({totals.distinct:,} distinct){where}", soft_wrap=True)
         return
     copies = totals.rows - totals.clusters
     if output is None and copies > len(first):

@@ -83,7 +83,7 @@ def evidence(
     """Write the evidence for and against model B descending from model A.
 
     An HTML file stands alone and can be read without a network. The JSON is the
-    same for the same rows, panel and question, byte for byte.
+    same for the same record, panel and question, byte for byte.
     """
     render = None
     if output is not None:

@@ -22,6 +22,7 @@ from kinprint.client.cli.terminal import (
     warn,
 )
 from kinprint.client.types import Job, as_dict
+from kinprint.client.wording import counted
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
@@ -63,7 +64,7 @@ def jobs(
     if json_output:
         print_json(found[0] if job_id is not None else {"jobs": [as_dict(job) for job in found]})
     elif output is not None:
-        warn(f"{len(found)} jobs written to {output}")
+        warn(f"{counted(len(found), 'job')} written to {output}")
     elif job_id is not None:
         _show(found[0])
     elif cancel:

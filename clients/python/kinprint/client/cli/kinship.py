@@ -32,6 +32,7 @@ from kinprint.client.cli.terminal import (
     print_json,
 )
 from kinprint.client.types import as_dict
+from kinprint.client.wording import counted
 from rich.markup import escape
 from rich.table import Table
 
@@ -90,8 +91,8 @@ def kinship(
     where = f", written to {output}" if output is not None else ""
     left_out = [f"{count:,} {reason.replace('_', ' ')}" for reason, count in totals.left_out.items() if count]
     say(
-        f"{totals.pairs:,} pairs of {totals.models:,} models on {totals.prompts:,} prompts "
-        f"({totals.answers:,} answers){where}",
+        f"{counted(totals.pairs, 'pair')} of {counted(totals.models, 'model')} on {counted(totals.prompts, 'prompt')} "
+        f"({counted(totals.answers, 'answer')}){where}",
         f"left out: {', '.join(left_out)}" if left_out else "",
     )
     if totals.families:
@@ -101,7 +102,10 @@ def kinship(
             f"background: {totals.families:,} families, panel {totals.panel_digest[:12]}",
         )
     elif not any("no background" in caution for caution in totals.cautions):
-        say(f"{totals.models} models are no background: no likelihood ratio, no p-value, no verdict")
+        say(
+            f"{counted(totals.models, 'model is', 'models are')} no background: "
+            "no likelihood ratio, no p-value, no verdict"
+        )
     say(
         *listed("carries over", totals.carries_over),
         *listed("does not carry over", totals.does_not_carry_over),

@@ -32,7 +32,8 @@ from kinprint.client.cli.terminal import (
     print_json,
 )
 from kinprint.client.files.whole import write_whole
-from kinprint.client.types import Filter, Lineage
+from kinprint.client.types import Filter, Lineage, as_dict
+from kinprint.client.wording import counted
 from rich.markup import escape
 from rich.tree import Tree
 
@@ -86,7 +87,7 @@ def lineage(
         out.print(_tree(found))
     where = f", written to {output}" if output is not None else ""
     say(
-        f"{len(found.models):,} models in a tree by likeness{where}",
+        f"{counted(len(found.models), 'model')} in a tree by likeness{where}",
         *listed("note", found.cautions),
     )
 
@@ -116,6 +117,7 @@ def plain(found: Lineage, corpus: str) -> dict[str, Any]:
         "order": list(found.order),
         "merges": found.merges.tolist(),
         "cautions": list(found.cautions),
+        "provenance": None if found.provenance is None else as_dict(found.provenance),
     }
 
 

@@ -33,6 +33,7 @@ from kinprint.client.files.reader import FileReader, expand_paths
 from kinprint.client.files.rows import SourceRow
 from kinprint.client.sync import Client
 from kinprint.client.types import CHANNELS, ChannelName, Fill, LoadReport, as_dict
+from kinprint.client.wording import counted
 
 _SHOWN = 5
 _USUAL = "copy,style"
@@ -150,7 +151,7 @@ def load(
     if rows.error is not None:
         warn(f"kinprint: {rows.error}")
         if report.stored:
-            warn(f"{report.stored} rows read before that are stored")
+            warn(f"{counted(report.stored, 'row')} read before that {'is' if report.stored == 1 else 'are'} stored")
         raise typer.Exit(1)
     if report.failed and (strict or not report.stored):
         raise typer.Exit(1)
@@ -216,7 +217,7 @@ def summary(report: LoadReport) -> str:
     ]
     rate = report.rows / max(report.seconds, 1e-9)
     text = (
-        f"{report.corpus}: {report.rows:,} rows in {report.seconds:.1f} s ({rate:,.0f} rows/s): "
+        f"{report.corpus}: {counted(report.rows, 'row')} in {report.seconds:.1f} s ({rate:,.0f} rows/s): "
         f"{', '.join(parts) or 'nothing'}"
     )
     notes = [
@@ -236,7 +237,9 @@ def tell_skipped(report: LoadReport) -> None:
     if not report.failed:
         return
     reasons = sorted(report.reasons.items(), key=lambda item: (-item[1], item[0]))
-    warn(f"{report.failed:,} rows skipped: " + ", ".join(f"{count:,} {name.lower()}" for name, count in reasons))
+    warn(
+        f"{counted(report.failed, 'row')} skipped: " + ", ".join(f"{count:,} {name.lower()}" for name, count in reasons)
+    )
     for item in report.errors[:_SHOWN]:
         warn(f"  {item.where}: {item.message}")
     if report.failed > _SHOWN:

@@ -38,6 +38,7 @@ def show(
         Path | None, typer.Option("--config", metavar="FILE", help="Settings as TOML. Default: KINPRINT_CONFIG.")
     ] = None,
     data: Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Data directory.")] = None,
+    json_output: JsonOption = False,
 ) -> None:
     """Print what `kinprint serve` would go by, with the source of each setting and secrets hidden."""
     arguments = ["serve", "--print-config"]
@@ -45,6 +46,8 @@ def show(
         arguments += ["--config", str(config)]
     if data is not None:
         arguments += ["--data", str(data)]
+    if json_output:
+        arguments.append("--json")
     _run(*arguments)
 
 

@@ -26,6 +26,7 @@ from kinprint.client.cli.texts import parse_channels, parse_tier, parse_time, re
 from kinprint.client.errors import FailedPreconditionError, NotFoundError
 from kinprint.client.sync import Client
 from kinprint.client.types import Filter, SearchResult, as_dict
+from kinprint.client.wording import counted
 
 _UNFILLED = ("CHANNEL_NOT_FILLED", "CHANNEL_UNAVAILABLE")
 
@@ -160,7 +161,7 @@ def search(
     elif output is None:
         show_hits(hits, coverage, chosen)
     else:
-        warn(f"{len(hits)} hits written to {output}")
+        warn(f"{counted(len(hits), 'hit')} written to {output}")
 
 
 def split_id(given: str, corpora: list[str]) -> tuple[str | None, str]:

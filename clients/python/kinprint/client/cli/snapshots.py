@@ -22,6 +22,7 @@ from kinprint.client.cli.terminal import (
     warn,
 )
 from kinprint.client.types import Snapshot, SnapshotProgress, as_dict
+from kinprint.client.wording import counted
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
@@ -59,7 +60,8 @@ def create(
     if json_output:
         print_json(made)
     else:
-        count = f"{len(made.corpora)} corpora, {sum(held.transcripts for held in made.corpora):,} transcripts"
+        rows = counted(sum(held.transcripts for held in made.corpora), "transcript")
+        count = f"{counted(len(made.corpora), 'corpus', 'corpora')}, {rows}"
         out.print(escape(f"snapshot {made.name} is taken: {count}, {_bytes(made)}"), soft_wrap=True)
     if made.left_out:
         warn(f"not in it, since they could not be opened: {', '.join(made.left_out)}")
@@ -135,7 +137,8 @@ def verify(
             mark = "" if found.harmless else "DAMAGED "
             out.print(escape(f"{mark}{found.file}: {found.what}. {found.remedy}"), soft_wrap=True)
         state = "all is as it was written" if report.ok else "DAMAGED: see above"
-        counts = f"{report.corpora} corpora, {report.files} files, {_mega(report.bytes)}, {report.rows:,} rows"
+        number = (counted(report.corpora, "corpus", "corpora"), counted(report.files, "file"), _mega(report.bytes))
+        counts = ", ".join((*number, counted(report.rows, "row")))
         out.print(escape(f"{name}: {counts}: {state}"), soft_wrap=True)
     if not report.ok:
         raise typer.Exit(1)
@@ -166,7 +169,7 @@ def restore(
         print_json(made)
     else:
         out.print(
-            escape(f"corpus {made.name} is restored from snapshot {name}: {made.transcripts:,} transcripts"),
+            escape(f"corpus {made.name} is restored from snapshot {name}: {counted(made.transcripts, 'transcript')}"),
             soft_wrap=True,
         )
 

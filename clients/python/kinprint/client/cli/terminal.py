@@ -24,6 +24,7 @@ from kinprint.client.errors import KinprintError, UpsertInterrupted
 from kinprint.client.launch import duration
 from kinprint.client.sync import Client, connect
 from kinprint.client.types import ChannelName, as_dict
+from kinprint.client.wording import counted
 from rich.console import Console
 from rich.markup import escape
 
@@ -140,7 +141,7 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
         except UpsertInterrupted as error:
             report = error.report
             warn(
-                f"interrupted: {report.stored} of {report.rows} rows read are stored for good; "
+                f"interrupted: {report.stored:,} of {counted(report.rows, 'row')} read stored for good; "
                 "the same command goes on from there"
             )
             raise typer.Exit(INTERRUPTED) from None

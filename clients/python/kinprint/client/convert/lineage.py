@@ -15,6 +15,7 @@ from kinprint.client.convert.base import (
     optional,
     strings,
 )
+from kinprint.client.convert.provenance import provenance_from_proto
 from kinprint.client.convert.server import limits_from_proto
 from kinprint.client.types import (
     PANEL_BYTES,
@@ -270,6 +271,7 @@ def kinship_summary_from_proto(message: lineage_pb2.KinshipFinished) -> KinshipS
         carries_over=tuple(message.carries_over),
         does_not_carry_over=tuple(message.does_not_carry_over),
         cautions=tuple(message.cautions),
+        provenance=provenance_from_proto(message),
     )
 
 
@@ -322,6 +324,7 @@ def attribution_summary_from_proto(message: lineage_pb2.AttributeFinished) -> At
         ),
         prior_unknown=message.prior_unknown,
         notes=tuple(message.notes),
+        provenance=provenance_from_proto(message),
     )
 
 
@@ -341,4 +344,5 @@ def lineage_from_proto(scores: Sequence[types_pb2.Matrix], finished: lineage_pb2
         order=tuple(finished.order),
         merges=matrix_from_proto(finished.merges),
         cautions=tuple(finished.cautions),
+        provenance=provenance_from_proto(finished),
     )

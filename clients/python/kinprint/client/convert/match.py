@@ -20,17 +20,16 @@ from kinprint.client.convert.base import (
     tier_to_proto,
     timestamp_from_proto,
 )
+from kinprint.client.convert.provenance import provenance_from_proto
 from kinprint.client.convert.server import coverages, fast_coverage
 from kinprint.client.types import (
     CalibrationName,
     Comparison,
     CopyEvidence,
-    CorpusState,
     Evidence,
     Fingerprints,
     Hit,
     Matrix,
-    Provenance,
     QueryInfo,
     SearchQuery,
     SearchResult,
@@ -167,7 +166,7 @@ def search_result_from_proto(message: match_pb2.SearchResponse) -> SearchResult:
             if hit.channel in FROM_CHANNEL
         ),
         timings=Timings(message.timings.queue_seconds, message.timings.embed_seconds, message.timings.total_seconds),
-        provenance=_provenance(message),
+        provenance=provenance_from_proto(message),
         coverage_fast=fast_coverage(message.coverage),
     )
 
@@ -178,31 +177,7 @@ def comparison_from_proto(message: match_pb2.CompareResponse) -> Comparison:
         copy=copy_from_proto(message.copy) if message.HasField("copy") else None,
         semantic=semantic_from_proto(message.semantic) if message.HasField("semantic") else None,
         style=style_from_proto(message.style) if message.HasField("style") else None,
-        provenance=_provenance(message),
-    )
-
-
-def _provenance(message: match_pb2.SearchResponse | match_pb2.CompareResponse) -> Provenance | None:
-    """What an answer was made with and from; None of servers before it was told."""
-    if not message.HasField("provenance"):
-        return None
-    told = message.provenance
-    return Provenance(
-        kinprint=told.kinprint,
-        pipeline=told.pipeline,
-        sketch_scheme=told.sketch_scheme,
-        style_scheme=told.style_scheme,
-        corpora=tuple(
-            CorpusState(
-                corpus=state.corpus,
-                record_version=state.record_version,
-                record_entry=state.record_entry,
-                transcripts=state.transcripts,
-                model_digest=state.model_digest,
-                table_digest=state.table_digest,
-            )
-            for state in told.corpora
-        ),
+        provenance=provenance_from_proto(message),
     )
 
 

@@ -98,7 +98,7 @@ class Calls:
             try:
                 return connection.call(method, request, self.timeout if timeout is None else timeout)
             except grpc.RpcError as error:
-                problem = from_rpc_error(error, connection.address)
+                problem = from_rpc_error(error, connection.address, secure=connection.secure)
                 again = method.repeatable and isinstance(problem, (UnavailableError, CancelledError))
                 if not again or attempt + 1 == _REESTABLISH or not self._reestablish(connection):
                     raise problem from error

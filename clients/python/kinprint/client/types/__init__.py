@@ -48,15 +48,14 @@ from kinprint.client.types.panel import (
     PanelSummary,
     PanelSuspect,
 )
+from kinprint.client.types.provenance import CorpusState, Provenance
 from kinprint.client.types.search import (
     CalibrationName,
     Comparison,
     CopyEvidence,
-    CorpusState,
     Evidence,
     Fingerprints,
     Hit,
-    Provenance,
     QueryInfo,
     SearchOutcome,
     SearchQuery,

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from kinprint.client.files.whole import write_whole
 from kinprint.client.types.base import Matrix
+from kinprint.client.types.provenance import Provenance
 
 Verdict = Literal["derived", "kin", "unresolved", "no_background"]
 Basis = Literal["matched", "bridged", "none"]
@@ -55,6 +56,7 @@ class KinshipSummary:
     carries_over: tuple[str, ...]
     does_not_carry_over: tuple[str, ...]
     cautions: tuple[str, ...]
+    provenance: Provenance | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +151,12 @@ class AttributionSummary:
     power: tuple[AttributionPower, ...]
     prior_unknown: float
     notes: tuple[str, ...]
+    provenance: Provenance | None = None
 
 
 @dataclass(frozen=True)
 class EvidenceFile:
-    """The evidence on a pair of models: a JSON document, the same bytes for the same request on the same rows."""
+    """The evidence on a pair of models: a JSON document, the same bytes for the same request on the same record."""
 
     data: bytes
 
@@ -182,3 +185,4 @@ class Lineage:
     order: tuple[int, ...]
     merges: Matrix
     cautions: tuple[str, ...] = field(default=())
+    provenance: Provenance | None = None

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from kinprint.client.types.base import ChannelName, Matrix, TierName
+from kinprint.client.types.provenance import Provenance
 from kinprint.client.types.server import Coverage
 from kinprint.client.types.transcripts import Filter, TranscriptRef
 
@@ -186,33 +187,6 @@ class Timings:
     queue_seconds: float
     embed_seconds: float
     total_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class CorpusState:
-    """State of a corpus that an answer was made from.
-
-    `record_entry` is the SHA-256 of the log entry of `record_version`: the record and no other. The digests are those
-    of the model and the token table of its vectors, "" without.
-    """
-
-    corpus: str
-    record_version: int
-    record_entry: str
-    transcripts: int
-    model_digest: str
-    table_digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """What an answer was made with and from, so that it can be made again, and held against another."""
-
-    kinprint: str
-    pipeline: int
-    sketch_scheme: str
-    style_scheme: str
-    corpora: tuple[CorpusState, ...]
 
 
 @dataclass(frozen=True, slots=True)

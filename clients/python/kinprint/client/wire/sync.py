@@ -57,6 +57,7 @@ class Connection:
     def __init__(self, address: str, access: Access) -> None:
         self.address = address
         self.metadata = access.metadata
+        self.secure = access.credentials is not None
         credentials = access.credentials
         options = channel_options()
         self.channel = (
@@ -113,7 +114,7 @@ class Stream(Generic[Request, Response]):
         except grpc.RpcError as error:
             if self._dead:
                 raise UnavailableError(f"the server at {self._connection.address} fell silent") from error
-            raise from_rpc_error(error, self._connection.address) from error
+            raise from_rpc_error(error, self._connection.address, secure=self._connection.secure) from error
         self._last = time.monotonic()
         return message
 

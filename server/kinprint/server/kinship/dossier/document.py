@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,11 +48,13 @@ def build(
     rows: Filter = Filter(),  # noqa: B008  (frozen)
     *,
     also: Sequence[tuple[str, str]] = (),
+    provenance: Mapping[str, Any] | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Iterator[Progress | Report]:
     """Gather the evidence on one pair of models; the `Report` comes last.
 
     `also` are further pairs that were named beforehand: p-values are corrected for all of them together (Holm 1979).
+    `provenance` is what the document tells of the record that the view is of, JSON types only; None: nothing.
     Raises ModelNotFound.
     """
     yield Progress("gathering answers", 0.0)
@@ -120,6 +122,8 @@ def build(
         "parameters": sections.parameters(case, also),
         "digests": sections.digests(case),
     }
+    if provenance is not None:
+        document["provenance"] = dict(provenance)
     yield Report(_plain(document))
 
 
