@@ -53,7 +53,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     f"{_STORE}/maintenance.py": (f"{_T}/store/test_maintenance.py",),
     f"{_STORE}/record.py": (f"{_T}/store/test_record.py", f"{_T}/store/test_maintenance.py"),
     f"{_STORE}/reserve.py": (f"{_T}/store/test_reserve.py", f"{_T}/corpus/test_verify.py"),
-    f"{_STORE}/segment.py": (f"{_T}/store/test_segment.py", f"{_T}/corpus/test_index.py", f"{_T}/store/test_generation.py"),
+    f"{_STORE}/segment.py": (f"{_T}/store/test_segment.py", f"{_T}/corpus/test_index.py"),
     f"{_STORE}/snapshot.py": (f"{_T}/corpus/test_snapshots.py",),
     f"{_EDGE}/admission.py": (f"{_T}/edge/test_limits.py", "tests/e2e/test_operating.py"),
     f"{_EDGE}/audit.py": (f"{_T}/edge/test_audit.py",),
@@ -96,10 +96,15 @@ class Outcome:
 def copied(place: Path) -> None:
     """Copy the tree as it stands, compiled kernels included: what is tracked, new, and in the kernels' caches."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
     )
     names = [Path(os.fsdecode(name)) for name in listed.stdout.split(b"\0") if name]
-    names += [path.relative_to(ROOT) for path in (ROOT / "kernels").rglob("__pycache__/*") if path.suffix in (".nbi", ".nbc")]
+    names += [
+        path.relative_to(ROOT) for path in (ROOT / "kernels").rglob("__pycache__/*") if path.suffix in (".nbi", ".nbc")
+    ]
     for name in names:
         if (ROOT / name).is_file():
             (place / name).parent.mkdir(parents=True, exist_ok=True)
@@ -108,16 +113,18 @@ def copied(place: Path) -> None:
 
 def annotations(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     """Where annotations begin and end, as (line, column): nothing evaluates them."""
-    found = []
+    found: list[tuple[tuple[int, int], tuple[int, int]]] = []
     for node in ast.walk(ast.parse(source)):
         notes: list[ast.expr | None] = []
         if isinstance(node, ast.arg | ast.AnnAssign):
             notes = [node.annotation]
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             notes = [node.returns]
-        for note in notes:
-            if note is not None and note.end_lineno is not None and note.end_col_offset is not None:
-                found.append(((note.lineno, note.col_offset), (note.end_lineno, note.end_col_offset)))
+        found += [
+            ((note.lineno, note.col_offset), (note.end_lineno, note.end_col_offset))
+            for note in notes
+            if note is not None and note.end_lineno is not None and note.end_col_offset is not None
+        ]
     return found
 
 
@@ -203,7 +210,9 @@ def _tried(drawn: Sequence[MutationSpec], tests: dict[str, list[str]]) -> Iterat
                 raise SystemExit(f"the tests of {name} fail as it is:\n{told[-4000:]}")
             limits[which] = _TIMES * (time.monotonic() - begun) + _SLACK
         result = mutate_and_test([spec], command(which), limits[which])
-        diff = "\n".join(line for line in (result.diff or "").splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---"))
+        diff = "\n".join(
+            line for line in (result.diff or "").splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")
+        )
         noticed = result.test_outcome != TestOutcome.SURVIVED
         operator = spec.operator_name.partition("/")[2]
         print(f"{'noticed' if noticed else 'MISSED '} {name}:{spec.start_pos[0]} {operator}", flush=True)
