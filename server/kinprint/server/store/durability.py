@@ -179,12 +179,8 @@ def _numbered(table: Path, pattern: re.Pattern[str]) -> dict[int, Path]:
         names = os.listdir(log_directory(table))
     except FileNotFoundError:
         return {}
-    found = ((pattern.match(name), name) for name in names)
-    return {int(match[1]): log_directory(table) / name for match, name in sorted(found, key=_by_name) if match}
-
-
-def _by_name(pair: tuple[re.Match[str] | None, str]) -> str:
-    return pair[1]
+    found = ((pattern.match(name), name) for name in sorted(names))
+    return {int(match[1]): log_directory(table) / name for match, name in found if match}
 
 
 def parse_entry(version: int, content: bytes) -> LogEntry:
@@ -255,8 +251,7 @@ def _check_sum(format_: str, version: int, entry: str) -> str:
 
 def read_marker(table: Path) -> Marker | None:
     """The newest intact slot of the marker, or None if there is none."""
-    found = _slots(table)
-    return max(found.values(), key=lambda marker: marker.version, default=None)
+    return max(_slots(table).values(), key=lambda marker: marker.version, default=None)
 
 
 def _slots(table: Path) -> dict[int, Marker]:
@@ -282,8 +277,7 @@ def _slots(table: Path) -> dict[int, Marker]:
 def write_marker(table: Path, marker: Marker) -> None:
     """Record durably that ``marker.version`` and everything below it is durable. Raises OSError.
 
-    The slot that holds the newest version is left alone, so an interrupted write loses nothing; versions
-    may jump, so that it is looked for and not told from the number.
+    The slot that holds the newest version is left alone, so an interrupted write loses nothing. Versions may jump.
     """
     fields = {"format": marker.format, "version": marker.version, "entry": marker.entry}
     fields["check"] = _check_sum(marker.format, marker.version, marker.entry)
