@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from google.protobuf import duration_pb2
+from kinprint.client.chunking import ITEM_OVERHEAD, MESSAGE_OVERHEAD
+from kinprint.client.convert.transcripts import transcript_to_proto
 from kinprint.client.errors import KinprintError, UnavailableError
 from kinprint.client.types import LoadReport, Transcript
 from kinprint.client.upsert import RetryClock, StreamEndedError, UpsertSession, is_retryable
@@ -173,6 +175,32 @@ def test_rows_that_cannot_be_sent_cost_only_themselves() -> None:
         (2, "INVALID_UTF8"),
     ]
     assert len(report.errors) == 4
+
+
+def test_a_row_may_be_as_large_as_a_message_holds() -> None:
+    def sent(more: int) -> tuple[dict[str, int], int]:
+        session = UpsertSession("c")
+        session.receive(started(max_message_bytes=2500))
+        session.add(Transcript("x" * 1000, prompt="p" * 1000, model="m" * (400 + more), id="r"))
+        session.source_done()
+        requests = drain(session)
+        assert all(request.ByteSize() <= 2500 for request in requests)
+        return session.report().reasons, len(requests)
+
+    sizes = [sent(more) for more in range(100)]
+    assert sizes == sorted(sizes, key=lambda each: -each[1])
+    fitting = sum(count for _, count in sizes)
+    assert sizes[fitting] == ({"ROW_TOO_LARGE": 1}, 0)
+    # What is around the row takes its own few bytes.
+    row = Transcript("x" * 1000, prompt="p" * 1000, model="m" * (400 + fitting), id="r")
+    assert transcript_to_proto(row).ByteSize() + ITEM_OVERHEAD + MESSAGE_OVERHEAD == 2501
+
+
+def test_a_wait_that_was_asked_for_ends_with_its_stream() -> None:
+    session = filled(3)
+    session.receive(reply(backoff=pb.UpsertBackoff(delay=duration_pb2.Duration(seconds=7))))
+    session.broken()
+    assert session.take_delay() == 0.0
 
 
 def test_batches_are_split_by_bytes() -> None:

@@ -27,6 +27,7 @@ def test_a_key_is_stored_by_its_hash_alone_and_privately(tmp_path: Path) -> None
     assert found == made
     assert found.fits(parts[1])
     assert not found.fits("a" * 52)
+    assert found.cost == (16_384, 8, 1)  # 16 MiB and some 40 ms: a file that was taken is not tried out
     principal = found.principal()
     assert (principal.role, principal.corpora, principal.key) == (Role.WRITE, frozenset("ab"), made.id)
 
