@@ -78,6 +78,20 @@ def test_the_window_bounds_what_is_on_its_way() -> None:
     assert (report.blank, report.repeated_ids, report.truncated) == (1, 2, 3)
 
 
+def test_no_more_than_eight_batches_are_on_their_way() -> None:
+    session = filled(20, max_batch_items=1, max_inflight_batches=100)
+    assert len(drain(session)) == 8
+
+
+def test_a_mapping_may_call_its_id_id() -> None:
+    session = UpsertSession("c")
+    session.receive(started())
+    session.add({"id": "short", "response": "a"})
+    session.add({"transcript_id": "long", "response": "b"})
+    session.source_done()
+    assert [row_id for request in drain(session) for row_id in ids(request)] == ["short", "long"]
+
+
 def test_nothing_is_read_while_the_window_is_full() -> None:
     session = UpsertSession("c")
     assert not session.wants_rows
