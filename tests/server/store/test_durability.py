@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -136,3 +137,57 @@ def test_what_is_quarantined_is_moved_durably(tmp_path: Path) -> None:
             assert came_from in (after.path for after in steps[number + 1 :] if after.kind == "flush")
     assert steps.last("flush", place) > steps.last("rename", report.quarantined[-1])
     assert steps.last("flush", table) > steps.last("rename", report.quarantined[-1])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b" \0\n",
+        b"{",
+        b"[]",
+        b"{}",
+        b"3",
+        b'{"other": {}}',
+        b'{"add": {"path": "a", "size": 1}, "other": {}}',
+        b'{"add": {"path": "a"}}',
+        b'{"add": {"size": 1}}',
+        b'{"add": {"path": "a", "size": null}}',
+        b'{"add": []}',
+        b'{"add": null}',
+        b'{"remove": {}}',
+        b'{"remove": []}',
+        b'{"metaData": 3}',
+        b'{"add": {"path": "a", "size": 1, "deletionVector": {"x": 1}}}',
+    ],
+)
+def test_a_log_entry_that_is_none_is_refused(content: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        durability.parse_entry(3, content)
+
+
+def test_a_log_entry_is_read_line_by_line() -> None:
+    lines = (
+        {"commitInfo": {}},
+        {"metaData": {"configuration": {"kinprint.format": "1"}}},
+        {"add": {"path": "a%20b", "size": 7, "deletionVector": None}},
+        {"remove": {"path": "c"}},
+        {"add": {"path": "d", "size": "8"}},
+    )
+    content = b"\n\n".join(json.dumps(line).encode() for line in lines) + b"\n"
+    entry = durability.parse_entry(3, content)
+    assert (entry.version, entry.added, entry.removed) == (3, {"a%20b": 7, "d": 8}, frozenset("c"))
+    assert (entry.format, entry.digest) == ("1", hashlib.sha256(content).hexdigest())
+    assert durability.parse_entry(0, b'{"metaData": {}}').format is None
+    assert durability.data_file(Path("t"), "a%20b") == Path("t") / "a b"
+
+
+@pytest.mark.parametrize(
+    ("found", "fits"), [("1", True), ("1.9", True), ("0", True), ("2", False), ("x", False), ("", False)]
+)
+def test_newer_major_formats_are_refused(found: str, fits: bool) -> None:
+    if fits:
+        durability.check_format(Path("t"), found)
+    else:
+        with pytest.raises(durability.FormatTooNew, match="newer Kinprint"):
+            durability.check_format(Path("t"), found)
