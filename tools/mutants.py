@@ -44,7 +44,7 @@ _T = "tests/server"
 #: which need a collector, and a file that is one constant.
 TESTS: dict[str, tuple[str, ...]] = {
     f"{_STORE}/columns.py": (f"{_T}/store/test_columns.py",),
-    f"{_STORE}/content.py": (f"{_T}/store/test_digests.py", f"{_T}/corpus/test_normalise.py"),
+    f"{_STORE}/content.py": (f"{_T}/store/test_content.py", f"{_T}/store/test_digests.py"),
     f"{_STORE}/digests.py": (f"{_T}/store/test_digests.py", f"{_T}/store/test_record.py"),
     f"{_STORE}/disk.py": (f"{_T}/store/test_disk.py",),
     f"{_STORE}/durability.py": (f"{_T}/store/test_durability.py", f"{_T}/store/test_record.py"),
