@@ -53,7 +53,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     f"{_STORE}/lock.py": (f"{_T}/store/test_lock.py",),
     f"{_STORE}/maintenance.py": (f"{_T}/store/test_maintenance.py",),
     f"{_STORE}/record.py": (f"{_T}/store/test_record.py", f"{_T}/store/test_maintenance.py"),
-    f"{_STORE}/reserve.py": (f"{_T}/corpus/test_verify.py",),
+    f"{_STORE}/reserve.py": (f"{_T}/store/test_reserve.py",),
     f"{_STORE}/segment.py": (f"{_T}/corpus/test_index.py",),
     f"{_STORE}/snapshot.py": (f"{_T}/corpus/test_snapshots.py",),
     f"{_EDGE}/admission.py": (f"{_T}/edge/test_limits.py", "tests/e2e/test_operating.py"),

@@ -234,3 +234,25 @@ def test_limits_of_a_calibration_are_those_of_its_pairs() -> None:
     assert len(found.null) == 2 * clean
     assert found.kin_curve is None  # every pair of kin stands in for a derived one
     assert found.curve[1] > 0
+
+
+def test_a_true_positive_rate_by_hand() -> None:
+    null, even = np.arange(1.0, 11.0), np.full(10, 0.1)
+    positive = np.array([7.0, 8.0, 9.0, 11.0])
+    # 9 and 10 are the share of 0.2; what scores above 8 is above them or one of them.
+    assert calibration._tpr(positive, null, even, 0.2, 99) == 0.5
+    assert calibration._tpr(positive, null, even, 1.0, 99) == 1.0
+    assert calibration._tpr(positive, null, even, 0.01, 99) == 0.25
+    assert calibration._tpr(positive, null, even, 0.01, 98) is None, "below 1 / 99"
+    heavy = np.array([0.05] * 9 + [0.55])
+    assert calibration._tpr(positive, null, heavy, 0.5, 99) == 0.25
+
+
+def test_a_curve_is_even_where_the_two_kinds_are_and_never_falls() -> None:
+    intercept, slope = calibration._logistic(np.array([3.0, 4.0, 5.0]), -np.array([3.0, 4.0, 5.0]))
+    assert intercept == pytest.approx(0.0, abs=1e-5)
+    assert slope > 1
+    weighed, same = calibration._logistic(np.array([3.0, 4.0, 5.0]), -np.tile([3.0, 4.0, 5.0], 50))
+    assert abs(weighed) < 1  # as many of one kind as of the other, whatever their numbers
+    assert same > slope  # and more of them hold the ridge less
+    assert calibration._logistic(np.array([-4.0, -3.0]), np.array([3.0, 4.0]))[1] == 0.0
