@@ -7,7 +7,7 @@ RELEASED := proto/released.binpb
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types proto proto-check proto-release sync sync-check format clean bench bench-serving bench-copy bench-million bench-style bench-kinship bench-attribution bench-teacher bench-semantic-quality bench-semantic bench-trust bench-overload soak
+.PHONY: help setup demo test check lint types proto proto-check proto-release sync sync-check format clean bench bench-serving bench-copy bench-million bench-style bench-kinship bench-attribution bench-teacher bench-semantic-quality bench-semantic bench-trust bench-overload soak mutants
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 20
@@ -124,6 +124,13 @@ soak: setup ## Kill a server 500 times, flip 10,000 bits, call every RPC 100,000
 	$(BIN)/python benchmarks/bitflips.py --cases 10000
 	$(BIN)/python benchmarks/fuzz.py --cases 100000
 	$(BIN)/python benchmarks/fuzz_files.py --cases 20000
+
+SAMPLE ?= 200
+SEED ?= 0
+
+mutants: setup ## Change the source in SAMPLE small ways (0: all), tell which no test notices: [SAMPLE=200 SEED=0 ONLY=path]
+	$(BIN)/python -m pip install --quiet --group mutants
+	nice -n 10 $(BIN)/python tools/mutants.py --sample "$(SAMPLE)" --seed "$(SEED)" $(if $(ONLY),--only "$(ONLY)") $(if $(JSON),--json "$(JSON)")
 
 bench-semantic-quality: setup ## Measure how near the fast tier of meaning comes to the accurate one: DATA=file
 	@test -n "$(DATA)" || (echo "name the file: make bench-semantic-quality DATA=answers.parquet" >&2; exit 1)

@@ -107,6 +107,28 @@ def test_families_are_called_independent_only_where_they_are() -> None:
     assert "53 families, number of independent ones not stated" in checked(render(report)).words
 
 
+def test_a_p_value_says_where_it_stands_to_the_least_there_can_be() -> None:
+    def remark(p: float, floor: float | None) -> str:
+        report = copy.deepcopy(PLAIN)
+        report["hypotheses"][0].update(p_value=p, p_floor=floor)
+        return checked(render(report)).words
+
+    least, told, unknown = (
+        "the smallest that this background can give",
+        "smallest that this background can give: 0.01",
+        "the smallest possible value is not stated",
+    )
+    others = remark(0.02, 0.01).count(least)  # of the other questions
+    assert told in remark(0.02, 0.01)
+    for p in (0.01, 0.01 * (1 + 1e-12)):  # as it comes out of a division
+        words = remark(p, 0.01)
+        assert told not in words
+        assert words.count(least) == others + 1
+    assert told in remark(0.0101, 0.01)
+    assert unknown in remark(0.02, None)
+    assert unknown not in remark(0.02, 0.01)
+
+
 def test_no_verbal_level_where_the_method_abstains() -> None:
     report = copy.deepcopy(SMALL)
     report["hypotheses"][0].update(abstained=True, verdict="unresolved")

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from google.protobuf import duration_pb2
+from kinprint.client.chunking import ITEM_OVERHEAD, MESSAGE_OVERHEAD
+from kinprint.client.convert.transcripts import transcript_to_proto
 from kinprint.client.errors import KinprintError, UnavailableError
 from kinprint.client.types import LoadReport, Transcript
 from kinprint.client.upsert import RetryClock, StreamEndedError, UpsertSession, is_retryable
@@ -76,6 +78,20 @@ def test_the_window_bounds_what_is_on_its_way() -> None:
     assert (report.blank, report.repeated_ids, report.truncated) == (1, 2, 3)
 
 
+def test_no_more_than_eight_batches_are_on_their_way() -> None:
+    session = filled(20, max_batch_items=1, max_inflight_batches=100)
+    assert len(drain(session)) == 8
+
+
+def test_a_mapping_may_call_its_id_id() -> None:
+    session = UpsertSession("c")
+    session.receive(started())
+    session.add({"id": "short", "response": "a"})
+    session.add({"transcript_id": "long", "response": "b"})
+    session.source_done()
+    assert [row_id for request in drain(session) for row_id in ids(request)] == ["short", "long"]
+
+
 def test_nothing_is_read_while_the_window_is_full() -> None:
     session = UpsertSession("c")
     assert not session.wants_rows
@@ -106,6 +122,23 @@ def test_a_broken_stream_sends_again_what_has_no_result() -> None:
         session.receive(result(request))
     assert session.drained
     assert (session.report().created, session.report().reconnects) == (7, 1)
+
+
+def test_what_is_sent_again_keeps_its_order_and_goes_before_what_waits() -> None:
+    """Rows of one id count in the order that they were given in."""
+    session = filled(10, max_inflight_batches=3)
+    first = drain(session)
+    assert len(first) == 3
+    session.receive(result(first[1]))
+    session.broken()
+    session.receive(started(max_inflight_batches=9))
+    again = [ids(request) for request in drain(session)]
+    assert again == [["r0", "r1", "r2"], ["r6", "r7", "r8"], ["r9"]]
+    session.broken()
+    session.broken()
+    session.receive(started(max_inflight_batches=9))
+    assert [ids(request) for request in drain(session)] == again
+    assert session.report().reconnects == 3
 
 
 def test_backoff_cuts_batches_that_were_made_before() -> None:
@@ -158,6 +191,32 @@ def test_rows_that_cannot_be_sent_cost_only_themselves() -> None:
     assert len(report.errors) == 4
 
 
+def test_a_row_may_be_as_large_as_a_message_holds() -> None:
+    def sent(more: int) -> tuple[dict[str, int], int]:
+        session = UpsertSession("c")
+        session.receive(started(max_message_bytes=2500))
+        session.add(Transcript("x" * 1000, prompt="p" * 1000, model="m" * (400 + more), id="r"))
+        session.source_done()
+        requests = drain(session)
+        assert all(request.ByteSize() <= 2500 for request in requests)
+        return session.report().reasons, len(requests)
+
+    sizes = [sent(more) for more in range(100)]
+    assert sizes == sorted(sizes, key=lambda each: -each[1])
+    fitting = sum(count for _, count in sizes)
+    assert sizes[fitting] == ({"ROW_TOO_LARGE": 1}, 0)
+    # What is around the row takes its own few bytes.
+    row = Transcript("x" * 1000, prompt="p" * 1000, model="m" * (400 + fitting), id="r")
+    assert transcript_to_proto(row).ByteSize() + ITEM_OVERHEAD + MESSAGE_OVERHEAD == 2501
+
+
+def test_a_wait_that_was_asked_for_ends_with_its_stream() -> None:
+    session = filled(3)
+    session.receive(reply(backoff=pb.UpsertBackoff(delay=duration_pb2.Duration(seconds=7))))
+    session.broken()
+    assert session.take_delay() == 0.0
+
+
 def test_batches_are_split_by_bytes() -> None:
     session = UpsertSession("c")
     session.receive(started(max_batch_items=100, max_inflight_batches=100))
@@ -198,7 +257,9 @@ def test_retrying_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         delays.append(delay)
         now[0] += delay
     assert sum(delays) == pytest.approx(10.0)
-    assert delays[0] <= 0.1
+    for attempt, delay in enumerate(delays[:-1]):
+        whole = min(0.1 * 2**attempt, 5.0)
+        assert whole / 2 <= delay <= whole
     clock.progress()
     assert clock.next_delay(3.0) == 3.0
 

@@ -260,3 +260,11 @@ def test_refuses() -> None:
     for arguments, message in (((33, 4), "128"), ((16, 8, matrix.__len__, 0), "chunk")):
         with pytest.raises(ValueError, match=message):
             lsh.linking_pairs(matrix, *arguments[:2], *(arguments[2:] or (lambda: None,)))  # type: ignore[arg-type]
+
+
+def test_golden_constants() -> None:
+    """The reference takes these from the kernel: a change of one would go through all else here."""
+    assert lsh.BANDINGS == ((16, 8), (32, 4), (42, 3), (64, 2))
+    assert (lsh.RECALL, int(EMPTY)) == (0.999, 0xFFFFFFFF)
+    assert [lsh.choose_bands(t) for t in (0.9, 0.7, 0.5, 0.35, 0.1)] == [(16, 8), (32, 4), (64, 2), (64, 2), (64, 2)]
+    assert lsh.recall(0.7, 16, 8) == pytest.approx(1 - (1 - 0.7**8) ** 16)

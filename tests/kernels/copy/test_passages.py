@@ -13,7 +13,7 @@ from copy_texts import PIECES, texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kinprint.kernels.arrow import Texts, from_texts
-from kinprint.kernels.copy import passages
+from kinprint.kernels.copy import passages, postings
 from kinprint.kernels.copy.matching import REPEATS
 from kinprint.kernels.copy.passages import GUARANTEE, MAX_TEXTS
 from kinprint.kernels.reference import passages as reference
@@ -481,3 +481,9 @@ def test_refuses() -> None:
     for name, pair in (("models", (np.zeros(2, np.int64), codes)), ("prompts", (codes, np.zeros(3, np.int32)))):
         with pytest.raises(ValueError, match=name):
             index.counts(none, *pair)
+
+
+def test_golden_constants() -> None:
+    """The reference takes these from the kernel: a change of one would go through all else here."""
+    assert (postings.GRAM, postings.WINDOW, GUARANTEE) == (8, 5, 12)
+    assert (REPEATS, MAX_TEXTS, passages.VERSION) == (32, 2_000, 1)

@@ -230,3 +230,9 @@ def test_refuses() -> None:
     for wrong in (np.zeros(3, np.int64), np.zeros((1, 3), np.uint64)):
         with pytest.raises(ValueError, match="shingles"):
             seeds.query(index, wrong)
+
+
+def test_golden_constants() -> None:
+    """The reference takes these from the kernel: a change of one would go through all else here."""
+    assert (seeds.WINDOW, seeds.VERSION) == (6, 1)
+    assert round(seeds.DENSITY, 9) == 0.285714286

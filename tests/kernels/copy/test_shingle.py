@@ -126,3 +126,9 @@ def test_hashes_are_well_mixed() -> None:
     assert np.unique(hashes).size == hashes.size == 20_000 - 2 + 0x4000 - 4
     bits = (hashes[:, None] >> np.arange(64, dtype=np.uint64)) & np.uint64(1)
     assert np.abs(bits.mean(axis=0) - 0.5).max() < 5 * 0.5 / np.sqrt(hashes.size)
+
+
+def test_golden_constants() -> None:
+    """The reference takes these from the kernel: a change of one would go through all else here."""
+    assert (shingle.BLANK, shingle.WHOLE_TEXT) == (1, 2)
+    assert shingle.SHINGLINGS == ("w3c5", "c5")

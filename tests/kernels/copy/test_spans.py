@@ -142,3 +142,8 @@ def test_codepoint_offsets_refuses() -> None:
     with pytest.raises(ValueError, match="byte_offsets"):
         spans.codepoint_offsets(array("abc"), np.array([4]))
     assert spans.codepoint_offsets(array(""), np.array([0])).tolist() == [0]
+
+
+def test_golden_constants() -> None:
+    """The reference takes these from the kernel: a change of one would go through all else here."""
+    assert (spans.MIN_WORDS, spans.MIN_SPACELESS, spans.GRAM) == (3, 5, 16)

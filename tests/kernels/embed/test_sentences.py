@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kinprint.kernels.arrow import Texts, from_texts
-from kinprint.kernels.embed.sentences import sentences
+from kinprint.kernels.embed.sentences import CLOSERS, FULL_TERMINATORS, MARKUP, MOST, SHORTEST, TERMINATORS, sentences
 from kinprint.kernels.reference import sentences as reference
 
 CASES = (
@@ -74,3 +74,11 @@ def test_many_texts_on_several_threads() -> None:
 def test_none_at_most() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         sentences(Texts.from_offsets(*from_texts(["text"])), 0)
+
+
+def test_golden_constants() -> None:
+    """The reference takes these from the kernel: a change of one would go through all else here."""
+    assert (MOST, SHORTEST, MARKUP) == (64, 5, "*_")
+    assert FULL_TERMINATORS == "。！？｡"
+    assert TERMINATORS == ".!?…؟۔।"
+    assert CLOSERS == "\"'’“”»›)]」』）"

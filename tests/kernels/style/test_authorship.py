@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kinprint.kernels.arrow import Texts, from_texts
 from kinprint.kernels.reference import authorship as reference
-from kinprint.kernels.style import authorship
+from kinprint.kernels.style import authorship, features
 
 SAMPLES = [
     "",
@@ -149,3 +149,13 @@ def test_what_does_not_fit_is_refused() -> None:
         authorship.margins(rows, np.zeros((1, authorship.DIM + 1, 8), np.float32), 9)
     with pytest.raises(IndexError):
         rows.take(np.array([1]))
+
+
+def test_golden_constants() -> None:
+    """The reference takes these from the kernel: a change of one would go through all else here."""
+    assert features.FAMILIES == ("characters", "words", "masked", "punctuation", "edges", "rhythm")
+    assert features.BITS == (17, 17, 16, 15, 14, 8)
+    assert authorship.BOUNDS == (0, 131_072, 262_144, 327_680, 360_448, 376_832, 377_088)
+    assert authorship.DIM == 377_088
+    assert (features.WINDOW, features.TAIL, features.OPENING, features.CLOSING) == (16_384, 256, 8, 6)
+    assert (features.SCHEME, features.VERSION) == ("authorship", 1)

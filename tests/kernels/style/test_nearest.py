@@ -113,3 +113,9 @@ def test_refuses() -> None:
             nearest.nearest(weighed, vectors, known, *scale, 1, np.array(rows))
     with pytest.raises(ValueError, match="query"):
         nearest.weights(vectors[:1], *scale)
+
+
+def test_golden_constants() -> None:
+    """The reference takes these from the kernel: a change of one would go through all else here."""
+    assert (nearest.STEPS, nearest.LARGEST, nearest.HALF) == (16_383, 6_500.0, 256)
+    assert stylometry.BOUNDS == (0, 64, 128, 384, 448, 512)

@@ -676,3 +676,10 @@ def test_read_only_and_spread_out_arrays() -> None:
     found, kept_too = residual.accumulate(every_second, np.repeat(corpus.members, 2)[::2])
     np.testing.assert_array_equal(found.total, whole.total)
     np.testing.assert_array_equal(kept_too.norm, kept.norm)
+
+
+def test_golden_constants() -> None:
+    """The reference takes these from the kernel: a change of one would go through all else here."""
+    assert (BOUND, WINDOW, residual.OPENING) == (4.0, 600, 8)
+    assert FAMILIES == ("characters", "words", "phrases", "punctuation", "openings")
+    assert (residual.SCHEME, residual.VERSION) == ("residual", 1)

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import pickle
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from authors import PROMPTS, asked, texts_of, trained, usual, written
 from corpus_rows import submission, write
 from kin_answers import result
+from kinprint.server.authorship import attribute as attributing
 from kinprint.server.authorship.attribute import attribute, run
-from kinprint.server.authorship.attributor import NO_USABLE_TEXT, REASONS
+from kinprint.server.authorship.attributor import (
+    MAY_BE_UNKNOWN,
+    NO_POWER,
+    NO_USABLE_TEXT,
+    REASONS,
+    TOO_CLOSE,
+    Profiles,
+    Ranking,
+    Size,
+)
 from kinprint.server.authorship.labelled import known_answers
 from kinprint.server.authorship.sets import Sent, Sets, Submitted
 from kinprint.server.corpus.corpus import Corpus
@@ -67,6 +81,99 @@ def test_sets_larger_than_validated_are_cut_and_told() -> None:
     largest = usual(0).power[-1].size
     (answer,) = asked(usual(0), [1], largest + 7, 0, each=1)
     assert (answer.counted, answer.beyond) == (largest, 7)
+
+
+# ---- limits and thresholds, of figures that are given ----
+
+#: Two models, and sets whose figures are (margin, lead, distance); the detector takes the lead for itself.
+SIZE = Size(
+    size=5,
+    temperature=0.5,
+    detector=np.array([0.0, 1.0, 0.0, 0.25]),
+    least_known=1.25,
+    least_posterior=0.8,
+    known_limit=1.5,
+    limit=1.0,
+)
+
+
+def judged(lead: float, total: float, size: Size = SIZE, prior: float = 0.5) -> Ranking:
+    """The ranking of a set of five texts whose margins lead by `lead`, and log-posteriors by `total`."""
+    attributor: Any = SimpleNamespace(
+        names=("a", "b"),
+        prior_unknown=prior,
+        sizes=(size,),
+        profiles=Profiles(np.zeros((2, 2)), np.stack([np.eye(2)] * 2)),
+    )
+    shares = np.zeros((5, 2 * len(attributing.authorship.FAMILIES)))
+    margins = np.concatenate([np.tile([lead, 0.0], (5, 1)), shares], axis=1)
+    posterior = np.tile([total / 5, 0.0], (5, 1))
+    return attributing._ranking(attributor, 0, (5, 5, 0, 0, 0), margins, posterior)
+
+
+def test_a_set_is_named_from_its_thresholds_on() -> None:
+    log_odds = 2 * math.log(0.8 / 0.2)  # at a temperature of one half: 0.8 to 0.2
+    assert judged(1.0, log_odds + 1e-9).reason == ""  # 1.0 and the intercept are the least that is known
+    assert judged(1.0 - 1e-9, log_odds + 1e-9).reason == MAY_BE_UNKNOWN
+    assert judged(1.0, log_odds - 1e-9).reason == TOO_CLOSE
+    assert judged(0.0, 0.0).reason == MAY_BE_UNKNOWN  # before how close they are
+    for field in ("least_known", "least_posterior"):
+        assert judged(9.0, 90.0, replace(SIZE, **{field: math.inf})).reason == NO_POWER
+    for answer in (judged(1.0, log_odds + 1e-9), judged(0.0, 0.0)):
+        assert answer.abstained == bool(answer.reason)
+
+
+@pytest.mark.parametrize("lead", [100.0, -100.0])
+def test_nothing_is_claimed_beyond_what_was_validated(lead: float) -> None:
+    answer = judged(lead, 1000.0)
+    # Of "known" 1.5 and of any answer 1.0, in natural logarithms, are supported.
+    known = 1 / (1 + math.exp(-math.copysign(1.5, lead)))
+    assert answer.none_of_these == pytest.approx(1 - known)
+    assert answer.none_log10_lr == pytest.approx(-math.copysign(1.0, lead) / math.log(10))
+    assert [ranked.name for ranked in answer.ranked] == ["a", "b"]
+    assert answer.ranked[0].probability == pytest.approx(known)
+    assert answer.ranked[1].log10_lr == pytest.approx(-1.0 / math.log(10))
+    within = judged(0.1, 0.2)
+    assert 0 < abs(within.none_log10_lr) < 1.0 / math.log(10)
+    none = 1 / (1 + math.exp(0.35))
+    assert within.none_of_these == pytest.approx(none)
+    assert within.none_log10_lr == pytest.approx(math.log10(none / (1 - none)))
+    first = 1 / (1 + math.exp(-0.1))
+    assert within.ranked[0].probability == pytest.approx((1 - none) * first)
+
+
+def test_the_prior_of_unknown_authors_counts() -> None:
+    answer = judged(0.1, 0.2, prior=0.9)
+    odds = math.exp(0.35) * 0.1 / 0.9
+    assert answer.none_of_these == pytest.approx(1 / (1 + odds))
+    assert answer.none_log10_lr == pytest.approx(-0.35 / math.log(10))
+
+
+def test_sizes_between_two_take_the_stricter_thresholds() -> None:
+    low, high = (
+        replace(SIZE, size=2, temperature=1.0),
+        replace(
+            SIZE,
+            size=8,
+            temperature=0.25,
+            detector=np.zeros(4),
+            least_known=2.0,
+            least_posterior=0.7,
+            known_limit=1.0,
+            limit=3.0,
+        ),
+    )
+    between = attributing._between((low, high), 4)
+    assert (between.size, between.temperature) == (4, pytest.approx(0.5))
+    np.testing.assert_allclose(between.detector, [0.0, 0.5, 0.0, 0.125])
+    assert (between.least_known, between.least_posterior) == (2.0, 0.8)
+    assert (between.known_limit, between.limit) == (1.0, 1.0)
+    assert attributing._between((low, high), 1) is low
+    assert attributing._between((low, high), 2) is low
+    assert attributing._between((low, high), 8) is high
+    assert attributing._between((low, high), 99) is high
+    middle = replace(SIZE, size=4)
+    assert attributing._between((low, middle, high), 4) is middle
 
 
 # ---- the whole run ----

@@ -193,8 +193,9 @@ def test_a_line_stays_short(tmp_path: Path) -> None:
     assert line["texts"]["n"] == 1000
     whole = hashlib.sha256(b"".join(hashlib.sha256(text.encode()).digest() for text in texts))
     assert line["texts"]["all"] == whole.hexdigest()
-    line = _line_of(tmp_path, match_pb2.SearchRequest(corpora=["n" * 20_000 + str(i) for i in range(500)]))
+    line = _line_of(tmp_path, match_pb2.SearchRequest(corpora=[f"{i:03}" + "n" * 20_000 for i in range(500)]))
     assert len(json.dumps(line)) < 20_000
+    assert line["corpora"] == [f"{i:03}" + "n" * 97 for i in range(100)]
 
 
 def test_calls_are_refused_while_it_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,22 @@ def test_files_put_aside_keep_the_chain(tmp_path: Path) -> None:
     assert "other" in str(verify(path).problem)
 
 
+def test_a_log_without_a_line_begins_nowhere(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    path.write_bytes(b"")
+    assert (verify(path).problem, verify(path).lines, verify(path).begins) == (None, 0, 0)
+    with pytest.raises(FileNotFoundError):
+        verify(tmp_path / "none.jsonl")
+
+
+def test_a_line_whose_number_does_not_follow_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    first, digest = line_of({"rpc": "a"}, 4, FIRST)
+    third, _ = line_of({"rpc": "c"}, 6, digest)
+    path.write_bytes(first + third)
+    assert verify(path).problem == "it has number 6 where 5 was due"
+
+
 def test_a_new_file_goes_on_where_the_last_one_ended(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     _written(path, 5)

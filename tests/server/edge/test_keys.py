@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import threading
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 from kinprint.server.edge import keys
 from kinprint.server.edge.principal import Role
+from kinprint.server.store.files import read_json, write_json
 
 
 def test_a_key_is_stored_by_its_hash_alone_and_privately(tmp_path: Path) -> None:
@@ -27,6 +27,7 @@ def test_a_key_is_stored_by_its_hash_alone_and_privately(tmp_path: Path) -> None
     assert found == made
     assert found.fits(parts[1])
     assert not found.fits("a" * 52)
+    assert found.cost == (16_384, 8, 1)  # 16 MiB and some 40 ms: a file that was taken is not tried out
     principal = found.principal()
     assert (principal.role, principal.corpora, principal.key) == (Role.WRITE, frozenset("ab"), made.id)
 
@@ -111,9 +112,14 @@ def test_a_damaged_file_is_named_and_lets_nobody_in(tmp_path: Path, damage: str)
     [
         ("role", "king"),
         ("hash", "00"),
-        ("salt", "xx"),
+        ("salt", "00"),
+        ("salt", "xx" * 16),
         ("cost", [1, 2]),
-        ("cost", [1 << 30, 8, 1]),
+        ("cost", [1, 8, 1]),
+        ("cost", [(1 << 20) + 1, 8, 1]),
+        ("cost", [1 << 14, 8, "1"]),
+        ("created_at", "never"),
+        ("revoked_at", "never"),
         ("expires_at", "never"),
         ("corpora", 3),
     ],
@@ -121,9 +127,9 @@ def test_a_damaged_file_is_named_and_lets_nobody_in(tmp_path: Path, damage: str)
 def test_a_key_with_a_damaged_field_is_none(tmp_path: Path, field: str, value: object) -> None:
     keys.create(tmp_path, "read")
     path = tmp_path / "keys.json"
-    stored = json.loads(path.read_text(encoding="utf-8"))
+    stored = read_json(path)
     stored["keys"][0][field] = value
-    path.write_text(json.dumps(stored), encoding="utf-8")
+    write_json(path, stored)  # with a digest of its own: by the field it is refused, and not by that
     with pytest.raises(keys.KeysUnreadable):
         keys.read(path)
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from kinprint.server.authorship import sets as sending
 from kinprint.server.authorship.sets import Sent, Sets
+from kinprint.server.edge.call import CALL, Call
 from kinprint.server.edge.errors import status_of
 from kinprint.server.embed import QueueFull
 from kinprint.server.failures import AuditUnavailable, Failure, InvalidField, Overloaded, PanelDamaged
+from kinprint.server.jobs import registry
+from kinprint.server.limits import Budget
 from kinprint.server.services import lineage
+from kinprint.server.startup import Startup
 from kinprint.v1 import lineage_pb2
 from kinprint.v1.google_rpc import error_details_pb2
 
@@ -68,3 +75,22 @@ def test_a_panel_of_too_many_models_is_refused() -> None:
 )
 def test_the_time_to_wait_is_told_to_the_nanosecond(failure: Failure, told: tuple[int, str, list[str], float]) -> None:
     assert _told(failure) == told
+
+
+def test_who_is_refused_for_a_while_is_told_how_long() -> None:
+    assert _told(Startup().refusal()) == (14, "NOT_SERVING", [], 0.5)
+    assert _told(registry._shutting_down()) == (14, "NOT_SERVING", [], 1.0)
+
+
+def test_attributions_that_hold_too_much_are_told_to_wait() -> None:
+    state: Any = SimpleNamespace(gathered=Budget(10))
+    call = Call("LineageService/Attribute")
+    call.size = 6
+    token = CALL.set(call)
+    try:
+        lineage._gather(state)
+        with pytest.raises(Overloaded, match="hold 6 bytes") as caught:
+            lineage._gather(state)
+    finally:
+        CALL.reset(token)
+    assert _told(caught.value) == (8, "OVERLOADED", [], 5.0)

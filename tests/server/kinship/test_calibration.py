@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import math
+from typing import Any
+
 import numpy as np
 import pytest
 from kin_answers import calibrations, many
-from kinprint.server.kinship.calibration import MARGIN, NULL_TAIL, NULL_VALUES, calibrate
+from kinprint.server.kinship import calibration
+from kinprint.server.kinship.calibration import MARGIN, NULL_TAIL, NULL_VALUES, Calibration, calibrate
 from kinprint.server.kinship.labels import Labels, Member, label
 from numpy.typing import NDArray
 
@@ -13,19 +18,19 @@ SCORES = np.unique(np.concatenate((np.linspace(-50, 50, 400), [-1e9, 0.0, 1e9]))
 
 
 def test_derived_pairs_stand_out_and_power_grows_with_prompts() -> None:
-    for calibration in many().sizes[1:]:
-        assert np.median(calibration.derived) > calibration.null.max()
-        assert calibration.cllr < 0.3
-        assert calibration.cllr_min <= calibration.cllr + 1e-9
-        assert calibration.power["derived"] >= 0.5
+    for c in many().sizes[1:]:
+        assert np.median(c.derived) > c.null.max()
+        assert c.cllr < 0.3
+        assert c.cllr_min <= c.cllr + 1e-9
+        assert c.power["derived"] >= 0.5
     assert many().sizes[-1].power["derived"] >= many().sizes[0].power["derived"]
 
 
 def test_the_threshold_is_above_every_clean_pair() -> None:
-    for calibration in calibrations():
-        assert calibration.threshold >= MARGIN * calibration.null.max() - 1e-3
-        assert calibration.threshold >= MARGIN
-        assert calibration.power["derived"] == np.mean(calibration.derived >= calibration.threshold)
+    for c in calibrations():
+        assert c.threshold >= MARGIN * c.null.max() - 1e-3
+        assert c.threshold >= MARGIN
+        assert c.power["derived"] == np.mean(c.derived >= c.threshold)
 
 
 def test_p_values_fall_and_never_below_their_floor() -> None:
@@ -130,3 +135,124 @@ def test_a_rate_is_the_share_of_derived_pairs_above_so_many_clean_ones() -> None
     c = many().sizes[-1]
     bar = sorted(c.null.tolist())[-1 - int(0.01 * len(c.null))]
     assert c.tpr["0.01"] == pytest.approx(np.mean(c.derived > bar), abs=1 / len(c.derived) + 1e-9)
+
+
+def test_golden_constants() -> None:
+    """Tests take some of these from what they test."""
+    assert calibration.SIZES == (10, 25, 50, 100, 200, 400, 800, 1600)
+    assert (MARGIN, calibration.DERIVED_LR) == (1.3, 0.5)
+    assert (NULL_VALUES, NULL_TAIL) == (4_000, 2_000)
+    np.testing.assert_allclose(calibration.transform([3.0, -3.0, 0.0]), [0.881373587, -0.881373587, 0.0])
+
+
+def made(**changes: Any) -> Calibration:
+    """A calibration whose curves are asinh(score / 3) themselves."""
+    values: dict[str, Any] = {
+        "prompts": 10,
+        "draws": 1,
+        "curve": (0.0, 1.0),
+        "kin_curve": (0.0, 1.0),
+        "log10_lr_min": -0.5,
+        "log10_lr_max": 0.75,
+        "threshold": 2.0,
+        "null": np.array([-1.0, 0.5, 1.0]),
+        "null_weight": np.array([0.5, 0.25, 0.25]),
+        "null_count": 3,
+        "derived": np.array([1.5, 4.0]),
+        "kin": np.array([0.25]),
+        "cllr": 0.2,
+        "cllr_min": 0.1,
+        "tpr": {"0.01": None, "0.001": 0.5},
+        "power": {"derived": 0.5, "kin": 0.25},
+    }
+    return Calibration(**values | changes)
+
+
+def test_ratios_are_those_of_the_curve_within_the_range() -> None:
+    score = 3 * np.sinh(np.log(10) * np.array([-2.0, -0.5, 0.25, 0.75, 3.0]))
+    np.testing.assert_allclose(made().log10_lr(score), [-0.5, -0.5, 0.25, 0.75, 0.75])
+    shifted = made(curve=(math.log(10) * 0.25, 1.0))
+    np.testing.assert_allclose(shifted.log10_lr(score[2:3]), [0.5])
+
+
+def test_derived_rather_than_kin_takes_half_an_order_of_magnitude() -> None:
+    bar = 3 * math.sinh(0.5 * math.log(10))
+    assert made().is_derived(np.array([bar - 1e-9, bar + 1e-9, np.nan])).tolist() == [False, True, False]
+    assert made(kin_curve=(-0.1, 1.0)).is_derived(np.array([bar + 1e-9])).tolist() == [False]
+    assert made(kin_curve=None).is_derived(np.array([-9.0, 9.0])).tolist() == [True, True]
+
+
+def test_weights_of_a_thinned_null_count() -> None:
+    p = made().p_value(np.array([-2.0, -1.0, 0.0, 0.5, 1.0, 1.5]))
+    np.testing.assert_allclose(p, (1 + 3 * np.array([1.0, 1.0, 0.5, 0.5, 0.25, 0.0])) / 4)
+    assert made().p_floor == 0.25
+
+
+def test_what_a_panel_holds_comes_back() -> None:
+    told = made().as_json()
+    back = Calibration.of_json(json.loads(json.dumps(told)))
+    assert back.as_json() == told
+    assert told["curve"] == told["kin_curve"] == {"intercept": 0.0, "slope": 1.0}
+    even = made(null_weight=np.full(3, 1 / 3), kin_curve=None).as_json()
+    assert even["null_weight"] is even["kin_curve"] is None
+    np.testing.assert_allclose(Calibration.of_json(even).null_weight, [1 / 3] * 3)
+    assert Calibration.of_json(even | {"log10_lr_min": 0.75}).log10_lr_min == 0.75
+    for change in ({"null": []}, {"log10_lr_min": 0.76}, {"prompts": 0}, {"null_count": 0}, {"draws": 0}):
+        with pytest.raises(ValueError, match=r".") as refused:
+            Calibration.of_json(told | change)
+        assert next(iter(change)) in str(refused.value)
+
+
+def test_the_closer_half_of_a_family_stands_in_for_derived_pairs() -> None:
+    labels = label(list("abcdef"), [Member(name, family) for name, family in zip("abcdef", "xxxxyy", strict=True)])
+    z = np.zeros((6, 6))
+    for k, (i, j) in enumerate([(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]):
+        z[i, j] = z[j, i] = k
+    z[4, 5] = z[5, 4] = -7.0
+    z[2, 3] = z[3, 2] = np.nan
+    found = calibration.closest(z, labels)
+    assert {(int(i), int(j)) for i, j in zip(*np.nonzero(np.triu(found)), strict=True)} == {
+        (0, 3),
+        (1, 2),
+        (1, 3),
+        (4, 5),
+    }
+    assert (found == found.T).all()
+
+
+def test_limits_of_a_calibration_are_those_of_its_pairs() -> None:
+    z, labels = drawn(4, 12, 2)
+    found = calibrate(z, labels, 25)
+    assert found is not None
+    clean, kin = 12 * 11 // 2 - 6, 6
+    derived = calibration.closest(z.mean(0), labels)
+    positives = int(np.triu(derived).sum())
+    assert (found.prompts, found.draws, found.null_count, positives) == (25, 2, clean, kin)
+    assert found.log10_lr_max == pytest.approx(math.log10(clean + 1))
+    assert found.log10_lr_min == pytest.approx(-math.log10(positives + 1))
+    assert found.threshold == pytest.approx(1.3 * found.null.max(), abs=1e-3)
+    assert len(found.null) == 2 * clean
+    assert found.kin_curve is None  # every pair of kin stands in for a derived one
+    assert found.curve[1] > 0
+
+
+def test_a_true_positive_rate_by_hand() -> None:
+    null, even = np.arange(1.0, 11.0), np.full(10, 0.1)
+    positive = np.array([7.0, 8.0, 9.0, 11.0])
+    # 9 and 10 are the share of 0.2; what scores above 8 is above them or one of them.
+    assert calibration._tpr(positive, null, even, 0.2, 99) == 0.5
+    assert calibration._tpr(positive, null, even, 1.0, 99) == 1.0
+    assert calibration._tpr(positive, null, even, 0.01, 99) == 0.25
+    assert calibration._tpr(positive, null, even, 0.01, 98) is None, "below 1 / 99"
+    heavy = np.array([0.05] * 9 + [0.55])
+    assert calibration._tpr(positive, null, heavy, 0.5, 99) == 0.25
+
+
+def test_a_curve_is_even_where_the_two_kinds_are_and_never_falls() -> None:
+    intercept, slope = calibration._logistic(np.array([3.0, 4.0, 5.0]), -np.array([3.0, 4.0, 5.0]))
+    assert intercept == pytest.approx(0.0, abs=1e-5)
+    assert slope > 1
+    weighed, same = calibration._logistic(np.array([3.0, 4.0, 5.0]), -np.tile([3.0, 4.0, 5.0], 50))
+    assert abs(weighed) < 1  # as many of one kind as of the other, whatever their numbers
+    assert same > slope  # and more of them hold the ridge less
+    assert calibration._logistic(np.array([-4.0, -3.0]), np.array([3.0, 4.0]))[1] == 0.0

@@ -151,3 +151,52 @@ def test_a_log_entry_with_what_is_no_action_is_refused(tmp_path: Path) -> None:
     entry.write_bytes(entry.read_bytes().replace(b'{"add":', b'{"ade":'))
     with pytest.raises(RecordDamaged, match=r"00001\.json"):
         Record.open(record.path)
+
+
+def test_a_digest_log_is_as_documented(tmp_path: Path) -> None:
+    digests.append_log(tmp_path, {"a b/ü": "0" * 32})
+    log = digests.log_path(tmp_path)
+    assert (log.name, log.stat().st_mode & 0o777) == ("_kinprint_digests", 0o600)
+    line = f"{'0' * 32} 0b9196a5 a%20b/%C3%BC\n"
+    assert log.read_text() == f"kinprint-digests 1\n{line}"
+    digests.append_log(tmp_path, {"c": "1" * 32, "d": "2" * 32})
+    digests.keep_log(tmp_path, ["a b/ü", "d", "none"])
+    assert log.read_text().startswith(f"kinprint-digests 1\n{line}{'2' * 32} ")
+    assert digests.read_log(tmp_path) == {"a b/ü": "0" * 32, "d": "2" * 32}
+    log.write_text(f"kinprint-digests 1\n{line.replace('0b91', '0b92')}short 00000000 x\n")
+    assert digests.read_log(tmp_path) == {}
+
+
+def test_what_a_process_remembers_of_files_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digests, "_MOST_KNOWN", 3)
+    monkeypatch.setattr(digests, "_known", {})
+    for number in range(8):
+        file = tmp_path / str(number)
+        file.write_bytes(b"x")
+        digests.trust(file, "y" * 32)
+        digests.verify(file, "y" * 32)  # it is trusted, and not read
+        assert len(digests._known) == number % 3 + 1
+    with pytest.raises(Damaged):
+        digests.verify(tmp_path / "0", "y" * 32)  # forgotten, and read
+
+
+def test_large_files_are_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digests, "_BLOCK", 10)
+    for size in (0, 9, 10, 11, 35):
+        (tmp_path / "x").write_bytes(bytes(range(size)))
+        assert digests.digest_of_file(tmp_path / "x") == digests.digest_of(bytes(range(size)))
+
+
+def test_of_several_damaged_files_the_first_by_name_is_told(tmp_path: Path) -> None:
+    expected = {}
+    for name in "cab":
+        (tmp_path / name).write_bytes(name.encode())
+        expected[tmp_path / name] = digests.digest_of(name.encode())
+    digests.verify_all(expected)
+    digests.verify_all({})
+    (tmp_path / "b").write_bytes(b"bb")
+    (tmp_path / "c").write_bytes(b"cc")
+    with pytest.raises(Damaged) as caught:
+        digests.verify_all(expected)
+    assert caught.value.file == tmp_path / "b"
+    assert caught.value.what == digests.DIFFERS

@@ -13,6 +13,7 @@ import corpus_rows
 import numpy as np
 import pytest
 from corpus_rows import content_hashes, embed, stored, submission, write
+from flushes import recorded_steps
 from kinprint.server.channels import CHANNELS, nearest, schemes
 from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.normalise import PIPELINE
@@ -357,3 +358,50 @@ def test_several_chunks_of_a_channel_become_one(tmp_path: Path) -> None:
     assert stored(corpus) == stored(reopened(corpus)[0]) == expected
     (part,) = corpus.view.parts
     assert [len(part.segment.of(c)) for c in ("copy", "style", "semantic")] == [1, 1, 1]
+
+
+def test_all_of_a_generation_is_durable_before_it_has_its_name(corpus: Corpus) -> None:
+    before = newest(corpus)
+    old = {str(path.relative_to(before)): path.stat().st_ino for path in before.rglob("*.*")}
+    write(corpus, [submission("one more", id="more")])
+    corpus.delete(["011"])
+    with recorded_steps() as steps:
+        corpus.publish()
+    number = int(newest(corpus).name)
+    scratch = root(corpus) / f".new-{number}"
+    named = steps.place("rename", newest(corpus))
+    flushed = {step.path for step in steps[:named] if step.kind == "flush"}
+    written = 0
+    for path in newest(corpus).rglob("*"):
+        place = scratch / path.relative_to(newest(corpus))
+        if path.is_file() and path.name != "manifest.json":
+            linked = old.get(str(path.relative_to(newest(corpus)))) == path.stat().st_ino
+            assert linked != (place in flushed), path
+            written += not linked
+        elif path.is_dir():
+            assert place in flushed, path
+    assert written > 5
+    assert steps.place("rename", scratch / "manifest.json") < named
+    assert scratch in flushed
+    assert steps.last("flush", root(corpus)) > named
+
+
+def test_segments_are_rewritten_once_most_of_them_is_dead(tmp_path: Path) -> None:
+    def segment() -> tuple[int, int, int]:
+        (entry,) = files.read_json(newest(corpus) / "manifest.json")["segments"]
+        return entry["rows"], entry["dead"], (newest(corpus) / "0" / "rows.arrow").stat().st_ino
+
+    corpus = Corpus.create(tmp_path / "c", "c", "")
+    write(corpus, [submission(f"answer {n} tells of rivers", id=f"{n:03d}") for n in range(40)])
+    corpus.publish()
+    rows, dead, first = segment()
+    assert (rows, dead) == (40, 0)
+    corpus.delete([f"{n:03d}" for n in range(20)])
+    corpus.publish()
+    assert segment() == (40, 20, first)  # half of it: it stays where it is
+    corpus.delete(["020"])
+    corpus.publish()
+    rows, dead, again = segment()
+    assert (rows, dead) == (19, 0)
+    assert again != first
+    assert sorted(stored(reopened(corpus)[0])) == [f"{n:03d}" for n in range(21, 40)]

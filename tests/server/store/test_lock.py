@@ -7,9 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from kinprint.server.store import lock as lock_module
 from kinprint.server.store.files import read_json
 from kinprint.server.store.lock import (
     DataFormatError,
@@ -149,3 +152,140 @@ def test_unknown_format_is_refused_and_not_held(tmp_path: Path, text: str) -> No
 def test_address_needs_the_lock(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         DirectoryLock(tmp_path).set_address("unix:/x")
+
+
+def test_a_lock_keeps_its_block_and_tells_all_that_it_knows(tmp_path: Path) -> None:
+    lock = DirectoryLock(tmp_path, linger=30.0, model="tiny")
+    assert not lock.held
+    assert lock.lost()
+    lock.acquire()
+    path = tmp_path / "LOCK"
+    assert path.stat().st_size == 4096
+    assert path.stat().st_mode & 0o777 == 0o600
+    holder = read_holder(tmp_path)
+    assert holder is not None
+    assert (holder.address, holder.serving, holder.linger, holder.model) == (None, False, 30.0, "tiny")
+    assert datetime.fromisoformat(holder.started or "").tzinfo is UTC
+    lock.set_address("unix:/x", serving=False)
+    assert read_holder(tmp_path) == replace(holder, address="unix:/x")
+    lock.set_address("unix:/x")
+    assert read_holder(tmp_path) == replace(holder, address="unix:/x", serving=True)
+    lock.set_address(None)
+    assert read_holder(tmp_path) == holder
+    lock.release()
+    lock.release()
+    assert (path.stat().st_size, path.read_bytes().strip()) == (4096, b"")
+
+
+def test_a_lock_that_was_removed_or_exchanged_is_lost(tmp_path: Path) -> None:
+    with DirectoryLock(tmp_path) as lock:
+        assert not lock.lost()
+        (tmp_path / "LOCK").rename(tmp_path / "LOCK.old")
+        assert lock.lost()
+        (tmp_path / "LOCK").write_bytes(b"")
+        assert lock.lost()
+        (tmp_path / "LOCK").unlink()
+        (tmp_path / "LOCK.old").rename(tmp_path / "LOCK")
+        assert not lock.lost()
+
+
+def test_a_file_that_is_exchanged_while_it_is_locked_is_not_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = lock_module.check_format
+
+    def exchange(directory: Path, *, write: bool = False) -> None:
+        real(directory, write=write)
+        (tmp_path / "LOCK").unlink()
+        (tmp_path / "LOCK").write_bytes(b"")
+
+    monkeypatch.setattr(lock_module, "check_format", exchange)
+    lock = DirectoryLock(tmp_path)
+    with pytest.raises(DirectoryHeld, match="has not named itself"):
+        lock.acquire()
+    assert not lock.held
+
+
+def test_a_holder_of_the_version_before_serves_once_it_has_an_address(tmp_path: Path) -> None:
+    with DirectoryLock(tmp_path) as lock:
+        for address, serving in (("unix:/x", True), (None, False)):
+            assert lock._fd is not None
+            lock_module._put(lock._fd, json.dumps({"pid": os.getpid(), "address": address}).encode() + b"\n")
+            assert read_holder(tmp_path) == lock_module.Holder(os.getpid(), None, address, serving)
+        for text in (b"", b"[]", b"{", b'{"pid": "x"}', b'{"pid": null}', b"{}"):
+            lock_module._put(lock._fd, text + b"\n")
+            assert read_holder(tmp_path) == lock_module.Holder(None, None, None)
+
+
+def test_only_a_holder_that_lingers_gives_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr(lock_module, "_is_server", lambda pid, _directory: pid == os.getpid())
+    waiting = DirectoryLock(tmp_path)
+    with DirectoryLock(tmp_path), monkeypatch.context() as patch:
+        patch.setattr(os, "kill", lambda pid, number: told.append((pid, number)))
+        with pytest.raises(DirectoryHeld):
+            waiting.take_over(5.0)
+    assert signal.SIGTERM not in {number for _, number in told}
+
+    lingering = DirectoryLock(tmp_path, linger=1.0)
+    lingering.acquire()
+
+    def end(pid: int, number: int) -> None:
+        told.append((pid, number))
+        if number == signal.SIGTERM:
+            lingering.release()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "kill", end)
+        waiting.take_over(5.0)
+    assert [number for _, number in told if number] == [signal.SIGTERM]
+    assert waiting.held
+    waiting.release()
+
+    stubborn = DirectoryLock(tmp_path, linger=1.0)
+    stubborn.acquire()
+    told.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "kill", lambda pid, number: told.append((pid, number)))
+        with pytest.raises(DirectoryHeld):
+            waiting.take_over(0.3)
+        assert [number for _, number in told if number] == [signal.SIGTERM]  # once
+        told.clear()
+        patch.setattr(lock_module, "_is_server", lambda *_: False)
+        with pytest.raises(DirectoryHeld):
+            waiting.take_over(5.0)
+        assert not [number for _, number in told if number]
+    stubborn.release()
+
+
+def test_no_process_that_is_no_server_is_taken_for_one(tmp_path: Path) -> None:
+    with DirectoryLock(tmp_path):
+        assert not lock_module._is_server(os.getpid(), tmp_path)  # it has the LOCK open, and is none of ours
+    program = "import sys; held = open(sys.argv[2]); print(flush=True); input()"
+    held = subprocess.Popen(
+        [sys.executable, "-c", program, "kinprint.server", str(tmp_path / "LOCK")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert held.stdout is not None
+    held.stdout.readline()
+    try:
+        assert lock_module._is_server(held.pid, tmp_path)
+        (tmp_path / "other").mkdir()
+        (tmp_path / "other" / "LOCK").write_bytes(b"")
+        assert not lock_module._is_server(held.pid, tmp_path / "other")
+    finally:
+        held.communicate(b"\n")
+    assert not lock_module._is_server(held.pid, tmp_path)
+
+
+def test_that_keys_were_made_is_kept_with_the_format(tmp_path: Path) -> None:
+    assert not lock_module.keys_made(tmp_path)
+    lock_module.note_keys(tmp_path)
+    lock_module.note_keys(tmp_path)
+    assert lock_module.keys_made(tmp_path)
+    assert json.loads((tmp_path / "kinprint.json").read_text()) == {"format": 1, "keys": True}
+    lock_module.check_format(tmp_path)
+    for text in (b"", b"[]", b"\xff"):
+        (tmp_path / "kinprint.json").write_bytes(text)
+        assert not lock_module.keys_made(tmp_path)

@@ -11,9 +11,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
+from deltalake import DeltaTable
+from flushes import Step, recorded_steps
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kinprint.server.failures import MaintenanceFailed
@@ -338,3 +341,70 @@ def test_erased_rows_keep_their_neighbours_columns(table: Path) -> None:
     record.refresh()
     assert record.read().collect().equals(before)
     assert pl.scan_delta(table).collect().equals(before)
+
+
+def test_of_rows_with_one_number_the_delete_counts(table: Path) -> None:
+    """And of two puts the one with the higher hash, in whichever order they were written."""
+    record = Record.create(table)
+    record.append(rows(("gone", 5, DELETE, None), ("back", 8, PUT, "new"), ("twice", 9, PUT, "b")))
+    record.append(rows(("gone", 5, PUT, "text"), ("back", 7, DELETE, None), ("twice", 9, PUT, "a")))
+    record.append(rows(("gone", 6, FILL, "text"), ("twice", 10, FILL, "b"), ("twice", 11, FILL, "a")))
+    assert erase_superseded(table).erased == 6
+    record.refresh()
+    assert contents(record) == [("back", 8, PUT), ("twice", 9, PUT), ("twice", 10, FILL)]
+    assert record.read(columns=["response"]).collect()["response"].drop_nulls().sort().to_list() == ["b", "new"]
+
+
+def test_purge_by_predicate_looks_at_the_delete_of_a_tie(table: Path) -> None:
+    """The newest row of the id is its delete, which does not meet the condition: its fill stays."""
+    record = Record.create(table)
+    record.append(rows(("a", 5, PUT, "BAD"), ("b", 6, PUT, "BAD")))
+    record.append(rows(("a", 5, DELETE, None), ("a", 7, FILL, "other"), ("b", 7, FILL, "other")))
+    purge(table, predicate="response = 'BAD'")
+    record.refresh()
+    assert contents(record) == [("a", 5, DELETE), ("a", 7, FILL)]
+
+
+def test_nothing_is_removed_before_what_replaces_it_is_durable(table: Path) -> None:
+    record = filled(table, 4)
+    with recorded_steps() as steps:
+        done = compact(table, small_files=1)
+    record.refresh()
+    log = durability.log_directory(table)
+    first = steps.index(next(step for step in steps if step.kind == "remove"))
+    (merged,) = done.snapshot.files
+    version = done.snapshot.version
+    replacing = (table / merged, durability.entry_path(table, version), durability.checkpoints(table)[version])
+    for path in (*replacing, log / "_last_checkpoint", log, table, table / durability.MARKER_NAME):
+        assert steps.place("flush", path) < first, path
+    gone = steps.of("remove")
+    data = max(steps.last("remove", path) for path in gone if path.parent == table)
+    entries = [path for path in gone if path.parent == log]
+    assert Step("flush", table) in steps[data : steps.place("remove", entries[0])]
+    assert steps.last("flush", log) > steps.last("remove", entries[-1])
+    # Oldest first: a crash in the middle leaves a log without a hole.
+    assert len(entries) == 5
+    assert entries == sorted(entries)
+    assert min(steps.place("remove", path) for path in entries) > data
+
+
+def test_rewritten_files_are_durable_before_the_log_names_them(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(table, 3)
+    quarantine = durability.quarantine_directory(table)
+    quarantine.mkdir()
+    (quarantine / "20240101-part.parquet").write_bytes(b"a1")
+    with recorded_steps() as steps:
+        real = DeltaTable.create_write_transaction
+
+        def commit(self: DeltaTable, *given: Any, **named: Any) -> None:
+            steps.append(Step("commit", table))
+            real(self, *given, **named)
+
+        monkeypatch.setattr(DeltaTable, "create_write_transaction", commit)
+        done = purge(table, ["a1"])
+    committed = steps.place("commit", table)
+    before = {step.path for step in steps[:committed] if step.kind == "flush"}
+    fresh = [name for name in done.snapshot.files if table / name in before]
+    assert len(fresh) == 1
+    assert steps.place("flush", table) < committed
+    assert steps.last("flush", quarantine) > steps.place("remove", quarantine / "20240101-part.parquet")

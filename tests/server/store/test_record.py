@@ -11,9 +11,11 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -22,6 +24,7 @@ from deltalake import DeltaTable, write_deltalake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kinprint.server.store import digests, durability
+from kinprint.server.store import record as records
 from kinprint.server.store.durability import FormatTooNew
 from kinprint.server.store.record import (
     DELETE,
@@ -30,6 +33,7 @@ from kinprint.server.store.record import (
     SCHEMA,
     STATISTICS_COLUMNS,
     Record,
+    RecordBusy,
     RecordDamaged,
     RecordExists,
     RecordNotFound,
@@ -571,3 +575,53 @@ def test_fill_rows_carry_channels_only(table: Path) -> None:
     assert rows["op"].to_list() == [PUT, FILL]
     assert rows["embedding"].to_list() == [None, bytes(16)]
     assert rows["response"].to_list()[1] is None
+
+
+def test_refresh_keeps_maintenance_out(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also that of a process which outlived the one that started it."""
+    opened = Record.create(table)
+    opened.append(batch(1))
+    looked = 0
+
+    def recover(path: Path) -> Any:
+        nonlocal looked
+        looked += 1
+        with pytest.raises(RecordBusy), records.maintenance_lock(path, patience_s=0.0):
+            pass
+        return real(path)
+
+    real = records.recover
+    monkeypatch.setattr(records, "recover", recover)
+    assert opened.refresh().version == 1
+    with opened.exclusive():
+        pass
+    assert Record.open(table).version == 1
+    assert looked == 3
+    with records.maintenance_lock(table, patience_s=0.0):
+        pass  # and it is given back
+
+
+def test_a_failed_append_takes_away_what_it_left_and_nothing_else(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the table lie files that an older generation is built from, and the table's own files are as fresh."""
+    opened = Record.create(table)
+    opened.append(batch(1))
+    active = data_file(opened, 1)
+    kept, other = table / "part-00000-kept-c000.zstd.parquet", table / "other.parquet"
+    for path in (kept, other):
+        path.write_bytes(b"PAR1 kept")
+    os.utime(kept, (0, time.time() - 10))
+    later = time.time() + 60
+    for path in (active, other):
+        os.utime(path, (later, later))
+    before = {path.name for path in table.iterdir()}
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(durability, "fsync_file", fail)
+        with pytest.raises(RecordWriteError):
+            opened.append(batch(2))
+    assert {path.name for path in table.iterdir()} == before
+    assert not entry(table, 2).exists()
+    assert ids(Record.open(table)) == {"1-0", "1-1", "1-2"}

@@ -179,12 +179,8 @@ def _numbered(table: Path, pattern: re.Pattern[str]) -> dict[int, Path]:
         names = os.listdir(log_directory(table))
     except FileNotFoundError:
         return {}
-    found = ((pattern.match(name), name) for name in names)
-    return {int(match[1]): log_directory(table) / name for match, name in sorted(found, key=_by_name) if match}
-
-
-def _by_name(pair: tuple[re.Match[str] | None, str]) -> str:
-    return pair[1]
+    found = ((pattern.match(name), name) for name in sorted(names))
+    return {int(match[1]): log_directory(table) / name for match, name in found if match}
 
 
 def parse_entry(version: int, content: bytes) -> LogEntry:
@@ -255,11 +251,16 @@ def _check_sum(format_: str, version: int, entry: str) -> str:
 
 def read_marker(table: Path) -> Marker | None:
     """The newest intact slot of the marker, or None if there is none."""
+    return max(_slots(table).values(), key=lambda marker: marker.version, default=None)
+
+
+def _slots(table: Path) -> dict[int, Marker]:
+    """The intact slots of the marker, by where each begins."""
     try:
         content = (table / MARKER_NAME).read_bytes()
     except FileNotFoundError:
-        return None
-    found: list[Marker] = []
+        return {}
+    found: dict[int, Marker] = {}
     for start in (0, _SLOT):
         line, _, _ = content[start : start + _SLOT].partition(b"\n")
         try:
@@ -269,14 +270,14 @@ def read_marker(table: Path) -> Marker | None:
         except (ValueError, KeyError, TypeError):
             continue  # a slot never written, or torn: the other one counts
         if intact:
-            found.append(marker)
-    return max(found, key=lambda marker: marker.version, default=None)
+            found[start] = marker
+    return found
 
 
 def write_marker(table: Path, marker: Marker) -> None:
     """Record durably that ``marker.version`` and everything below it is durable. Raises OSError.
 
-    The slot that holds the newer version is left alone, so an interrupted write loses nothing.
+    The slot that holds the newest version is left alone, so an interrupted write loses nothing. Versions may jump.
     """
     fields = {"format": marker.format, "version": marker.version, "entry": marker.entry}
     fields["check"] = _check_sum(marker.format, marker.version, marker.entry)
@@ -288,11 +289,10 @@ def write_marker(table: Path, marker: Marker) -> None:
         if not known or os.fstat(fd).st_size < 2 * _SLOT:
             # Real blocks from the start: a full disk must not be able to stop a later marker.
             os.pwrite(fd, b"\0" * (2 * _SLOT), 0)
-        slot = (marker.version % 2) * _SLOT
-        current = read_marker(table)
-        if current is not None and current.version != marker.version and current.version % 2 == marker.version % 2:
-            slot = _SLOT - slot
-        os.pwrite(fd, line.ljust(_SLOT, b"\0"), slot)
+        slots = _slots(table)
+        newest = max(slots, key=lambda start: slots[start].version, default=_SLOT)
+        same = newest in slots and slots[newest].version == marker.version
+        os.pwrite(fd, line.ljust(_SLOT, b"\0"), newest if same else _SLOT - newest)
         os.fsync(fd)
     finally:
         os.close(fd)
