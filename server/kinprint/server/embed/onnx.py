@@ -329,6 +329,8 @@ class OnnxEmbedder:
             vectors = output
         else:
             raise EmbeddingError(f"the output {self._output} has {output.ndim} dimensions, not 2 or 3")
+        if len(vectors) != len(windows):
+            raise EmbeddingError(f"the output {self._output} has {len(vectors)} vectors for {len(windows)} texts")
         return np.stack([_unit(vector) for vector in vectors.astype(np.float32, copy=False)])
 
 
