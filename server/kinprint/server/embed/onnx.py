@@ -350,7 +350,7 @@ def _told(file: Path, work: Callable[[], T]) -> T:
     """
     try:
         return contained(work)
-    except ModelDirectoryError:
+    except (ModelDirectoryError, EmbeddingError):
         raise
     except Exception as error:
         raise ModelDirectoryError(f"{file} cannot be used, it may be damaged: {error}") from error
