@@ -366,9 +366,12 @@ def _measure(row: Row, n: int) -> NDArray[np.int32]:
 
 
 @kernel
-def _spans(a: NDArray[np.uint8], b: NDArray[np.uint8], min_weight: int) -> NDArray[np.int64]:
-    row_a, count_a = _row(a)
-    row_b, count_b = _row(b)
+def _spans(
+    address_a: np.uint64, length_a: int, address_b: np.uint64, length_b: int, min_weight: int
+) -> NDArray[np.int64]:
+    # Texts by their addresses, as passages have them, so that what is called here is compiled once.
+    row_a, count_a = _row(memory(address_a, length_a))
+    row_b, count_b = _row(memory(address_b, length_b))
     codes_a, codes_b = _codes(row_a, count_a, row_b, count_b)
     forward, backward = _both_matches(codes_a, codes_b)
     if forward.shape[0] + backward.shape[0] == 0:
@@ -403,7 +406,11 @@ def _spans(a: NDArray[np.uint8], b: NDArray[np.uint8], min_weight: int) -> NDArr
 
 
 @kernel
-def _differences(a: NDArray[np.uint8], b: NDArray[np.uint8], spans: NDArray[np.int64]) -> NDArray[np.int64]:
+def _differences(
+    address_a: np.uint64, length_a: int, address_b: np.uint64, length_b: int, spans: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    a = memory(address_a, length_a)
+    b = memory(address_b, length_b)
     row_a, count_a = _row(a)
     row_b, count_b = _row(b)
     begins_a = row_a.begins[:count_a]
@@ -482,6 +489,10 @@ def _check_text(name: str, text: NDArray[np.uint8]) -> None:
         raise ValueError(f"{name} holds {text.size} bytes; texts must be below 512 MiB")
 
 
+def _whereabouts(text: NDArray[np.uint8]) -> tuple[np.uint64, int]:
+    return np.uint64(text.ctypes.data), text.size
+
+
 def shared_spans(a: NDArray[np.uint8], b: NDArray[np.uint8], min_weight: int = 24) -> NDArray[np.int64]:
     """Stretches of equal folded tokens that two texts share, longest first.
 
@@ -515,7 +526,7 @@ def shared_spans(a: NDArray[np.uint8], b: NDArray[np.uint8], min_weight: int = 2
     _check_text("b", b)
     if min_weight < 1:
         raise ValueError(f"min_weight must be at least 1, not {min_weight}")
-    spans = _spans(frozen(a), frozen(b), min_weight)
+    spans = _spans(*_whereabouts(a), *_whereabouts(b), min_weight)
     if len(spans) > 1:
         spans = spans[np.lexsort(spans.T[::-1])]
         fresh = np.ones(len(spans), np.bool_)
@@ -547,7 +558,7 @@ def differences(a: NDArray[np.uint8], b: NDArray[np.uint8], spans: NDArray[np.in
     _check_text("b", b)
     if spans.dtype != np.int64 or spans.ndim != 2 or spans.shape[1] != 4:
         raise ValueError(f"spans must be int64[m, 4], not {spans.dtype}{list(spans.shape)}")
-    found = _differences(frozen(a), frozen(b), frozen(np.ascontiguousarray(spans)))
+    found = _differences(*_whereabouts(a), *_whereabouts(b), frozen(np.ascontiguousarray(spans)))
     if bool((found < 0).any()):
         raise ValueError("spans must be shared by the two texts")
     return found

@@ -234,7 +234,7 @@ def _clean(text: NDArray[np.uint8], p: int) -> bool:
         return False
     if kind == SPACE:
         return True
-    if (bits & FOLDS) != 0 or not (kind == PUNCT or kind == SPACELESS or kind == SYMBOL):
+    if (bits & FOLDS) != 0 or kind not in (PUNCT, SPACELESS, SYMBOL):
         return False
     # A joiner before it, U+200D in UTF-8.
     return not (p >= 3 and text[p - 3] == 0xE2 and text[p - 2] == 0x80 and text[p - 1] == 0x8D)
