@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import unicodedata2  # type: ignore[import-not-found]
@@ -97,7 +98,9 @@ def grapheme_boundary(text: str, i: int) -> bool:
     if i in (0, len(text)):
         return True
     before, after = text[i - 1], text[i]
-    flags = len(text[:i]) - len(text[:i].rstrip("".join(map(chr, range(0x1F1E6, 0x1F200)))))
+    flags = 0
+    while flags < i and _regional(text[i - 1 - flags]):
+        flags += 1
     return not (
         _extends(after)
         or (before == "\u200d" and code_class(ord(after)) == unicode.SYMBOL)
@@ -122,14 +125,15 @@ def tokens(text: str) -> list[Token]:
             found[-1] = (found[-1][0] + char, found[-1][1], end, False)
         elif kind != "separator":
             found.append((char, begin, end, kind == "spaceless"))
-    data = text.encode()
+    places = [0, *accumulate(len(char.encode()) for char in text)]
+    number = {place: i for i, place in enumerate(places)}
     made: list[Token] = []
     for k, (folded_text, begin, own_end, spaceless) in enumerate(found):
-        following = found[k + 1][1] if k + 1 < len(found) else len(data)
+        following = found[k + 1][1] if k + 1 < len(found) else places[-1]
         end = own_end
-        while end < following and _extends(data[end:].decode()[0]):
-            end += len(data[end:].decode()[0].encode())
-        closes = following >= end and grapheme_boundary(text, len(data[:end].decode()))
+        while end < following and _extends(text[number[end]]):
+            end = places[number[end] + 1]
+        closes = following >= end and grapheme_boundary(text, number[end])
         opens = k == 0 or made[-1].closes or begin > made[-1].end
         made.append(Token(folded_text, begin, end, spaceless, opens, closes))
     return made
