@@ -34,6 +34,7 @@ def test_nothing_is_left_to_compile() -> None:
     kernels += [nearest._lengths, nearest._nearest, seeds._renumber]
     kernels += [seeds._all_seeds, seeds._meet, overlap._query, overlap._pairs, overlap._intersections]
     kernels += [lsh._band_keys, lsh._pairs, lsh._links, dedup._firsts, spans._spans, spans._codepoint_places]
+    kernels += [spans._differences, spans._codepoint_offsets]
     kernels += [matching.find_in_chunk, rarity.counts_elsewhere, stylometry._style_vectors, stylometry._stats]
     kernels += [stylometry._scores, stylometry._scores_at, traits._traits, ngrams.inner_products, residual._moments]
     kernels += [residual._add, features._block, features._packed, features._take, features._document_frequencies]
@@ -56,7 +57,7 @@ def test_nothing_is_left_to_compile() -> None:
         overlap.intersections(hashes, indptr, np.array([0]), np.array([1]))
         list(lsh.candidate_pairs(made.signatures, 32, 4))
         dedup.clusters(read)
-        spans.shared_spans(texts, texts)
+        spans.differences(texts, texts, spans.shared_spans(texts, texts))
         vectors = stylometry.style_vectors(texts, offsets)
         scale = stylometry.scaler(stylometry.stats(vectors))
         stylometry.scores(vectors[0], vectors, *scale)

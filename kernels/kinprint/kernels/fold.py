@@ -292,6 +292,119 @@ def fold_text(
 
 
 @kernel
+def fold_places(
+    data: NDArray[np.uint8],
+    start: int,
+    end: int,
+    out: NDArray[np.uint8],
+    scratch: NDArray[np.int32],
+    at: NDArray[np.int32],
+    source: NDArray[np.int32],
+    until: NDArray[np.int32],
+) -> tuple[int, int]:
+    """As :func:`fold_text`, white space as it is, with where everything came from: (bytes, runs), or (-1, 0).
+
+    The folded text from byte ``at[r]`` on, up to the next run, came from byte ``source[r]`` on: byte by byte where
+    ``until[r]`` is -1; otherwise as a whole from the bytes up to ``until[r]``, which are one code point or those that
+    are composed with each other. What folds to nothing lies in no run. A run takes a code point at least, so that
+    arrays of ``end - start + 1`` have room for all.
+    """
+    room = out.size - PAD
+    o = 0
+    p = start
+    segment = 0  # where in out the last boundary code point begins, and where it came from
+    segment_source = start
+    last = 0  # combining class of the last code point of the segment
+    dirty = False  # the segment must be normalised
+    runs = 0
+    plain = False  # the last run goes on byte by byte
+    if end - start + _ROOM > room:
+        return -1, 0
+    while p < end:
+        if data[p] < 0x80:
+            if dirty:
+                o = _normalise(out, segment, o, room - (end - p) - _ROOM, scratch)
+                if o < 0:
+                    return -1, 0
+                dirty = False
+            if not plain:
+                at[runs] = o
+                source[runs] = p
+                until[runs] = -1
+                runs += 1
+                plain = True
+            while p + 64 <= end:
+                high = high_mask(data, p)
+                lower_block(data, p, out, o)
+                k = trailing_zeros(high)
+                p += k
+                o += k
+                if high != 0:
+                    break
+            while p < end and data[p] < 0x80:
+                byte = data[p]
+                out[o] = byte | 0x20 if 0x41 <= byte <= 0x5A else byte
+                p += 1
+                o += 1
+            segment = o - 1
+            segment_source = p - 1
+            last = 0
+            continue
+        began = p
+        cp, width = decode(data, p, end)
+        p += width
+        if o + _ROOM + (end - p) > room:
+            return -1, 0
+        bits = properties(cp)
+        mapped = (bits & FOLDS) != 0
+        first = 0
+        count = 1
+        if mapped:
+            first, count = fold_entry(cp)
+        # What is not UTF-8 comes out as U+FFFD, of another width.
+        whole = mapped or width != (2 if cp < 0x800 else 3 if cp < 0x10000 else 4)
+        if whole:
+            plain = False
+        for k in range(count):
+            if mapped:
+                cp = int(FOLD_SEQUENCES[first + k])
+                bits = properties(cp)
+            if (bits & NOT_BOUNDARY) == 0:
+                if dirty:
+                    o = _normalise(out, segment, o, room - (end - p) - _ROOM, scratch)
+                    if o < 0:
+                        return -1, 0
+                    dirty = False
+                last = 0
+                segment = o
+                segment_source = began
+                if k == 0 and not plain:
+                    at[runs] = o
+                    source[runs] = began
+                    until[runs] = p if whole else -1
+                    runs += 1
+                    plain = not whole
+            else:
+                ccc = bits >> 8
+                if (bits & MAYBE) != 0 or (ccc != 0 and last > ccc):
+                    dirty = True
+                last = ccc
+                plain = False
+                if k == 0:  # it belongs with what came before
+                    if runs == 0 or (until[runs - 1] < 0 and at[runs - 1] < segment):
+                        at[runs] = segment
+                        source[runs] = segment_source if runs > 0 else began
+                        runs += 1
+                    until[runs - 1] = p
+            o = encode(cp, out, o)
+    if dirty:
+        o = _normalise(out, segment, o, room, scratch)
+        if o < 0:
+            return -1, 0
+    return o, runs
+
+
+@kernel
 def folded(
     data: NDArray[np.uint8],
     start: int,

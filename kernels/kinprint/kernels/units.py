@@ -177,6 +177,7 @@ def _spans() -> None:
     data = np.frombuffer(f"{_PASSAGE} {_PASSAGE}".encode(), np.uint8)
     found = spans.shared_spans(data, data[::-1][::-1].copy())
     spans.shared_spans(data, np.concatenate((data, data)))
+    spans.differences(data, data, found)
     spans.codepoint_offsets(data, found[:, 0])
 
 
@@ -267,10 +268,10 @@ UNITS: Final = {
     "nearest": Unit("search", _nearest, 2, ("style",)),
     "traits": Unit("search", _traits, 2, ("style",)),
     "alignment": Unit("search", _alignment, 2, ("rows",)),
-    "spans": Unit("search", _spans, 4),
+    "spans": Unit("search", _spans, 22, ("hashes", "shingles")),
     "pairs": Unit("jobs", _pairs, 8, ("overlap",)),
     "join": Unit("jobs", _join, 5, ("overlap", "pairs")),
-    "passages": Unit("jobs", _passages, 12, ("seeds", "pairs", "spans")),
+    "passages": Unit("jobs", _passages, 35, ("seeds", "pairs", "spans")),
     "residual": Unit("jobs", _residual, 6, ("style",)),
     "features": Unit("jobs", _features, 6, ("style",)),
     "classifiers": Unit("jobs", _classifiers, 3, ("features",)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -14,13 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kinprint.kernels.arrow import Texts, from_texts
 from kinprint.kernels.copy import passages, postings
+from kinprint.kernels.copy.differences import CASE, PUNCTUATION, UNICODE_FORM, WHITE_SPACE
 from kinprint.kernels.copy.matching import REPEATS
 from kinprint.kernels.copy.passages import GUARANTEE, MAX_TEXTS
 from kinprint.kernels.reference import passages as reference
 from kinprint.kernels.reference.passages import Passage
-from kinprint.kernels.reference.shingle import code_class
 from kinprint.kernels.spread import set_threads
-from kinprint.kernels.unicode import SPACE
 
 WORDS = [f"{a}{b}" for a in ("ki", "lo", "ma", "ne", "pu", "ra", "so", "ti") for b in ("na", "rel", "sto", "vim")]
 SCRIPTS = {
@@ -69,26 +69,31 @@ def found(index: passages.Index, **options: int) -> tuple[passages.Passages, int
 def rows_of(index: passages.Index, table: passages.Passages) -> list[Passage]:
     assert all(column.dtype == np.int64 for column in table)
     seeds = index.postings.hashes[table.seed].tolist()
-    return [Passage(*row, seed) for *row, seed in zip(*(c.tolist() for c in table[:7]), seeds, strict=True)]
+    columns = (c.tolist() for c in (*table[:7], table.bytes_b, table.differences))
+    return [Passage(*row, seed) for *row, seed in zip(*columns, seeds, strict=True)]
 
 
 def check(some: Sequence[str], second: int, rows: Sequence[Passage]) -> None:
-    """Whatever is listed is equal byte for byte, of whole code points, as long as can be, and not of one text alone."""
-    data = [text.encode() for text in some]
+    """Whatever is listed has equal tokens and whole graphemes, is as long as can be, and not of one text alone."""
+    cut = [reference.tokens(text) for text in some]
     for row in rows:
-        a, b = data[row.a], data[row.b]
-        piece = a[row.start_a : row.start_a + row.bytes]
         assert row.a != row.b
         assert row.a < (second or len(some))
         assert row.b >= second
-        assert piece == b[row.start_b : row.start_b + row.bytes]
-        assert reference.trimmed(a, row.start_a, row.start_a + row.bytes) == (row.start_a, row.start_a + row.bytes)
-        assert row.tokens >= 1
-        # One more code point on either side is white space, or differs.
-        before = [data.decode()[-1:] for data in (a[: row.start_a], b[: row.start_b])]
-        after = [t[row.bytes :].decode()[:1] for t in (a[row.start_a :], b[row.start_b :])]
-        for one, other in (before, after):
-            assert one != other or not one or code_class(ord(one)) == SPACE
+        i, j = (
+            next(k for k, t in enumerate(cut[text]) if t.begin == start)
+            for text, start in ((row.a, row.start_a), (row.b, row.start_b))
+        )
+        x, y = cut[row.a][i : i + row.tokens], cut[row.b][j : j + row.tokens]
+        assert [t.text for t in x] == [t.text for t in y]
+        assert (x[-1].end, y[-1].end) == (row.start_a + row.bytes, row.start_b + row.bytes_b)
+        assert (x[0].opens, y[0].opens, x[-1].closes, y[-1].closes) == (True,) * 4
+        # One more token on either side differs, or a grapheme would be cut there.
+        if i > 0 and j > 0 and cut[row.a][i - 1].text == cut[row.b][j - 1].text:
+            assert not (cut[row.a][i - 1].opens and cut[row.b][j - 1].opens)
+        one, other = cut[row.a][i + row.tokens :], cut[row.b][j + row.tokens :]
+        if one and other and one[0].text == other[0].text:
+            assert not (one[0].closes and other[0].closes)
 
 
 @settings(max_examples=120, deadline=None)
@@ -121,22 +126,21 @@ def test_seeds_equal_reference(text: str) -> None:
 @settings(max_examples=120, deadline=None)
 @given(sharing(), st.booleans())
 def test_nothing_of_twelve_whole_tokens_is_missed(some: list[str], every: bool) -> None:
-    """By the bytes and tokens of every two texts alone, without seeds."""
+    """By the tokens of every two texts alone, without seeds."""
     index = passages.Index(of(some), 0)
     rows = rows_of(index, found(index, every=every)[0])
-    data = [text.encode() for text in some]
-    whole = [{(t.begin, t.end) for t in reference.tokens(text)} for text in some]
+    cut = [reference.tokens(text) for text in some]
+    whole = [[t.text for t in tokens] for tokens in cut]
     for a in range(len(some)):
         for b in range(len(some)):
-            for start, there, size in reference.common(data[a], data[b]) if a != b else ():
-                first, last = reference.trimmed(data[a], start, start + size)
-                by = there - start
-                tokens = [t for t in whole[a] if first <= t[0] and t[1] <= last and (t[0] + by, t[1] + by) in whole[b]]
-                if len(tokens) < GUARANTEE:
+            for start, there, size in reference.common(whole[a], whole[b]) if a != b else ():
+                i, j, n = reference.shrunk(cut[a], start, cut[b], there, size)
+                if n < GUARANTEE:
                     continue
+                first, last, first_there = cut[a][i].begin, cut[a][i + n - 1].end, cut[b][j].begin
                 if every:
                     assert any(
-                        (r.a, r.b, r.start_a, r.start_b, r.bytes) == (a, b, first, first + by, last - first)
+                        (r.a, r.b, r.start_a, r.start_b, r.bytes) == (a, b, first, first_there, last - first)
                         for r in rows
                     )
                 assert any(r.a == a and r.start_a <= first and last <= r.start_a + r.bytes for r in rows)
@@ -240,24 +244,46 @@ def test_code_points_are_not_cut() -> None:
         assert a.encode()[row.start_a : row.start_a + row.bytes].decode() == words
 
 
-def test_bytes_decide() -> None:
-    """Case, line ends and NUL bytes are kept as they are stored."""
-    lines = [" ".join(WORDS[k : k + 13]) for k in (0, 13)]
-    a = f"{lines[0]}\n{lines[1]}"
-    whole = len(a.encode())
-    for other, sizes in (
-        (a, [whole]),
-        (a.replace("\n", "\r\n"), [len(line.encode()) for line in lines]),
-        (a.upper(), []),
-        (a.replace(" ", "\x00"), []),
-    ):
-        index = passages.Index(of([a, other]), 1)
-        assert found(index)[0].bytes.tolist() == sizes
-    with_nul = a.replace(" ", "\x00")
-    index = passages.Index(of([f"\x00x\x00{with_nul}\x00\x00", f"{with_nul}\x00y"]), 1)
-    (row,) = rows_of(index, found(index)[0])
-    assert row.bytes == whole + 1  # a NUL is no white space
-    assert row.tokens == 26
+REFORMATTED = {
+    "the same": (lambda text: text, 0),
+    "lines": (lambda text: text.replace(" ", "\r\n", 9), WHITE_SPACE),
+    "no-break spaces": (lambda text: text.replace(" ", "\xa0"), WHITE_SPACE),
+    "upper case": (str.upper, CASE),
+    "quotes": (lambda text: "“" + text.replace(" ", "” “") + "”", PUNCTUATION),
+    "NUL for spaces": (lambda text: text.replace(" ", "\x00"), WHITE_SPACE | PUNCTUATION),
+    "a list": (lambda text: "* " + text.replace(" ", "\n* "), WHITE_SPACE | PUNCTUATION),
+    "NFD": (lambda text: unicodedata.normalize("NFD", text), UNICODE_FORM),
+    "soft hyphens": (lambda text: text.replace("i", "i\u00ad"), UNICODE_FORM),
+    "long lines of space": (lambda text: text.replace(" ", " " * 500), WHITE_SPACE),
+}
+
+
+@pytest.mark.parametrize("how", REFORMATTED)
+def test_what_is_reformatted_is_found_whole(how: str) -> None:
+    change, differences = REFORMATTED[how]
+    shared = " ".join(word.replace("o", "ö") for word in WORDS * 4)
+    a, b = f"And so it says: {shared}, he read.", f"Nothing else. {change(shared)}!"
+    for some in ([a, b], [b, a]):
+        index = passages.Index(of(some), 1)
+        (row,) = rows_of(index, found(index)[0])
+        check(some, 1, [row])
+        assert (row.tokens, row.differences) == (128, differences)
+
+
+def test_answers_wrapped_anew_are_all_found() -> None:
+    """Two hundred answers, each of 120 words with others around them, lines of eight words in the copy."""
+    chance = random.Random(11)
+    words = [f"{a}{b}" for a in WORDS for b in WORDS]
+    answers = [chance.choices(words, k=120) for _ in range(200)]
+    before = [" ".join(chance.choices(words, k=40)) for _ in range(400)]
+    lines = ["\n".join(" ".join(some[k : k + 8]) for k in range(0, 120, 8)) for some in answers]
+    originals = [f"{one}. {' '.join(some)}! {one}" for one, some in zip(before, answers, strict=False)]
+    index = passages.Index(of([*originals, *(f"{p}\n{q}" for p, q in zip(before[200:], lines, strict=True))]), 200)
+    table, _ = found(index)
+    assert table.a.tolist() == list(range(200))
+    assert table.b.tolist() == list(range(200, 400))
+    assert (table.tokens == 120).all()
+    assert (table.differences == WHITE_SPACE).all()
 
 
 def test_a_text_is_not_its_own_passage() -> None:
@@ -341,8 +367,7 @@ def test_a_huge_text() -> None:
     index = passages.Index(of([huge, *others]), 1)
     table, _ = found(index)
     got = [(int(s), int(s + n)) for s, n in zip(table.start_a, table.bytes, strict=True)]
-    trimmed = [reference.trimmed(huge.encode(), a, b) for a, b in spans]
-    assert all(any(s <= a and b <= e for s, e in got) for a, b in trimmed)
+    assert all(any(s <= a + 8 and b - 8 <= e for s, e in got) for a, b in spans)  # words at their ends are cut
     check([huge, *others], 1, rows_of(index, table))
     back = passages.Index(of([*others, huge]), 3)
     assert sorted(found(back)[0].bytes.tolist()) == sorted(b - a for a, b in got)
@@ -402,7 +427,7 @@ def test_a_run_may_be_left() -> None:
 def stretch(text: str, piece: str) -> passages.Passages:
     """A passage at the first place of a piece in a text."""
     start, size = len(text[: text.index(piece)].encode()), len(piece.encode())
-    return passages.Passages(*(np.array([n]) for n in (0, 0, start, start, size, 1, 1, 0)))
+    return passages.Passages(*(np.array([n]) for n in (0, 0, start, start, size, 1, 1, 0, size, 0)))
 
 
 CODE = "for row in rows:\n    total = total + row\nprint the total of all rows\n"
@@ -442,7 +467,7 @@ def test_code_equals_reference(some: list[str], draw: st.DataObject) -> None:
     ends = [sorted(draw.draw(st.tuples(*[st.integers(0, len(some[k].encode()))] * 2))) for k in rows]
     a, start = np.array(rows, np.int64), np.array([e[0] for e in ends], np.int64)
     size = np.array([e[1] - e[0] for e in ends], np.int64)
-    table = passages.Passages(a, a, start, start, size, a, a, a)
+    table = passages.Passages(a, a, start, start, size, a, a, a, size, a)
     expected = [reference.looks_like_code(some[k], *end) for k, end in zip(rows, ends, strict=True)]
     assert passages.looks_like_code(of(some), table).tolist() == expected
 

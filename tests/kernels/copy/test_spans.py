@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import numpy as np
 import pytest
 from copy_texts import texts
@@ -9,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kinprint.kernels.copy import spans
 from kinprint.kernels.reference import spans as reference
+from kinprint.kernels.reference import tokens as folded
 
 
 def array(text: str) -> np.ndarray:
@@ -20,11 +23,13 @@ def found(a: str, b: str, min_weight: int = 24) -> list[tuple[int, ...]]:
 
 
 def check(a: str, b: str, rows: list[tuple[int, ...]]) -> None:
+    """Whatever is listed has the same words, begins and ends with one, and is whole code points."""
     x, y = a.encode(), b.encode()
     for a_start, a_end, b_start, b_end in rows:
-        piece = x[a_start:a_end]
-        assert piece == y[b_start:b_end]
-        assert piece.decode() == piece.decode().strip()
+        one, other = (folded.tokens(piece.decode()) for piece in (x[a_start:a_end], y[b_start:b_end]))
+        assert [t.text for t in one] == [t.text for t in other]
+        assert one[0].begin == other[0].begin == 0
+        assert (one[-1].end, other[-1].end) == (a_end - a_start, b_end - b_start)
 
 
 @settings(max_examples=300, deadline=None)
@@ -33,8 +38,7 @@ def test_equals_reference(common: str, a: str, b: str, c: str, d: str, min_weigh
     left, right = a + common + b, c + common + d
     rows = found(left, right, min_weight)
     assert rows == reference.shared_spans(left, right, min_weight)
-    for a_start, a_end, b_start, b_end in rows:
-        assert left.encode()[a_start:a_end].decode() == right.encode()[b_start:b_end].decode()
+    check(left, right, rows)
 
 
 @settings(max_examples=300, deadline=None)
@@ -43,23 +47,90 @@ def test_repeats_equal_reference(a: str, b: str, min_weight: int) -> None:
     assert found(a, b, min_weight) == reference.shared_spans(a, b, min_weight)
 
 
-WORDS = st.lists(st.sampled_from(["one ", "two ", "three ", "four ", "é", "ab", "日本語", "."]), max_size=40).map(
+CODES = st.lists(st.integers(0, 5), max_size=30)
+
+
+@settings(max_examples=300, deadline=None)
+@given(CODES, CODES, CODES, CODES)
+def test_cutting_texts_down_changes_nothing(common: list[int], a: list[int], b: list[int], c: list[int]) -> None:
+    """Repeats of long stretches, next to each other and with others between, in both texts."""
+    for left, right in ((common + a + common + b, c + common + common), (a + common + b + a, a + common), (a, a)):
+        x, y = np.array(left, np.int32), np.array(right, np.int32)
+        cut, whole = spans._both_matches(x, y), (spans._matches(x, y), spans._matches(y, x))
+        for some, every in zip(cut, whole, strict=True):
+            assert some.tolist() == every.tolist()
+
+
+WORDS = st.lists(st.sampled_from(["one ", "TWO ", "three\n", "“four” ", "é", "ab", "日本語", "."]), max_size=40).map(
     "".join
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(WORDS, WORDS, WORDS, WORDS, st.sampled_from([18, 24, 30]))
-def test_cutting_texts_down_changes_nothing(common: str, a: str, b: str, c: str, min_weight: int) -> None:
-    """Repeats of long stretches, next to each other and with others between, in both texts."""
+def test_repeats_of_stretches_equal_reference(common: str, a: str, b: str, c: str, min_weight: int) -> None:
     for left, right in ((common + a + common + b, c + common + common), (a + common + b + a, a + common), (a, a)):
-        x, y = array(left), array(right)
-        rows = found(left, right, min_weight)
-        assert rows == reference.shared_spans(left, right, min_weight)
-        least = max(1, 2 * min_weight // 3)
-        cut, whole = spans._both_matches(x, y, least), (spans._matches(x, y, least), spans._matches(y, x, least))
-        for some, every in zip(cut, whole, strict=True):
-            assert some.tolist() == every.tolist()
+        assert found(left, right, min_weight) == reference.shared_spans(left, right, min_weight)
+
+
+STRETCH = (
+    "It’s said that the café “by the sea” opened in spring - with one window, two doors and a view; nobody knew then "
+    "how long it would last, nor who had paid for the paint, the chairs or the long table under the fig tree. "
+) * 3
+AROUND = "Quite another beginning. {} And then an end that the other text has not got."
+
+
+def wrapped(text: str, words: int) -> str:
+    some = text.split()
+    return "\n".join(" ".join(some[k : k + words]) for k in range(0, len(some), words))
+
+
+REFORMATTED = {
+    "eight words a line": lambda text: wrapped(text, 8),
+    "lines ended by CR LF": lambda text: wrapped(text, 9).replace("\n", "\r\n"),
+    "straight quotes": lambda text: text.replace("’", "'").replace("“", '"').replace("”", '"'),
+    "no-break spaces": lambda text: text.replace(" ", "\xa0"),
+    "a list": lambda text: "- " + wrapped(text, 12).replace("\n", "\n- "),
+    "emphasis": lambda text: text.replace("window", "**window**").replace("long table", "_long table_"),
+    "NFD": lambda text: unicodedata.normalize("NFD", text),
+    "soft hyphens": lambda text: text.replace("op", "o\u00adp"),
+    "upper case": str.upper,
+    "zero-width spaces at line ends": lambda text: wrapped(text, 8).replace("\n", "\u200b\n"),
+}
+
+
+@pytest.mark.parametrize("how", REFORMATTED)
+def test_a_reformatted_stretch_is_one_span(how: str) -> None:
+    a, b = f"Before it. {STRETCH} After it.", AROUND.format(REFORMATTED[how](STRETCH.strip()))
+    (row,) = found(a, b)
+    check(a, b, [row])
+    assert len(folded.tokens(a.encode()[row[0] : row[1]].decode())) >= 120
+    assert a.encode()[row[0] : row[1]].decode() == STRETCH.strip(". ")
+
+
+def test_spans_begin_and_end_with_words() -> None:
+    a, b = "the dough went into the oven at noon", "he dough went into the oven at noonday"
+    (row,) = found(a, b)
+    assert a.encode()[row[0] : row[1]].decode() == "dough went into the oven at"
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("👩‍👩‍👧", "👩‍👩‍👦"),  # joined
+        ("🇩🇪🇫🇷", "🇩🇰🇫🇷"),  # flags
+        ("กิ", "กี"),  # a base and its mark
+        ("か\u3099", "か"),
+    ],
+)
+def test_graphemes_are_not_cut(a: str, b: str) -> None:
+    words = "the dough went into the oven at noon"
+    for left, right in ((f"{words} {a}", f"{words} {b}"), (f"{a} {words}", f"{b} {words}")):
+        (row,) = found(left, right)
+        assert left.encode()[row[0] : row[1]].decode().strip("🇫🇷 ") == words
+    # What only adds to a grapheme belongs to it.
+    (row,) = found(f"{words} ❤\ufe0f!", f"{words} ❤ and")
+    assert f"{words} ❤\ufe0f!".encode()[row[0] : row[1]].decode() == f"{words} ❤\ufe0f"
 
 
 def test_a_quoted_sentence() -> None:

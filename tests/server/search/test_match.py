@@ -17,6 +17,7 @@ from kinprint.kernels.copy import seeds
 from kinprint.kernels.reference import seeds as seeds_reference
 from kinprint.kernels.reference import shingle as shingle_reference
 from kinprint.kernels.reference import stylometry as style_reference
+from kinprint.kernels.reference.fold import normalised_answer
 from kinprint.kernels.style import stylometry
 from kinprint.server.channels import CHANNELS, candidates, nearest
 from kinprint.server.channels.copy import CopyMatch
@@ -213,7 +214,11 @@ def check_copy(found: list[CopyMatch], scan: CopyScan, query: Query) -> None:
         assert hit.score == max(shown.jaccard, shown.containment_query)
         for span in shown.spans:
             shared = query.text[span.query_start : span.query_end]
-            assert shared == row.sent.response[span.match_start : span.match_end]
+            theirs = row.sent.response[span.match_start : span.match_end]
+            assert shingle_reference.tokens(normalised_answer(shared)) == shingle_reference.tokens(
+                normalised_answer(theirs)
+            )
+            assert (span.differences == 0) == (shared == theirs)
             assert shared.startswith(span.text)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from corpus_rows import WORDS, write
+from kinprint.kernels.copy.differences import CASE, UNICODE_FORM, WHITE_SPACE
 from kinprint.kernels.reference import passages as reference
 from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.filter import Filter
@@ -46,6 +47,7 @@ class Row:
     bits: float = field(compare=False)
     mark: str
     counts: tuple[int, ...]
+    differences: int
 
 
 def run(
@@ -67,7 +69,7 @@ def run(
             assert isinstance(message, Spans)
             columns = [c if isinstance(c, list) else c.tolist() for c in (getattr(message, n) for n in FIELDS)]
             rows += [
-                Row(*some[:10], bits=some[10], mark=MARKS[some[11]], counts=tuple(some[12]))
+                Row(*some[:10], bits=some[10], mark=MARKS[some[11]], counts=tuple(some[12]), differences=some[13])
                 for some in zip(*columns, strict=True)
             ]
     assert totals is not None
@@ -90,6 +92,7 @@ FIELDS = (
     "bits",
     "mark",
     "counts",
+    "differences",
 )
 
 
@@ -173,8 +176,7 @@ def expected(a: Side, b: Side, same: bool, **options: Any) -> tuple[list[Row], i
     licences = Path(passages.__file__).with_name("licences.txt").read_text(encoding="utf-8")
     rows = []
     for p, count in zip(found, counts, strict=True):
-        ends = [(texts[t].encode()[:k], size) for t, k, size in ((p.a, p.start_a, p.bytes), (p.b, p.start_b, p.bytes))]
-        places = [len(before.decode()) for before, _ in ends]
+        sides = ((p.a, p.start_a, p.bytes), (p.b, p.start_b, p.bytes_b))
         piece = texts[p.a].encode()[p.start_a : p.start_a + p.bytes].decode()
         mark = ""
         if reference.share_within(piece, licences) >= 0.5:
@@ -183,9 +185,9 @@ def expected(a: Side, b: Side, same: bool, **options: Any) -> tuple[list[Row], i
             mark = "code"
         if any(reference.share_within(piece, every[t].prompt or "") >= 0.5 for t in (p.a, p.b)):
             mark = "prompt"
-        where = [n for start in places for n in (start, start + len(piece))]
+        where = [len(texts[t].encode()[:k].decode()) for t, start, size in sides for k in (start, start + size)]
         bits = 0.0 if mark else reference.bits(count)
-        rows.append(Row(*keys[p.a], *keys[p.b], *where, p.tokens, p.texts, bits, mark, tuple(count)))
+        rows.append(Row(*keys[p.a], *keys[p.b], *where, p.tokens, p.texts, bits, mark, tuple(count), p.differences))
     return rows, skipped
 
 
@@ -277,14 +279,12 @@ def test_marks(tmp_path: Path) -> None:
         # The prompt goes first, then code.
         "prompt-code": (f"\n```\n{CODE.upper()}```\n", {"prompt": CODE}, {}),
     }
-    rows = [
-        row(f"{name}-{k}", f"{name} number {k * 17} {text}, {k}", **fields)
-        for name, (text, *both) in pairs.items()
-        for k, fields in enumerate(both)
-    ]
-    corpus = made(tmp_path, "c", *rows)
-    found, totals = run([corpus])
-    assert totals.texts == 2 * len(pairs)
+    found = []
+    for name, (text, *both) in pairs.items():
+        rows = [row(f"{name}-{k}", f"{name} number {k * 17} {text}, {k}", **fields) for k, fields in enumerate(both)]
+        some, totals = run([made(tmp_path, f"c-{name}", *rows)])
+        assert totals.texts == 2
+        found += some
     marks = {name: {r.mark for r in found if r.id_a.rsplit("-", 1)[0] == name} for name in pairs}
     assert marks == {
         "": {""},
@@ -298,6 +298,17 @@ def test_marks(tmp_path: Path) -> None:
     assert all((r.bits == 0) == bool(r.mark) for r in found)
     # Every passage comes from both of its answers.
     assert {(r.id_a, r.id_b) for r in found} == {(r.id_b, r.id_a) for r in found}
+
+
+def test_what_is_reformatted_has_its_places_on_both_sides(tmp_path: Path) -> None:
+    a = f"He wrote: {PHRASE} ❤\ufe0f"
+    b = f"“{PHRASE.upper().replace(' ', chr(10))} ❤” is\nwhat he wrote"
+    corpora = [made(tmp_path, name, row(name, text)) for name, text in (("a", a), ("b", b))]
+    ((found,), _) = run(corpora[:1], corpora[1:])
+    assert a[found.start_a : found.end_a] == f"{PHRASE} ❤\ufe0f"
+    assert b[found.start_b : found.end_b] == b[1 : b.index("”")]
+    assert found.differences == WHITE_SPACE | CASE | UNICODE_FORM
+    assert found.mark == ""
 
 
 def test_bits(tmp_path: Path) -> None:

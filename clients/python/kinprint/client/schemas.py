@@ -12,6 +12,7 @@ _SPAN = pl.Struct(
         "match_start": pl.UInt32,
         "match_end": pl.UInt32,
         "text": pl.String,
+        "differences": pl.List(pl.String),
     }
 )
 _PAIR = pl.Struct(
@@ -107,6 +108,7 @@ SPAN_SCHEMA = pl.Schema(
         "bits": pl.Float64(),
         "texts": pl.Int64(),
         "mark": pl.String(),
+        "differences": pl.List(pl.String()),
         "others_with": pl.Int64(),
         "others": pl.Int64(),
         "prompt_others_with": pl.Int64(),

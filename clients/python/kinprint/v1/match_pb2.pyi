@@ -332,7 +332,7 @@ class FindOverlapsResponse(_message.Message):
     def __init__(self, progress: _Optional[_Union[DuplicatesProgress, _Mapping]] = ..., spans: _Optional[_Union[OverlapSpans, _Mapping]] = ..., finished: _Optional[_Union[OverlapsFinished, _Mapping]] = ...) -> None: ...
 
 class OverlapSpans(_message.Message):
-    __slots__ = ("id_a", "id_b", "corpus_a", "corpus_b", "start_a", "end_a", "start_b", "end_b", "tokens", "texts", "bits", "mark", "others_with", "others", "prompt_others_with", "prompt_others")
+    __slots__ = ("id_a", "id_b", "corpus_a", "corpus_b", "start_a", "end_a", "start_b", "end_b", "tokens", "texts", "bits", "mark", "others_with", "others", "prompt_others_with", "prompt_others", "differences")
     ID_A_FIELD_NUMBER: _ClassVar[int]
     ID_B_FIELD_NUMBER: _ClassVar[int]
     CORPUS_A_FIELD_NUMBER: _ClassVar[int]
@@ -349,6 +349,7 @@ class OverlapSpans(_message.Message):
     OTHERS_FIELD_NUMBER: _ClassVar[int]
     PROMPT_OTHERS_WITH_FIELD_NUMBER: _ClassVar[int]
     PROMPT_OTHERS_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCES_FIELD_NUMBER: _ClassVar[int]
     id_a: _containers.RepeatedScalarFieldContainer[str]
     id_b: _containers.RepeatedScalarFieldContainer[str]
     corpus_a: _containers.RepeatedScalarFieldContainer[int]
@@ -365,7 +366,8 @@ class OverlapSpans(_message.Message):
     others: _containers.RepeatedScalarFieldContainer[int]
     prompt_others_with: _containers.RepeatedScalarFieldContainer[int]
     prompt_others: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, id_a: _Optional[_Iterable[str]] = ..., id_b: _Optional[_Iterable[str]] = ..., corpus_a: _Optional[_Iterable[int]] = ..., corpus_b: _Optional[_Iterable[int]] = ..., start_a: _Optional[_Iterable[int]] = ..., end_a: _Optional[_Iterable[int]] = ..., start_b: _Optional[_Iterable[int]] = ..., end_b: _Optional[_Iterable[int]] = ..., tokens: _Optional[_Iterable[int]] = ..., texts: _Optional[_Iterable[int]] = ..., bits: _Optional[_Iterable[float]] = ..., mark: _Optional[_Iterable[_Union[SpanMark, str]]] = ..., others_with: _Optional[_Iterable[int]] = ..., others: _Optional[_Iterable[int]] = ..., prompt_others_with: _Optional[_Iterable[int]] = ..., prompt_others: _Optional[_Iterable[int]] = ...) -> None: ...
+    differences: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, id_a: _Optional[_Iterable[str]] = ..., id_b: _Optional[_Iterable[str]] = ..., corpus_a: _Optional[_Iterable[int]] = ..., corpus_b: _Optional[_Iterable[int]] = ..., start_a: _Optional[_Iterable[int]] = ..., end_a: _Optional[_Iterable[int]] = ..., start_b: _Optional[_Iterable[int]] = ..., end_b: _Optional[_Iterable[int]] = ..., tokens: _Optional[_Iterable[int]] = ..., texts: _Optional[_Iterable[int]] = ..., bits: _Optional[_Iterable[float]] = ..., mark: _Optional[_Iterable[_Union[SpanMark, str]]] = ..., others_with: _Optional[_Iterable[int]] = ..., others: _Optional[_Iterable[int]] = ..., prompt_others_with: _Optional[_Iterable[int]] = ..., prompt_others: _Optional[_Iterable[int]] = ..., differences: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class OverlapsFinished(_message.Message):
     __slots__ = ("spans", "texts", "texts_with_spans", "against", "common_seeds")

@@ -34,6 +34,14 @@ class DataType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DATA_TYPE_INT8: _ClassVar[DataType]
     DATA_TYPE_UINT64: _ClassVar[DataType]
     DATA_TYPE_FLOAT64: _ClassVar[DataType]
+
+class Difference(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DIFFERENCE_UNSPECIFIED: _ClassVar[Difference]
+    DIFFERENCE_WHITE_SPACE: _ClassVar[Difference]
+    DIFFERENCE_CASE: _ClassVar[Difference]
+    DIFFERENCE_PUNCTUATION: _ClassVar[Difference]
+    DIFFERENCE_UNICODE_FORM: _ClassVar[Difference]
 CHANNEL_UNSPECIFIED: Channel
 CHANNEL_COPY: Channel
 CHANNEL_SEMANTIC: Channel
@@ -50,6 +58,11 @@ DATA_TYPE_UINT32: DataType
 DATA_TYPE_INT8: DataType
 DATA_TYPE_UINT64: DataType
 DATA_TYPE_FLOAT64: DataType
+DIFFERENCE_UNSPECIFIED: Difference
+DIFFERENCE_WHITE_SPACE: Difference
+DIFFERENCE_CASE: Difference
+DIFFERENCE_PUNCTUATION: Difference
+DIFFERENCE_UNICODE_FORM: Difference
 
 class Transcript(_message.Message):
     __slots__ = ("id", "model", "prompt_id", "prompt", "response", "language", "account_id", "created_at", "metadata", "system_prompt", "conversation_id", "turn", "reasoning", "prompt_key", "content_hash", "channels")
@@ -125,18 +138,20 @@ class Matrix(_message.Message):
     def __init__(self, data: _Optional[bytes] = ..., dtype: _Optional[_Union[DataType, str]] = ..., rows: _Optional[int] = ..., columns: _Optional[int] = ...) -> None: ...
 
 class Span(_message.Message):
-    __slots__ = ("query_start", "query_end", "match_start", "match_end", "text")
+    __slots__ = ("query_start", "query_end", "match_start", "match_end", "text", "differences")
     QUERY_START_FIELD_NUMBER: _ClassVar[int]
     QUERY_END_FIELD_NUMBER: _ClassVar[int]
     MATCH_START_FIELD_NUMBER: _ClassVar[int]
     MATCH_END_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCES_FIELD_NUMBER: _ClassVar[int]
     query_start: int
     query_end: int
     match_start: int
     match_end: int
     text: str
-    def __init__(self, query_start: _Optional[int] = ..., query_end: _Optional[int] = ..., match_start: _Optional[int] = ..., match_end: _Optional[int] = ..., text: _Optional[str] = ...) -> None: ...
+    differences: _containers.RepeatedScalarFieldContainer[Difference]
+    def __init__(self, query_start: _Optional[int] = ..., query_end: _Optional[int] = ..., match_start: _Optional[int] = ..., match_end: _Optional[int] = ..., text: _Optional[str] = ..., differences: _Optional[_Iterable[_Union[Difference, str]]] = ...) -> None: ...
 
 class CopyEvidence(_message.Message):
     __slots__ = ("jaccard", "containment_query", "containment_match", "shared_shingles", "query_shingles", "match_shingles", "identical", "query_is_one_shingle", "spans", "spans_omitted")

@@ -9,62 +9,21 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from kinprint.kernels.arrow import grown, memory
-from kinprint.kernels.copy.postings import GRAM, GUARANTEE, WINDOW, grams_of, scratch, tokens_of
+from kinprint.kernels.copy.differences import differences_of
+from kinprint.kernels.copy.extend import extend, pair_of
+from kinprint.kernels.copy.postings import GRAM, GUARANTEE, WINDOW, grams_of, scratch
 from kinprint.kernels.copy.seeds import winnow
-from kinprint.kernels.copy.shingle import folded_text, larger_size, workspace
+from kinprint.kernels.copy.tokens import larger_row, opens, row_of, tokens_in
 from kinprint.kernels.fold import BUFFER
-from kinprint.kernels.hashing import finalise, load64
+from kinprint.kernels.hashing import finalise
 from kinprint.kernels.jit import kernel
-from kinprint.kernels.unicode import SPACE, code_class, decode
 from numpy.typing import NDArray
 
 REPEATS: Final = 32
 """Pairs of places, by ``max_texts``, that a seed may make between one text and the other side."""
 
 
-# ---- matches ----
-
-
-@kernel
-def _extend(a: NDArray[np.uint8], b: NDArray[np.uint8], p: int, q: int) -> tuple[int, int]:
-    """Bytes that agree before and from places p of a and q of b on."""
-    left = 0
-    most = min(p, q)
-    while left + 8 <= most and load64(a, p - left - 8) == load64(b, q - left - 8):
-        left += 8
-    while left < most and a[p - left - 1] == b[q - left - 1]:
-        left += 1
-    right = 0
-    most = min(a.size - p, b.size - q)
-    while right + 8 <= most and load64(a, p + right) == load64(b, q + right):
-        right += 8
-    while right < most and a[p + right] == b[q + right]:
-        right += 1
-    return left, right
-
-
-@kernel
-def _trim(text: NDArray[np.uint8], start: int, end: int) -> tuple[int, int]:
-    """The stretch cut to whole code points, without white space at its ends."""
-    while start < end and (text[start] & 0xC0) == 0x80:
-        start += 1
-    if end < text.size:
-        while end > start and (text[end] & 0xC0) == 0x80:
-            end -= 1
-    while start < end:
-        cp, width = decode(text, start, end)
-        if code_class(cp) != SPACE:
-            break
-        start += width
-    while end > start:
-        p = end - 1
-        while p > start and (text[p] & 0xC0) == 0x80:
-            p -= 1
-        cp, _ = decode(text, p, end)
-        if code_class(cp) != SPACE:
-            break
-        end = p
-    return start, end
+# ---- what to compare ----
 
 
 @kernel
@@ -174,12 +133,10 @@ def _look_up(
 
 
 class _Reached(NamedTuple):
-    """Hash table of (other text, diagonal) with the place to which its last stretch reaches; a stamp spares
-    clearing.
-    """
+    """Hash set of (other text and place there, seed) that lie in a stretch which was found; a stamp spares clearing."""
 
     keys: NDArray[np.uint64]
-    ends: NDArray[np.int64]
+    seeds: NDArray[np.int64]
     stamps: NDArray[np.uint32]
 
 
@@ -189,11 +146,11 @@ def _reached(size: int) -> _Reached:
 
 
 @kernel
-def _slot(table: _Reached, key: np.uint64, stamp: np.uint32) -> int:
+def _slot(table: _Reached, key: np.uint64, seed: int, stamp: np.uint32) -> int:
     """Where a key is or belongs; the table's size is a power of two, and a place is always free."""
     mask = np.uint64(table.keys.size - 1)
-    place = finalise(key) & mask
-    while table.stamps[place] == stamp and table.keys[place] != key:
+    place = finalise(key ^ (np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15))) & mask
+    while table.stamps[place] == stamp and (table.keys[place] != key or table.seeds[place] != seed):
         place = (place + np.uint64(1)) & mask
     return int(place)
 
@@ -203,9 +160,9 @@ def _larger(table: _Reached, stamp: np.uint32) -> _Reached:
     larger = _reached(2 * table.keys.size)
     for k in range(table.keys.size):
         if table.stamps[k] == stamp:
-            slot = _slot(larger, table.keys[k], stamp)
+            slot = _slot(larger, table.keys[k], int(table.seeds[k]), stamp)
             larger.keys[slot] = table.keys[k]
-            larger.ends[slot] = table.ends[k]
+            larger.seeds[slot] = table.seeds[k]
             larger.stamps[slot] = stamp
     return larger
 
@@ -292,15 +249,14 @@ def _windows(
 def _weighed_by(
     chosen: NDArray[np.int32],
     windows: NDArray[np.int32],
-    own: NDArray[np.int64],
-    by_place: NDArray[np.int64],
+    seeds: NDArray[np.int64],
     begins: NDArray[np.int64],
     ends: NDArray[np.int64],
     low: int,
     high: int,
     found_by: int,
 ) -> int:
-    """The posting that a passage of the whole tokens low .. high-1 is weighed by.
+    """The posting that a passage of the tokens low .. high-1 is weighed by.
 
     A seed that some window within the passage chose is a seed of every text that has these tokens; the rarest of them
     tells best how rare the passage is, and never that it is rarer. Below :data:`GUARANTEE` tokens there may be none;
@@ -310,7 +266,7 @@ def _weighed_by(
     common = np.int64(found_by)
     q = np.searchsorted(chosen, low)
     while q < chosen.size and chosen[q] + GRAM <= high:
-        posting = own[by_place[q]]
+        posting = seeds[q]
         size = ends[posting] - begins[posting]
         if max(windows[q, 0], low) <= min(windows[q, 1], high - GUARANTEE):
             if rarest < 0 or size < ends[rarest] - begins[rarest]:
@@ -322,9 +278,30 @@ def _weighed_by(
 
 
 @kernel
+def _seeds_by_place(
+    own: NDArray[np.int64],
+    places: NDArray[np.int32],
+    hashes: NDArray[np.uint64],
+    grams: NDArray[np.uint64],
+    chosen: NDArray[np.int32],
+) -> NDArray[np.int64]:
+    """For each token that begins a seed, in order, the place in ``own`` of the posting that it is."""
+    by_place = np.argsort(places[own], kind="mergesort")
+    for q in range(by_place.size):
+        r = q  # tokens that came from one code point have one place
+        while hashes[own[by_place[r]]] != grams[chosen[q]]:
+            r += 1
+        held = by_place[q]
+        by_place[q] = by_place[r]
+        by_place[r] = held
+    return by_place
+
+
+@kernel
 def find_in_chunk(
     addresses: NDArray[np.uint64],
     lengths: NDArray[np.int64],
+    hashes: NDArray[np.uint64],
     texts: NDArray[np.int32],
     places: NDArray[np.int32],
     begins: NDArray[np.int64],
@@ -340,15 +317,20 @@ def find_in_chunk(
     every: bool,
     skipped: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Passages of texts first .. last-1, rows (a, b, start a, start b, bytes, tokens, texts, seed)."""
-    out = np.empty((256, 8), np.int64)
+    """Passages of texts first .. last-1, rows (a, b, start a, start b, bytes in a, tokens, texts, seed, bytes in b,
+    differences).
+    """
+    out = np.empty((256, 10), np.int64)
     filled = 0
-    work = workspace(BUFFER)
+    row = row_of(BUFFER)
+    other_row = row_of(BUFFER)
     spare = scratch(BUFFER + 2)
+    pair = pair_of(BUFFER + 2)
     seeds = _own(256)
     table = _reached(1024)
     stamp = np.uint32(0)
-    found = np.empty((64, 7), np.int64)  # start, end, other, start there, seed, first token, token after the last
+    # Start, end, other, start there, seed, first token, token after the last, bytes there, differences.
+    found = np.empty((64, 9), np.int64)
     for i in range(first, last):
         own = order[indptr[i] : indptr[i + 1]]
         if seeds.low.size < own.size:
@@ -358,21 +340,22 @@ def find_in_chunk(
         if wanted == 0:
             continue
         text = memory(addresses[i], lengths[i])
-        length = folded_text(work, addresses[i], lengths[i], True)
-        while length < 0:
-            work = workspace(larger_size(work, lengths[i]))
-            length = folded_text(work, addresses[i], lengths[i], True)
-        if spare.starts.size < length + 2:
-            spare = scratch(2 * length + 2)
-        tokens, edges = tokens_of(work, length, spare.starts, spare.tokens)
-        starts = spare.starts[:tokens]
-        by_place = np.argsort(places[own], kind="mergesort")
+        tokens = tokens_in(text, 0, text.size, row)
+        while tokens < 0:
+            row = row_of(larger_row(row, text.size))
+            tokens = tokens_in(text, 0, text.size, row)
+        if spare.grams.size < tokens:
+            spare = scratch(2 * tokens)
+        if pair.begins.size < tokens:
+            pair = pair_of(2 * tokens)
+        count = grams_of(row.hashes, tokens, GRAM, spare.grams)
+        m = winnow(spare.grams, 0, count, WINDOW, spare.chosen)
+        by_place = _seeds_by_place(own, places, hashes, spare.grams, spare.chosen)
         stamp += np.uint32(1)
         used = 0
         n = 0
-        for q in range(own.size):
+        for q in range(m):
             k = by_place[q]
-            place = int(places[own[k]])
             j = seeds.low[k]
             while j < seeds.high[k]:
                 if j == seeds.first[k]:
@@ -381,44 +364,56 @@ def find_in_chunk(
                 other = np.int64(texts[j])
                 there = int(places[j])
                 j += 1
-                key = (np.uint64(other) << np.uint64(32)) | np.uint64(there - place + (1 << 31))
-                slot = _slot(table, key, stamp)
-                if table.stamps[slot] == stamp:
-                    if place < table.ends[slot]:
-                        continue  # another seed of a stretch that was found already
-                else:
+                key = (np.uint64(other) << np.uint64(32)) | np.uint64(there)
+                if table.stamps[_slot(table, key, q, stamp)] == stamp:
+                    continue  # another seed of a stretch that was found already
+                other_text = memory(addresses[other], lengths[other])
+                room = extend(row, tokens, int(spare.chosen[q]), GRAM, other_text, there, other_row, pair)
+                while room > 0:
+                    other_row = row_of(room)
+                    room = extend(row, tokens, int(spare.chosen[q]), GRAM, other_text, there, other_row, pair)
+                low = int(pair.reach[0])
+                high = int(pair.reach[1])
+                r = q + 1
+                while r < m and spare.chosen[r] + GRAM <= high:
                     if 2 * used >= table.keys.size:
                         table = _larger(table, stamp)
-                        slot = _slot(table, key, stamp)
-                    table.keys[slot] = key
-                    table.stamps[slot] = stamp
-                    used += 1
-                left, right = _extend(text, memory(addresses[other], lengths[other]), place, there)
-                table.ends[slot] = place + right
-                start, end = _trim(text, place - left, place + right)
-                low = np.searchsorted(starts, start)
-                high = np.searchsorted(starts, end)
+                    key = (np.uint64(other) << np.uint64(32)) | np.uint64(pair.begins[spare.chosen[r]])
+                    slot = _slot(table, key, r, stamp)
+                    if table.stamps[slot] != stamp:
+                        table.keys[slot] = key
+                        table.seeds[slot] = r
+                        table.stamps[slot] = stamp
+                        used += 1
+                    r += 1
+                while low < high and not (opens(row, low) and pair.opens[low]):
+                    low += 1
+                while low < high and not (row.closes[high - 1] and pair.closes[high - 1]):
+                    high -= 1
                 if high - low < min_tokens:
                     continue
                 if n == found.shape[0]:
                     found = grown(found, n, 2 * n)
-                found[n, 0] = start
-                found[n, 1] = end
+                found[n, 0] = row.begins[low]
+                found[n, 1] = row.ends[high - 1]
                 found[n, 2] = other
-                found[n, 3] = start - place + there
+                found[n, 3] = pair.begins[low]
                 found[n, 4] = own[k]
                 found[n, 5] = low
                 found[n, 6] = high
+                found[n, 7] = pair.ends[high - 1] - pair.begins[low]
+                found[n, 8] = differences_of(
+                    text, row.begins, row.ends, low, other_text, pair.begins, pair.ends, low, high - low
+                )
                 n += 1
         if n == 0:
             continue
         by = _order(found, n)
         holders = np.empty(n, np.int64)
         _holders(found, by, holders)
-        count = grams_of(spare.tokens, tokens, GRAM, spare.grams)
-        m = winnow(spare.grams, 0, count, WINDOW, spare.chosen)
         windows = np.empty((m, 2), np.int32)
         _windows(spare.grams, count, spare.chosen, m, windows)
+        weighed = own[by_place]
         if filled + n > out.shape[0]:
             out = grown(out, filled, 2 * (filled + n))
         reach = np.int64(-1)
@@ -427,10 +422,6 @@ def find_in_chunk(
             if not every and f[1] <= reach:
                 continue  # it lies within one before it
             reach = f[1]
-            # Whether the last token is cut: an odd number of edges before the end puts it into a word or at its end.
-            before = np.searchsorted(work.edges[:edges], f[1])
-            cut = before % 2 == 1 and work.edges[before] != f[1]
-            whole = f[6] - 1 if cut else f[6]
             out[filled, 0] = i
             out[filled, 1] = f[2]
             out[filled, 2] = f[0]
@@ -438,6 +429,8 @@ def find_in_chunk(
             out[filled, 4] = f[1] - f[0]
             out[filled, 5] = f[6] - f[5]
             out[filled, 6] = holders[by[q]]
-            out[filled, 7] = _weighed_by(spare.chosen[:m], windows, own, by_place, begins, ends, f[5], whole, f[4])
+            out[filled, 7] = _weighed_by(spare.chosen[:m], windows, weighed, begins, ends, f[5], f[6], f[4])
+            out[filled, 8] = f[7]
+            out[filled, 9] = f[8]
             filled += 1
     return out[:filled].copy()

@@ -1,11 +1,12 @@
-"""Passages: which texts stand, in part, in which others, byte for byte, and how rare each shared stretch is.
+"""Passages: which texts stand, in part, in which others, token for token, and how rare each shared stretch is.
 
-Here a text is a row of *tokens*, as it is stored (not folded): its words and its spaceless code points, in the order
-in which they stand. Each :data:`GRAM` tokens in a row are hashed, and of every :data:`WINDOW` such hashes the least
-is a seed (winnowing, see :mod:`~kinprint.kernels.copy.seeds`), so that two texts with :data:`GUARANTEE` tokens in
-common, byte for byte, have a seed in common for certain. Seeds of both sets of texts are sorted once; where texts of
-both sides meet, the match is extended to both sides as far as bytes agree, and trimmed to whole code points and tokens'
-worth of text. What is found is exact; what is shorter than :data:`GUARANTEE` tokens is found by luck and left out.
+Here a text is a row of folded *tokens* (:mod:`~kinprint.kernels.copy.tokens`): its words and its spaceless code points,
+in the order in which they stand, without case, punctuation and Unicode form. Each :data:`GRAM` tokens in a row are
+hashed, and of every :data:`WINDOW` such hashes the least is a seed (winnowing, see
+:mod:`~kinprint.kernels.copy.seeds`), so that two texts with :data:`GUARANTEE` tokens in a row in common have a seed in
+common for certain. Seeds of both sets of texts are sorted once; where texts of both sides meet, the match is extended
+to both sides as far as tokens agree, compared themselves and not by their hashes, and cut back to whole graphemes.
+What is found is exact; what is shorter than :data:`GUARANTEE` tokens is found by luck and left out.
 
 A seed that stands in very many texts is a common phrase, and every pair of texts that have it would be looked at.
 Seeds of more than ``max_texts`` texts of the other side are therefore passed over, and counted; so are those that a
@@ -36,7 +37,7 @@ from numpy.typing import NDArray
 T = TypeVar("T")
 MAX_TEXTS: Final = 2_000
 """Texts of the other side that a seed may stand in, by default."""
-VERSION: Final = 1
+VERSION: Final = 2
 """Raised whenever the seeds of any text change."""
 
 
@@ -52,12 +53,17 @@ class Passages(NamedTuple):
     start_b: NDArray[np.int64]
     """First byte in b."""
     bytes: NDArray[np.int64]
+    """Its bytes in a."""
     tokens: NDArray[np.int64]
-    """Words and spaceless code points that begin in it."""
+    """Its words and spaceless code points."""
     texts: NDArray[np.int64]
     """Texts of the other side that were found to hold all of it."""
     seed: NDArray[np.int64]
     """The posting of a that it is weighed by: its rarest seed of those that every text with its tokens has."""
+    bytes_b: NDArray[np.int64]
+    """Its bytes in b."""
+    differences: NDArray[np.int64]
+    """How b has it otherwise than a, bits of :data:`~kinprint.kernels.copy.differences.DIFFERENCES`; 0 if identical."""
 
     @classmethod
     def joined(cls, parts: list[Passages]) -> Passages:
@@ -160,6 +166,7 @@ class Index:
         shared = (
             frozen(self.texts.addresses),
             frozen(self.texts.lengths),
+            frozen(self.postings.hashes),
             frozen(self.postings.texts),
             frozen(self.postings.places),
             frozen(self._begins),
@@ -183,7 +190,7 @@ class Index:
     def counts(self, passages: Passages, models: NDArray[np.int32], prompts: NDArray[np.int32]) -> NDArray[np.int64]:
         """How often each passage occurs in texts of neither of its two models.
 
-        That is counted by a seed of it, and so never too low where a passage has :data:`GUARANTEE` whole tokens.
+        That is counted by a seed of it, and so never too low where a passage has :data:`GUARANTEE` tokens.
 
         Parameters
         ----------

@@ -1,8 +1,8 @@
 """Seeds of texts as they are stored: the least of every few hashes of eight tokens in a row, sorted, with their places.
 
-A text is a row of *tokens*: its words and its spaceless code points, in the order in which they stand, not folded. Each
-:data:`GRAM` tokens in a row are hashed, and of every :data:`WINDOW` such hashes the least is a seed (winnowing, see
-:mod:`~kinprint.kernels.copy.seeds`).
+A text is a row of folded *tokens* (:mod:`~kinprint.kernels.copy.tokens`). Each :data:`GRAM` tokens in a row are
+hashed, and of every :data:`WINDOW` such hashes the least is a seed (winnowing, see
+:mod:`~kinprint.kernels.copy.seeds`). Its place is where its first token begins in the text as it is stored.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-from kinprint.kernels.arrow import Texts, frozen, room_for_hashes
+from kinprint.kernels.arrow import Texts, frozen, memory, room_for_hashes
 from kinprint.kernels.copy.seeds import winnow
-from kinprint.kernels.copy.shingle import Workspace, find_words, folded_text, hash_words, larger_size, workspace
+from kinprint.kernels.copy.tokens import larger_row, row_of, tokens_in
 from kinprint.kernels.fold import BUFFER
-from kinprint.kernels.hashing import CODE_POINT_SHINGLE_1, CODE_POINT_SHINGLE_2, finalise, multiply_fold
+from kinprint.kernels.hashing import finalise
 from kinprint.kernels.jit import kernel, parallel_kernel
-from kinprint.kernels.unicode import decode
 from numpy.typing import NDArray
 
 GRAM: Final = 8
@@ -39,37 +38,7 @@ class Postings(NamedTuple):
     """int32[m]: the byte where the first token of the seed begins."""
 
 
-# ---- tokens and seeds of one text ----
-
-
-@kernel
-def tokens_of(work: Workspace, length: int, starts: NDArray[np.int32], hashes: NDArray[np.uint64]) -> tuple[int, int]:
-    """Begin and hash of every token of the text in the workspace, in the order of the text: (tokens, edges of
-    words).
-    """
-    edges, spaceless, _, _, _ = find_words(work, length)
-    words = edges // 2
-    hash_words(work.buffer, work.edges, words, work.words)
-    if spaceless == 0:
-        for i in range(words):
-            starts[i] = work.edges[2 * i]
-            hashes[i] = work.words[i]
-        return words, edges
-    i = 0
-    j = 0
-    n = 0
-    while i < words or j < spaceless:
-        if j == spaceless or (i < words and work.edges[2 * i] < work.places[j]):
-            starts[n] = work.edges[2 * i]
-            hashes[n] = work.words[i]
-            i += 1
-        else:
-            cp, _ = decode(work.buffer, work.places[j], length)
-            starts[n] = work.places[j]
-            hashes[n] = finalise(multiply_fold(np.uint64(cp) ^ CODE_POINT_SHINGLE_1, CODE_POINT_SHINGLE_2))
-            j += 1
-        n += 1
-    return n, edges
+# ---- seeds of one text ----
 
 
 @kernel
@@ -87,19 +56,15 @@ def grams_of(tokens: NDArray[np.uint64], count: int, size: int, out: NDArray[np.
 
 
 class Scratch(NamedTuple):
-    """Scratch of one thread for tokens."""
+    """Scratch of one thread for seeds."""
 
-    starts: NDArray[np.int32]
-    tokens: NDArray[np.uint64]
     grams: NDArray[np.uint64]
     chosen: NDArray[np.int32]
 
 
 @kernel
 def scratch(size: int) -> Scratch:
-    return Scratch(
-        np.empty(size, np.int32), np.empty(size, np.uint64), np.empty(size, np.uint64), np.empty(size, np.int32)
-    )
+    return Scratch(np.empty(size, np.uint64), np.empty(size, np.int32))
 
 
 @parallel_kernel(_CHUNK)
@@ -114,21 +79,21 @@ def _posting_pass(
     packed: NDArray[np.uint64],
 ) -> None:
     """Count the seeds of texts first .. last-1, or, with room in ``hashes``, write them."""
-    work = workspace(BUFFER)
+    row = row_of(BUFFER)
     spare = scratch(BUFFER + 2)
     for i in range(first, last):
-        length = folded_text(work, addresses[i], lengths[i], True)
-        while length < 0:
-            work = workspace(larger_size(work, lengths[i]))
-            length = folded_text(work, addresses[i], lengths[i], True)
-        if spare.starts.size < length + 2:
-            spare = scratch(2 * length + 2)
-        n, _ = tokens_of(work, length, spare.starts, spare.tokens)
-        m = winnow(spare.grams, 0, grams_of(spare.tokens, n, GRAM, spare.grams), WINDOW, spare.chosen)
+        text = memory(addresses[i], lengths[i])
+        n = tokens_in(text, 0, text.size, row)
+        while n < 0:
+            row = row_of(larger_row(row, text.size))
+            n = tokens_in(text, 0, text.size, row)
+        if spare.grams.size < n:
+            spare = scratch(2 * n)
+        m = winnow(spare.grams, 0, grams_of(row.hashes, n, GRAM, spare.grams), WINDOW, spare.chosen)
         if hashes.size > 0:
             for k in range(m):
                 hashes[offsets[i] + k] = spare.grams[spare.chosen[k]]
-                packed[offsets[i] + k] = (np.uint64(i) << np.uint64(32)) | np.uint64(spare.starts[spare.chosen[k]])
+                packed[offsets[i] + k] = (np.uint64(i) << np.uint64(32)) | np.uint64(row.begins[spare.chosen[k]])
         counts[i] = m
 
 

@@ -1,8 +1,10 @@
-"""Shared spans: the byte-exact stretches that two texts have in common, for evidence.
+"""Shared spans: the stretches of equal folded tokens that two texts have in common, for evidence.
 
-A span is *maximal* in a text if no longer stretch of that text around it occurs in the other. Every such span of
-both texts is found, by matching statistics (Chang, Lawler 1994) over the suffix automaton of the other text (Blumer
-et al. 1985). Both are linear in the lengths of the texts whatever they hold: a million repeats of one word are no
+A text is the row of its folded tokens (:mod:`~kinprint.kernels.copy.tokens`), so that a span goes on however lines are
+wrapped, words are capitalised, punctuated or spelt in Unicode; :func:`differences` tells what of it there is. A span
+is *maximal* in a text if no longer stretch of tokens around it occurs in the other. Every such span of both texts is
+found, by matching statistics (Chang, Lawler 1994) over the suffix automaton of the other text's tokens (Blumer et al.
+1985). Both are linear in the lengths of the texts whatever they hold: a million repeats of one word are no
 harder than prose, nothing is cut off, and nothing is sampled. What a text full of repeats does not get is every
 alignment: a stretch of one text that occurs many times in the other is reported once, with the first place where it
 occurs; a repeated stretch that is maximal in the other text too is reported from there as well, for each place.
@@ -12,72 +14,147 @@ from __future__ import annotations
 
 import numpy as np
 from kinprint.kernels.arrow import Texts, frozen, grown, memory
+from kinprint.kernels.copy.differences import differences_of
+from kinprint.kernels.copy.tokens import Row, equal_tokens, larger_row, opens, row_of, tokens_in
+from kinprint.kernels.fold import BUFFER
+from kinprint.kernels.hashing import finalise
 from kinprint.kernels.jit import kernel, parallel_kernel
-from kinprint.kernels.unicode import DIGIT, MARK, SPACE, SPACELESS, SYMBOL, UPPER, WORD, code_class, decode
+from kinprint.kernels.unicode import SPACELESS, SYMBOL, code_class, decode
 from numpy.typing import NDArray
 
 MIN_WORDS = 3
 MIN_SPACELESS = 5
 """A span must hold a shingle's worth of text: so many words or spaceless code points."""
+GRAM = 3
+"""Tokens of the stretches by which two texts are cut down to what they may share; even a short span has as many."""
+
+
+# ---- tokens as small numbers ----
+
+
+@kernel
+def _row(text: NDArray[np.uint8]) -> tuple[Row, int]:
+    """A text's tokens, and their number."""
+    size = BUFFER + text.size + text.size // 4
+    while True:
+        row = row_of(size)
+        n = tokens_in(text, 0, text.size, row)
+        if n >= 0:
+            return row, n
+        size = larger_row(row, text.size)
+
+
+@kernel
+def _codes(a: Row, count_a: int, b: Row, count_b: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Numbers from 0 on, one for each distinct token of two texts: int32 of each token of a, and of b."""
+    size = 16
+    while size < 2 * (count_a + count_b):
+        size *= 2
+    mask = np.uint64(size - 1)
+    table = np.full(size, -1, np.int32)
+    firsts = np.empty(count_a + count_b, np.int32)  # where each distinct token was met: in a, or after it in b
+    codes_a = np.empty(count_a, np.int32)
+    codes_b = np.empty(count_b, np.int32)
+    known = 0
+    for k in range(count_a + count_b):
+        in_a = k < count_a
+        i = k if in_a else k - count_a
+        place = (a.hashes[i] if in_a else b.hashes[i]) & mask
+        while table[place] >= 0:
+            first = int(firsts[table[place]])
+            if in_a:
+                equal = equal_tokens(a, first, a, i)
+            elif first < count_a:
+                equal = equal_tokens(a, first, b, i)
+            else:
+                equal = equal_tokens(b, first - count_a, b, i)
+            if equal:
+                break
+            place = (place + np.uint64(1)) & mask
+        if table[place] < 0:
+            table[place] = known
+            firsts[known] = k
+            known += 1
+        if in_a:
+            codes_a[i] = table[place]
+        else:
+            codes_b[i] = table[place]
+    return codes_a, codes_b
+
+
+# ---- the automaton ----
+
+
+@kernel
+def _edge(
+    state: int, code: int, table: NDArray[np.int32], origin: NDArray[np.int32], label: NDArray[np.int32]
+) -> tuple[int, np.uint64]:
+    """The transition of a state by a token, or -1 and the place in the table where it belongs."""
+    mask = np.uint64(table.size - 1)
+    place = finalise((np.uint64(state) << np.uint64(32)) | np.uint64(code)) & mask
+    while table[place] >= 0:
+        t = int(table[place])
+        if origin[t] == state and label[t] == code:
+            return t, place
+        place = (place + np.uint64(1)) & mask
+    return -1, place
 
 
 @kernel
 def _automaton(
-    text: NDArray[np.uint8],
+    text: NDArray[np.int32],
 ) -> tuple[
     NDArray[np.int32],
     NDArray[np.int32],
     NDArray[np.int32],
     NDArray[np.int32],
     NDArray[np.int32],
-    NDArray[np.uint8],
     NDArray[np.int32],
     NDArray[np.int32],
 ]:
-    """Suffix automaton of ``text`` (fewer than 2^29 bytes): at most 2n states and 3n transitions.
+    """Suffix automaton of ``text`` (fewer than 2^29 tokens): at most 2n states and 3n transitions.
 
-    Returns ``length``, ``link``, ``first_end`` (end of the first occurrence) and ``edges`` (head of a linked list of
-    transitions) for every state, ``next_edge``, ``label`` and ``target`` for every transition, and ``root`` int32[256],
-    the transitions of state 0, which are too many for a list.
+    Returns ``length``, ``link`` and ``first_end`` (end of the first occurrence) of every state, and ``table``,
+    ``origin``, ``label`` and ``target`` of the transitions: a hash table (:func:`_edge`), since a common word may be
+    followed by thousands of others.
     """
     n = text.size
     length = np.zeros(2 * n + 2, np.int32)
     link = np.full(2 * n + 2, -1, np.int32)
     first_end = np.zeros(2 * n + 2, np.int32)
-    edges = np.full(2 * n + 2, -1, np.int32)
+    edges = np.full(2 * n + 2, -1, np.int32)  # the last transition of each state, by which the others are linked
     next_edge = np.empty(3 * n + 4, np.int32)
-    label = np.empty(3 * n + 4, np.uint8)
+    origin = np.empty(3 * n + 4, np.int32)
+    label = np.empty(3 * n + 4, np.int32)
     target = np.empty(3 * n + 4, np.int32)
-    root = np.full(256, -1, np.int32)
+    size = 16
+    while size < 2 * (3 * n + 4):
+        size *= 2
+    table = np.full(size, -1, np.int32)
     states = 1
     transitions = 0
     last = 0
     for i in range(n):
-        byte = text[i]
+        code = int(text[i])
         current = states
         states += 1
         length[current] = length[last] + 1
         first_end[current] = i + 1
         p = last
         q = -1
-        edge = -1
-        while p > 0:
-            edge = edges[p]
-            while edge >= 0 and label[edge] != byte:
-                edge = next_edge[edge]
+        while p >= 0:
+            edge, place = _edge(p, code, table, origin, label)
             if edge >= 0:
-                q = target[edge]
+                q = int(target[edge])
                 break
+            table[place] = transitions
             next_edge[transitions] = edges[p]
-            label[transitions] = byte
+            origin[transitions] = p
+            label[transitions] = code
             target[transitions] = current
             edges[p] = transitions
             transitions += 1
-            p = link[p]
-        if p == 0:
-            q = root[byte]
-            if q < 0:
-                root[byte] = current
+            p = int(link[p])
         if q < 0:
             link[current] = 0
         elif length[p] + 1 == length[q]:
@@ -88,55 +165,51 @@ def _automaton(
             length[clone] = length[p] + 1
             link[clone] = link[q]
             first_end[clone] = first_end[q]
-            copied = edges[q]
+            copied = int(edges[q])
             while copied >= 0:
+                _, place = _edge(clone, int(label[copied]), table, origin, label)
+                table[place] = transitions
                 next_edge[transitions] = edges[clone]
+                origin[transitions] = clone
                 label[transitions] = label[copied]
                 target[transitions] = target[copied]
                 edges[clone] = transitions
                 transitions += 1
-                copied = next_edge[copied]
-            while p > 0:
-                edge = edges[p]
-                while edge >= 0 and label[edge] != byte:
-                    edge = next_edge[edge]
+                copied = int(next_edge[copied])
+            while p >= 0:
+                edge, _ = _edge(p, code, table, origin, label)
                 if edge < 0 or target[edge] != q:
                     break
                 target[edge] = clone
-                p = link[p]
-            if p == 0 and root[byte] == q:
-                root[byte] = clone
+                p = int(link[p])
             link[q] = clone
             link[current] = clone
         last = current
-    return length, link, first_end, edges, next_edge, label, target, root
+    return length, link, first_end, table, origin, label, target
 
 
 @kernel
-def _matches(text: NDArray[np.uint8], other: NDArray[np.uint8], min_bytes: int) -> NDArray[np.int64]:
-    """Maximal stretches of ``text`` that occur in ``other``: int64[m, 3] rows (start, end, start in other)."""
-    length, link, first_end, edges, next_edge, label, target, root = _automaton(other)
+def _matches(text: NDArray[np.int32], other: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Maximal stretches of ``text`` of :data:`GRAM` tokens or more that occur in ``other``: int64[m, 3] rows (start,
+    end, start in other).
+    """
+    length, link, first_end, table, origin, label, target = _automaton(other)
     out = np.empty((16, 3), np.int64)
     m = 0
     state = 0
     matched = 0
     for i in range(text.size + 1):
         step = -1
+        code = int(text[i]) if i < text.size else 0
         if i < text.size:
-            byte = text[i]
-            if state == 0:
-                step = root[byte]
-            else:
-                edge = edges[state]
-                while edge >= 0 and label[edge] != byte:
-                    edge = next_edge[edge]
-                if edge >= 0:
-                    step = target[edge]
+            edge, _ = _edge(state, code, table, origin, label)
+            if edge >= 0:
+                step = int(target[edge])
         if step >= 0:
             state = step
             matched += 1
             continue
-        if matched >= min_bytes:
+        if matched >= GRAM:
             if m == out.shape[0]:
                 out = grown(out, m, 4 * m)
             out[m, 0] = i - matched
@@ -146,49 +219,37 @@ def _matches(text: NDArray[np.uint8], other: NDArray[np.uint8], min_bytes: int) 
         if i == text.size:
             break
         while state > 0 and step < 0:
-            state = link[state]
-            if state == 0:
-                step = root[byte]
-            else:
-                edge = edges[state]
-                while edge >= 0 and label[edge] != byte:
-                    edge = next_edge[edge]
-                if edge >= 0:
-                    step = target[edge]
+            state = int(link[state])
+            edge, _ = _edge(state, code, table, origin, label)
+            if edge >= 0:
+                step = int(target[edge])
         if step >= 0:
-            matched = length[state] + 1
+            matched = int(length[state]) + 1
             state = step
         else:
             matched = 0
     return out[:m]
 
 
-GRAM = 16
-"""Bytes of the stretches by which two texts are cut down to what they may share; even a short span has as many."""
+# ---- cutting down ----
 
 
 @kernel
-def _grams(text: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """Hashes of the stretches of :data:`GRAM` bytes, by where they begin; none is 0."""
+def _grams(text: NDArray[np.int32]) -> NDArray[np.uint64]:
+    """Hashes of the stretches of :data:`GRAM` tokens, by where they begin; none is 0."""
     n = text.size - GRAM + 1
     out = np.empty(max(n, 0), np.uint64)
-    last = np.zeros(8, np.uint64)  # the eight bytes up to each of the last eight places
-    eight = np.uint64(0)
-    for i in range(text.size):
-        eight = (eight >> np.uint64(8)) | (np.uint64(text[i]) << np.uint64(56))
-        before = last[i & 7]
-        last[i & 7] = eight
-        if i >= GRAM - 1:
-            h = (before * np.uint64(0x9E3779B97F4A7C15)) ^ (eight * np.uint64(0xC2B2AE3D27D4EB4F))
-            h = (h ^ (h >> np.uint64(32))) * np.uint64(0xFF51AFD7ED558CCD)
-            h ^= h >> np.uint64(29)
-            out[i - GRAM + 1] = h if h != 0 else np.uint64(1)
+    for i in range(n):
+        h = np.uint64(0)
+        for k in range(GRAM):
+            h = finalise(h ^ np.uint64(text[i + k] + 1)) * np.uint64(0x9E3779B97F4A7C15)
+        out[i] = h if h != 0 else np.uint64(1)
     return out
 
 
 @kernel
-def _common(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Where stretches of :data:`GRAM` bytes begin that the other text has, too: bool[n] of each text.
+def _common(a: NDArray[np.int32], b: NDArray[np.int32]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Where stretches of :data:`GRAM` tokens begin that the other text has, too: bool[n] of each text.
 
     Two stretches of one hash pass for equal: that leaves in what need not be looked at, and leaves nothing out.
     """
@@ -223,10 +284,10 @@ def _common(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[NDArray[np.bool
 
 @kernel
 def _cut(
-    text: NDArray[np.uint8], begins: NDArray[np.bool_], between: int
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The bytes of a text that lie in common stretches, with a byte ``between`` each two, and where each byte stood."""
-    kept = np.empty(text.size, np.uint8)
+    text: NDArray[np.int32], begins: NDArray[np.bool_], between: int
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """The tokens of a text that lie in common stretches, with one ``between`` each two, and where each stood."""
+    kept = np.empty(text.size, np.int32)
     where = np.empty(text.size, np.int64)
     m = 0
     end = 0
@@ -245,25 +306,21 @@ def _cut(
 
 
 @kernel
-def _both_matches(
-    a: NDArray[np.uint8], b: NDArray[np.uint8], min_bytes: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _both_matches(a: NDArray[np.int32], b: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """:func:`_matches` of ``a`` in ``b`` and of ``b`` in ``a``.
 
     An automaton takes many times longer to build than a text to read. So texts are first cut down to the stretches
-    that they have in common, with bytes between that no text in UTF-8 holds, another in each: a match of as many bytes,
+    that they have in common, with numbers between that no token has, another in each: a match of as many tokens,
     and every place where it occurs, lies within such stretches, and ends there or not as it would in the whole texts.
     """
-    if a.size == b.size and a.size >= min_bytes and bool(np.all(a == b)):
+    if a.size == b.size and a.size >= GRAM and bool(np.all(a == b)):
         whole = np.array([[0, a.size, 0]], np.int64)
         return whole, whole.copy()
-    if min_bytes < GRAM:
-        return _matches(a, b, min_bytes), _matches(b, a, min_bytes)
     in_a, in_b = _common(a, b)
-    short_a, where_a = _cut(a, in_a, 0xFF)
-    short_b, where_b = _cut(b, in_b, 0xFE)
-    forward = _matches(short_a, short_b, min_bytes)
-    backward = _matches(short_b, short_a, min_bytes)
+    short_a, where_a = _cut(a, in_a, a.size + b.size)
+    short_b, where_b = _cut(b, in_b, a.size + b.size + 1)
+    forward = _matches(short_a, short_b)
+    backward = _matches(short_b, short_a)
     for k in range(forward.shape[0]):
         length = forward[k, 1] - forward[k, 0]
         forward[k, 0] = where_a[forward[k, 0]]
@@ -277,87 +334,106 @@ def _both_matches(
     return forward, backward
 
 
-@kernel
-def _measure(
-    text: NDArray[np.uint8],
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
-    """What it takes to trim and weigh any span of a text in constant time, for every byte offset p in 0..n.
+# ---- spans ----
 
-    - ``sums`` int32[n + 1, 3]: weight, begun words and spaceless code points among the code points that end at or
-      before p;
-    - ``begin`` int32[n + 1]: first byte at or after p that begins a code point other than white space, or n;
-    - ``finish`` int32[n + 1]: end of the last such code point that ends at or before p, or 0;
-    - ``inside`` bool[n + 1]: the code point that begins at p goes on with a word.
+
+@kernel
+def _measure(row: Row, n: int) -> NDArray[np.int32]:
+    """What the tokens before each hold: int32[n + 1, 3] of weight, words and spaceless code points.
+
+    A word weighs its folded code points and one more for what stands between it and the next; a spaceless code point
+    weighs three.
     """
-    n = text.size
     sums = np.zeros((n + 1, 3), np.int32)
-    begin = np.full(n + 1, n, np.int32)
-    finish = np.zeros(n + 1, np.int32)
-    inside = np.zeros(n + 1, np.bool_)
-    kind = SPACE
-    weight = 0
-    words = 0
-    spaceless = 0
-    visible = 0
-    p = 0
-    while p < n:
-        cp, width = decode(text, p, n)
-        cls = code_class(cp)
-        if cls == MARK:
-            inside[p] = kind == WORD
-        else:
-            is_word = cls in (WORD, DIGIT, UPPER)
-            inside[p] = is_word and kind == WORD
-            words += 1 if is_word and kind != WORD else 0
-            kind = WORD if is_word else (SPACELESS if cls in (SPACELESS, SYMBOL) else SPACE)
-        for k in range(p + 1, p + width):
-            finish[k] = visible
-        if cls != SPACE:
-            begin[p] = p
-            visible = p + width
-        weight += 3 if kind == SPACELESS else 1
-        spaceless += 1 if kind == SPACELESS else 0
-        p += width
-        finish[p] = visible
-        sums[p, 0] = weight
-        sums[p, 1] = words
-        sums[p, 2] = spaceless
-    for k in range(n - 1, -1, -1):
-        if begin[k] == n:
-            begin[k] = begin[k + 1]
-    return sums, begin, finish, inside
+    text = row.work.buffer
+    spaceless_end = -1
+    for k in range(n):
+        low = int(row.low[k])
+        high = int(row.high[k])
+        cp, _ = decode(text, low, high)
+        kind = code_class(cp)
+        # A mark is a token of its own after a spaceless code point alone.
+        spaceless = kind in (SPACELESS, SYMBOL) or low == spaceless_end
+        points = 0
+        for p in range(low, high):
+            points += 1 if (text[p] & 0xC0) != 0x80 else 0
+        if spaceless:
+            spaceless_end = high
+        sums[k + 1, 0] = sums[k, 0] + (3 if spaceless else points + 1)
+        sums[k + 1, 1] = sums[k, 1] + (0 if spaceless else 1)
+        sums[k + 1, 2] = sums[k, 2] + (1 if spaceless else 0)
+    return sums
 
 
 @kernel
-def _spans(a: NDArray[np.uint8], b: NDArray[np.uint8], min_weight: int) -> NDArray[np.int64]:
-    # The least bytes a code point takes for its weight: two for three (a symbol such as U+00A9).
-    min_bytes = max(1, 2 * min_weight // 3)
-    forward, backward = _both_matches(a, b, min_bytes)
+def _spans(
+    address_a: np.uint64, length_a: int, address_b: np.uint64, length_b: int, min_weight: int
+) -> NDArray[np.int64]:
+    # Texts by their addresses, as passages have them, so that what is called here is compiled once.
+    row_a, count_a = _row(memory(address_a, length_a))
+    row_b, count_b = _row(memory(address_b, length_b))
+    codes_a, codes_b = _codes(row_a, count_a, row_b, count_b)
+    forward, backward = _both_matches(codes_a, codes_b)
     if forward.shape[0] + backward.shape[0] == 0:
         return np.empty((0, 4), np.int64)
-    sums, begin, finish, inside = _measure(a)
+    sums = _measure(row_a, count_a)
     out = np.empty((forward.shape[0] + backward.shape[0], 4), np.int64)
     m = 0
     for k in range(out.shape[0]):
         if k < forward.shape[0]:
-            start, end, other = forward[k, 0], forward[k, 1], forward[k, 2]
+            i, end, j = forward[k, 0], forward[k, 1], forward[k, 2]
         else:
             r = k - forward.shape[0]
-            other, start = backward[r, 0], backward[r, 2]
-            end = start + backward[r, 1] - other
-        first = np.int64(begin[start])
-        last = np.int64(finish[end])
-        if last <= first or sums[last, 0] - sums[first, 0] < min_weight:
+            j, i = backward[r, 0], backward[r, 2]
+            end = i + backward[r, 1] - j
+        while i < end and not (opens(row_a, i) and opens(row_b, j)):
+            i += 1
+            j += 1
+        last = j + end - i
+        while i < end and not (row_a.closes[end - 1] and row_b.closes[last - 1]):
+            end -= 1
+            last -= 1
+        if i == end or sums[end, 0] - sums[i, 0] < min_weight:
             continue
-        words = sums[last, 1] - sums[first, 1] + (1 if inside[first] else 0)
-        if words < MIN_WORDS and sums[last, 2] - sums[first, 2] < MIN_SPACELESS:
+        if sums[end, 1] - sums[i, 1] < MIN_WORDS and sums[end, 2] - sums[i, 2] < MIN_SPACELESS:
             continue
-        out[m, 0] = first
-        out[m, 1] = last
-        out[m, 2] = other + first - start
-        out[m, 3] = other + last - start
+        out[m, 0] = row_a.begins[i]
+        out[m, 1] = row_a.ends[end - 1]
+        out[m, 2] = row_b.begins[j]
+        out[m, 3] = row_b.ends[last - 1]
         m += 1
     return out[:m]
+
+
+@kernel
+def _differences(
+    address_a: np.uint64, length_a: int, address_b: np.uint64, length_b: int, spans: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    a = memory(address_a, length_a)
+    b = memory(address_b, length_b)
+    row_a, count_a = _row(a)
+    row_b, count_b = _row(b)
+    begins_a = row_a.begins[:count_a]
+    begins_b = row_b.begins[:count_b]
+    out = np.full(spans.shape[0], -1, np.int64)
+    for k in range(spans.shape[0]):
+        i = int(np.searchsorted(begins_a, spans[k, 0]))
+        j = int(np.searchsorted(begins_b, spans[k, 2]))
+        count = 0
+        while (
+            i + count < count_a
+            and j + count < count_b
+            and row_a.ends[i + count] <= spans[k, 1]
+            and row_b.ends[j + count] <= spans[k, 3]
+            and equal_tokens(row_a, i + count, row_b, j + count)
+        ):
+            count += 1
+        if count == 0 or row_a.ends[i + count - 1] != spans[k, 1] or row_b.ends[j + count - 1] != spans[k, 3]:
+            continue
+        if row_a.begins[i] != spans[k, 0] or row_b.begins[j] != spans[k, 2]:
+            continue
+        out[k] = differences_of(a, row_a.begins, row_a.ends, i, b, row_b.begins, row_b.ends, j, count)
+    return out
 
 
 @kernel
@@ -413,24 +489,29 @@ def _check_text(name: str, text: NDArray[np.uint8]) -> None:
         raise ValueError(f"{name} holds {text.size} bytes; texts must be below 512 MiB")
 
 
+def _whereabouts(text: NDArray[np.uint8]) -> tuple[np.uint64, int]:
+    return np.uint64(text.ctypes.data), text.size
+
+
 def shared_spans(a: NDArray[np.uint8], b: NDArray[np.uint8], min_weight: int = 24) -> NDArray[np.int64]:
-    """Byte-exact stretches that two texts share, longest first.
+    """Stretches of equal folded tokens that two texts share, longest first.
 
     Parameters
     ----------
     a, b : uint8[]
-        Two texts, UTF-8, as stored (not folded): case and punctuation count.
+        Two texts, UTF-8, as stored (not folded).
     min_weight
-        Least weight of a span: its code points, spaceless ones (see :mod:`~kinprint.kernels.unicode`) counting three. A
-        span must also hold three words or five spaceless code points, so that rules and indentation are not evidence.
+        Least weight of a span: the folded code points of its words and one more for each of them, and three for each
+        spaceless code point (see :mod:`~kinprint.kernels.unicode`). A span must also hold three words or five
+        spaceless code points.
 
     Returns
     -------
     int64[m, 4]
-        Rows (a_start, a_end, b_start, b_end), half-open byte offsets on code-point boundaries of both texts, without
-        white space at either end; ordered by length descending, then a_start, then b_start. None lies within another.
-        Every stretch of either text that occurs in the other and is heavy enough lies within one of them, white space
-        at its ends aside; see the module's text for repeats.
+        Rows (a_start, a_end, b_start, b_end), half-open byte offsets of both texts as they are stored, which begin
+        and end with tokens and cut no grapheme; ordered by length in a, longest first, then a_start, then b_start.
+        None lies within another. Every stretch of tokens of either text that occurs in the other and is heavy enough
+        lies within one of them, cut graphemes at its ends aside; see the module's text for repeats.
 
     Raises
     ------
@@ -439,13 +520,13 @@ def shared_spans(a: NDArray[np.uint8], b: NDArray[np.uint8], min_weight: int = 2
 
     Notes
     -----
-    Time and memory are linear: about 100 bytes of memory for each byte of the longer text.
+    Time and memory are linear: at most about 200 bytes of memory for each token that the texts share.
     """
     _check_text("a", a)
     _check_text("b", b)
     if min_weight < 1:
         raise ValueError(f"min_weight must be at least 1, not {min_weight}")
-    spans = _spans(frozen(a), frozen(b), min_weight)
+    spans = _spans(*_whereabouts(a), *_whereabouts(b), min_weight)
     if len(spans) > 1:
         spans = spans[np.lexsort(spans.T[::-1])]
         fresh = np.ones(len(spans), np.bool_)
@@ -457,6 +538,30 @@ def shared_spans(a: NDArray[np.uint8], b: NDArray[np.uint8], min_weight: int = 2
         spans = spans[~drop]
         spans = spans[np.lexsort((spans[:, 2], spans[:, 0], spans[:, 0] - spans[:, 1]))]
     return spans
+
+
+def differences(a: NDArray[np.uint8], b: NDArray[np.uint8], spans: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How the two sides of some shared spans differ: int64[m] of bits of
+    :data:`~kinprint.kernels.copy.differences.DIFFERENCES`, 0 where they are equal byte for byte.
+
+    Parameters
+    ----------
+    spans : int64[m, 4]
+        Rows of :func:`shared_spans` of the same two texts.
+
+    Raises
+    ------
+    ValueError
+        If a text is no uint8[] or is 512 MiB or longer, or a row is no shared span of the texts.
+    """
+    _check_text("a", a)
+    _check_text("b", b)
+    if spans.dtype != np.int64 or spans.ndim != 2 or spans.shape[1] != 4:
+        raise ValueError(f"spans must be int64[m, 4], not {spans.dtype}{list(spans.shape)}")
+    found = _differences(*_whereabouts(a), *_whereabouts(b), frozen(np.ascontiguousarray(spans)))
+    if bool((found < 0).any()):
+        raise ValueError("spans must be shared by the two texts")
+    return found
 
 
 def codepoint_offsets(data: NDArray[np.uint8], byte_offsets: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -6,29 +6,12 @@ from collections.abc import Iterator, Sequence
 from math import log2
 from typing import NamedTuple
 
-from kinprint.kernels import hashing, unicode
 from kinprint.kernels.copy.matching import REPEATS
 from kinprint.kernels.copy.postings import GRAM, WINDOW
+from kinprint.kernels.reference.differences import differences
 from kinprint.kernels.reference.seeds import winnowed
-from kinprint.kernels.reference.shingle import (
-    _U64,
-    _WORD_CLASSES,
-    _rotated,
-    code_class,
-    finalise,
-    multiply_fold,
-    shingle_set,
-    word_hash,
-)
-from kinprint.kernels.reference.spans import _trim
-
-
-class Token(NamedTuple):
-    """A word or a spaceless code point of a text: its bytes ``begin .. end - 1``."""
-
-    begin: int
-    end: int
-    hash: int
+from kinprint.kernels.reference.shingle import _U64, _rotated, finalise, shingle_set
+from kinprint.kernels.reference.tokens import Token, shrunk, tokens
 
 
 class Passage(NamedTuple):
@@ -41,40 +24,10 @@ class Passage(NamedTuple):
     bytes: int
     tokens: int
     texts: int
+    bytes_b: int
+    differences: int
     #: The seed that it is weighed by.
     seed: int
-
-
-def tokens(text: str) -> list[Token]:
-    """The tokens of a text as it is stored, in order."""
-    found: list[Token] = []
-    kind = "separator"
-    p = 0
-    for char in text:
-        cls = code_class(ord(char))
-        if cls != unicode.MARK:
-            word = cls in _WORD_CLASSES
-            before, kind = (
-                kind,
-                ("word" if word else "spaceless" if cls in (unicode.SPACELESS, unicode.SYMBOL) else "separator"),
-            )
-        else:
-            before = kind
-        end = p + len(char.encode())
-        if kind == "word" and before == "word":
-            found[-1] = found[-1]._replace(end=end)
-        elif kind != "separator":
-            found.append(Token(p, end, 0))
-        p = end
-    data = text.encode()
-    return [t._replace(hash=_hash(data[t.begin : t.end].decode())) for t in found]
-
-
-def _hash(token: str) -> int:
-    if code_class(ord(token[0])) in _WORD_CLASSES:
-        return word_hash(token)
-    point = ord(token) ^ int(hashing.CODE_POINT_SHINGLE_1)
-    return finalise(multiply_fold(point, int(hashing.CODE_POINT_SHINGLE_2)))
 
 
 def _grams(some: Sequence[Token]) -> list[int]:
@@ -84,15 +37,20 @@ def _grams(some: Sequence[Token]) -> list[int]:
     ]
 
 
+def _seeds(some: Sequence[Token]) -> list[tuple[int, int]]:
+    """(hash, number of the token where it begins) of the seeds of a text, in order."""
+    grams = _grams(some)
+    return [(grams[k], k) for k in winnowed(grams, WINDOW)]
+
+
 def seeds(text: str) -> list[tuple[int, int]]:
     """(hash, byte where it begins) of the seeds of a text, in order."""
-    found = tokens(text)
-    grams = _grams(found)
-    return [(grams[k], found[k].begin) for k in winnowed(grams, WINDOW)]
+    some = tokens(text)
+    return [(seed, some[k].begin) for seed, k in _seeds(some)]
 
 
-def common(a: bytes, b: bytes) -> Iterator[tuple[int, int, int]]:
-    """(begin in a, begin in b, bytes) of the stretches in which two texts agree, as long as they can be."""
+def common(a: Sequence[str], b: Sequence[str]) -> Iterator[tuple[int, int, int]]:
+    """(begin in a, begin in b, number) of the runs in which two rows agree, as long as they can be."""
     for diagonal in range(-len(a) + 1, len(b)):
         run = 0
         first = max(0, -diagonal)
@@ -105,21 +63,16 @@ def common(a: bytes, b: bytes) -> Iterator[tuple[int, int, int]]:
                 run = 0
 
 
-def trimmed(text: bytes, start: int, end: int) -> tuple[int, int]:
-    """A stretch cut to whole code points, without white space at its ends."""
-    return _trim(text, start, end)
-
-
 def passages(
     texts: Sequence[str], second: int, min_tokens: int, max_texts: int, every: bool
 ) -> tuple[list[Passage], int]:
     """All passages, as the kernel lists them, and how many seeds were passed over."""
-    own = [seeds(text) for text in texts]
-    data = [text.encode() for text in texts]
     cut = [tokens(text) for text in texts]
+    own = [_seeds(some) for some in cut]
+    rows_of = [[t.text for t in some] for some in cut]
     sizes: dict[int, int] = {}
-    for some in own:
-        for seed, _ in some:
+    for seeds_of in own:
+        for seed, _ in seeds_of:
             sizes[seed] = sizes.get(seed, 0) + 1
     made, skipped = [], 0
     for i in range(second or len(texts)):
@@ -129,19 +82,30 @@ def passages(
         rows = []
         for j in others:
             there = set(own[j])
-            for start, start_there, size in common(data[i], data[j]):
-                hits = [
-                    seed
-                    for seed, p in own[i]
-                    if start <= p < start + size and seed not in over and (seed, p - start + start_there) in there
-                ]
+            for start, start_there, size in common(rows_of[i], rows_of[j]):
+                by = start_there - start
+                lying = [(seed, k) for seed, k in own[i] if start <= k <= start + size - GRAM]
+                hits = [seed for seed, k in lying if seed not in over and (seed, k + by) in there]
                 if not hits:
                     continue
-                first, last = trimmed(data[i], start, start + size)
-                begun = sum(first <= t.begin < last for t in cut[i])
-                if begun >= min_tokens:
-                    weight = _weight(cut[i], own[i], first, last, hits[0], sizes)
-                    rows.append(Passage(i, j, first, first - start + start_there, last - first, begun, 0, weight))
+                first, first_there, n = shrunk(cut[i], start, cut[j], start_there, size)
+                if n < min_tokens:
+                    continue
+                x, y = cut[i][first : first + n], cut[j][first_there : first_there + n]
+                rows.append(
+                    Passage(
+                        i,
+                        j,
+                        x[0].begin,
+                        y[0].begin,
+                        x[-1].end - x[0].begin,
+                        n,
+                        0,
+                        y[-1].end - y[0].begin,
+                        differences(texts[i], x, texts[j], y),
+                        _weight(x, own[i], hits[0], sizes),
+                    )
+                )
         rows.sort(key=lambda r: (r.start_a, -r.bytes, r.b, r.start_b))
         kept = [r for k, r in enumerate(rows) if every or not any(_within(r, q) for q in rows[:k])]
         made += [r._replace(texts=len({q.b for q in rows if _within(r, q)})) for r in kept]
@@ -159,16 +123,9 @@ def _common(seed: int, i: int, others: Sequence[int], own: Sequence[Sequence[tup
     return len(elsewhere) > max_texts or places[i] * sum(elsewhere) > REPEATS * max_texts
 
 
-def _weight(
-    cut: Sequence[Token],
-    own: Sequence[tuple[int, int]],
-    first: int,
-    last: int,
-    hit: int,
-    sizes: dict[int, int],
-) -> int:
-    """The rarest seed of the passage's whole tokens by themselves; without any, the most common that it lies upon."""
-    grams = _grams([t for t in cut if first <= t.begin and t.end <= last])
+def _weight(some: Sequence[Token], own: Sequence[tuple[int, int]], hit: int, sizes: dict[int, int]) -> int:
+    """The rarest seed of the passage's tokens by themselves; without any, the most common that it lies upon."""
+    grams = _grams(some)
     if len(grams) >= WINDOW:
         return min((grams[k] for k in winnowed(grams, WINDOW)), key=lambda seed: sizes[seed])
     return max([hit, *(seed for seed, _ in own if seed in grams)], key=lambda seed: sizes[seed])

@@ -89,13 +89,15 @@ class CopyMatch(Match):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch that stands, byte for byte, in both texts; half-open, in code points."""
+    """A stretch of folded tokens that stands in both texts; half-open, in code points, the text as the query has it."""
 
     query_start: int
     query_end: int
     match_start: int
     match_end: int
     text: str
+    #: Bits of `kinprint.kernels.copy.differences.DIFFERENCES`; 0 where both texts have it byte for byte.
+    differences: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -460,11 +462,12 @@ def shared_spans(query: str, match: str, most: int) -> tuple[list[Span], int]:
     b = np.frombuffer(match.encode(), np.uint8)
     found = spans.shared_spans(a, b)
     shown = found[:most]
+    differences = spans.differences(a, b, shown).tolist()
     query_points = _code_points(query, a, shown[:, :2]).tolist()
     match_points = _code_points(match, b, shown[:, 2:]).tolist()
     listed = [
-        Span(begin, end, match_begin, match_end, query[begin : min(end, begin + SPAN_TEXT)])
-        for (begin, end), (match_begin, match_end) in zip(query_points, match_points, strict=True)
+        Span(begin, end, match_begin, match_end, query[begin : min(end, begin + SPAN_TEXT)], differs)
+        for (begin, end), (match_begin, match_end), differs in zip(query_points, match_points, differences, strict=True)
     ]
     return listed, len(found) - len(listed)
 

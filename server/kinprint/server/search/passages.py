@@ -50,6 +50,8 @@ class Spans(Columns):
     mark: NDArray[np.int32]
     #: int64[p, 4], see `kinprint.kernels.copy.passages.Index.counts`.
     counts: NDArray[np.int64]
+    #: Bits of `kinprint.kernels.copy.differences.DIFFERENCES`.
+    differences: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +205,7 @@ def _weighed(
     found = passages.Passages(*(column[keep] for column in found))
     other = other[keep]
     start_a, end_a = spans.codepoint_places(index.texts, found.a, found.start_a, found.bytes)
-    start_b, end_b = spans.codepoint_places(index.texts, found.b, found.start_b, found.bytes)
+    start_b, end_b = spans.codepoint_places(index.texts, found.b, found.start_b, found.bytes_b)
     return Spans(
         a.corpus[found.a],
         a.ids.take(pa.array(found.a)).to_pylist(),
@@ -218,6 +220,7 @@ def _weighed(
         bits[keep],
         mark[keep],
         counts[keep],
+        found.differences,
     )
 
 

@@ -46,6 +46,7 @@ SPANS: Schema = {
     "bits": "float64",
     "texts": "int64",
     "mark": "string",
+    "differences": "string",
     "others_with": "int64",
     "others": "int64",
     "prompt_others_with": "int64",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from kinprint.client.cli.hits import BACKGROUND_NOTE, STYLE_NOTE, sentence_pairs, shorten, why
+from kinprint.client.cli.hits import BACKGROUND_NOTE, STYLE_NOTE, differing, sentence_pairs, shorten, why
 from kinprint.client.cli.terminal import (
     DataOption,
     EmbeddingModelOption,
@@ -67,7 +67,7 @@ def compare(
     if result.copy is not None and not result.copy.identical:
         for span in result.copy.spans[:10]:
             place = f"{span.query_start}-{span.query_end} = {span.match_start}-{span.match_end}"
-            out.print(f"  {place}  “{escape(shorten(span.text, 100))}”", soft_wrap=True)
+            out.print(f"  {place}  “{escape(shorten(span.text, 100))}”{differing(span)}", soft_wrap=True)
     for line in sentence_pairs(result.semantic):
         out.print(f"  {escape(line)}", soft_wrap=True)
     if result.semantic is not None and result.semantic.calibration == "background":

@@ -16,6 +16,7 @@ from kinprint.client.types import (
     Hit,
     SearchResult,
     SemanticEvidence,
+    Span,
     StyleEvidence,
     as_dict,
 )
@@ -104,10 +105,16 @@ def _why_copy(found: CopyEvidence) -> str:
         longest = max(found.spans, key=lambda span: span.query_end - span.query_start)
         more = "at least " if found.spans_omitted else ""
         text += f", {more}{shared:,} code points in {count} span{'s' if count != 1 else ''}"
-        text += f": “{shorten(longest.text, 80)}”"
+        text += f": “{shorten(longest.text, 80)}”{differing(longest)}"
     elif found.containment_query < _CHANCE:
         text += ", no shared span: chance level"
     return text
+
+
+def differing(span: Span) -> str:
+    """How a span differs between the two texts, in parentheses; nothing where it does not."""
+    names = ", ".join(span.differences).replace("white_space", "white space").replace("unicode_form", "Unicode form")
+    return f" (other {names})" if names else ""
 
 
 def _why_semantic(found: SemanticEvidence, compared: bool) -> str:

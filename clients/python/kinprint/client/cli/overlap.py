@@ -65,12 +65,15 @@ def overlap(
 ) -> None:
     """Find which answers of a corpus stand, in part and word for word, in answers of another.
 
+    White space, case, punctuation and Unicode form make no difference.
+
     A corpus may be compared with itself: every answer with all others, or
     those of --model with those of --against-model.
 
     Written are id_a, id_b, start_a, end_a, start_b, end_b, length (code
     points), tokens, bits (how rare the span is), texts (answers of the other
     side that hold it), mark (prompt, code or licence: no evidence, 0 bits),
+    differences (white_space, case, punctuation, unicode_form, or identical),
     others_with, others, prompt_others_with, prompt_others (counts that the
     bits are made of), corpus_a, corpus_b.
     """
@@ -141,7 +144,9 @@ def _short(text: str) -> str:
 
 def _columns(spans: OverlapSpans) -> dict[str, list[Any]]:
     lengths = [end - start for start, end in zip(spans.start_a, spans.end_a, strict=True)]
-    return {name: lengths if name == "length" else getattr(spans, name) for name in SPANS}
+    told = [", ".join(some) or "identical" for some in spans.differences]
+    made: dict[str, list[Any]] = {"length": lengths, "differences": told}
+    return {name: made[name] if name in made else getattr(spans, name) for name in SPANS}
 
 
 def _rows(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from kinprint.client.convert.base import filter_to_proto, strings
+from kinprint.client.convert.match import DIFFERENCES
 from kinprint.client.types import (
     DuplicateClusters,
     DuplicatePairs,
@@ -106,8 +107,9 @@ _MARKS: dict[int, SpanMark | None] = {
 
 
 def spans_from_proto(message: match_pb2.OverlapSpans, corpora: Sequence[str], against: Sequence[str]) -> OverlapSpans:
-    """A batch of shared passages; a mark of a newer server reads as none."""
+    """A batch of shared passages; a mark of a newer server reads as none, and an older one lists equal bytes alone."""
     count = len(message.id_a)
+    differences = message.differences or [0] * count
     return OverlapSpans(
         id_a=list(message.id_a),
         id_b=list(message.id_b),
@@ -123,6 +125,9 @@ def spans_from_proto(message: match_pb2.OverlapSpans, corpora: Sequence[str], ag
         others=list(message.others),
         prompt_others_with=list(message.prompt_others_with),
         prompt_others=list(message.prompt_others),
+        differences=[
+            tuple(name for number, name in DIFFERENCES.items() if bits >> (number - 1) & 1) for bits in differences
+        ],
         corpus_a=_named(message.corpus_a, corpora, count),
         corpus_b=_named(message.corpus_b, against, count),
     )

@@ -26,6 +26,7 @@ from kinprint.client.types import (
     CalibrationName,
     Comparison,
     CopyEvidence,
+    Difference,
     Evidence,
     Fingerprints,
     Hit,
@@ -44,6 +45,14 @@ from kinprint.client.types import (
 )
 from kinprint.v1 import match_pb2, types_pb2
 
+#: How stretches of the same words differ; what a newer server names besides is left out.
+DIFFERENCES: dict[int, Difference] = {
+    types_pb2.DIFFERENCE_WHITE_SPACE: "white_space",
+    types_pb2.DIFFERENCE_CASE: "case",
+    types_pb2.DIFFERENCE_PUNCTUATION: "punctuation",
+    types_pb2.DIFFERENCE_UNICODE_FORM: "unicode_form",
+}
+
 
 def copy_from_proto(message: types_pb2.CopyEvidence) -> CopyEvidence:
     """Evidence of copying."""
@@ -57,7 +66,14 @@ def copy_from_proto(message: types_pb2.CopyEvidence) -> CopyEvidence:
         identical=message.identical,
         query_is_one_shingle=message.query_is_one_shingle,
         spans=tuple(
-            Span(span.query_start, span.query_end, span.match_start, span.match_end, span.text)
+            Span(
+                span.query_start,
+                span.query_end,
+                span.match_start,
+                span.match_end,
+                span.text,
+                tuple(DIFFERENCES[number] for number in span.differences if number in DIFFERENCES),
+            )
             for span in message.spans
         ),
         spans_omitted=message.spans_omitted,

@@ -271,7 +271,7 @@ class MatchCalls(Calls):
         progress: Callable[[DuplicatesProgress], None] | None = None,
         timeout: float | None = None,
     ) -> OverlapSearch:
-        """Which answers stand, in part and byte for byte, in others, streamed in batches.
+        """Which answers stand, in part and word for word, in others, streamed in batches.
 
         Args:
             corpora: one name or several (side A).

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from kinprint.client.types.search import Difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,8 @@ class OverlapSpans:
     Offsets are half-open, in code points of the stored answers. `bits` is the rarity of a passage (0 where it is
     marked), `texts` how many answers of the other side hold it, `mark` why it is no evidence. `others` counts the
     answers of models other than the two, `others_with` those that have the passage; `prompt_others` and
-    `prompt_others_with` the same among answers to the prompt of the first.
+    `prompt_others_with` the same among answers to the prompt of the first. `differences` is how the second answer has a
+    passage otherwise than the first; none where it is the same, byte for byte.
     """
 
     id_a: list[str]
@@ -103,6 +106,7 @@ class OverlapSpans:
     prompt_others: list[int]
     corpus_a: list[str]
     corpus_b: list[str]
+    differences: list[tuple[Difference, ...]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.id_a)

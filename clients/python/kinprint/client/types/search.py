@@ -16,15 +16,23 @@ if TYPE_CHECKING:
     from kinprint.client.errors import KinprintError
 
 
+Difference = Literal["white_space", "case", "punctuation", "unicode_form"]
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch that stands in both texts; offsets are half-open, in code points."""
+    """A stretch of words that stands in both texts; offsets are half-open, in code points.
+
+    `text` is how the query has it, `differences` how the match has it otherwise: none where it is the same, byte for
+    byte.
+    """
 
     query_start: int
     query_end: int
     match_start: int
     match_end: int
     text: str
+    differences: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

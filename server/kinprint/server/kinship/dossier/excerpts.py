@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from kinprint.kernels.copy.differences import DIFFERENCES
 from kinprint.server.corpus.filter import Filter
 from kinprint.server.kinship.dossier import keyness
 from kinprint.server.kinship.dossier.case import CONTEXT, SEED, SPAN_TEXT, SPANS, Case, fields_of
@@ -57,7 +58,7 @@ def spans(case: Case, cancelled: Callable[[], bool]) -> tuple[list[dict[str, Any
     others = Filter(**{**fields, "exclude_models": case.rows.exclude_models | {case.subject}})
     ids = {case.view.parts[p].segment.array("id")[r].as_py(): k for k, (p, r) in _rows_of_pair(case)}
     theirs = {case.value(int(k), "id") for k in case.of(case.j)}
-    found: list[tuple[float, str, str, int, int, int, int, int, int, int]] = []
+    found: list[tuple[float, str, str, int, int, int, int, int, int, int, int]] = []
     longest = count = 0
     for made in passages.find_overlaps(
         [case.view], [case.view], passages.Options(unmarked=True, every=True), own, others, cancelled
@@ -80,11 +81,12 @@ def spans(case: Case, cancelled: Callable[[], bool]) -> tuple[list[dict[str, Any
                         int(made.tokens[k]),
                         int(made.counts[k, 0]),
                         int(made.counts[k, 1]),
+                        int(made.differences[k]),
                     )
                 )
             found = sorted(found, key=lambda f: (-f[0], f[1:]))[: 4 * SPANS]
     shown = []
-    for bits, id_a, id_b, start_a, end_a, start_b, end_b, tokens, having, answers in found[:SPANS]:
+    for bits, id_a, id_b, start_a, end_a, start_b, end_b, tokens, having, answers, differs in found[:SPANS]:
         sides = []
         for name, start, end in ((id_a, start_a, end_a), (id_b, start_b, end_b)):
             answer = _response(case, name, ids)
@@ -109,14 +111,15 @@ def spans(case: Case, cancelled: Callable[[], bool]) -> tuple[list[dict[str, Any
                 "source_context": sides[1],
                 "models_with": having,
                 "models": answers,
+                "differences": [name for bit, name in enumerate(DIFFERENCES) if differs >> bit & 1],
             }
         )
     return shown, {
         "pairs_compared": len(case.of(case.i)) * len(case.of(case.j)),
         "spans": count,
         "longest_tokens": longest,
-        "expected_note": "Stretches of twelve words or more, byte for byte; those that quote the prompt, code or "
-        "licences, or stand in more than "
+        "expected_note": "Stretches of twelve words or more, whatever their white space, case, punctuation and "
+        "Unicode form; those that quote the prompt, code or licences, or stand in more than "
         f"{passages.Options().max_texts:,} answers, are left out. Bits say how rare a stretch is among other models' "
         "answers, no rarer than so many answers can show; they must not be added up, since models trained on the same "
         "texts quote the same texts.",

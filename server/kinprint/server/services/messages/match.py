@@ -165,6 +165,7 @@ def overlaps_messages(
             others=made.counts[some, 1],
             prompt_others_with=made.counts[some, 2],
             prompt_others=made.counts[some, 3],
+            differences=made.differences[some],
         )
         yield match_pb2.FindOverlapsResponse(spans=spans)
 

@@ -196,6 +196,15 @@ def limits() -> transcript_pb2.Limits:
     )
 
 
+#: The bit of each in `Span.differences` of the server is its number less one.
+_DIFFERENCES: tuple[types_pb2.Difference, ...] = (
+    types_pb2.DIFFERENCE_WHITE_SPACE,
+    types_pb2.DIFFERENCE_CASE,
+    types_pb2.DIFFERENCE_PUNCTUATION,
+    types_pb2.DIFFERENCE_UNICODE_FORM,
+)
+
+
 def copy_evidence(found: evidence.CopyEvidence) -> types_pb2.CopyEvidence:
     """Evidence of copying as a message."""
     return types_pb2.CopyEvidence(
@@ -214,6 +223,7 @@ def copy_evidence(found: evidence.CopyEvidence) -> types_pb2.CopyEvidence:
                 match_start=s.match_start,
                 match_end=s.match_end,
                 text=s.text,
+                differences=[d for d in _DIFFERENCES if s.differences >> (d - 1) & 1],
             )
             for s in found.spans
         ],
