@@ -22,9 +22,10 @@ import polars as pl
 from kinprint.client.convert.base import strings
 from kinprint.client.errors import InvalidArgumentError, KinprintError
 from kinprint.client.files.ndjson import transcript_row
-from kinprint.client.files.parquet import batches_of, check_schema
+from kinprint.client.files.parquet import batches_of, check_schema, rows_of
 from kinprint.client.files.reader import FileReader, expand_paths
 from kinprint.client.files.rows import SourceRow, source_rows
+from kinprint.client.files.values import plain_row
 from kinprint.client.schemas import (
     ATTRIBUTION_SCHEMA,
     CLUSTER_SCHEMA,
@@ -57,9 +58,9 @@ from polars.io.plugins import register_io_source
 def _frame_rows(batches: Iterable[pl.DataFrame], name: str) -> Iterator[SourceRow]:
     number = 0
     for batch in batches:
-        for row in batch.iter_rows(named=True):
+        for row in rows_of(batch):
             number += 1
-            yield from source_rows(name, number, row)
+            yield from source_rows(name, number, plain_row(row))
 
 
 def _arrow_batches(source: Any) -> Iterator[pl.DataFrame]:

@@ -21,6 +21,7 @@ from kinprint.client.convert.server import limits_from_proto
 from kinprint.client.convert.transcripts import transcript_to_proto
 from kinprint.client.errors import InvalidArgumentError, KinprintError, UnavailableError
 from kinprint.client.files.rows import RowError, SourceRow, transcripts_of_row
+from kinprint.client.files.values import plain_row
 from kinprint.client.identity import IdDeriver
 from kinprint.client.types import ItemError, Limits, LoadReport, Transcript
 from kinprint.v1 import transcript_pb2, types_pb2
@@ -150,7 +151,7 @@ class UpsertSession:
         if not isinstance(row, Mapping):
             raise InvalidArgumentError(f"an item to upsert must be a Transcript or a mapping, not {type(row).__name__}")
         try:
-            transcripts = transcripts_of_row(row, id_alias=True)
+            transcripts = transcripts_of_row(plain_row(row), id_alias=True)
         except RowError as error:
             self._fail(origin, None, error.reason, error.message)
             return

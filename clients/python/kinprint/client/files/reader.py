@@ -1,4 +1,7 @@
-"""Files to load: Parquet, NDJSON, CSV and TSV, read in bounded memory, row by row.
+"""Files to load, whatever holds their rows, read in bounded memory, row by row.
+
+`sources` tells which files there are and opens them; `ndjson`, `json_rows`, `csv_rows` and `parquet` take rows out of
+them, as mappings of column to value; `rows` makes transcripts of these.
 
 A bad row becomes a `SourceRow` with a `RowError` and is counted by the upsert; a file that cannot be read at
 all raises `SourceError`, which names it.
@@ -6,115 +9,121 @@ all raises `SourceError`, which names it.
 
 from __future__ import annotations
 
-import csv
-import glob
 import io
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from kinprint.client.errors import SourceError
-from kinprint.client.files.compression import SUFFIXES as COMPRESSED
-from kinprint.client.files.compression import open_binary
+from kinprint.client.files.compression import READ_ERRORS
+from kinprint.client.files.csv_rows import CsvRows, HeaderError
+from kinprint.client.files.encoding import Prefixed, as_utf8, check_encoding
+from kinprint.client.files.json_rows import JsonRows, form_of
 from kinprint.client.files.ndjson import numbered_lines, parse_line
 from kinprint.client.files.rows import RowError, SourceRow, missing_response_hint, source_rows
+from kinprint.client.files.sources import Opened, Source, local_file, open_source, source_of
+from kinprint.client.files.sources import Sources as Sources
+from kinprint.client.files.sources import expand_paths as expand_paths
+from kinprint.client.files.sources import kind_of as kind_of
+from kinprint.client.files.values import plain_row
 
-_KINDS = {
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".ndjson": "ndjson",
-    ".jsonl": "ndjson",
-    ".json": "ndjson",
-    ".csv": "csv",
-    ".tsv": "tsv",
-}
-_FIELD_BYTES = 64 << 20
-# Rows without a response before a line file is taken for one that has no such column.
-_PATIENCE = 100
+# Rows, and characters of text in them, that are looked at to know the columns of a file that has no header.
+_SAMPLE_ROWS, _SAMPLE_CHARACTERS = 1000, 16 << 20
+_FIRST_LINE, _SECOND_LINE = 1 << 20, 1 << 12
+_DELIMITERS = {"csv": ",", "tsv": "\t"}
 
-
-def kind_of(path: Path) -> str | None:
-    """ "parquet", "ndjson", "csv" or "tsv" by the suffix before a compression's; None when unknown."""
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in COMPRESSED:
-        suffixes.pop()
-    return _KINDS.get(suffixes[-1]) if suffixes else None
+_Row = tuple[int, Mapping[str, Any] | RowError]
 
 
-def expand_paths(names: Iterable[str | Path]) -> list[Path]:
-    """The files that names stand for: files, globs, and directories (searched through, sorted).
+@dataclass(slots=True)
+class FileShare:
+    """What one file gave so far.
 
-    Raises:
-        SourceError: nothing is there, or a file is of an unknown kind.
+    Attributes:
+        source: its name.
+        rows: transcripts, and rows that could not be read.
+        skipped: those that could not be read.
     """
-    paths: list[Path] = []
-    for name in names:
-        path = Path(name).expanduser()
-        if path.is_dir():
-            found = sorted(item for item in path.rglob("*") if item.is_file() and kind_of(item) is not None)
-            if not found:
-                raise SourceError(f"{path}: no Parquet, NDJSON, CSV or TSV file in this directory")
-            paths += found
-            continue
-        if not path.exists() and glob.has_magic(str(path)):
-            matches = sorted(glob.glob(str(path), recursive=True))
-            if not matches:
-                raise SourceError(f"{path}: no file matches")
-            paths += expand_paths(matches)
-            continue
-        if not path.exists():
-            raise SourceError(f"{path}: no such file")
-        if kind_of(path) is None:
-            raise SourceError(f"{path}: unknown kind of file; known: {', '.join(_KINDS)}, also with .gz (not Parquet)")
-        paths.append(path)
-    return paths
+
+    source: str
+    rows: int = 0
+    skipped: int = 0
+
+
+class _NoRowsError(Exception):
+    """A file that was come across holds something else."""
 
 
 class FileReader:
     """Rows of files, one after the other; iterate once.
 
     Args:
-        paths: as `expand_paths` gives them.
+        paths: as `expand_paths` gives them, or paths.
         rename: columns to rename, old name to new.
         batch_rows: rows that a Parquet file is read in.
+        encoding: of text without a byte order mark; None: UTF-8.
 
-    `fraction` tells how far the reading is, 0 to 1, by bytes of the files; `rows` counts rows read.
+    Attributes:
+        rows: rows read so far.
+        notes: what was passed over or decided, a line each.
+        shares: what each file gave, in the order of files.
+
+    Raises:
+        SourceError: a file cannot be read; iterating raises it, after the rows before.
+        InvalidArgumentError: there is no such encoding.
     """
 
     def __init__(
-        self, paths: Iterable[Path], *, rename: Mapping[str, str] | None = None, batch_rows: int = 2000
+        self,
+        paths: Iterable[Path | Source],
+        *,
+        rename: Mapping[str, str] | None = None,
+        batch_rows: int = 2000,
+        encoding: str | None = None,
     ) -> None:
-        self._paths = list(paths)
+        self.notes: list[str] = list(getattr(paths, "notes", ()))
+        self._sources = [source for item in paths for source in source_of(item)]
         self._rename = dict(rename or {})
         self._batch_rows = batch_rows
-        self._sizes = [path.stat().st_size for path in self._paths]
+        self._encoding = check_encoding(encoding)
         self._place = 0
         self._within = 0.0
         self.rows = 0
+        self.shares: list[FileShare] = []
 
     @property
     def fraction(self) -> float:
-        """Share of the bytes of all files that were read."""
-        done = sum(self._sizes[: self._place])
-        now = self._sizes[self._place] if self._place < len(self._sizes) else 0
-        return min(1.0, (done + self._within * now) / max(sum(self._sizes), 1))
+        """Share of the bytes of all files that were read, 0 to 1; a pipe counts for none."""
+        sizes = [source.size for source in self._sources]
+        now = sizes[self._place] if self._place < len(sizes) else 0
+        if not sum(sizes):
+            return self._place / max(len(sizes), 1)
+        return min(1.0, (sum(sizes[: self._place]) + self._within * now) / sum(sizes))
 
     def __iter__(self) -> Iterator[SourceRow]:
-        for place, path in enumerate(self._paths):
+        passed: list[str] = []
+        for place, source in enumerate(self._sources):
             self._place, self._within = place, 0.0
-            kind = kind_of(path)
+            share = FileShare(str(source))
+            self.shares.append(share)
             try:
-                if kind == "parquet":
-                    yield from self._parquet(path)
-                elif kind == "ndjson":
-                    yield from self._ndjson(path)
-                else:
-                    yield from self._csv(path, "\t" if kind == "tsv" else ",")
+                for row in self._source(source):
+                    share.rows += 1
+                    share.skipped += isinstance(row.item, RowError)
+                    yield row
+            except _NoRowsError as error:
+                self.shares.pop()
+                passed.append(str(error))
+                self.notes.append(f"passed over {error}")
             except SourceError:
                 raise
-            except (OSError, EOFError) as error:
-                raise SourceError(f"{path}: cannot be read: {error}") from error
-        self._place, self._within = len(self._paths), 0.0
+            except READ_ERRORS as error:
+                raise SourceError(f"{source}: cannot be read: {error}") from error
+        self._place, self._within = len(self._sources), 0.0
+        if passed and not self.shares:
+            raise SourceError(passed[0])
 
     def _of_row(self, name: str, number: int, row: Mapping[str, Any]) -> Iterator[SourceRow]:
         if self._rename:
@@ -129,107 +138,159 @@ class FileReader:
         if "response" not in named and "messages" not in named:
             raise SourceError(f"{path}: {missing_response_hint(columns)}")
 
-    def _parquet(self, path: Path) -> Iterator[SourceRow]:
+    # ---- one file ----
+
+    def _source(self, source: Source) -> Iterator[SourceRow]:
+        kind = None if source.streams else kind_of(source)
+        if kind in ("parquet", "arrow"):
+            with local_file(source) as path:
+                yield from self._frames(source, kind, path)
+            return
+        with open_source(source) as opened:
+            if opened.kind in ("parquet", "arrow"):  # through a pipe
+                with local_file(source, opened) as path:
+                    yield from self._frames(source, opened.kind, path)
+            elif opened.kind == "ndjson":
+                yield from self._json(source, opened)
+            else:
+                yield from self._csv(source, opened)
+
+    def _columns(self, source: Source, columns: Iterable[str]) -> None:
+        """Tell the columns of a file, those of its directories among them."""
+        self._columns_known(Path(str(source)), list(dict.fromkeys([*columns, *source.columns])))
+
+    def _rows(self, source: Source, rows: Iterable[_Row], opened: Opened | None = None) -> Iterator[SourceRow]:
+        name = str(source)
+        for number, row in rows:
+            self.rows += 1
+            if opened is not None and self.rows % 64 == 0:
+                self._within = opened.share or self._within
+            if isinstance(row, RowError):
+                yield SourceRow(name, number, row)
+                continue
+            row = plain_row(row)
+            if source.columns:
+                # What a file says itself goes before what its directory says.
+                row = {**row, **{key: value for key, value in source.columns.items() if row.get(key) is None}}
+            yield from self._of_row(name, number, row)
+
+    # ---- frames: Parquet and Arrow ----
+
+    def _frames(self, source: Source, kind: str, path: Path) -> Iterator[SourceRow]:
         try:
             from kinprint.client.files import parquet
         except ModuleNotFoundError as error:
-            raise SourceError(f"{path}: reading Parquet needs {error.name}: pip install 'kinprint[polars]'") from error
-        name = str(path)
-        total, columns, batches = parquet.open_parquet(path, self._batch_rows, self._rename)
-        self._columns_known(path, columns)
-        number = 0
-        for frame in batches:
-            for row in frame.iter_rows(named=True):
-                number += 1
-                self.rows += 1
-                yield from source_rows(name, number, row)
-            self._within = number / max(total, 1)
+            raise SourceError(
+                f"{source}: reading {kind.capitalize()} needs {error.name}: pip install 'kinprint[polars]'"
+            ) from error
+        with path.open("rb") as stream:
+            if kind == "parquet":
+                total, schema, batches = parquet.open_parquet(path, self._batch_rows, str(source))
+            else:
+                total, (schema, batches) = None, parquet.open_arrow(stream, str(source))
+            index = [column for column in schema if parquet.INDEX_COLUMN.fullmatch(column)]
+            if index:
+                self.notes.append(f"{source}: {', '.join(index)}, an index without a name, is left out")
+            self._columns(source, [column for column in schema if column not in index])
+            self._types_known(source, schema)
+            done, size = 0, max(path.stat().st_size, 1)
+            for frame in batches:
+                yield from self._rows(source, enumerate(parquet.rows_of(frame.drop(index)), done + 1))
+                done += frame.height
+                self._within = min(1.0, stream.tell() / size if total is None else done / max(total, 1))
 
-    def _ndjson(self, path: Path) -> Iterator[SourceRow]:
-        name = str(path)
-        seen: dict[str, None] = {}
-        without = 0
-        with open_binary(path) as stream:
-            for number, line in numbered_lines(stream):
-                self.rows += 1
-                if isinstance(line, RowError):
-                    yield SourceRow(name, number, line)
-                    continue
-                if self.rows % 64 == 0:
-                    self._within = self._position(path, stream)
-                try:
-                    row = parse_line(line)
-                except RowError as error:
-                    if number == 1 and line.startswith(b"["):
-                        raise SourceError(
-                            f"{path}: a JSON array, not one object a line; convert it with jq -c '.[]'"
-                        ) from None
-                    yield SourceRow(name, number, error)
-                    continue
-                if without >= 0:
-                    if {"response", "messages"} & {self._rename.get(key, key) for key in row}:
-                        without = -1
-                    else:
-                        seen.update(dict.fromkeys(row))
-                        without += 1
-                        if without >= _PATIENCE:
-                            break
-                yield from self._of_row(name, number, row)
-        if without > 0:
-            raise SourceError(f"{path}: {missing_response_hint(list(seen))}")
+    def _types_known(self, source: Source, schema: Mapping[str, Any]) -> None:
+        """Refuse a frame whose columns, as they are renamed, have types that cannot be meant."""
+        from kinprint.client.files.parquet import check_types
 
-    def _position(self, path: Path, stream: Any) -> float:
-        # For gzip the position counts decompressed bytes; the raw file beneath it counts ours.
-        raw = getattr(stream, "fileobj", None) or stream
-        try:
-            return float(raw.tell()) / max(self._sizes[self._place], 1)
-        except (OSError, ValueError):
-            return self._within
+        check_types({self._rename.get(column, column): dtype for column, dtype in schema.items()}, str(source))
 
-    def _csv(self, path: Path, delimiter: str) -> Iterator[SourceRow]:
-        name = str(path)
-        csv.field_size_limit(max(csv.field_size_limit(), _FIELD_BYTES))
-        with open_binary(path) as binary:
-            # Bytes that are not UTF-8 become lone surrogates, which cost their row and no other.
-            text = io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline="")
-            reader = csv.reader(text, delimiter=delimiter, strict=True)
+    # ---- text: JSON, CSV ----
+
+    def _json(self, source: Source, opened: Opened) -> Iterator[SourceRow]:
+        text = as_utf8(opened.stream, self._encoding, str(source))
+        head, whole = _first_lines(text)
+        stream = io.BufferedReader(Prefixed(head, text), 1 << 18)
+        if form_of(head, whole) == "lines":
+            yield from self._rows(source, self._sampled(source, _lines(stream), stray=False), opened)
+            return
+        rows = JsonRows(stream)
+        yield from self._rows(source, self._sampled(source, iter(rows), stray=source.found), opened)
+        if rows.beside:
+            names = ", ".join(rows.beside)
+            self.notes.append(f"{source}: left out what stands beside its list of rows: {names}")
+
+    def _sampled(self, source: Source, rows: Iterator[_Row], *, stray: bool) -> Iterator[_Row]:
+        """The rows, after the columns of the first ones were told.
+
+        Args:
+            source: the file.
+            rows: its rows.
+            stray: whether the file may be something else, which is then no error.
+        """
+        held: list[_Row] = []
+        columns: dict[str, None] = {}
+        size = 0
+        for number, row in rows:
+            held.append((number, row))
+            if not isinstance(row, RowError):
+                columns.update(dict.fromkeys(row))
+                size += sum(len(value) for value in row.values() if isinstance(value, str))
+            if len(held) >= _SAMPLE_ROWS or size > _SAMPLE_CHARACTERS:
+                break
+        if columns:
             try:
-                header = next(reader, None)
-            except csv.Error as error:
-                raise SourceError(f"{path}: the header cannot be read: {error}") from error
-            if header is None:
-                raise SourceError(f"{path}: the file is empty")
-            repeated = {column for column in header if header.count(column) > 1}
-            if repeated:
-                raise SourceError(f"{path}: the header repeats {', '.join(sorted(repeated))}")
-            self._columns_known(path, header)
-            header = [self._rename.get(column, column) for column in header]
-            number = 0
-            while True:
-                try:
-                    cells = next(reader)
-                except StopIteration:
-                    break
-                except csv.Error as error:
-                    number += 1
-                    self.rows += 1
-                    yield SourceRow(name, number, RowError("INVALID_CSV", f"line {reader.line_num}: {error}"))
-                    continue
-                if not cells:
-                    continue
-                number += 1
-                self.rows += 1
-                if number % 64 == 0:
-                    self._within = self._position(path, binary)
-                if len(cells) != len(header):
-                    yield SourceRow(
-                        name,
-                        number,
-                        RowError("COLUMN_COUNT", f"{len(cells)} cells under {len(header)} columns"),
-                    )
-                    continue
-                # An empty cell is an absent value; an empty answer is an answer, though a blank one.
-                row = {column: cell for column, cell in zip(header, cells, strict=True) if cell or column == "response"}
-                if not row.get("response") and row.get("messages"):
-                    row.pop("response", None)
-                yield from source_rows(name, number, row)
+                self._columns(source, columns)
+            except SourceError as error:
+                if stray:
+                    raise _NoRowsError(str(error)) from error
+                raise
+        elif stray:
+            raise _NoRowsError(f"{source}: no rows")
+        yield from chain(held, rows)
+
+    def _csv(self, source: Source, opened: Opened) -> Iterator[SourceRow]:
+        text = as_utf8(opened.stream, self._encoding, str(source))
+        usual = _DELIMITERS[opened.kind]
+        answers = {"response", *(old for old, new in self._rename.items() if new == "response")}
+        try:
+            rows = CsvRows(text, usual, answers)
+        except HeaderError as error:
+            raise SourceError(f"{source}: {error}") from error
+        self.notes += [f"{source}: {line}" for line in rows.dropped]
+        if rows.delimiter != usual:
+            self.notes.append(f"{source}: its cells are divided by {rows.delimiter!r}")
+        self._columns(source, rows.columns)
+        yield from self._rows(source, map(_without_answer, rows), opened)
+
+
+def _without_answer(item: _Row) -> _Row:
+    """A row of a table, whose empty answer is none where the row has a conversation."""
+    number, row = item
+    if not isinstance(row, RowError) and row.get("messages") and row.get("response") == "":
+        row = {column: value for column, value in row.items() if column != "response"}
+    return number, row
+
+
+def _lines(stream: io.BufferedReader) -> Iterator[_Row]:
+    for number, line in numbered_lines(stream):
+        if isinstance(line, RowError):
+            yield number, line
+            continue
+        try:
+            yield number, parse_line(line)
+        except RowError as error:
+            yield number, error
+
+
+def _first_lines(stream: io.BufferedReader) -> tuple[bytes, bool]:
+    """The first line that is not blank, what follows it as far as it tells the next one, and whether that is all."""
+    head = b""
+    while not head.strip() and (line := stream.readline(_FIRST_LINE)):
+        head += line
+    if not head.endswith(b"\n"):
+        return head, len(head) < _FIRST_LINE
+    after = b""
+    while not after.strip() and len(after) < _SECOND_LINE and (line := stream.readline(_SECOND_LINE)):
+        after += line
+    return head + after, not after
