@@ -121,6 +121,7 @@ class UpsertSession:
         self._sequence = 0
         self._counts: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
+        self._failed_by_source: Counter[str] = Counter()
         self._errors: list[ItemError] = []
         self._items_read = 0
         self._rows = 0
@@ -305,6 +306,8 @@ class UpsertSession:
         self._rows += 1
         self._counts["failed"] += 1
         self._reasons[reason] += 1
+        if origin[0] is not None:
+            self._failed_by_source[origin[0]] += 1
         if len(self._errors) < self._max_errors:
             self._errors.append(ItemError(origin[1], origin[0], row_id, reason, message))
 
@@ -337,6 +340,7 @@ class UpsertSession:
             seconds=time.monotonic() - self._begun,
             reasons=dict(self._reasons),
             errors=tuple(self._errors),
+            failed_by_source=dict(self._failed_by_source),
         )
 
 

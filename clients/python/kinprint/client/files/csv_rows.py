@@ -71,7 +71,9 @@ class CsvRows:
         self.dropped: list[str] = []
         for place, column in enumerate(self._header):
             if _UNNAMED.fullmatch(column):
-                what = "its first column, an index without a name" if place == 0 else f"column {place + 1}, without a name"
+                what = (
+                    "its first column, an index without a name" if place == 0 else f"column {place + 1}, without a name"
+                )
                 self.dropped.append(f"{what}, is left out")
         self.columns = [column for column in self._header if not _UNNAMED.fullmatch(column)]
         repeated = sorted({column for column in self.columns if self.columns.count(column) > 1})
@@ -243,7 +245,9 @@ class _Recovery:
             # Any line is a row, here: one that has a quotation mark of its own closes the text before it, and what
             # goes on to the end of the file is the rest of an answer if there is little of it, or a paragraph's end.
             if end is None:
-                few = len(lines) <= _FEW_LINES or not lines[-1].endswith(("\n", "\r")) or any(not x.strip() for x in rest)
+                few = (
+                    len(lines) <= _FEW_LINES or not lines[-1].endswith(("\n", "\r")) or any(not x.strip() for x in rest)
+                )
                 return len(lines) if few else 1
             return 1 if at == len(text) else end
         alone = sum(self._row.fullmatch(line) is not None for line in rest)

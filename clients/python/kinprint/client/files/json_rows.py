@@ -22,25 +22,66 @@ _CHUNK = 1 << 18
 # No string of valid JSON has a raw line end, so that a stray quotation mark is over where its line is.
 _TOKEN = re.compile(rb'"[^"\\\n]*(?:\\.[^"\\\n]*)*"|["{}\[\]]', re.DOTALL)
 # Up to the next bracket, or to a quotation mark that closes nowhere in sight.
-_BRACKET = re.compile(
-    rb'[^"{}\[\]]*+(?:"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"[^"{}\[\]]*+)*+(["{}\[\]])', re.DOTALL
-)
+_BRACKET = re.compile(rb'[^"{}\[\]]*+(?:"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"[^"{}\[\]]*+)*+(["{}\[\]])', re.DOTALL)
 _BETWEEN = b" \t\r\n,"
 _CLOSER = {b"{": b"}", b"[": b"]"}
 
 _ROW_LISTS = frozenset(
-    (
-        "data rows items results records examples instances entries samples transcripts answers responses "
-        "completions generations predictions requests chats threads logs traces train test validation dev eval"
-    ).split()
+    [
+        "data",
+        "rows",
+        "items",
+        "results",
+        "records",
+        "examples",
+        "instances",
+        "entries",
+        "samples",
+        "transcripts",
+        "answers",
+        "responses",
+        "completions",
+        "generations",
+        "predictions",
+        "requests",
+        "chats",
+        "threads",
+        "logs",
+        "traces",
+        "train",
+        "test",
+        "validation",
+        "dev",
+        "eval",
+    ]
 )
 """Members of an object under which interfaces and exports keep their rows."""
 
 _PARTS_OF_A_ROW = frozenset(
-    (
-        "messages conversations conversation choices candidates contents content parts input output tools tool_calls "
-        "functions turns mapping resourcespans resourcelogs scopespans spans observations events attachments"
-    ).split()
+    [
+        "messages",
+        "conversations",
+        "conversation",
+        "choices",
+        "candidates",
+        "contents",
+        "content",
+        "parts",
+        "input",
+        "output",
+        "tools",
+        "tool_calls",
+        "functions",
+        "turns",
+        "mapping",
+        "resourcespans",
+        "resourcelogs",
+        "scopespans",
+        "spans",
+        "observations",
+        "events",
+        "attachments",
+    ]
 )
 """Members that are lists of objects, too, and belong to one row."""
 

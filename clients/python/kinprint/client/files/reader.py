@@ -1,7 +1,7 @@
 """Files to load, whatever holds their rows, read in bounded memory, row by row.
 
 `sources` tells which files there are and opens them; `ndjson`, `json_rows`, `csv_rows` and `parquet` take rows out of
-them, as mappings of column to value; `rows` makes transcripts of these.
+them, as mappings of column to value (`raw`); `rows` makes transcripts of these.
 
 A bad row becomes a `SourceRow` with a `RowError` and is counted by the upsert; a file that cannot be read at
 all raises `SourceError`, which names it.
@@ -9,55 +9,21 @@ all raises `SourceError`, which names it.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from kinprint.client.errors import SourceError
-from kinprint.client.files.compression import READ_ERRORS
-from kinprint.client.files.csv_rows import CsvRows, HeaderError
-from kinprint.client.files.encoding import Prefixed, as_utf8, check_encoding
-from kinprint.client.files.json_rows import JsonRows, form_of
-from kinprint.client.files.ndjson import numbered_lines, parse_line
+from kinprint.client.files.raw import FileShare as FileShare
+from kinprint.client.files.raw import RowReader
 from kinprint.client.files.rows import RowError, SourceRow, missing_response_hint, source_rows
-from kinprint.client.files.sources import Opened, Source, local_file, open_source, source_of
-from kinprint.client.files.sources import Sources as Sources
+from kinprint.client.files.sources import Source
 from kinprint.client.files.sources import expand_paths as expand_paths
 from kinprint.client.files.sources import kind_of as kind_of
-from kinprint.client.files.values import plain_row
-
-# Rows, and characters of text in them, that are looked at to know the columns of a file that has no header.
-_SAMPLE_ROWS, _SAMPLE_CHARACTERS = 1000, 16 << 20
-_FIRST_LINE, _SECOND_LINE = 1 << 20, 1 << 12
-_DELIMITERS = {"csv": ",", "tsv": "\t"}
-
-_Row = tuple[int, Mapping[str, Any] | RowError]
 
 
-@dataclass(slots=True)
-class FileShare:
-    """What one file gave so far.
-
-    Attributes:
-        source: its name.
-        rows: transcripts, and rows that could not be read.
-        skipped: those that could not be read.
-    """
-
-    source: str
-    rows: int = 0
-    skipped: int = 0
-
-
-class _NoRowsError(Exception):
-    """A file that was come across holds something else."""
-
-
-class FileReader:
-    """Rows of files, one after the other; iterate once.
+class FileReader(RowReader):
+    """Transcripts of files, one after the other; iterate once.
 
     Args:
         paths: as `expand_paths` gives them, or paths.
@@ -65,10 +31,8 @@ class FileReader:
         batch_rows: rows that a Parquet file is read in.
         encoding: of text without a byte order mark; None: UTF-8.
 
-    Attributes:
-        rows: rows read so far.
-        notes: what was passed over or decided, a line each.
-        shares: what each file gave, in the order of files.
+    `fraction` tells how far the reading is, 0 to 1, by bytes of the files; `rows` counts rows read; `notes` says what
+    was passed over or decided; `shares` tells what each file gave.
 
     Raises:
         SourceError: a file cannot be read; iterating raises it, after the rows before.
@@ -83,47 +47,26 @@ class FileReader:
         batch_rows: int = 2000,
         encoding: str | None = None,
     ) -> None:
-        self.notes: list[str] = list(getattr(paths, "notes", ()))
-        self._sources = [source for item in paths for source in source_of(item)]
+        super().__init__(paths, batch_rows=batch_rows, encoding=encoding)
         self._rename = dict(rename or {})
-        self._batch_rows = batch_rows
-        self._encoding = check_encoding(encoding)
-        self._place = 0
-        self._within = 0.0
-        self.rows = 0
-        self.shares: list[FileShare] = []
-
-    @property
-    def fraction(self) -> float:
-        """Share of the bytes of all files that were read, 0 to 1; a pipe counts for none."""
-        sizes = [source.size for source in self._sources]
-        now = sizes[self._place] if self._place < len(sizes) else 0
-        if not sum(sizes):
-            return self._place / max(len(sizes), 1)
-        return min(1.0, (sum(sizes[: self._place]) + self._within * now) / sum(sizes))
+        self._answers = {"response", *(old for old, new in self._rename.items() if new == "response")}
 
     def __iter__(self) -> Iterator[SourceRow]:
-        passed: list[str] = []
-        for place, source in enumerate(self._sources):
-            self._place, self._within = place, 0.0
-            share = FileShare(str(source))
-            self.shares.append(share)
-            try:
-                for row in self._source(source):
-                    share.rows += 1
-                    share.skipped += isinstance(row.item, RowError)
-                    yield row
-            except _NoRowsError as error:
-                self.shares.pop()
-                passed.append(str(error))
-                self.notes.append(f"passed over {error}")
-            except SourceError:
-                raise
-            except READ_ERRORS as error:
-                raise SourceError(f"{source}: cannot be read: {error}") from error
-        self._place, self._within = len(self._sources), 0.0
-        if passed and not self.shares:
-            raise SourceError(passed[0])
+        for raw in self.raw_rows():
+            share = self.shares[-1]
+            if isinstance(raw.item, RowError):
+                share.rows += 1
+                share.skipped += 1
+                yield SourceRow(raw.source, raw.row, raw.item)
+                continue
+            item = raw.item
+            if item.get("response") == "" and item.get("messages"):
+                # An empty answer in a table is none where the row has a conversation.
+                item = {column: value for column, value in item.items() if column != "response"}
+            for row in self._of_row(raw.source, raw.row, item):
+                share.rows += 1
+                share.skipped += isinstance(row.item, RowError)
+                yield row
 
     def _of_row(self, name: str, number: int, row: Mapping[str, Any]) -> Iterator[SourceRow]:
         if self._rename:
@@ -138,159 +81,8 @@ class FileReader:
         if "response" not in named and "messages" not in named:
             raise SourceError(f"{path}: {missing_response_hint(columns)}")
 
-    # ---- one file ----
-
-    def _source(self, source: Source) -> Iterator[SourceRow]:
-        kind = None if source.streams else kind_of(source)
-        if kind in ("parquet", "arrow"):
-            with local_file(source) as path:
-                yield from self._frames(source, kind, path)
-            return
-        with open_source(source) as opened:
-            if opened.kind in ("parquet", "arrow"):  # through a pipe
-                with local_file(source, opened) as path:
-                    yield from self._frames(source, opened.kind, path)
-            elif opened.kind == "ndjson":
-                yield from self._json(source, opened)
-            else:
-                yield from self._csv(source, opened)
-
-    def _columns(self, source: Source, columns: Iterable[str]) -> None:
-        """Tell the columns of a file, those of its directories among them."""
-        self._columns_known(Path(str(source)), list(dict.fromkeys([*columns, *source.columns])))
-
-    def _rows(self, source: Source, rows: Iterable[_Row], opened: Opened | None = None) -> Iterator[SourceRow]:
-        name = str(source)
-        for number, row in rows:
-            self.rows += 1
-            if opened is not None and self.rows % 64 == 0:
-                self._within = opened.share or self._within
-            if isinstance(row, RowError):
-                yield SourceRow(name, number, row)
-                continue
-            row = plain_row(row)
-            if source.columns:
-                # What a file says itself goes before what its directory says.
-                row = {**row, **{key: value for key, value in source.columns.items() if row.get(key) is None}}
-            yield from self._of_row(name, number, row)
-
-    # ---- frames: Parquet and Arrow ----
-
-    def _frames(self, source: Source, kind: str, path: Path) -> Iterator[SourceRow]:
-        try:
-            from kinprint.client.files import parquet
-        except ModuleNotFoundError as error:
-            raise SourceError(
-                f"{source}: reading {kind.capitalize()} needs {error.name}: pip install 'kinprint[polars]'"
-            ) from error
-        with path.open("rb") as stream:
-            if kind == "parquet":
-                total, schema, batches = parquet.open_parquet(path, self._batch_rows, str(source))
-            else:
-                total, (schema, batches) = None, parquet.open_arrow(stream, str(source))
-            index = [column for column in schema if parquet.INDEX_COLUMN.fullmatch(column)]
-            if index:
-                self.notes.append(f"{source}: {', '.join(index)}, an index without a name, is left out")
-            self._columns(source, [column for column in schema if column not in index])
-            self._types_known(source, schema)
-            done, size = 0, max(path.stat().st_size, 1)
-            for frame in batches:
-                yield from self._rows(source, enumerate(parquet.rows_of(frame.drop(index)), done + 1))
-                done += frame.height
-                self._within = min(1.0, stream.tell() / size if total is None else done / max(total, 1))
-
     def _types_known(self, source: Source, schema: Mapping[str, Any]) -> None:
         """Refuse a frame whose columns, as they are renamed, have types that cannot be meant."""
         from kinprint.client.files.parquet import check_types
 
         check_types({self._rename.get(column, column): dtype for column, dtype in schema.items()}, str(source))
-
-    # ---- text: JSON, CSV ----
-
-    def _json(self, source: Source, opened: Opened) -> Iterator[SourceRow]:
-        text = as_utf8(opened.stream, self._encoding, str(source))
-        head, whole = _first_lines(text)
-        stream = io.BufferedReader(Prefixed(head, text), 1 << 18)
-        if form_of(head, whole) == "lines":
-            yield from self._rows(source, self._sampled(source, _lines(stream), stray=False), opened)
-            return
-        rows = JsonRows(stream)
-        yield from self._rows(source, self._sampled(source, iter(rows), stray=source.found), opened)
-        if rows.beside:
-            names = ", ".join(rows.beside)
-            self.notes.append(f"{source}: left out what stands beside its list of rows: {names}")
-
-    def _sampled(self, source: Source, rows: Iterator[_Row], *, stray: bool) -> Iterator[_Row]:
-        """The rows, after the columns of the first ones were told.
-
-        Args:
-            source: the file.
-            rows: its rows.
-            stray: whether the file may be something else, which is then no error.
-        """
-        held: list[_Row] = []
-        columns: dict[str, None] = {}
-        size = 0
-        for number, row in rows:
-            held.append((number, row))
-            if not isinstance(row, RowError):
-                columns.update(dict.fromkeys(row))
-                size += sum(len(value) for value in row.values() if isinstance(value, str))
-            if len(held) >= _SAMPLE_ROWS or size > _SAMPLE_CHARACTERS:
-                break
-        if columns:
-            try:
-                self._columns(source, columns)
-            except SourceError as error:
-                if stray:
-                    raise _NoRowsError(str(error)) from error
-                raise
-        elif stray:
-            raise _NoRowsError(f"{source}: no rows")
-        yield from chain(held, rows)
-
-    def _csv(self, source: Source, opened: Opened) -> Iterator[SourceRow]:
-        text = as_utf8(opened.stream, self._encoding, str(source))
-        usual = _DELIMITERS[opened.kind]
-        answers = {"response", *(old for old, new in self._rename.items() if new == "response")}
-        try:
-            rows = CsvRows(text, usual, answers)
-        except HeaderError as error:
-            raise SourceError(f"{source}: {error}") from error
-        self.notes += [f"{source}: {line}" for line in rows.dropped]
-        if rows.delimiter != usual:
-            self.notes.append(f"{source}: its cells are divided by {rows.delimiter!r}")
-        self._columns(source, rows.columns)
-        yield from self._rows(source, map(_without_answer, rows), opened)
-
-
-def _without_answer(item: _Row) -> _Row:
-    """A row of a table, whose empty answer is none where the row has a conversation."""
-    number, row = item
-    if not isinstance(row, RowError) and row.get("messages") and row.get("response") == "":
-        row = {column: value for column, value in row.items() if column != "response"}
-    return number, row
-
-
-def _lines(stream: io.BufferedReader) -> Iterator[_Row]:
-    for number, line in numbered_lines(stream):
-        if isinstance(line, RowError):
-            yield number, line
-            continue
-        try:
-            yield number, parse_line(line)
-        except RowError as error:
-            yield number, error
-
-
-def _first_lines(stream: io.BufferedReader) -> tuple[bytes, bool]:
-    """The first line that is not blank, what follows it as far as it tells the next one, and whether that is all."""
-    head = b""
-    while not head.strip() and (line := stream.readline(_FIRST_LINE)):
-        head += line
-    if not head.endswith(b"\n"):
-        return head, len(head) < _FIRST_LINE
-    after = b""
-    while not after.strip() and len(after) < _SECOND_LINE and (line := stream.readline(_SECOND_LINE)):
-        after += line
-    return head + after, not after

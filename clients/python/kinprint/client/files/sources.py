@@ -278,9 +278,7 @@ def _archive(path: Path, notes: list[str], columns: Mapping[str, str | None], *,
         hidden = any(part.startswith((".", "__MACOSX")) for part in name.parts)
         if info.is_dir() or hidden:
             continue
-        source = Source(
-            path, info.filename, {**columns, **_partitions(Path(*name.parent.parts))}, True, info.file_size
-        )
+        source = Source(path, info.filename, {**columns, **_partitions(Path(*name.parent.parts))}, True, info.file_size)
         kind = kind_of(source)
         if kind in (None, "zip") or name.name in _SIDE_FILES or name.name.startswith("_"):
             passed.append(info.filename)
