@@ -95,6 +95,7 @@ class CsvRows:
         number, line = 0, 1
         reader = self._reader()
         width = len(self._header)
+        unnamed = {column for column in self._header if _UNNAMED.fullmatch(column)}
         while True:
             problem: RowError | None = None
             try:
@@ -128,7 +129,7 @@ class CsvRows:
                 column: cell
                 for column, cell in zip(self._header, cells, strict=True)
                 # An empty cell is an absent value; an empty answer is an answer, though a blank one.
-                if (cell or column in self._answers) and not _UNNAMED.fullmatch(column)
+                if (cell or column in self._answers) and column not in unnamed
             }
             if lone_cr:
                 row = {column: cell.replace(_LONE_CR, "\r") for column, cell in row.items()}
@@ -193,6 +194,8 @@ class _Recovery:
         mark = re.escape(delimiter)
         cell = rf'(?:"(?:[^"]|"")*+"|[^"{mark}\r\n]*+)'
         self._row = re.compile(rf"{cell}(?:{mark}{cell}){{{columns - 1}}}(?:\r?\n|\Z)")
+        # A row that has one mark too many itself.
+        self._opening = re.compile(rf'(?:{cell}{mark}){{1,{max(columns - 1, 1)}}}"[^"]*\Z')
         self._delimiter = delimiter
         self._columns = columns
 
@@ -250,7 +253,7 @@ class _Recovery:
                 )
                 return len(lines) if few else 1
             return 1 if at == len(text) else end
-        alone = sum(self._row.fullmatch(line) is not None for line in rest)
+        alone = sum(bool(self._row.fullmatch(line) or self._opening.match(line)) for line in rest)
         if at == len(text) or rows >= _ENOUGH or alone > _MOST * len(rest):
             return 1
         return len(lines) if end is None and len(lines) < _FAR_LINES else end or 1

@@ -55,13 +55,15 @@ def as_utf8(stream: IO[bytes], encoding: str | None, name: str) -> io.BufferedRe
     for mark, marked in _MARKS:
         if head.startswith(mark):
             return _buffered(_Recoded(head[len(mark) :], stream, marked))
+    if head.startswith(codecs.BOM_UTF8):
+        return _buffered(Prefixed(head.removeprefix(codecs.BOM_UTF8), stream))
     if encoding is None and len(head) > 3 and head.count(0) * 3 > len(head):
         order = "be" if head[0] == 0 else "le"
         raise SourceError(
             f"{name}: this looks like UTF-16 without a byte order mark; name it: --encoding utf-16-{order}"
         )
     if encoding is None:
-        return _buffered(Prefixed(head.removeprefix(codecs.BOM_UTF8), stream))
+        return _buffered(Prefixed(head, stream))
     return _buffered(_Recoded(head, stream, encoding))
 
 

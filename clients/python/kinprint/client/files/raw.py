@@ -213,13 +213,17 @@ class RowReader:
         held: list[_Row] = []
         columns: dict[str, None] = {}
         size = 0
-        for number, row in rows:
-            held.append((number, row))
-            if not isinstance(row, RowError):
-                columns.update(dict.fromkeys(row))
-                size += sum(len(value) for value in row.values() if isinstance(value, str))
-            if len(held) >= _SAMPLE_ROWS or size > _SAMPLE_CHARACTERS:
-                break
+        failed: Exception | None = None
+        try:
+            for number, row in rows:
+                held.append((number, row))
+                if not isinstance(row, RowError):
+                    columns.update(dict.fromkeys(row))
+                    size += sum(len(value) for value in row.values() if isinstance(value, str))
+                if len(held) >= _SAMPLE_ROWS or size > _SAMPLE_CHARACTERS:
+                    break
+        except READ_ERRORS as error:
+            failed = error  # after the rows before it
         if columns:
             try:
                 self._columns(source, columns)
@@ -227,8 +231,11 @@ class RowReader:
                 if stray:
                     raise _NoRowsError(str(error)) from error
                 raise
-        elif stray:
+        elif stray and failed is None:
             raise _NoRowsError(f"{source}: no rows")
+        if failed is not None:
+            yield from held
+            raise failed
         yield from chain(held, rows)
 
     def _csv(self, source: Source, opened: Opened) -> Iterator[RawRow]:
