@@ -423,3 +423,35 @@ def test_bytes_that_an_encoding_lacks_cost_their_row(tmp_path: Path) -> None:
     good, bad, _ = read(tmp_path / "rows.ndjson")
     assert [row.response for row in good] == ["one", "two"]
     assert bad == [(2, "INVALID_UTF8")]
+
+
+# ---- names ----
+
+
+def test_a_file_whose_name_says_nothing_is_told_by_its_content(tmp_path: Path) -> None:
+    for place, data in enumerate((LINES, gzip.compress(LINES), parquet(), json.dumps(ROWS).encode())):
+        put(tmp_path / f"blob{place}", data)
+        good, bad, reader = read(tmp_path / f"blob{place}")
+        assert [row.response for row in good] == ANSWERS
+        assert not bad
+        assert reader.fraction == 1.0
+    put(tmp_path / "notes.txt", "some notes")
+    with pytest.raises(SourceError, match="unknown kind of file"):
+        read(tmp_path / "notes.txt")
+
+
+def test_a_pattern_passes_over_what_it_fits_by_chance(tmp_path: Path) -> None:
+    put(tmp_path / "rows.ndjson", LINES)
+    put(tmp_path / "README.md", "none")
+    put(tmp_path / "dataset_info.json", "{}")
+    good, _, reader = read(tmp_path / "*")
+    assert [row.response for row in good] == ANSWERS
+    assert "README.md, dataset_info.json" in reader.notes[0]
+    with pytest.raises(SourceError, match="unknown kind of file"):
+        read(tmp_path / "*.md")
+
+
+def test_a_link_to_nothing_is_told(tmp_path: Path) -> None:
+    put(tmp_path / "rows.ndjson", LINES)
+    (tmp_path / "more.ndjson").symlink_to(tmp_path / "away.ndjson")
+    assert "more.ndjson (a link to nothing)" in read(tmp_path)[2].notes[0]

@@ -13,6 +13,7 @@ collected, and can be sunk to a file without being held in memory.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -70,20 +71,27 @@ def _arrow_batches(source: Any) -> Iterator[pl.DataFrame]:
         yield frame
 
 
+def _told(reader: FileReader) -> Iterator[SourceRow]:
+    """The rows, and at the end a warning for each thing that was passed over or decided."""
+    yield from reader
+    for note in reader.notes:
+        warnings.warn(note, stacklevel=2)
+
+
 def _rows_of(source: Any, batch_rows: int) -> Iterable[SourceRow]:
     if isinstance(source, pl.DataFrame):
         source = source.lazy()
     if isinstance(source, pl.LazyFrame):
         return _frame_rows(batches_of(source, batch_rows, "frame"), "frame")
     if isinstance(source, (str, Path)):
-        return FileReader(expand_paths([source]), batch_rows=batch_rows)
+        return _told(FileReader(expand_paths([source]), batch_rows=batch_rows))
     if hasattr(source, "read_next_batch"):
         # A stream of record batches: one at a time, never the whole.
         return _frame_rows(_arrow_batches(source), "record batches")
     if hasattr(source, "__arrow_c_stream__"):
         return _rows_of(pl.DataFrame(source), batch_rows)
     if isinstance(source, Sequence) and all(isinstance(item, (str, Path)) for item in source):
-        return FileReader(expand_paths(source), batch_rows=batch_rows)
+        return _told(FileReader(expand_paths(source), batch_rows=batch_rows))
     raise InvalidArgumentError(
         f"cannot load a {type(source).__name__}: give a LazyFrame, a DataFrame, an Arrow table or reader, or "
         "paths of files"

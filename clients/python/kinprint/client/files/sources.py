@@ -110,8 +110,8 @@ class Source:
 
     @property
     def streams(self) -> bool:
-        """Whether it is a pipe: read once, of a size that nobody knows, its kind told by its content."""
-        return self.member is None and (str(self.path) == STANDARD_INPUT or not self.path.is_file())
+        """Whether its content tells its kind: that of a pipe, which is read once, and of a file of any name."""
+        return self.member is None and (kind_of(self) is None or not self.path.is_file())
 
 
 class Sources(list[Source]):
@@ -143,10 +143,25 @@ def expand_paths(names: Iterable[str | Path]) -> Sources:
             # What lies above the first part of a pattern is one place, as a directory is.
             fixed = [not glob.has_magic(part) for part in path.parts]
             root = Path(*path.parts[: fixed.index(False)])
-            for match in matches:
-                sources.extend(_named(Path(match), sources.notes, _partitions(Path(match).relative_to(root).parent)))
+            sources.extend(_matched([Path(match) for match in matches], root, sources.notes))
             continue
         sources.extend(_named(path, sources.notes, {}))
+    return sources
+
+
+def _matched(paths: list[Path], root: Path, notes: list[str]) -> list[Source]:
+    """What a pattern fits; a file of another kind is no error if there are others."""
+    sources: list[Source] = []
+    passed: list[str] = []
+    for path in paths:
+        if path.is_file() and (kind_of(path) is None or _is_side_file(path.name)):
+            passed.append(str(path.relative_to(root)))
+            continue
+        sources += _named(path, notes, _partitions(path.relative_to(root).parent))
+    if not sources:
+        return _named(paths[0], notes, {})
+    if passed:
+        notes.append(f"{root}: passed over what holds no rows: {_some(passed)}")
     return sources
 
 
@@ -168,9 +183,23 @@ def _named(path: Path, notes: list[str], columns: Mapping[str, str | None]) -> l
     kind = kind_of(path)
     if kind == "zip":
         return _archive(path, notes, columns, found=False)
-    if kind is None:
+    if kind is None and (path.suffix.lower() in _SPREADSHEETS or not _is_known_content(path)):
         raise SourceError(f"{path}: {_unknown(path)}")
     return [Source(path, columns=columns, size=path.stat().st_size)]
+
+
+def _is_known_content(path: Path) -> bool:
+    """Whether the first bytes of a file, whose name says nothing, are those of a kind or a compression."""
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(_HEAD)
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error}") from None
+    return (
+        compression_of_bytes(head) is not None
+        or any(head.startswith(magic) for magic, kind in _BINARY.items() if kind != "zip")
+        or head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[")
+    )
 
 
 def _unknown(path: Path) -> str:
@@ -216,10 +245,11 @@ class _Walk:
                 self.visit(path, {**columns, **_partitions(Path(name))}, notes)
                 continue
             if not path.is_file():
+                if path.is_symlink():
+                    self.passed.append(f"{path.relative_to(self.root).as_posix()} (a link to nothing)")
                 continue
             kind = kind_of(path)
-            is_side = name.startswith("_") or name in _SIDE_FILES or _CACHE.fullmatch(name) is not None
-            if kind is None or is_side or (listed is not None and kind == "arrow" and name not in listed):
+            if kind is None or _is_side_file(name) or (listed is not None and kind == "arrow" and name not in listed):
                 self.passed.append(path.relative_to(self.root).as_posix())
             elif kind == "zip":
                 self.sources += _archive(path, notes, columns, found=True)
@@ -227,9 +257,16 @@ class _Walk:
                 self.sources.append(Source(path, columns=columns, found=True, size=path.stat().st_size))
 
 
+def _is_side_file(name: str) -> bool:
+    return name.startswith("_") or name in _SIDE_FILES or _CACHE.fullmatch(name) is not None
+
+
 def _directory(path: Path, notes: list[str], columns: Mapping[str, str | None]) -> list[Source]:
     walk = _Walk(path)
-    walk.visit(path, columns, notes)
+    try:
+        walk.visit(path, columns, notes)
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be searched: {error}") from error
     if not walk.sources:
         seen = f"; there are {_some(walk.passed)}" if walk.passed else ""
         raise SourceError(f"{path}: no Parquet, Arrow, JSON, NDJSON, CSV or TSV file in this directory{seen}")
@@ -280,7 +317,7 @@ def _archive(path: Path, notes: list[str], columns: Mapping[str, str | None], *,
             continue
         source = Source(path, info.filename, {**columns, **_partitions(Path(*name.parent.parts))}, True, info.file_size)
         kind = kind_of(source)
-        if kind in (None, "zip") or name.name in _SIDE_FILES or name.name.startswith("_"):
+        if kind in (None, "zip") or _is_side_file(name.name):
             passed.append(info.filename)
             continue
         if info.flag_bits & 1:
@@ -348,7 +385,7 @@ def open_source(source: Source) -> Iterator[Opened]:
         suffix = compression_of_bytes(head)
         if suffix is not None:
             stream, head = _peeked(decompressed(stream, suffix, str(source)))
-        yield Opened(stream, _kind_of_bytes(head, source), raw, 0)
+        yield Opened(stream, _kind_of_bytes(head, source), raw, source.size)
 
 
 def _peeked(raw: IO[bytes]) -> tuple[IO[bytes], bytes]:

@@ -38,6 +38,8 @@ def plain(value: Any) -> Any:
             value = value.astype(f"{'datetime64' if value.dtype.kind == 'M' else 'timedelta64'}[us]")
         found = value.tolist()
         return found if type(found) is kind else plain(found)
+    if hasattr(value, "as_py"):  # Arrow's
+        return plain(value.as_py())
     if isinstance(value, (float, datetime)):
         return None if value != value else value
     if isinstance(value, Mapping):
