@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,8 +25,20 @@ Skipped = Callable[[str, int, str], None]
 """Called with a file, the number of a row in it, and why that cannot be read."""
 
 
+Noted = Callable[[str], None]
+"""Called with what was passed over or decided."""
+
+
+def _warn(note: str) -> None:
+    warnings.warn(note, stacklevel=3)
+
+
 def scan_files(
-    paths: str | Path | Sequence[str | Path], *, encoding: str | None = None, skipped: Skipped | None = None
+    paths: str | Path | Sequence[str | Path],
+    *,
+    encoding: str | None = None,
+    skipped: Skipped | None = None,
+    noted: Noted = _warn,
 ) -> pl.LazyFrame:
     """The rows of files, as they stand there, one after the other; columns that a file lacks are null.
 
@@ -37,7 +50,10 @@ def scan_files(
         paths: names of files, patterns, directories, `-`, as for `kinprint load`. A name that exists is that file,
             whatever characters it has.
         encoding: of text without a byte order mark; None: UTF-8.
-        skipped: called for each row that cannot be read and is left out; None: the first one is an error.
+        skipped: called for each row that cannot be read and is left out, whenever the frame is collected; None: the
+            first one is an error.
+        noted: called with what was passed over or decided, such as a column without a name that is left out; else
+            these are warnings.
 
     Raises:
         SourceError: nothing is there, or a file cannot be read. So do frames when they are collected.
@@ -45,11 +61,16 @@ def scan_files(
     from kinprint.client.files.sources import expand_paths
 
     names = [paths] if isinstance(paths, str | Path) else paths
-    frames = [scan_source(source, encoding=encoding, skipped=skipped) for source in expand_paths(names)]
+    sources = expand_paths(names)
+    for note in sources.notes:
+        noted(note)
+    frames = [scan_source(source, encoding=encoding, skipped=skipped, noted=noted) for source in sources]
     return pl.concat(frames, how="diagonal_relaxed")
 
 
-def scan_source(source: Source, *, encoding: str | None = None, skipped: Skipped | None = None) -> pl.LazyFrame:
+def scan_source(
+    source: Source, *, encoding: str | None = None, skipped: Skipped | None = None, noted: Noted = _warn
+) -> pl.LazyFrame:
     """One file of those that `expand_paths` found, as `scan_files` has it."""
     from kinprint.client.files.compression import compression_of
     from kinprint.client.files.sources import kind_of
@@ -65,9 +86,9 @@ def scan_source(source: Source, *, encoding: str | None = None, skipped: Skipped
     elif kind == "ndjson" and plain and encoding is None and suffix in _POLARS_DECOMPRESSES and _is_lines(source):
         frame = pl.scan_ndjson(glob.escape(str(source.path)), infer_schema_length=None)
     elif kind in ("csv", "tsv"):
-        return _scan_table(source, encoding, skipped)
+        return _scan_table(source, encoding, skipped, noted)
     else:
-        return _scan_spooled(source, encoding, skipped)
+        return _scan_spooled(source, encoding, skipped, noted)
     schema = frame.collect_schema()
     given = [pl.lit(value, pl.String).alias(name) for name, value in source.columns.items() if name not in schema]
     return frame.with_columns(given)
@@ -105,6 +126,11 @@ class _Rows:
         self._reader = Reader([source], encoding=encoding)
         self._skipped = skipped
 
+    @property
+    def notes(self) -> list[str]:
+        """What was passed over or decided so far."""
+        return self._reader.notes
+
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         from kinprint.client.errors import SourceError
         from kinprint.client.files.rows import RowError
@@ -119,10 +145,12 @@ class _Rows:
                 self._skipped(raw.source, raw.row, raw.item.message)
 
 
-def _scan_table(source: Source, encoding: str | None, skipped: Skipped | None) -> pl.LazyFrame:
+def _scan_table(source: Source, encoding: str | None, skipped: Skipped | None, noted: Noted) -> pl.LazyFrame:
     """A CSV file as a frame of text, read again each time it is collected."""
     first = _Rows(source, encoding, lambda *_: None)
     next(iter(first), None)
+    for note in first.notes:
+        noted(note)
     schema = pl.Schema(dict.fromkeys(first.columns, pl.String()))
 
     def batches() -> Iterator[pl.DataFrame]:
@@ -132,14 +160,17 @@ def _scan_table(source: Source, encoding: str | None, skipped: Skipped | None) -
     return _lazy(schema, batches)
 
 
-def _scan_spooled(source: Source, encoding: str | None, skipped: Skipped | None) -> pl.LazyFrame:
+def _scan_spooled(source: Source, encoding: str | None, skipped: Skipped | None, noted: Noted) -> pl.LazyFrame:
     """What Polars does not read itself, as a temporary file that it does."""
     file = tempfile.NamedTemporaryFile(mode="wb", prefix="kinprint-", suffix=".ndjson")  # noqa: SIM115
-    for row in _Rows(source, encoding, skipped):
+    rows = _Rows(source, encoding, skipped)
+    for row in rows:
         # Half a surrogate pair has no UTF-8; as an escape it would end the scan.
         text = json.dumps(row, ensure_ascii=False, default=str).encode("utf-8", "replace")
         file.write(text + b"\n")
     file.flush()
+    for note in rows.notes:
+        noted(note)
     if not file.tell():
         return pl.LazyFrame()
     frame = pl.scan_ndjson(file.name, infer_schema_length=None)

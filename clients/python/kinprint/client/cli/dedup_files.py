@@ -157,11 +157,15 @@ def _interruptible(work: Callable[[], Any]) -> None:
 def _scan(paths: Sequence[Path], skipped: kp.Skipped) -> list[tuple[Source, pl.LazyFrame, pl.Schema]]:
     found = []
     sources = expand_paths(paths)
-    for note in sources.notes:
+
+    def tell(note: str) -> None:
         warn(f"note: {note}")
+
+    for note in sources.notes:
+        tell(note)
     for source in sources:
         try:
-            frame = kp.scan_source(source, skipped=skipped)
+            frame = kp.scan_source(source, skipped=skipped, noted=tell)
             found.append((source, frame, frame.collect_schema()))
         except (pl.exceptions.PolarsError, OSError) as error:
             fail(f"{source}: cannot be read: {_reason(error)}")
