@@ -24,9 +24,9 @@ from kinprint.client.convert.base import strings
 from kinprint.client.errors import InvalidArgumentError, KinprintError
 from kinprint.client.files.ndjson import transcript_row
 from kinprint.client.files.parquet import batches_of, check_schema, rows_of
+from kinprint.client.files.plain import plain_row
 from kinprint.client.files.reader import FileReader, expand_paths
 from kinprint.client.files.rows import SourceRow, source_rows
-from kinprint.client.files.values import plain_row
 from kinprint.client.schemas import (
     ATTRIBUTION_SCHEMA,
     CLUSTER_SCHEMA,

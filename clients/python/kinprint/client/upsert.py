@@ -20,8 +20,8 @@ from kinprint.client.convert.base import channels_to_proto, check_text
 from kinprint.client.convert.server import limits_from_proto
 from kinprint.client.convert.transcripts import transcript_to_proto
 from kinprint.client.errors import InvalidArgumentError, KinprintError, UnavailableError
+from kinprint.client.files.plain import plain_row
 from kinprint.client.files.rows import RowError, SourceRow, transcripts_of_row
-from kinprint.client.files.values import plain_row
 from kinprint.client.identity import IdDeriver
 from kinprint.client.types import ItemError, Limits, LoadReport, Transcript
 from kinprint.v1 import transcript_pb2, types_pb2

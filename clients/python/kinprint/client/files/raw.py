@@ -15,9 +15,9 @@ from kinprint.client.files.csv_rows import CsvRows, HeaderError
 from kinprint.client.files.encoding import Prefixed, as_utf8, check_encoding
 from kinprint.client.files.json_rows import JsonRows, form_of
 from kinprint.client.files.ndjson import numbered_lines, parse_line
+from kinprint.client.files.plain import plain_row
 from kinprint.client.files.rows import RowError
 from kinprint.client.files.sources import Opened, Source, kind_of, local_file, open_source, source_of
-from kinprint.client.files.values import plain_row
 
 # Rows, and characters of text in them, that are looked at to know the columns of a file that has no header.
 _SAMPLE_ROWS, _SAMPLE_CHARACTERS = 1000, 16 << 20
@@ -57,10 +57,6 @@ class FileShare:
     skipped: int = 0
 
 
-class _NoRowsError(Exception):
-    """A file that was come across holds something else."""
-
-
 class RowReader:
     """Rows of files, one after the other, as they stand there.
 
@@ -90,6 +86,7 @@ class RowReader:
         self._within = 0.0
         self.rows = 0
         self.shares: list[FileShare] = []
+        self._passed: list[SourceError] = []
 
     @property
     def fraction(self) -> float:
@@ -101,24 +98,39 @@ class RowReader:
         return min(1.0, (sum(sizes[: self._place]) + self._within * now) / sum(sizes))
 
     def raw_rows(self) -> Iterator[RawRow]:
-        """The rows; once. The last of `shares` is that of the file under way."""
-        passed: list[str] = []
+        """The rows of all files; once."""
+        for source in self._each():
+            for raw in self._raw(source):
+                self.shares[-1].rows += 1
+                self.shares[-1].skipped += isinstance(raw.item, RowError)
+                yield raw
+
+    def _each(self) -> Iterator[Source]:
+        """The files; the last of `shares` is that of the one under way."""
         for place, source in enumerate(self._sources):
             self._place, self._within = place, 0.0
             self.shares.append(FileShare(str(source)))
-            try:
-                yield from self._source(source)
-            except _NoRowsError as error:
-                self.shares.pop()
-                passed.append(str(error))
-                self.notes.append(f"passed over {error}")
-            except SourceError:
-                raise
-            except READ_ERRORS as error:
-                raise SourceError(f"{source}: cannot be read: {error}") from error
+            yield source
         self._place, self._within = len(self._sources), 0.0
-        if passed and not self.shares:
-            raise SourceError(passed[0])
+        if self._passed and not self.shares:
+            raise self._passed[0]
+
+    def _raw(self, source: Source) -> Iterator[RawRow]:
+        """The rows of a file; what cannot be read raises SourceError, after the rows before it."""
+        try:
+            yield from self._source(source)
+        except READ_ERRORS as error:
+            raise SourceError(f"{source}: cannot be read: {error}") from error
+
+    def _pass_over(self, source: Source, error: SourceError) -> bool:
+        """Whether a file was just come across and holds something else, as `error` says; it is told, then."""
+        is_json = ".json" in (suffix.lower() for suffix in Path(source.member or source.path).suffixes)
+        if not (source.found and is_json) or self.shares[-1].rows or isinstance(error.__cause__, READ_ERRORS):
+            return False
+        self.shares.pop()
+        self._passed.append(error)
+        self.notes.append(f"passed over {error}")
+        return True
 
     def _columns_known(self, path: Path, columns: list[str]) -> None:
         """Called once for each file, before its rows, with the columns that it has; may raise SourceError."""
@@ -194,22 +206,16 @@ class RowReader:
         head, whole = _first_lines(text)
         stream = cast(IO[bytes], io.BufferedReader(Prefixed(head, text), 1 << 18))
         if form_of(head, whole) == "lines":
-            yield from self._rows(source, self._sampled(source, _lines(stream), stray=False), opened)
+            yield from self._rows(source, self._sampled(source, _lines(stream)), opened)
             return
         rows = JsonRows(stream)
-        yield from self._rows(source, self._sampled(source, iter(rows), stray=source.found), opened)
+        yield from self._rows(source, self._sampled(source, iter(rows)), opened)
         if rows.beside:
             names = ", ".join(rows.beside)
             self.notes.append(f"{source}: left out what stands beside its list of rows: {names}")
 
-    def _sampled(self, source: Source, rows: Iterator[_Row], *, stray: bool) -> Iterator[_Row]:
-        """The rows, after the columns of the first ones were told.
-
-        Args:
-            source: the file.
-            rows: its rows.
-            stray: whether the file may be something else, which is then no error.
-        """
+    def _sampled(self, source: Source, rows: Iterator[_Row]) -> Iterator[_Row]:
+        """The rows, after the columns of the first ones were told."""
         held: list[_Row] = []
         columns: dict[str, None] = {}
         size = 0
@@ -225,14 +231,7 @@ class RowReader:
         except READ_ERRORS as error:
             failed = error  # after the rows before it
         if columns:
-            try:
-                self._columns(source, columns)
-            except SourceError as error:
-                if stray:
-                    raise _NoRowsError(str(error)) from error
-                raise
-        elif stray and failed is None:
-            raise _NoRowsError(f"{source}: no rows")
+            self._columns(source, columns)
         if failed is not None:
             yield from held
             raise failed

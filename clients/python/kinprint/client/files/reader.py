@@ -52,21 +52,27 @@ class FileReader(RowReader):
         self._answers = {"response", *(old for old, new in self._rename.items() if new == "response")}
 
     def __iter__(self) -> Iterator[SourceRow]:
-        for raw in self.raw_rows():
+        for source in self._each():
             share = self.shares[-1]
-            if isinstance(raw.item, RowError):
-                share.rows += 1
-                share.skipped += 1
-                yield SourceRow(raw.source, raw.row, raw.item)
-                continue
+            try:
+                for row in self._rows_of(source):
+                    share.rows += 1
+                    share.skipped += isinstance(row.item, RowError)
+                    yield row
+            except SourceError as error:
+                if not self._pass_over(source, error):
+                    raise
+
+    def _rows_of(self, source: Source) -> Iterator[SourceRow]:
+        for raw in self._raw(source):
             item = raw.item
+            if isinstance(item, RowError):
+                yield SourceRow(raw.source, raw.row, item)
+                continue
             if item.get("response") == "" and item.get("messages"):
                 # An empty answer in a table is none where the row has a conversation.
                 item = {column: value for column, value in item.items() if column != "response"}
-            for row in self._of_row(raw.source, raw.row, item):
-                share.rows += 1
-                share.skipped += isinstance(row.item, RowError)
-                yield row
+            yield from self._of_row(raw.source, raw.row, item)
 
     def _of_row(self, name: str, number: int, row: Mapping[str, Any]) -> Iterator[SourceRow]:
         if self._rename:

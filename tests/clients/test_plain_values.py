@@ -11,9 +11,9 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from kinprint.client.files.parquet import rows_of
+from kinprint.client.files.plain import plain, plain_row
 from kinprint.client.files.reader import FileReader
 from kinprint.client.files.rows import RowError, transcripts_of_row
-from kinprint.client.files.values import plain, plain_row
 from kinprint.client.types import Transcript
 
 
