@@ -78,20 +78,20 @@ def _told(reader: FileReader) -> Iterator[SourceRow]:
         warnings.warn(note, stacklevel=2)
 
 
-def _rows_of(source: Any, batch_rows: int) -> Iterable[SourceRow]:
+def _rows_of(source: Any, batch_rows: int, encoding: str | None = None) -> Iterable[SourceRow]:
     if isinstance(source, pl.DataFrame):
         source = source.lazy()
     if isinstance(source, pl.LazyFrame):
         return _frame_rows(batches_of(source, batch_rows, "frame"), "frame")
     if isinstance(source, (str, Path)):
-        return _told(FileReader(expand_paths([source]), batch_rows=batch_rows))
+        return _told(FileReader(expand_paths([source]), batch_rows=batch_rows, encoding=encoding))
     if hasattr(source, "read_next_batch"):
         # A stream of record batches: one at a time, never the whole.
         return _frame_rows(_arrow_batches(source), "record batches")
     if hasattr(source, "__arrow_c_stream__"):
         return _rows_of(pl.DataFrame(source), batch_rows)
     if isinstance(source, Sequence) and all(isinstance(item, (str, Path)) for item in source):
-        return _told(FileReader(expand_paths(source), batch_rows=batch_rows))
+        return _told(FileReader(expand_paths(source), batch_rows=batch_rows, encoding=encoding))
     raise InvalidArgumentError(
         f"cannot load a {type(source).__name__}: give a LazyFrame, a DataFrame, an Arrow table or reader, or "
         "paths of files"
@@ -108,6 +108,7 @@ def load(
     progress: Progress | None = None,
     batch_rows: int = 2000,
     max_errors: int = 100,
+    encoding: str | None = None,
 ) -> LoadReport:
     """Load a frame of any size in bounded memory.
 
@@ -121,12 +122,13 @@ def load(
         progress: called with the report so far after each batch.
         batch_rows: rows read at once.
         max_errors: failed rows listed in the report; all are counted.
+        encoding: of files of text without a byte order mark; None: UTF-8.
 
     Raises:
         SourceError: a file or frame cannot be read; what came before it is stored.
         UpsertError: the upsert could not go on.
     """
-    rows = _rows_of(source, batch_rows)
+    rows = _rows_of(source, batch_rows, encoding)
     return client.upsert(corpus, rows, channels=channels, create=create, progress=progress, max_errors=max_errors)
 
 
