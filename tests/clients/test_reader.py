@@ -129,7 +129,7 @@ def test_csv_that_ends_inside_quotes(tmp_path: Path) -> None:
         ("rows.csv", "response,response\na,b\n", "repeats"),
         ("rows.ndjson", '{"answer": "a"}\n' * 3, "'answer'"),
         ("rows.ndjson", '{"answer": "a"}\n' * 300, "'answer'"),
-        ("rows.json", '[{"response": "a"},\n', "jq"),
+        ("rows.json", '[{"response": "a"},\n', "ends within an array"),
         ("rows.parquet", "PAR1 and no more", "not a readable Parquet file"),
         ("rows.parquet", "", "not a readable Parquet file"),
     ],
@@ -210,9 +210,9 @@ def test_paths(tmp_path: Path) -> None:
     for name in ("b.csv", "a.ndjson", "notes.txt", "deep/c.parquet"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x")
-    names = [path.relative_to(tmp_path).as_posix() for path in expand_paths([tmp_path])]
+    names = [source.path.relative_to(tmp_path).as_posix() for source in expand_paths([tmp_path])]
     assert names == ["a.ndjson", "b.csv", "deep/c.parquet"]
-    assert expand_paths([str(tmp_path / "*.csv")]) == [tmp_path / "b.csv"]
+    assert [source.path for source in expand_paths([str(tmp_path / "*.csv")])] == [tmp_path / "b.csv"]
     for bad in ("notes.txt", "none.csv", "*.pq"):
         with pytest.raises(SourceError):
             expand_paths([str(tmp_path / bad)])

@@ -59,6 +59,24 @@ def test_csv_reads_back_but_for_empty_values(tmp_path: Path, suffix: str) -> Non
     assert second == ROWS[1]
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+@pytest.mark.parametrize("text", ["up the hill\rand down", "\r", "ends\r", "\r\n", "a\n\rb"])
+def test_csv_keeps_carriage_returns(tmp_path: Path, suffix: str, text: str) -> None:
+    path = tmp_path / f"rows{suffix}"
+    with TableWriter(path, TRANSCRIPTS) as writer:
+        for id in ("before", "within", "after"):
+            writer.write(transcript_row(Transcript(text if id == "within" else id, id=id)))
+    assert [row.item for row in FileReader([path])] == [
+        Transcript("before", id="before"),
+        Transcript(text, id="within"),
+        Transcript("after", id="after"),
+    ]
+    # Other readers see the same.
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream, delimiter="\t" if suffix == ".tsv" else ",", strict=True))
+    assert [row["response"] for row in rows] == ["before", text, "after"]
+
+
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".ndjson"])
 def test_no_rows_make_a_file_all_the_same(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"pairs{suffix}"

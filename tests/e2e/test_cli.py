@@ -692,6 +692,53 @@ def test_files_that_cannot_be_read_end_the_load_and_keep_the_rest(data: Path, fi
     assert "1 new" in ok("load", columns, "--corpus", "kept", "--data", data, "--rename", "output=response")
 
 
+def test_a_load_of_a_directory_tells_what_each_file_gave(data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "answers"
+    (folder / "model=kite").mkdir(parents=True)
+    pl.DataFrame({"response": [ESSAY, BREAD]}).write_parquet(folder / "model=kite/0.parquet")
+    (folder / "rows.json").write_text(json.dumps([{"response": TIDES}, {"response": 7}, {"response": "\ud800"}]))
+    (folder / "rows.csv").write_text(f',response\n0,"{BREAD} from a table"\n1,"{TIDES}\n2,"{ESSAY} from a table"\n')
+    (folder / "README.md").write_text("Answers about bread and tides.")
+    done = run("load", folder, "--corpus", "kinds", "--data", data)
+    assert done.exit_code == 0
+    lines = done.stdout.splitlines()
+    assert f"  {folder}/model=kite/0.parquet: 2 rows" in lines
+    assert f"  {folder}/rows.json: 3 rows, 2 skipped" in lines
+    assert f"  {folder}/rows.csv: 3 rows, 1 skipped" in lines
+    assert f"note: {folder}: passed over what holds no rows: README.md" in done.stderr
+    assert f"note: {folder}/rows.csv: its first column, an index without a name, is left out" in done.stderr
+    report = ok_json("load", folder, "--corpus", "kinds", "--data", data)
+    assert [(Path(item["file"]).name, item["rows"], item["skipped"]) for item in report["files"]] == [
+        ("0.parquet", 2, 0),
+        ("rows.csv", 3, 1),
+        ("rows.json", 3, 2),
+    ]
+    assert len(report["notes"]) == 2
+    assert ok_json("corpora", "kinds", "--data", data)["transcripts"] == 5
+
+
+def test_load_takes_what_comes_through_a_pipe(data: Path) -> None:
+    text = f"response;model\n{TIDES};Müller\n".encode("latin-1")
+    arguments = ("load", "-", "--corpus", "piped", "--data", data)
+    assert "standard input:1" in run(*arguments, data=text).stderr
+    assert "1 new" in ok(*arguments, "--encoding", "latin-1", data=text)
+    assert "unknown encoding" in refused(*arguments, "--encoding", "latin-17", data=text)
+
+
+def test_dedup_reads_what_load_reads(tmp_path: Path) -> None:
+    array, table, other = tmp_path / "run[1].json", tmp_path / "run[1].csv", tmp_path / "run1.csv"
+    array.write_text(
+        json.dumps([{"transcript_id": "a", "response": ESSAY}, 5, {"transcript_id": "b", "response": BREAD}])
+    )
+    table.write_text(f'transcript_id;response\nc;"{ESSAY}"\nd;"{TIDES}"\n')
+    other.write_text("transcript_id,response\n")
+    done = run("dedup", array, table, "--json")
+    assert (done.exit_code, json.loads(done.stdout)["rows"], json.loads(done.stdout)["pairs"]) == (0, 4, 1)
+    assert "1 rows cannot be read and are left out" in done.stderr
+    assert f"{array}:2" in done.stderr
+    assert "divided by ';'" in done.stderr
+
+
 def test_a_reader_that_goes_away_is_no_failure(data: Path) -> None:
     command = [*KINPRINT, "search", "--corpus", "news", "--data", str(data), "--text", ESSAY, "--json"]
     reader = subprocess.Popen(["true"], stdin=subprocess.PIPE)

@@ -13,6 +13,7 @@ collected, and can be sunk to a file without being held in memory.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,8 @@ import polars as pl
 from kinprint.client.convert.base import strings
 from kinprint.client.errors import InvalidArgumentError, KinprintError
 from kinprint.client.files.ndjson import transcript_row
-from kinprint.client.files.parquet import batches_of, check_schema
+from kinprint.client.files.parquet import batches_of, check_schema, rows_of
+from kinprint.client.files.plain import plain_row
 from kinprint.client.files.reader import FileReader, expand_paths
 from kinprint.client.files.rows import SourceRow, source_rows
 from kinprint.client.schemas import (
@@ -57,9 +59,9 @@ from polars.io.plugins import register_io_source
 def _frame_rows(batches: Iterable[pl.DataFrame], name: str) -> Iterator[SourceRow]:
     number = 0
     for batch in batches:
-        for row in batch.iter_rows(named=True):
+        for row in rows_of(batch):
             number += 1
-            yield from source_rows(name, number, row)
+            yield from source_rows(name, number, plain_row(row))
 
 
 def _arrow_batches(source: Any) -> Iterator[pl.DataFrame]:
@@ -69,20 +71,27 @@ def _arrow_batches(source: Any) -> Iterator[pl.DataFrame]:
         yield frame
 
 
-def _rows_of(source: Any, batch_rows: int) -> Iterable[SourceRow]:
+def _told(reader: FileReader) -> Iterator[SourceRow]:
+    """The rows, and at the end a warning for each thing that was passed over or decided."""
+    yield from reader
+    for note in reader.notes:
+        warnings.warn(note, stacklevel=2)
+
+
+def _rows_of(source: Any, batch_rows: int, encoding: str | None = None) -> Iterable[SourceRow]:
     if isinstance(source, pl.DataFrame):
         source = source.lazy()
     if isinstance(source, pl.LazyFrame):
         return _frame_rows(batches_of(source, batch_rows, "frame"), "frame")
     if isinstance(source, (str, Path)):
-        return FileReader(expand_paths([source]), batch_rows=batch_rows)
+        return _told(FileReader(expand_paths([source]), batch_rows=batch_rows, encoding=encoding))
     if hasattr(source, "read_next_batch"):
         # A stream of record batches: one at a time, never the whole.
         return _frame_rows(_arrow_batches(source), "record batches")
     if hasattr(source, "__arrow_c_stream__"):
         return _rows_of(pl.DataFrame(source), batch_rows)
     if isinstance(source, Sequence) and all(isinstance(item, (str, Path)) for item in source):
-        return FileReader(expand_paths(source), batch_rows=batch_rows)
+        return _told(FileReader(expand_paths(source), batch_rows=batch_rows, encoding=encoding))
     raise InvalidArgumentError(
         f"cannot load a {type(source).__name__}: give a LazyFrame, a DataFrame, an Arrow table or reader, or "
         "paths of files"
@@ -99,6 +108,7 @@ def load(
     progress: Progress | None = None,
     batch_rows: int = 2000,
     max_errors: int = 100,
+    encoding: str | None = None,
 ) -> LoadReport:
     """Load a frame of any size in bounded memory.
 
@@ -112,12 +122,13 @@ def load(
         progress: called with the report so far after each batch.
         batch_rows: rows read at once.
         max_errors: failed rows listed in the report; all are counted.
+        encoding: of files of text without a byte order mark; None: UTF-8.
 
     Raises:
         SourceError: a file or frame cannot be read; what came before it is stored.
         UpsertError: the upsert could not go on.
     """
-    rows = _rows_of(source, batch_rows)
+    rows = _rows_of(source, batch_rows, encoding)
     return client.upsert(corpus, rows, channels=channels, create=create, progress=progress, max_errors=max_errors)
 
 

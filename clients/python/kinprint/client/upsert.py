@@ -20,6 +20,7 @@ from kinprint.client.convert.base import channels_to_proto, check_text
 from kinprint.client.convert.server import limits_from_proto
 from kinprint.client.convert.transcripts import transcript_to_proto
 from kinprint.client.errors import InvalidArgumentError, KinprintError, UnavailableError
+from kinprint.client.files.plain import plain_row
 from kinprint.client.files.rows import RowError, SourceRow, transcripts_of_row
 from kinprint.client.identity import IdDeriver
 from kinprint.client.types import ItemError, Limits, LoadReport, Transcript
@@ -120,6 +121,7 @@ class UpsertSession:
         self._sequence = 0
         self._counts: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
+        self._failed_by_source: Counter[str] = Counter()
         self._errors: list[ItemError] = []
         self._items_read = 0
         self._rows = 0
@@ -150,7 +152,7 @@ class UpsertSession:
         if not isinstance(row, Mapping):
             raise InvalidArgumentError(f"an item to upsert must be a Transcript or a mapping, not {type(row).__name__}")
         try:
-            transcripts = transcripts_of_row(row, id_alias=True)
+            transcripts = transcripts_of_row(plain_row(row), id_alias=True)
         except RowError as error:
             self._fail(origin, None, error.reason, error.message)
             return
@@ -304,6 +306,8 @@ class UpsertSession:
         self._rows += 1
         self._counts["failed"] += 1
         self._reasons[reason] += 1
+        if origin[0] is not None:
+            self._failed_by_source[origin[0]] += 1
         if len(self._errors) < self._max_errors:
             self._errors.append(ItemError(origin[1], origin[0], row_id, reason, message))
 
@@ -336,6 +340,7 @@ class UpsertSession:
             seconds=time.monotonic() - self._begun,
             reasons=dict(self._reasons),
             errors=tuple(self._errors),
+            failed_by_source=dict(self._failed_by_source),
         )
 
 

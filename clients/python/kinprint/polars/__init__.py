@@ -14,6 +14,7 @@ not see what is registered; the functions here do the same: `sketch("response")`
 from kinprint.polars.columns import SKETCH_BITS, scheme
 from kinprint.polars.duplicates import Output, Progress, Run, dedup
 from kinprint.polars.expressions import content_hash, shingle_count, similarity, sketch
+from kinprint.polars.files import Noted, Skipped, scan_files, scan_source
 from kinprint.polars.namespaces import DataFrameNamespace, ExprNamespace, LazyFrameNamespace, SeriesNamespace
 
 __all__ = [
@@ -21,12 +22,16 @@ __all__ = [
     "DataFrameNamespace",
     "ExprNamespace",
     "LazyFrameNamespace",
+    "Noted",
     "Output",
     "Progress",
     "Run",
     "SeriesNamespace",
+    "Skipped",
     "content_hash",
     "dedup",
+    "scan_files",
+    "scan_source",
     "scheme",
     "shingle_count",
     "similarity",

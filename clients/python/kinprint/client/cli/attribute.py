@@ -133,7 +133,8 @@ def _texts(file: Path, by: str | None) -> list[UnknownText]:
     reasons: Counter[str] = Counter()
     columns: dict[str, None] = {}
     without = number = 0
-    for row in FileReader(paths):
+    reader = FileReader(paths)
+    for row in reader:
         if isinstance(row.item, RowError):
             reasons[row.item.reason.lower()] += 1
             continue
@@ -149,6 +150,8 @@ def _texts(file: Path, by: str | None) -> list[UnknownText]:
             columns.update(dict.fromkeys((*(f for f in _FIELDS if _value(transcript, f)), *transcript.metadata)))
         else:
             texts.append(UnknownText(transcript.response, set_id=value))
+    for note in reader.notes:
+        warn(f"note: {note}")
     if reasons:
         told = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
         warn(f"{counted(reasons.total(), 'row')} of {file} skipped: {told}")

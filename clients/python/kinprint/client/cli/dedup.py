@@ -51,7 +51,7 @@ def dedup(
         list[Path] | None,
         typer.Argument(
             metavar="FILE",
-            help="Parquet, NDJSON, CSV or TSV files to look through instead of a corpus; needs no server.",
+            help="Files to look through instead of a corpus, of any kind that load reads; needs no server.",
         ),
     ] = None,
     corpora: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import tempfile
@@ -16,16 +17,11 @@ import polars as pl
 from kinprint.client.cli.progress import ProgressReport
 from kinprint.client.cli.tables import check_target
 from kinprint.client.cli.terminal import INTERRUPTED, fail, warn
-from kinprint.client.files.reader import expand_paths, kind_of
+from kinprint.client.files.reader import expand_paths
+from kinprint.client.files.sources import Source
 from kinprint.client.types import DuplicatesSummary
 
-# CSV is taken as text, so that a row that is kept is written as it was.
-_READERS: dict[str, Callable[[Path], pl.LazyFrame]] = {
-    "parquet": pl.scan_parquet,
-    "ndjson": lambda path: pl.scan_ndjson(path, infer_schema_length=None),
-    "csv": lambda path: pl.scan_csv(path, infer_schema=False),
-    "tsv": lambda path: pl.scan_csv(path, infer_schema=False, separator="\t"),
-}
+_TOLD = 5
 _WRITERS: dict[str, Callable[[pl.LazyFrame, Path], Any]] = {
     "parquet": lambda frame, path: frame.sink_parquet(path),
     "ndjson": lambda frame, path: frame.sink_ndjson(path),
@@ -59,7 +55,12 @@ def dedup_files(
     elif kind == "keep":
         kind = "clusters"  # which tell what would be left out
     try:
-        sides = [_scan(paths) for paths in (files, against) if paths]
+        left_out: dict[tuple[str, int], str] = {}  # a file may be read more than once
+
+        def skip(name: str, row: int, reason: str) -> None:
+            left_out[name, row] = reason
+
+        sides = [_scan(paths, skip) for paths in (files, against) if paths]
         if id_column is None and all("transcript_id" in schema for side in sides for _, _, schema in side):
             id_column = "transcript_id"
         for path, _, schema in (item for side in sides for item in side):
@@ -93,6 +94,7 @@ def dedup_files(
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=beside, prefix=".kinprint-")))
             raw, made = folder / "found", folder / "made"
             _interruptible(lambda: found.sink_parquet(raw))
+            _tell_left_out(left_out)
             rows = sum(frame.select(pl.len()).collect().item() for frame in frames)
             result = pl.scan_parquet(raw)
             if kind == "pairs":
@@ -152,18 +154,36 @@ def _interruptible(work: Callable[[], Any]) -> None:
         raise failed[0]
 
 
-def _scan(paths: Sequence[Path]) -> list[tuple[Path, pl.LazyFrame, pl.Schema]]:
+def _scan(paths: Sequence[Path], skipped: kp.Skipped) -> list[tuple[Source, pl.LazyFrame, pl.Schema]]:
     found = []
-    for path in expand_paths(paths):
+    sources = expand_paths(paths)
+
+    def tell(note: str) -> None:
+        warn(f"note: {note}")
+
+    for note in sources.notes:
+        tell(note)
+    for source in sources:
         try:
-            frame = _READERS[str(kind_of(path))](path)
-            found.append((path, frame, frame.collect_schema()))
+            frame = kp.scan_source(source, skipped=skipped, noted=tell)
+            found.append((source, frame, frame.collect_schema()))
         except (pl.exceptions.PolarsError, OSError) as error:
-            fail(f"{path}: cannot be read: {_reason(error)}")
+            fail(f"{source}: cannot be read: {_reason(error)}")
     return found
 
 
-def _check_columns(path: Path, schema: pl.Schema, text: str, id_column: str | None) -> None:
+def _tell_left_out(left_out: dict[tuple[str, int], str]) -> None:
+    """Say on standard error which rows could not be read."""
+    if not left_out:
+        return
+    warn(f"{len(left_out):,} rows cannot be read and are left out")
+    for (name, row), reason in itertools.islice(left_out.items(), _TOLD):
+        warn(f"  {name}:{row}: {reason}")
+    if len(left_out) > _TOLD:
+        warn(f"  and {len(left_out) - _TOLD:,} more")
+
+
+def _check_columns(path: Source, schema: pl.Schema, text: str, id_column: str | None) -> None:
     for column, option in ((text, "--text"), (id_column, "--id")):
         if column is not None and column not in schema:
             fail(f"{path}: no column {column!r}; found: {', '.join(schema)} ({option} COLUMN names another)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -29,13 +29,14 @@ from kinprint.client.cli.terminal import (
     warn,
 )
 from kinprint.client.errors import KinprintError, SourceError
-from kinprint.client.files.reader import FileReader, expand_paths
+from kinprint.client.files.reader import FileReader, FileShare, expand_paths
 from kinprint.client.files.rows import SourceRow
 from kinprint.client.sync import Client
 from kinprint.client.types import CHANNELS, ChannelName, Fill, LoadReport, as_dict
 from kinprint.client.wording import counted
 
 _SHOWN = 5
+_LISTED = 20
 _USUAL = "copy,style"
 #: Seconds without a further fast vector after which a load does not wait for the rest, and between two looks.
 _PATIENCE, _POLL = 2.5, 0.1
@@ -89,7 +90,11 @@ class _UntilError:
 def load(
     files: Annotated[
         list[str],
-        typer.Argument(metavar="FILE...", help="Parquet, NDJSON, CSV, TSV; globs and directories too."),
+        typer.Argument(
+            metavar="FILE...",
+            help="Parquet, Arrow, JSON, NDJSON, CSV, TSV, also .gz .bz2 .xz .zst .zip; patterns, directories; - is "
+            "standard input.",
+        ),
     ],
     corpus: CorpusOption,
     server: ServerOption = None,
@@ -104,6 +109,10 @@ def load(
     ] = None,
     rename: Annotated[
         list[str] | None, typer.Option("--rename", metavar="OLD=NEW", help="Rename a column; repeatable.")
+    ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option("--encoding", metavar="NAME", help="Encoding of text files that are not UTF-8, e.g. latin-1."),
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Stop after this many rows.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if any row was skipped.")] = False,
@@ -123,7 +132,7 @@ def load(
     paths = expand_paths(files)
     if "semantic" in wanted and isinstance(target, Path) and embedding_model == "default":
         ensure_default_model(target, quiet=quiet)
-    reader = FileReader(paths, rename=parse_rename(rename or []))
+    reader = FileReader(paths, rename=parse_rename(rename or []), encoding=encoding)
     rows = _UntilError(reader, limit)
     with (
         open_client(server, data, embedding_model=needed_model(embedding_model, wanted), create=True) as client,
@@ -141,9 +150,13 @@ def load(
         report = client.upsert(corpus, rows, channels=wanted, progress=show)
         fast = await_fast(client, corpus, bar) if channels is None else None
     if json_output:
-        print_json(_as_json(report))
+        print_json(_as_json(report, reader))
     else:
         print(summary(report))
+        if len(reader.shares) > 1:
+            print("\n".join(file_lines(reader.shares, report)))
+    for note in reader.notes:
+        warn(f"note: {note}")
     tell_skipped(report)
     if fast is not None:
         fill = fill_command(corpus, server, data)
@@ -190,8 +203,25 @@ def tell_fast(found: Fill, remedy: str) -> None:
     warn(f"{found.corpus} can be searched by meaning in {count} so far{why}; {remedy}")
 
 
-def _as_json(report: LoadReport) -> dict[str, object]:
+def file_lines(shares: Sequence[FileShare], report: LoadReport) -> list[str]:
+    """A line on each of the first files: what it gave, and what of it was skipped."""
+    lines = []
+    for share in shares[:_LISTED]:
+        skipped = report.failed_by_source.get(share.source, 0)
+        lines.append(f"  {share.source}: {share.rows:,} rows" + (f", {skipped:,} skipped" if skipped else ""))
+    if len(shares) > _LISTED:
+        lines.append(f"  and {len(shares) - _LISTED:,} more files (--json lists all)")
+    return lines
+
+
+def _as_json(report: LoadReport, reader: FileReader) -> dict[str, object]:
     data: dict[str, object] = as_dict(report)
+    failed = report.failed_by_source
+    del data["failed_by_source"]
+    data["files"] = [
+        {"file": share.source, "rows": share.rows, "skipped": failed.get(share.source, 0)} for share in reader.shares
+    ]
+    data["notes"] = reader.notes
     data["stored"] = report.stored
     data["reasons"] = {reason.lower(): count for reason, count in report.reasons.items()}
     data["errors"] = [

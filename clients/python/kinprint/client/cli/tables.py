@@ -92,6 +92,7 @@ class TableWriter:
         self._parquet: Any = None
         self._stream: io.TextIOWrapper | None = None
         self._csv: Any = None
+        self._csv_quoted: Any = None
 
     def __enter__(self) -> Self:
         return self
@@ -109,8 +110,11 @@ class TableWriter:
         else:
             self._stream = self._partial.open("w", encoding="utf-8", newline="")
             if self._kind != "ndjson":
-                self._csv = csv.writer(
-                    self._stream, delimiter="\t" if self._kind == "tsv" else ",", lineterminator="\n"
+                delimiter = "\t" if self._kind == "tsv" else ","
+                self._csv = csv.writer(self._stream, delimiter=delimiter, lineterminator="\n")
+                # Python quotes a lone carriage return, which ends a row elsewhere, from 3.11.9 and 3.12.3 on only.
+                self._csv_quoted = csv.writer(
+                    self._stream, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL
                 )
                 self._csv.writerow(self._schema)
 
@@ -124,7 +128,9 @@ class TableWriter:
                 data = {name: value for name, value in data.items() if value is not None and value != {}}
                 self._stream.write(json.dumps(data, ensure_ascii=False) + "\n")
             else:
-                self._csv.writerow([_cell(row.get(name)) for name in self._schema])
+                cells = [_cell(row.get(name)) for name in self._schema]
+                has_cr = any(isinstance(cell, str) and "\r" in cell for cell in cells)
+                (self._csv_quoted if has_cr else self._csv).writerow(cells)
             return
         self._buffer.append(row)
         self._bytes += sum(len(value) for value in row.values() if isinstance(value, str))

@@ -17,7 +17,7 @@ MAX_LINE_BYTES = 64 << 20
 
 
 def parse_line(line: bytes) -> dict[str, Any]:
-    """The object of one line.
+    """The object of one line, or of another stretch of JSON.
 
     Raises:
         RowError: invalid UTF-8 (INVALID_UTF8), invalid JSON (INVALID_JSON), or JSON that is no object
@@ -32,7 +32,7 @@ def parse_line(line: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise RowError("INVALID_JSON", f"not JSON: {error or 'nested too deeply'}") from None
     if not isinstance(value, dict):
-        raise RowError("NOT_AN_OBJECT", f"the line is a JSON {type(value).__name__}, not an object")
+        raise RowError("NOT_AN_OBJECT", f"the row is a JSON {type(value).__name__}, not an object")
     return value
 
 

@@ -110,7 +110,7 @@ class LoadReport:
     but not confirmed when the load stopped). `stored` of them are durable. `repeated_ids` (rows whose id this
     load had already written), `blank` and `truncated` come with the totals that end a stream: with
     `reconnects` above 0 they leave out the streams that broke. `reasons` counts failures; `errors` holds the
-    first few of them.
+    first few of them. `failed_by_source` counts failures by the file that they came from.
     """
 
     corpus: str
@@ -128,6 +128,7 @@ class LoadReport:
     seconds: float
     reasons: Mapping[str, int]
     errors: tuple[ItemError, ...]
+    failed_by_source: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def stored(self) -> int:
