@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from kinprint.client.errors import SourceError
-from kinprint.client.files.rows import ID_COLUMNS, TEXT_COLUMNS, missing_response_hint
+from kinprint.client.files.rows import ID_COLUMNS, TEXT_COLUMNS
 
 
 def open_parquet(
@@ -52,21 +53,64 @@ def check_schema(schema: pl.Schema, name: str) -> None:
     Raises:
         SourceError: names the source, the column, its type and what it should be.
     """
-    columns = schema.names()
-    if "response" not in columns and "messages" not in columns:
-        raise SourceError(f"{name}: {missing_response_hint(columns)}")
+    if "response" not in schema or schema["response"].is_nested():
+        return  # not the project's columns: rows tell what they are
     for column, dtype in schema.items():
         textual = dtype in (pl.String, pl.Null, pl.Categorical) or isinstance(dtype, pl.Enum)
         wanted = ""
         if column in TEXT_COLUMNS:
-            wanted = "" if textual or (column == "model" and dtype.is_integer()) else "text"
+            wanted = "" if textual or (column == "model" and dtype.is_integer()) or column == "language" else "text"
         elif column in ID_COLUMNS:
-            wanted = "" if textual or dtype.is_integer() else "text or integer"
+            wanted = "" if textual or dtype.is_numeric() else "text or integer"
         elif column == "created_at":
-            wanted = "" if textual or dtype in (pl.Datetime, pl.Date) else "a timestamp or ISO 8601 text"
+            known = textual or dtype.is_numeric() or dtype in (pl.Datetime, pl.Date, pl.Struct)
+            wanted = "" if known else "a timestamp, a number of seconds or ISO 8601 text"
         elif column == "turn":
-            wanted = "" if textual or dtype.is_integer() else "integer"
+            wanted = "" if textual or dtype.is_numeric() else "integer"
         elif column == "messages":
             wanted = "" if textual or isinstance(dtype, pl.List) else "a list of {role, content}"
         if wanted:
             raise SourceError(f"{name}: column {column!r} is {dtype}, not {wanted}")
+
+
+def rows_of(frame: pl.DataFrame) -> Iterator[dict[str, Any]]:
+    """The rows of a frame as Python values.
+
+    A time that Python has none for (after the year 9999, or before 1) becomes its text, so that it costs no more than
+    its own value, and no row of another.
+    """
+    try:
+        rows = frame.rows(named=True)
+    except (OverflowError, ValueError, pl.exceptions.PolarsError):
+        rows = _representable(frame).rows(named=True)
+    yield from rows
+
+
+def _representable(frame: pl.DataFrame) -> pl.DataFrame:
+    columns = []
+    for series in frame:
+        try:
+            series.to_list()
+            columns.append(series)
+        except (OverflowError, ValueError, pl.exceptions.PolarsError):
+            columns.append(_one_by_one(series))
+    return pl.DataFrame(columns)
+
+
+def _one_by_one(series: pl.Series) -> pl.Series:
+    values: list[Any] = []
+    for place in range(len(series)):
+        try:
+            values.append(series[place])
+        except (OverflowError, ValueError, pl.exceptions.PolarsError):
+            values.append(_as_text(series.slice(place, 1)))
+    return pl.Series(series.name, [value if value is not None else None for value in values], dtype=pl.Object)
+
+
+def _as_text(one: pl.Series) -> str | None:
+    """A value that cannot be had from Python, as Polars writes it."""
+    try:
+        text: str | None = one.cast(pl.String)[0]
+        return text
+    except pl.exceptions.PolarsError:
+        return str(one.to_frame().write_ndjson()).strip()

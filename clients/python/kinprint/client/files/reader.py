@@ -17,7 +17,8 @@ from kinprint.client.errors import SourceError
 from kinprint.client.files.compression import SUFFIXES as COMPRESSED
 from kinprint.client.files.compression import open_binary
 from kinprint.client.files.ndjson import numbered_lines, parse_line
-from kinprint.client.files.rows import RowError, SourceRow, missing_response_hint, source_rows
+from kinprint.client.files.rows import RowError, SourceRow
+from kinprint.client.files.shapes import Mapper
 
 _KINDS = {
     ".parquet": "parquet",
@@ -29,8 +30,6 @@ _KINDS = {
     ".tsv": "tsv",
 }
 _FIELD_BYTES = 64 << 20
-# Rows without a response before a line file is taken for one that has no such column.
-_PATIENCE = 100
 
 
 def kind_of(path: Path) -> str | None:
@@ -77,15 +76,21 @@ class FileReader:
         paths: as `expand_paths` gives them.
         rename: columns to rename, old name to new.
         batch_rows: rows that a Parquet file is read in.
+        mapper: what makes transcripts of the rows; None: one that recognises each file, with `rename`.
 
     `fraction` tells how far the reading is, 0 to 1, by bytes of the files; `rows` counts rows read.
     """
 
     def __init__(
-        self, paths: Iterable[Path], *, rename: Mapping[str, str] | None = None, batch_rows: int = 2000
+        self,
+        paths: Iterable[Path],
+        *,
+        rename: Mapping[str, str] | None = None,
+        batch_rows: int = 2000,
+        mapper: Mapper | None = None,
     ) -> None:
         self._paths = list(paths)
-        self._rename = dict(rename or {})
+        self.mapper = mapper if mapper is not None else Mapper(rename=rename)
         self._batch_rows = batch_rows
         self._sizes = [path.stat().st_size for path in self._paths]
         self._place = 0
@@ -103,6 +108,8 @@ class FileReader:
         for place, path in enumerate(self._paths):
             self._place, self._within = place, 0.0
             kind = kind_of(path)
+            problem: SourceError | None = None
+            self.mapper.begin(str(path))
             try:
                 if kind == "parquet":
                     yield from self._parquet(path)
@@ -110,24 +117,22 @@ class FileReader:
                     yield from self._ndjson(path)
                 else:
                     yield from self._csv(path, "\t" if kind == "tsv" else ",")
-            except SourceError:
-                raise
+            except SourceError as error:
+                problem = error
             except (OSError, EOFError) as error:
-                raise SourceError(f"{path}: cannot be read: {error}") from error
+                problem = SourceError(f"{path}: cannot be read: {error}")
+                problem.__cause__ = error
+            # Rows that waited for the file to be recognised were read, even where it breaks off.
+            yield from self.mapper.end(broken=problem is not None)
+            if problem is not None:
+                raise problem
         self._place, self._within = len(self._paths), 0.0
 
     def _of_row(self, name: str, number: int, row: Mapping[str, Any]) -> Iterator[SourceRow]:
-        if self._rename:
-            row = {self._rename.get(column, column): value for column, value in row.items()}
-        return source_rows(name, number, row)
+        return self.mapper.rows(name, number, row)
 
     def _columns_known(self, path: Path, columns: list[str]) -> None:
-        missing = [column for column in self._rename if column not in columns]
-        if missing:
-            raise SourceError(f"{path}: no column {missing[0]!r} to rename; found: {', '.join(columns)}")
-        named = [self._rename.get(column, column) for column in columns]
-        if "response" not in named and "messages" not in named:
-            raise SourceError(f"{path}: {missing_response_hint(columns)}")
+        self.mapper.begin(str(path), columns)
 
     def _parquet(self, path: Path) -> Iterator[SourceRow]:
         try:
@@ -135,20 +140,18 @@ class FileReader:
         except ModuleNotFoundError as error:
             raise SourceError(f"{path}: reading Parquet needs {error.name}: pip install 'kinprint[polars]'") from error
         name = str(path)
-        total, columns, batches = parquet.open_parquet(path, self._batch_rows, self._rename)
+        total, columns, batches = parquet.open_parquet(path, self._batch_rows, {})
         self._columns_known(path, columns)
         number = 0
         for frame in batches:
-            for row in frame.iter_rows(named=True):
+            for row in parquet.rows_of(frame):
                 number += 1
                 self.rows += 1
-                yield from source_rows(name, number, row)
+                yield from self._of_row(name, number, row)
             self._within = number / max(total, 1)
 
     def _ndjson(self, path: Path) -> Iterator[SourceRow]:
         name = str(path)
-        seen: dict[str, None] = {}
-        without = 0
         with open_binary(path) as stream:
             for number, line in numbered_lines(stream):
                 self.rows += 1
@@ -166,17 +169,7 @@ class FileReader:
                         ) from None
                     yield SourceRow(name, number, error)
                     continue
-                if without >= 0:
-                    if {"response", "messages"} & {self._rename.get(key, key) for key in row}:
-                        without = -1
-                    else:
-                        seen.update(dict.fromkeys(row))
-                        without += 1
-                        if without >= _PATIENCE:
-                            break
                 yield from self._of_row(name, number, row)
-        if without > 0:
-            raise SourceError(f"{path}: {missing_response_hint(list(seen))}")
 
     def _position(self, path: Path, stream: Any) -> float:
         # For gzip the position counts decompressed bytes; the raw file beneath it counts ours.
@@ -203,7 +196,6 @@ class FileReader:
             if repeated:
                 raise SourceError(f"{path}: the header repeats {', '.join(sorted(repeated))}")
             self._columns_known(path, header)
-            header = [self._rename.get(column, column) for column in header]
             number = 0
             while True:
                 try:
@@ -232,4 +224,4 @@ class FileReader:
                 row = {column: cell for column, cell in zip(header, cells, strict=True) if cell or column == "response"}
                 if not row.get("response") and row.get("messages"):
                     row.pop("response", None)
-                yield from source_rows(name, number, row)
+                yield from self._of_row(name, number, row)
