@@ -84,8 +84,10 @@ def _parts(value: Mapping[str, Any]) -> Any:
     if isinstance(value.get("answer"), str):
         thought = value.get("thought")
         return Content(value["answer"], thought if isinstance(thought, str) else None)
-    if "type" not in value and set(value) <= {"content"}:
-        return value["content"]
+    if not value:
+        return Content()
+    if set(value) == {"content"}:
+        return read_content(value["content"])
     return [value]
 
 

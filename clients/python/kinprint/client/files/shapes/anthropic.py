@@ -14,6 +14,7 @@ from kinprint.client.files.shapes.exchange import (
     columns_beside,
     error_of,
     exchange_rows,
+    held,
     is_response,
     read_exchange,
     response_path,
@@ -64,7 +65,7 @@ def _batch(reading: Reading) -> list[dict[str, Any]]:
         raise RowError("NO_ANSWER", f"the request {kind}{error_of(reading)}")
     answers = answers_at(reading, "result", "message")
     if not answers:
-        raise RowError("NO_ANSWER", "the answer holds no text (a call of a tool?)")
+        raise RowError("NO_ANSWER", f"the answer holds no text{held(reading)}")
     return exchange_rows(
         reading,
         answers,

@@ -77,7 +77,9 @@ def _arena(reading: Reading) -> list[dict[str, Any]]:
         "prompt_id": reading.first("prompt_id (of the first turn)", ("prompt_id",), ("question_id",)),
     }
     reading.skip("it holds both conversations again", "full_conversation")
-    battle = reading.first("conversation_id (with -a and -b)", ("conversation_id",), ("id",), ("evaluation_session_id",))
+    battle = reading.first(
+        "conversation_id (with -a and -b)", ("conversation_id",), ("id",), ("evaluation_session_id",)
+    )
     rows: list[dict[str, Any]] = []
     asked = _texts(reading.take("prompt", "prompt"))
     for side in ("a", "b"):
@@ -102,7 +104,9 @@ def _texts(value: Any) -> list[str | None]:
     value = structured(value)
     if value is None:
         return []
-    return [one if isinstance(one, str) else None for one in value] if isinstance(value, (list, tuple)) else [str(value)]
+    return (
+        [one if isinstance(one, str) else None for one in value] if isinstance(value, (list, tuple)) else [str(value)]
+    )
 
 
 def _paired(asked: list[str | None], said: list[str | None]) -> list[dict[str, Any]]:

@@ -148,7 +148,9 @@ def _items(reading: Reading, path: tuple[Any, ...]) -> list[Answer]:
         kind = item.get("type") or "message"
         if kind == "reasoning":
             for key in ("summary", "content"):
-                told = read_content([{**one, "type": "text"} for one in item.get(key) or [] if isinstance(one, Mapping)])
+                told = read_content(
+                    [{**one, "type": "text"} for one in item.get(key) or [] if isinstance(one, Mapping)]
+                )
                 if told.text:
                     thoughts.append(told.text)
         elif kind == "message" and item.get("role", "assistant") == "assistant":
@@ -158,11 +160,8 @@ def _items(reading: Reading, path: tuple[Any, ...]) -> list[Answer]:
                 texts.append(content.text)
         elif kind != "message":
             reading.left[f"output items of type {kind}"] += 1
-    extra = {"status": reading.get(*path, "status")} if reading.get(*path, "status") not in (None, "completed") else {}
-    if reading.get(*path, "status") is not None:
-        reading.skip("kept where it is not 'completed'", *path, "status")
     reading.skip("the same as output", *path, "output_text")
-    return [Answer("\n\n".join(texts), "\n\n".join(thoughts) or None, extra)] if texts else []
+    return [Answer("\n\n".join(texts), "\n\n".join(thoughts) or None)] if texts else []
 
 
 def _blocks(reading: Reading, path: tuple[Any, ...]) -> list[Answer]:
@@ -172,7 +171,7 @@ def _blocks(reading: Reading, path: tuple[Any, ...]) -> list[Answer]:
         reading.left["answers without text (calls of tools)"] += 1
         return []
     for key in ("type", "role"):
-        reading.skip("says that this is an answer", *path, key)
+        reading.take("response (its kind)", *path, key)
     return [Answer(content.text, content.reasoning)]
 
 
@@ -216,7 +215,7 @@ def asked_at(reading: Reading, *path: Any) -> Asked:
     """
     body = structured(reading.get(*path)) if path else reading.raw
     if isinstance(body, (list, tuple, str)):
-        reading.take("prompt", *path)
+        reading.take("prompt" if isinstance(body, str) else "prompt, system_prompt", *path)
         return asked_of(body, reading.left)
     kind = is_request(body)
     asked = Asked()
@@ -225,8 +224,7 @@ def asked_at(reading: Reading, *path: Any) -> Asked:
     elif kind == "gemini":
         asked = asked_of(reading.take("prompt", *path, "contents"), reading.left)
         for key in ("systemInstruction", "system_instruction"):
-            text = _text(reading.take("system_prompt", *path, key), reading.left)
-            asked.system_prompt = text or asked.system_prompt
+            asked.system_prompt = text_at(reading, "system_prompt", *path, key) or asked.system_prompt
     elif kind == "responses":
         asked = asked_of(reading.take("prompt, system_prompt", *path, "input"), reading.left)
     elif kind == "prompt":
@@ -243,6 +241,15 @@ def _instructions_at(reading: Reading, path: tuple[Any, ...]) -> str | None:
             reading.take("system_prompt", *path, key)
             return _text(given, reading.left)
     return None
+
+
+def text_at(reading: Reading, home: str, *path: Any) -> str | None:
+    """The text of the content at a path of a row, which goes to `home`; None where there is none.
+
+    Raises:
+        RowError: it cannot be read.
+    """
+    return _text(reading.take(home, *path), reading.left)
 
 
 def _text(value: Any, left: Counter[str]) -> str | None:
@@ -292,9 +299,7 @@ def _message(item: Any) -> Any:
     return None
 
 
-def exchange_rows(
-    reading: Reading, answers: Sequence[Answer], asked: Asked, **fields: Any
-) -> list[dict[str, Any]]:
+def exchange_rows(reading: Reading, answers: Sequence[Answer], asked: Asked, **fields: Any) -> list[dict[str, Any]]:
     """A row for each answer, with what was asked and further columns."""
     return [
         {
@@ -352,12 +357,14 @@ def read_exchange(reading: Reading, *kinds: str) -> list[dict[str, Any]]:
         if not asked.system_prompt:
             asked.system_prompt = _instructions_at(reading, path)
     if not answers:
-        raise RowError("NO_ANSWER", "the answer holds no text (a call of a tool?)")
+        raise RowError("NO_ANSWER", f"the answer holds no text{held(reading)}")
     return exchange_rows(
         reading,
         answers,
         asked,
-        model=reading.first("model", (*where, "model"), (*where, "modelVersion"), ("model",), (*(asking or ()), "model")),
+        model=reading.first(
+            "model", (*where, "model"), (*where, "modelVersion"), ("model",), (*(asking or ()), "model")
+        ),
         created_at=reading.first(
             "created_at",
             (*where, "created"),
@@ -377,18 +384,20 @@ def read_exchange(reading: Reading, *kinds: str) -> list[dict[str, Any]]:
     )
 
 
+def held(reading: Reading) -> str:
+    """What a row held in place of text, for a message."""
+    return f": {', '.join(reading.left)}" if reading.left else ""
+
+
 def error_of(reading: Reading) -> str:
     """What a row says why there is no answer, for a message."""
     for path in (("error",), ("response", "error"), ("response", "body", "error"), ("result", "error"), ("error_str",)):
         found = reading.get(*path)
-        if isinstance(found, Mapping):
-            found = found.get("message") or found.get("code") or found.get("type") or found.get("error")
-            if isinstance(found, Mapping):
-                found = found.get("message")
+        while isinstance(found, Mapping):
+            found = next((found[key] for key in ("error", "message", "code", "type") if found.get(key)), None)
         if found:
             return f": {str(found)[:120]}"
     return ""
-
 
 
 #: Columns of a chat row that keep their meaning beside the messages.

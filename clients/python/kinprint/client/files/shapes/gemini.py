@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kinprint.client.files.shapes.exchange import asked_at, columns_beside, read_exchange, response_path
+from kinprint.client.files.shapes.exchange import columns_beside, read_exchange, response_path, text_at
 from kinprint.client.files.shapes.preset import Raw, Reading, RowPreset
 from kinprint.client.files.values import structured
 
@@ -20,7 +20,9 @@ def _contents_test(raw: Raw) -> float:
 def _contents(reading: Reading) -> list[dict[str, Any]]:
     contents = structured(reading.get("contents"))
     row: dict[str, Any] = {"messages": [{"role": "user", **one} for one in contents]}
-    row["system_prompt"] = asked_at(reading).system_prompt
+    for key in ("systemInstruction", "system_instruction"):
+        if (found := text_at(reading, "system_prompt", key)) is not None:
+            row["system_prompt"] = found
     reading.take("prompt, response, reasoning, turn (one row for each turn of the model)", "contents")
     return [columns_beside(reading, row)]
 

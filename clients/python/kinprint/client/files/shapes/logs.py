@@ -19,7 +19,7 @@ from kinprint.client.files.shapes.exchange import (
     is_request,
     is_response,
 )
-from kinprint.client.files.shapes.preset import Raw, Reading, RowPreset, Shaped
+from kinprint.client.files.shapes.preset import Raw, Reading, RowPreset, inner_rows
 from kinprint.client.files.values import structured
 
 
@@ -131,12 +131,15 @@ def _langfuse_test(raw: Raw) -> float:
     if traced and str(raw.get("type")).upper() in _LANGFUSE_TYPES:
         return 1.0
     spanned = any(key in raw for key in ("startTime", "start_time")) and any(
-        key in raw for key in ("modelParameters", "model_parameters", "provided_model_name", "promptTokens", "usageDetails")
+        key in raw
+        for key in ("modelParameters", "model_parameters", "provided_model_name", "promptTokens", "usageDetails")
     )
     trace = any(key in raw for key in ("sessionId", "session_id", "userId", "user_id", "release", "htmlPath")) and (
         "timestamp" in raw and "input" in raw
     )
-    return 0.95 if (traced and spanned) or isinstance(structured(raw.get("observations")), list) else 0.9 if trace else 0.0
+    return (
+        0.95 if (traced and spanned) or isinstance(structured(raw.get("observations")), list) else 0.9 if trace else 0.0
+    )
 
 
 def _langfuse(reading: Reading) -> list[dict[str, Any]]:
@@ -175,18 +178,14 @@ def _langfuse_trace(reading: Reading, observations: Any) -> list[dict[str, Any]]
         if str(one.get("type")).upper() != "GENERATION":
             reading.left["observations that no model answered"] += 1
             continue
-        inner = Reading(one)
         try:
-            found = _langfuse(inner)
+            found = inner_rows(reading, one, "observations[]", _langfuse)
         except RowError as error:
             reading.left[f"generations without an answer ({error.reason.lower()})"] += 1
             continue
-        shaped: Shaped = inner.shaped(found)
-        reading.left.update(shaped.left)
-        reading.homes |= {f"observations[].{path}": home for path, home in shaped.homes.items()}
-        rows += [{**row, **{key: value for key, value in common.items() if value is not None}} for row in shaped.rows]
+        rows += [{**row, **{key: value for key, value in common.items() if value is not None}} for row in found]
     if rows:
-        reading.skip("read by its items", "observations")
+        reading.take("prompt and response, observation by observation", "observations")
         reading.skip("the generations have theirs", "input")
         reading.skip("the generations have theirs", "output")
     return rows

@@ -24,7 +24,17 @@ _PATHS = 2_000
 @lru_cache(maxsize=1)
 def presets() -> tuple[Preset, ...]:
     """All presets, in the order in which they are listed."""
-    from kinprint.client.files.shapes import anthropic, columns, conversations, exports, gemini, logs, openai, otel, training
+    from kinprint.client.files.shapes import (
+        anthropic,
+        columns,
+        conversations,
+        exports,
+        gemini,
+        logs,
+        openai,
+        otel,
+        training,
+    )
 
     families = (columns, openai, anthropic, gemini, conversations, exports, logs, otel, training)
     return tuple(preset for family in families for preset in family.PRESETS)
@@ -198,6 +208,11 @@ class Mapper:
             shaped = self._preset.shape(raw)
         except RowError as error:
             yield SourceRow(source, number, error)
+            return
+        except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
+            # Rows can be malformed in ways that no preset foresees; one costs itself and no other.
+            told = f"no {self._preset.name} row: {type(error).__name__}: {str(error)[:120]}"
+            yield SourceRow(source, number, RowError("ROW_MALFORMED", told))
             return
         if isinstance(self._preset, Columns):
             self._note_columns(raw)

@@ -158,6 +158,14 @@ def _roots(node: Mapping[str, Any]) -> list[str]:
     kind, children = node["type"], node.get("children", [])
     if kind == "field":
         return [node["value"]]
-    if kind in ("subexpression", "index_expression", "projection", "filter_projection", "flatten", "value_projection", "pipe"):
+    if kind in (
+        "subexpression",
+        "index_expression",
+        "projection",
+        "filter_projection",
+        "flatten",
+        "value_projection",
+        "pipe",
+    ):
         return _roots(children[0]) if children else []
     return list(dict.fromkeys(name for child in children if isinstance(child, Mapping) for name in _roots(child)))

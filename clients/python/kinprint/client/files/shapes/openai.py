@@ -10,6 +10,7 @@ from kinprint.client.files.shapes.exchange import columns_beside, read_exchange,
 from kinprint.client.files.shapes.preset import Raw, Reading, RowPreset
 from kinprint.client.files.values import structured
 
+
 def _chat_test(raw: Raw) -> float:
     if not looks_like_messages(raw.get("messages")):
         return 0.0

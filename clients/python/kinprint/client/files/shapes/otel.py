@@ -10,14 +10,15 @@ lines of their own are put together (`Otel`).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from kinprint.client.files.chat import read_messages
 from kinprint.client.files.content import read_content
 from kinprint.client.files.rows import RowError
 from kinprint.client.files.shapes.exchange import Answer, Asked, asked_of, exchange_rows
-from kinprint.client.files.shapes.preset import Raw, Reading, RowPreset
+from kinprint.client.files.shapes.preset import Raw, Reading, RowPreset, Shaped, inner_rows
 from kinprint.client.files.values import plain, structured
 
 _NUMBERED = re.compile(r"gen_ai\.(prompt|completion)\.(\d+)\.(\w+)")
@@ -28,6 +29,13 @@ _ROLE_OF_EVENT = {
     "gen_ai.tool.message": "tool",
     "gen_ai.choice": "assistant",
 }
+#: OTLP's batches: of what, by which scope, and the records in it.
+_BATCHES = (
+    ("resourceSpans", "scopeSpans", "spans"),
+    ("resourceLogs", "scopeLogs", "logRecords"),
+    ("resource_spans", "scope_spans", "spans"),
+    ("resource_logs", "scope_logs", "log_records"),
+)
 _INPUT = ("gen_ai.input.messages", "gen_ai.prompt", "input.messages", "gen_ai.request.messages")
 _OUTPUT = ("gen_ai.output.messages", "gen_ai.completion", "gen_ai.response.messages")
 _ACCOUNTS = ("enduser.id", "user.id", "gen_ai.request.user", "gen_ai.user.id")
@@ -52,7 +60,9 @@ def attributes_of(record: Any) -> dict[str, Any]:
     """Attributes of a span or event by name, whether they are a mapping, nested, or OTLP's list of key and value."""
     found = structured(record.get("attributes")) if isinstance(record, Mapping) else None
     if isinstance(found, (list, tuple)):
-        return {str(one["key"]): any_value(one.get("value")) for one in found if isinstance(one, Mapping) and "key" in one}
+        return {
+            str(one["key"]): any_value(one.get("value")) for one in found if isinstance(one, Mapping) and "key" in one
+        }
     if not isinstance(found, Mapping):
         return {}
     flat: dict[str, Any] = {}
@@ -78,7 +88,12 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def event_name(record: Raw) -> str:
     """Name of an event or log record; "" for none."""
     attributes = attributes_of(record)
-    for found in (record.get("event_name"), record.get("eventName"), record.get("EventName"), attributes.get("event.name")):
+    for found in (
+        record.get("event_name"),
+        record.get("eventName"),
+        record.get("EventName"),
+        attributes.get("event.name"),
+    ):
         if isinstance(found, str) and found:
             return found
     name = record.get("name")
@@ -92,7 +107,10 @@ def body_of(record: Raw) -> dict[str, Any]:
         if isinstance(found, Mapping):
             return dict(found)
     attributes = {key: structured(value) for key, value in attributes_of(record).items()}
-    return {**{key: value for key, value in record.items() if key in ("content", "message", "role", "finish_reason")}, **attributes}
+    return {
+        **{key: value for key, value in record.items() if key in ("content", "message", "role", "finish_reason")},
+        **attributes,
+    }
 
 
 def is_message_event(record: Any) -> bool:
@@ -103,15 +121,11 @@ def is_message_event(record: Any) -> bool:
 def operations(raw: Raw) -> list[Raw]:
     """The spans and log records of a row: itself, or those in an OTLP batch."""
     found: list[Raw] = []
-    for outer, middle, inner in (
-        ("resourceSpans", "scopeSpans", "spans"),
-        ("resourceLogs", "scopeLogs", "logRecords"),
-        ("resource_spans", "scope_spans", "spans"),
-        ("resource_logs", "scope_logs", "log_records"),
-    ):
-        for resource in structured(raw.get(outer)) or []:
-            for scope in resource.get(middle) or []:
-                found += [one for one in scope.get(inner) or [] if isinstance(one, Mapping)]
+    for outer, middle, inner in _BATCHES:
+        for batch in structured(raw.get(outer)) or []:
+            whose = {"resource": batch["resource"]} if batch.get("resource") else {}
+            for scope in batch.get(middle) or []:
+                found += [{**one, **whose} for one in scope.get(inner) or [] if isinstance(one, Mapping)]
     return found or [raw]
 
 
@@ -121,7 +135,7 @@ def _events(record: Raw) -> list[Mapping[str, Any]]:
 
 
 def _otel_test(raw: Raw) -> float:
-    if any(key in raw for key in ("resourceSpans", "resourceLogs", "resource_spans", "resource_logs")):
+    if any(outer in raw for outer, *_ in _BATCHES):
         return 1.0
     if any(key.startswith("gen_ai.") for key in attributes_of(raw)) or is_message_event(raw):
         return 1.0
@@ -132,30 +146,28 @@ def _otel_test(raw: Raw) -> float:
 
 def _otel(reading: Reading) -> list[dict[str, Any]]:
     records = operations(reading.raw)
+    if len(records) == 1 and records[0] is reading.raw:
+        return _operation(reading)
     rows: list[dict[str, Any]] = []
     problem: RowError | None = None
     loose: dict[tuple[Any, Any], list[Raw]] = {}
+    whole: list[tuple[Raw, Callable[[Reading], list[dict[str, Any]]]]] = []
     for record in records:
         if is_message_event(record):
             loose.setdefault(span_of(record), []).append(record)
-            continue
+        else:
+            whole.append((record, _operation))
+    whole += [(events[-1], partial(rows_of_events, events=events)) for events in loose.values()]
+    for record, read in whole:
         try:
-            rows += _operation(reading, record)
+            rows += inner_rows(reading, record, "spans and events[]", read)
         except RowError as error:
             problem = error
-            reading.left[f"operations without an answer ({error.reason.lower()})"] += len(records) > 1
-    for events in loose.values():
-        try:
-            rows += rows_of_events(reading, events)
-        except RowError as error:
-            problem = error
-            reading.left[f"operations without an answer ({error.reason.lower()})"] += len(records) > 1
-    if not rows and problem is not None:
-        raise problem
-    if len(records) > 1 or records[0] is not reading.raw:
-        for key in ("resourceSpans", "resourceLogs", "resource_spans", "resource_logs"):
-            if reading.get(key) is not None:
-                reading.take("its spans and events", key)
+            reading.left[f"spans and events without an answer ({error.reason.lower()})"] += 1
+    if not rows:
+        raise problem or RowError("NO_ANSWER", "no span or event in this batch")
+    for outer, *_ in _BATCHES:
+        reading.take("prompt and response, span by span", outer)
     return rows
 
 
@@ -168,13 +180,10 @@ def span_of(record: Raw) -> tuple[Any, Any]:
     )
 
 
-def _operation(reading: Reading, record: Raw) -> list[dict[str, Any]]:
+def _operation(reading: Reading) -> list[dict[str, Any]]:
     """The rows of a span or event that holds both what was asked and what was answered."""
+    record = reading.raw
     attributes = {**{k: v for k, v in record.items() if str(k).startswith("gen_ai.")}, **attributes_of(record)}
-    if record is reading.raw:
-        for key in attributes:
-            if (key in _INPUT or key in _OUTPUT or _NUMBERED.fullmatch(key)) and key in record:
-                reading.take("prompt or response", key)
     events = _events(record)
     for event in events:
         for key, value in attributes_of(event).items():
@@ -191,9 +200,11 @@ def _operation(reading: Reading, record: Raw) -> list[dict[str, Any]]:
     if asked_value is None and numbered["prompt"]:
         asked_value = numbered["prompt"]
     if output is None and spoken:
-        return rows_of_events(reading, spoken, record)
+        return rows_of_events(reading, events=spoken, span=record)
     if output is None:
-        raise RowError("NO_ANSWER", "the operation holds no gen_ai.output.messages (content is recorded only on request)")
+        raise RowError(
+            "NO_ANSWER", "the operation holds no gen_ai.output.messages (content is recorded only on request)"
+        )
     answers = _answers(reading, output)
     asked = _asked(reading, asked_value)
     system = attributes.get("gen_ai.system_instructions")
@@ -201,7 +212,7 @@ def _operation(reading: Reading, record: Raw) -> list[dict[str, Any]]:
         asked.system_prompt = _text_of(structured(system)) or asked.system_prompt
     if not answers:
         raise RowError("NO_ANSWER", "the operation's output holds no text (a call of a tool?)")
-    return _rows(reading, record, attributes, answers, asked)
+    return _rows(reading, attributes, answers, asked)
 
 
 def _numbered(attributes: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
@@ -258,7 +269,7 @@ def _text_of(value: Any) -> str | None:
         return None
 
 
-def rows_of_events(reading: Reading, events: Sequence[Raw], span: Raw | None = None) -> list[dict[str, Any]]:
+def rows_of_events(reading: Reading, *, events: Sequence[Raw], span: Raw | None = None) -> list[dict[str, Any]]:
     """The rows of the events of one operation, each of which holds one message.
 
     Raises:
@@ -278,7 +289,9 @@ def rows_of_events(reading: Reading, events: Sequence[Raw], span: Raw | None = N
                     answer.extra["finish_reason"] = body["finish_reason"]
             answers += found
         else:
-            messages.append({"role": body.get("role") or _ROLE_OF_EVENT[name], "content": structured(body.get("content"))})
+            messages.append(
+                {"role": body.get("role") or _ROLE_OF_EVENT[name], "content": structured(body.get("content"))}
+            )
     if not answers:
         raise RowError("NO_ANSWER", "no gen_ai.choice with text among the events of this operation")
     try:
@@ -286,14 +299,12 @@ def rows_of_events(reading: Reading, events: Sequence[Raw], span: Raw | None = N
     except ValueError as error:
         raise RowError("MESSAGES_INVALID", str(error)) from None
     reading.left.update(context.left)
-    record = span if span is not None else events[-1]
-    return _rows(
-        reading, record, {**attributes, **attributes_of(record)}, answers, Asked(context.prompt, context.system_prompt)
-    )
+    attributes |= attributes_of(span) if span is not None else {}
+    return _rows(reading, attributes, answers, Asked(context.prompt, context.system_prompt))
 
 
 def _rows(
-    reading: Reading, record: Raw, attributes: Mapping[str, Any], answers: Sequence[Answer], asked: Asked
+    reading: Reading, attributes: Mapping[str, Any], answers: Sequence[Answer], asked: Asked
 ) -> list[dict[str, Any]]:
     """Rows of an operation; what is no text of it becomes metadata."""
     used = {*_INPUT, *_OUTPUT, "gen_ai.system_instructions", "content", "message", "role"}
@@ -315,17 +326,16 @@ def _rows(
         for key, value in attributes.items()
         if key not in used and not _NUMBERED.fullmatch(key) and value not in (None, "", [], {})
     }
-    if record is reading.raw:
-        for key in ("attributes", "events", "Events", "body", "Body"):
-            if reading.get(key) is not None:
-                reading.take("prompt, response and metadata, by their names", key)
-        for key in attributes:
-            if key in record:
-                reading.take("metadata", key)
-    else:
-        trace, span = span_of(record)
-        metadata |= {name: value for name, value in (("trace_id", trace), ("span_id", span)) if value}
-    created_at = _time_of(reading, record)
+    for key in ("attributes", "events", "Events", "body", "Body", "event_data"):
+        if reading.get(key) is not None:
+            reading.take("prompt, response and metadata, by their names", key)
+    for key in attributes:
+        if key in reading.raw:
+            reading.take(reading.homes.get(key, "metadata"), key)
+    for key, value in attributes_of(structured(reading.get("resource")) or {}).items():
+        metadata[f"resource.{key}"] = value
+        reading.take("metadata", "resource")
+    created_at = reading.first("created_at", *((key,) for key in _TIMES if reading.get(key) not in (0, "0")))
     return exchange_rows(
         reading,
         answers,
@@ -342,15 +352,6 @@ _TIMES = (
     *("startTimeUnixNano", "start_time_unix_nano", "timeUnixNano", "time_unix_nano", "observedTimeUnixNano"),
     *("start_time", "startTime", "timestamp", "Timestamp", "time", "observed_timestamp"),
 )
-
-
-def _time_of(reading: Reading, record: Raw) -> Any:
-    for key in _TIMES:
-        if record.get(key) not in (None, "", 0, "0"):
-            if record is reading.raw:
-                reading.take("created_at", key)
-            return record[key]
-    return None
 
 
 _ROWS = RowPreset("otel", "OpenTelemetry spans and events of generative models", _otel_test, _otel)
@@ -390,7 +391,7 @@ class Otel:
             return Shaped([], {"event.name, body": "prompt, response (events of one span together)"})
         reading = Reading(raw)
         asked = [event for event in events if event_name(event) != "gen_ai.choice"]
-        rows = rows_of_events(reading, [*asked, raw])
+        rows = rows_of_events(reading, events=[*asked, raw])
         events.append(raw)
         return reading.shaped(rows)
 

@@ -124,7 +124,7 @@ class Reading:
         for key, inner in value.items():
             here = (*path, key)
             inner = plain(inner)
-            if inner is None or here in self._taken:
+            if inner is None or inner == "" or here in self._taken:
                 continue
             if any(len(taken) > len(here) and taken[: len(here)] == here for taken in self._taken):
                 inner = structured(inner)
@@ -143,7 +143,24 @@ class Reading:
     def shaped(self, rows: Sequence[Mapping[str, Any]]) -> Shaped:
         """The rows with what is left of the raw row as their metadata."""
         rest = self.rest()
-        return Shaped([{**row, "metadata": {**rest, **(row.get("metadata") or {})}} for row in rows], self.homes, self.left)
+        return Shaped(
+            [{**row, "metadata": {**rest, **(row.get("metadata") or {})}} for row in rows], self.homes, self.left
+        )
+
+
+def inner_rows(
+    reading: Reading, record: Raw, label: str, read: Callable[[Reading], Sequence[Mapping[str, Any]]]
+) -> list[dict[str, Any]]:
+    """The rows of a record inside a row, each with what is left of that record; told as `label`.
+
+    Raises:
+        RowError: as `read`.
+    """
+    inner = Reading(record)
+    shaped = inner.shaped(read(inner))
+    reading.left.update(shaped.left)
+    reading.homes |= {f"{label}.{path}": home for path, home in shaped.homes.items()}
+    return shaped.rows
 
 
 def dotted(path: Sequence[Any]) -> str:

@@ -67,7 +67,9 @@ def _alpaca(reading: Reading) -> list[dict[str, Any]]:
 def _history(reading: Reading) -> list[dict[str, Any]]:
     """Earlier turns of an alpaca row: pairs of question and answer."""
     history = structured(reading.get("history"))
-    if not isinstance(history, (list, tuple)) or not all(isinstance(one, (list, tuple)) and len(one) == 2 for one in history):
+    if not isinstance(history, (list, tuple)) or not all(
+        isinstance(one, (list, tuple)) and len(one) == 2 for one in history
+    ):
         return []
     if history:
         reading.take("prompt, response, turn (one row for each pair)", "history")
@@ -201,7 +203,9 @@ def _preference(reading: Reading) -> list[dict[str, Any]]:
                     if (value := reading.take(f"metadata ({stem})", key)) is not None:
                         metadata[stem] = value
         models = [
-            (key,) for word in dict.fromkeys((name, kind)) for key in (f"{word}_model", f"{word}-model", f"model_{word}")
+            (key,)
+            for word in dict.fromkeys((name, kind))
+            for key in (f"{word}_model", f"{word}-model", f"model_{word}")
         ]
         row = {
             **common,
