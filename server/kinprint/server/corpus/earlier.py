@@ -7,13 +7,14 @@ row's id, `#` and their turn. Rows that now have an id of rule 2 (`t2-...`) may 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import polars as pl
 from kinprint.server.corpus.normalise import derive_id
 from kinprint.server.corpus.plan import Batch
 from kinprint.server.corpus.view import Place, View
 
+_Key = tuple[str | None, ...]
 _RULE_2 = re.compile(r"t2-[a-z2-7]{26}(?:-([0-9]+))?")
 _EARLIER = r"^t-[a-z2-7]{26}$|#[0-9]+$"
 #: What tells rows apart that share model, prompt and answer.
@@ -48,17 +49,15 @@ def _kept(view: View, corpus: str, batch: Batch) -> dict[int, str]:
         return {}
     columns = {name: batch.rows.frame[name].to_list() for name in (*_SAID, *_APART)}
     chats = _chat_ids(view, columns, missing)
-    chains: dict[tuple[str | None, ...], list[tuple[str, Place]]] = {}
     keys = {row: _key(batch, columns, row) for row in missing}
-    for key, places in _chains(view, corpus, list(dict.fromkeys(keys.values()))):
-        chains[key] = places
+    chains = _chains(view, corpus, list(dict.fromkeys(keys.values())))
     kept: dict[int, str] = {}
     for row in missing:
         mine = tuple(columns[name][row] for name in _APART)
         alike = [chats[row]] if row in chats else []
         alike += [
             identifier
-            for identifier, place in chains.get(keys[row], ())
+            for identifier, place in chains[keys[row]]
             if tuple(view.value(place, name) for name in _APART) == mine
         ]
         match = _RULE_2.fullmatch(ids[row])
@@ -68,7 +67,7 @@ def _kept(view: View, corpus: str, batch: Batch) -> dict[int, str]:
     return kept
 
 
-def _key(batch: Batch, columns: dict[str, list], row: int) -> tuple[str | None, ...]:
+def _key(batch: Batch, columns: dict[str, list], row: int) -> _Key:
     """Model, prompt and answer as they were sent."""
     return columns["model"][row], columns["prompt"][row], batch.rows.sent.get(row, columns["response"][row])
 
@@ -85,11 +84,9 @@ def _chat_ids(view: View, columns: dict[str, list], rows: Sequence[int]) -> dict
     }
 
 
-def _chains(
-    view: View, corpus: str, keys: Sequence[tuple[str | None, ...]]
-) -> Iterator[tuple[tuple[str | None, ...], list[tuple[str, Place]]]]:
+def _chains(view: View, corpus: str, keys: Sequence[_Key]) -> dict[_Key, list[tuple[str, Place]]]:
     """For each model, prompt and answer the stored rows whose id of rule 1 they give, by number."""
-    found: dict[tuple[str | None, ...], list[tuple[str, Place]]] = {key: [] for key in keys}
+    found: dict[_Key, list[tuple[str, Place]]] = {key: [] for key in keys}
     gaps = dict.fromkeys(keys, 0)
     number, open_keys = 0, list(keys)
     while open_keys:
@@ -101,4 +98,4 @@ def _chains(
                 found[key].append((identifier, place))
         open_keys = [key for key in open_keys if gaps[key] < _GAPS]
         number += 1
-    yield from found.items()
+    return found

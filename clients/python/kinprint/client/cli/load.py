@@ -119,7 +119,7 @@ def load(
         typer.Option(
             "--map",
             metavar="COLUMN=PATH,...",
-            help="Where columns stand in nested rows, by JMESPath: response=body.choices[0].message.content; repeatable.",
+            help="Where columns stand in nested rows, by JMESPath: response=body.choices[0].text; repeatable.",
         ),
     ] = None,
     preview: Annotated[
@@ -137,8 +137,9 @@ def load(
     Columns: response (required), transcript_id, model, prompt_id, prompt, language, account_id, created_at,
     system_prompt, conversation_id, turn, reasoning; or messages in role/content form. Any further column
     becomes metadata. Chats, logs and training sets of many tools are recognised (docs/your-data.md); --preview
-    shows what would become of a file, without a corpus or a server. Loading the same rows again changes nothing, so an interrupted load goes on when the
-    command is repeated.
+    shows what would become of a file, without a corpus or a server.
+
+    Loading the same rows again changes nothing, so an interrupted load goes on when the command is repeated.
     """
     wanted = parse_channels(_USUAL if channels is None else channels)
     mapper = Mapper(preset, parse_map(paths_of or []), parse_rename(rename or []))

@@ -12,12 +12,15 @@ from kinprint.client.files.values import plain, structured
 
 #: Parts that hold no text of the message: pictures, files, calls of tools and what these gave.
 _NOT_TEXT = frozenset(
-    "image image_url input_image image_file image_asset_pointer file input_file document audio input_audio "
-    "output_audio audio_url video video_url blob uri media tool_use tool_result tool_call tool_calls "
-    "tool_call_response function_call function_call_output server_tool_use server_tool_call web_search_tool_result "
-    "web_search_call code_execution_tool_result code_execution_tool_call mcp_tool_use mcp_tool_result "
-    "redacted_thinking container_upload search_result item_reference computer_call encrypted_reasoning "
-    "server_tool_call_response custom_tool_call fallback".split()
+    (
+        *("image", "image_url", "input_image", "image_file", "image_asset_pointer", "file", "input_file", "document"),
+        *("audio", "input_audio", "output_audio", "audio_url", "video", "video_url", "blob", "uri", "media"),
+        *("tool_use", "tool_result", "tool_call", "tool_calls", "tool_call_response", "function_call"),
+        *("function_call_output", "server_tool_use", "server_tool_call", "web_search_tool_result", "web_search_call"),
+        *("code_execution_tool_result", "code_execution_tool_call", "mcp_tool_use", "mcp_tool_result"),
+        *("redacted_thinking", "container_upload", "search_result", "item_reference", "computer_call"),
+        *("encrypted_reasoning", "server_tool_call_response", "custom_tool_call", "fallback"),
+    )
 )
 _REASONING = frozenset(("thinking", "reasoning", "reasoning_text", "summary_text", "thoughts", "thought"))
 _DETAILS = re.compile(r"<details\s+type=\"reasoning\"[^>]*>(.*?)</details>\s*", re.DOTALL)

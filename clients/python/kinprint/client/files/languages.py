@@ -188,8 +188,11 @@ fr-CA|French (Canada)|Canadian French
 """
 #: What stands where nobody knew, or where there is no language: the server detects it, or leaves it.
 _NONE = frozenset(
-    "unknown und undetermined none null nan n/a na unk xx xxx ?? ? - other others mul mis zxx multiple mixed "
-    "multilingual unspecified nolang undefined auto".split()
+    (
+        *("unknown", "und", "undetermined", "none", "null", "nan", "n/a", "na", "unk", "xx", "xxx", "??", "?", "-"),
+        *("other", "others", "mul", "mis", "zxx", "multiple", "mixed", "multilingual", "unspecified", "nolang"),
+        *("undefined", "auto"),
+    )
 )
 _TAG = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*")
 

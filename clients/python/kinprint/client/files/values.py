@@ -103,7 +103,7 @@ def read_time(value: Any) -> datetime | None:
         return None
     if isinstance(value, datetime):
         # pandas' Timestamp is one, too, of a finer unit.
-        made = value.to_pydatetime(warn=False) if hasattr(value, "to_pydatetime") else value
+        made: datetime = value.to_pydatetime(warn=False) if hasattr(value, "to_pydatetime") else value
         return made if made.tzinfo is not None else made.replace(tzinfo=UTC)
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day, tzinfo=UTC)
@@ -135,7 +135,7 @@ def _from_text(text: str) -> datetime | None:
         return _from_number(int(text) if text.lstrip("+-").isdigit() else float(text))
     for read in (datetime.fromisoformat, parsedate_to_datetime, *(_form(form) for form in _FORMS)):
         try:
-            made = read(text)
+            made: datetime = read(text)
         except (ValueError, TypeError, OverflowError, IndexError):
             continue
         return made if made.tzinfo is not None else made.replace(tzinfo=UTC)

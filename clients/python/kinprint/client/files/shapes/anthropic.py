@@ -35,7 +35,7 @@ def _messages_test(raw: Raw) -> float:
         if isinstance(message.get("content"), (list, tuple))
         for part in message["content"]
     )
-    return 0.9 if blocks or isinstance(structured(raw.get("system")), (str, list)) and raw.get("system") else 0.0
+    return 0.9 if blocks or (isinstance(structured(raw.get("system")), (str, list)) and raw.get("system")) else 0.0
 
 
 def _messages(reading: Reading) -> list[dict[str, Any]]:

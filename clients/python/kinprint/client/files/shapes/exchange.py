@@ -41,9 +41,9 @@ def is_response(body: Any) -> str | None:
     if not isinstance(body, Mapping):
         return None
     choices = body.get("choices")
-    if isinstance(choices, (list, tuple)) and choices and isinstance(choices[0], Mapping):
-        if "message" in choices[0] or "text" in choices[0] or "delta" in choices[0]:
-            return "completions"
+    choice = choices[0] if isinstance(choices, (list, tuple)) and choices else None
+    if isinstance(choice, Mapping) and ("message" in choice or "text" in choice):
+        return "completions"
     output = body.get("output")
     if isinstance(output, (list, tuple)) and (
         body.get("object") == "response"

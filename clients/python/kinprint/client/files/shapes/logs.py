@@ -75,8 +75,7 @@ def input_of(reading: Reading, *path: Any) -> Asked:
             return asked_of([value], reading.left)
         for key in ("messages", "prompt", "input", "question", "query", "text", "content"):
             if value.get(key):
-                asked = asked_of(reading.take("prompt, system_prompt", *path, key), reading.left)
-                return asked
+                return asked_of(reading.take("prompt, system_prompt", *path, key), reading.left)
     return Asked()
 
 
@@ -121,7 +120,9 @@ def _asked_or(reading: Reading, *paths: tuple[Any, ...]) -> Asked:
     return Asked()
 
 
-_LANGFUSE_TYPES = "GENERATION SPAN EVENT AGENT TOOL CHAIN RETRIEVER EVALUATOR EMBEDDING GUARDRAIL".split()
+_LANGFUSE_TYPES = (
+    *("GENERATION", "SPAN", "EVENT", "AGENT", "TOOL", "CHAIN", "RETRIEVER", "EVALUATOR", "EMBEDDING", "GUARDRAIL"),
+)
 
 
 def _langfuse_test(raw: Raw) -> float:
@@ -203,12 +204,9 @@ def _helicone_test(raw: Raw) -> float:
 
 
 def _helicone(reading: Reading) -> list[dict[str, Any]]:
-    answers = None
-    for path in (("response_body",), ("responseBody",), ("response", "body"), ("response",)):
-        if reading.get(*path) not in (None, ""):
-            answers = answers_of(reading, *path)
-            response = path
-            break
+    bodies = (("response_body",), ("responseBody",), ("response", "body"), ("response",))
+    response: tuple[str, ...] = next((path for path in bodies if reading.get(*path) not in (None, "")), ())
+    answers = answers_of(reading, *response) if response else []
     if not answers:
         raise RowError("NO_ANSWER", f"the request has no answer with text{error_of(reading)}")
     asking = next(

@@ -136,6 +136,7 @@ class Mapper:
             SourceError: the file cannot be recognised.
         """
         if self._rename:
+            self._check_places(raw)
             raw = {self._rename.get(column, column): value for column, value in raw.items()}
         if self._preset is not None:
             yield from self._made(source, number, raw)
@@ -168,14 +169,19 @@ class Mapper:
         self._preset, self._columns = None, []
 
     def _check_renames(self, columns: Sequence[str]) -> None:
-        for old, new in self._rename.items():
+        for old in self._rename:
             if old not in columns:
                 near = get_close_matches(old, list(columns), n=1)
                 hint = f" (did you mean {near[0]!r}?)" if near else ""
                 raise SourceError(
                     f"{self._source}: no column {old!r} to rename{hint}; found: {', '.join(map(str, columns))}"
                 )
-            if new in columns and new not in self._rename:
+        self._check_places(dict.fromkeys(columns, ""))
+
+    def _check_places(self, raw: Raw) -> None:
+        """A column that is renamed must not push another one out."""
+        for old, new in self._rename.items():
+            if old in raw and raw.get(new) is not None and new not in self._rename:
                 raise SourceError(f"{self._source}: {old!r} cannot become {new!r}: there is such a column already")
 
     def _decided(self) -> Iterator[SourceRow]:

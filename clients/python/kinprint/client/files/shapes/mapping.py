@@ -103,9 +103,8 @@ class Mapped:
         for column in self._compiled:
             if rows and not any(self._value(column, _opened(row)) is not None for row in rows):
                 found = ", ".join(dict.fromkeys(str(key) for row in rows for key in row))
-                raise SourceError(
-                    f"--map {column}={self._paths[column]} finds nothing in the first {len(rows)} rows; their columns: {found}"
-                )
+                where = f"the first {len(rows)} rows; their columns: {found}"
+                raise SourceError(f"--map {column}={self._paths[column]} finds nothing in {where}")
         return 1.0
 
     def _value(self, column: str, row: Raw) -> Any:

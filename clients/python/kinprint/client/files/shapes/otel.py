@@ -173,7 +173,8 @@ def _otel(reading: Reading) -> list[dict[str, Any]]:
 
 def span_of(record: Raw) -> tuple[Any, Any]:
     """(trace, span) that a record belongs to."""
-    context = record.get("context") if isinstance(record.get("context"), Mapping) else {}
+    found = record.get("context")
+    context: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
     return (
         next((record[k] for k in ("trace_id", "traceId", "TraceId") if record.get(k)), context.get("trace_id")),
         next((record[k] for k in ("span_id", "spanId", "SpanId") if record.get(k)), context.get("span_id")),
@@ -234,7 +235,8 @@ def _answers(reading: Reading, output: Any) -> list[Answer]:
         if isinstance(message, str):
             found.append(Answer(message))
             continue
-        inner = message.get("message") if isinstance(message.get("message"), Mapping) else message
+        within = message.get("message")
+        inner: Mapping[str, Any] = within if isinstance(within, Mapping) else message
         value = inner.get("parts") if inner.get("parts") is not None else inner.get("content")
         try:
             content = read_content(structured(value))
