@@ -68,6 +68,7 @@ EXPECTED: list[tuple[str, str, list[tuple[str | None, str]]]] = [
     ("arena-hard.jsonl", "arena-hard", [(Q1, R1)]),
     ("chatgpt.json", "chatgpt", BOTH),
     ("open-webui.json", "open-webui", BOTH),
+    ("claude.json", "claude", BOTH),
     ("litellm.jsonl", "litellm", BOTH),
     ("langfuse.jsonl", "langfuse", BOTH),
     ("otel.jsonl", "otel", BOTH),
@@ -150,6 +151,8 @@ def by_field(name: str, field: str) -> list[Any]:
         ("chatgpt.json", "reasoning", [None, "Lamps\nLamps speak."]),
         ("open-webui.json", "model", ["heron-1", "egret-2"]),
         ("open-webui.json", "reasoning", ["Ships must be heard.", None]),
+        ("claude.json", "reasoning", ["Ships must be heard.", None]),
+        ("claude.json", "account_id", ["a1", "a1"]),
         ("litellm.jsonl", "account_id", ["acct-1", None]),
         ("langfuse.jsonl", "conversation_id", ["s1", "s1"]),
         ("otel.jsonl", "system_prompt", ["Be brief.", None]),
@@ -211,6 +214,18 @@ def test_a_failed_first_row_does_not_hide_what_a_file_is() -> None:
     good, bad, mapper = shaped([rows[2], *rows[:2]])
     assert list(mapper.account.presets) == ["openai-completions"]
     assert (len(good), len(bad)) == (3, 1)
+
+
+def test_answers_of_interfaces_that_list_are_opened() -> None:
+    rows = raw_rows("stored-completions.jsonl")
+    assert shaped([{"object": "list", "data": rows, "has_more": False}])[0] == shaped(rows)[0]
+
+
+def test_a_chat_without_a_tree_is_read_in_its_order() -> None:
+    messages = [{"role": "user", "content": Q1}, {"role": "assistant", "content": R1}]
+    ((row,), _, mapper) = shaped([{"id": "w", "chat": {"title": "Fog", "messages": messages}}])
+    assert list(mapper.account.presets) == ["open-webui"]
+    assert (row.prompt, row.response) == (Q1, R1)
 
 
 def test_two_that_are_equally_sure_are_named() -> None:

@@ -75,6 +75,7 @@ def test_numbers_of_numpy_and_pandas_are_numbers() -> None:
         {"$date": "2026-01-02T03:04:05Z"},
         {"$date": {"$numberLong": str(SECONDS * 1000)}},
         {"$date": SECONDS * 1000},
+        [SECONDS, 500],
         {"seconds": SECONDS, "nanos": 0},
         {"_seconds": SECONDS, "_nanoseconds": 0},
     ],

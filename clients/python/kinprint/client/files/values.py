@@ -113,6 +113,8 @@ def read_time(value: Any) -> datetime | None:
         return _from_text(value.strip())
     if isinstance(value, Mapping):
         return _from_mapping(value)
+    if isinstance(value, (list, tuple)) and len(value) == 2 and all(type(part) is int for part in value):
+        return _from_number(value[0]) + timedelta(microseconds=value[1] // 1000)  # seconds and nanoseconds
     raise ValueError(f"is {type(value).__name__} {str(value)[:40]!r}, no time")
 
 

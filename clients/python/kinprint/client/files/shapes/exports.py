@@ -1,4 +1,4 @@
-"""Exports of chat applications: ChatGPT's and Open WebUI's trees of messages, of which one branch is on show.
+"""Exports of chat applications: Claude's, and ChatGPT's and Open WebUI's trees, of which one branch is on show.
 
 A question that was edited, or an answer that was asked for again, leaves its earlier versions in the tree. They are
 drafts that nobody kept: only the branch that the application shows is read, and the answers beside it are counted.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kinprint.client.files.chat import looks_like_messages
 from kinprint.client.files.content import read_content
 from kinprint.client.files.rows import RowError
 from kinprint.client.files.shapes.exchange import columns_beside
@@ -27,6 +28,8 @@ def branch(nodes: Mapping[str, Any], current: Any, parent: str, children: str) -
         current: id of the node shown last.
         parent, children: keys of a node that name these.
     """
+    if not any(node.get(parent) in nodes or node.get(children) for node in nodes.values()):
+        return list(nodes)  # no tree: messages one after the other
     if current not in nodes:
         roots = [key for key, node in nodes.items() if node.get(parent) not in nodes]
         current = roots[-1] if roots else next(iter(nodes), None)
@@ -145,7 +148,8 @@ def _webui_chat(raw: Raw) -> Mapping[str, Any] | None:
     history = structured(chat.get("history"))
     if isinstance(history, Mapping) and isinstance(structured(history.get("messages")), Mapping):
         return chat
-    return None
+    # Chats that were written by hand for an import have a list of messages alone.
+    return chat if chat is not raw and looks_like_messages(chat.get("messages")) else None
 
 
 def _webui_test(raw: Raw) -> float:
@@ -156,6 +160,9 @@ def _webui(reading: Reading) -> list[dict[str, Any]]:
     top = ("chat",) if isinstance(structured(reading.get("chat")), Mapping) else ()
     what = "prompt, response, turn (one row for each answer of the branch shown)"
     nodes = structured(reading.take(what, *top, "history", "messages"))
+    if not nodes:
+        listed = structured(reading.take(what, *top, "messages"))
+        nodes = {str(number): message for number, message in enumerate(listed)}
     nodes = {key: node for key, node in nodes.items() if isinstance(node, Mapping)}
     shown = branch(
         nodes, reading.take("which branch is shown", *top, "history", "currentId"), "parentId", "childrenIds"
@@ -196,7 +203,28 @@ def _webui_message(node: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
+def _claude_test(raw: Raw) -> float:
+    return 0.95 if looks_like_messages(raw.get("chat_messages"), keys=("sender",)) else 0.0
+
+
+def _claude(reading: Reading) -> list[dict[str, Any]]:
+    messages = []
+    for message in structured(reading.take("prompt, response, turn (one row for each answer)", "chat_messages")):
+        made = {key: message[key] for key in ("sender", "created_at") if message.get(key)}
+        # The blocks hold the text again, and the thinking apart from it.
+        made["content"] = message.get("content") or message.get("text") or None
+        messages.append(made)
+    row = {
+        "messages": messages,
+        "conversation_id": reading.take("conversation_id", "uuid"),
+        "account_id": reading.take("account_id", "account", "uuid"),
+        "created_at": reading.take("created_at (where a message has none)", "created_at"),
+    }
+    return [columns_beside(reading, row)]
+
+
 PRESETS = (
+    RowPreset("claude", "Claude's export of chats (conversations.json)", _claude_test, _claude),
     RowPreset("chatgpt", "ChatGPT's export (conversations.json)", _chatgpt_test, _chatgpt),
     RowPreset("open-webui", "Open WebUI's export of chats", _webui_test, _webui),
 )

@@ -17,6 +17,10 @@ from kinprint.client.files.shapes.preset import Preset, Raw
 
 #: Rows that are looked at before it is decided what a file is, and the sureness at which its first row is enough.
 FIRST_ROWS, ENOUGH = 20, 0.85
+#: Keys of answers that list rows as `data`.
+_ENVELOPE = frozenset(
+    ("data", "object", "has_more", "first_id", "last_id", "next_page", "meta", "error", "total", "cursor", "pagination")
+)
 #: Paths of raw rows whose homes are remembered: rows with a key of their own each must not fill the memory.
 _PATHS = 2_000
 
@@ -135,6 +139,12 @@ class Mapper:
         Raises:
             SourceError: the file cannot be recognised.
         """
+        if "data" in raw and raw.keys() <= _ENVELOPE and isinstance(raw["data"], (list, tuple)):
+            # The answer of an interface that lists: its items are the rows.
+            for item in raw["data"]:
+                if isinstance(item, Mapping):
+                    yield from self.rows(source, number, item)
+            return
         if self._rename:
             self._check_places(raw)
             raw = {self._rename.get(column, column): value for column, value in raw.items()}
