@@ -84,6 +84,11 @@ EXPECTED: list[tuple[str, str, list[tuple[str | None, str]]]] = [
 ]
 
 
+def test_every_preset_is_documented() -> None:
+    text = (SAMPLES.parent.parent.parent / "docs" / "your-data.md").read_text(encoding="utf-8")
+    assert [preset.name for preset in presets() if f"| `{preset.name}` |" not in text] == []
+
+
 def test_every_sample_and_every_preset_is_tried() -> None:
     assert {name for name, _, _ in EXPECTED} == {path.name for path in SAMPLES.iterdir()}
     assert {preset for _, preset, _ in EXPECTED} == {preset.name for preset in presets()}

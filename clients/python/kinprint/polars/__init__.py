@@ -5,6 +5,7 @@
     >>> answers = pl.scan_parquet("answers.parquet")
     >>> answers.with_columns(hash=pl.col("response").kinprint.content_hash()).collect()
     >>> answers.kinprint.dedup(id="transcript_id", threshold=0.7).sink_parquet("pairs.parquet")
+    >>> kinprint.polars.scan_transcripts("chats.jsonl").collect()
 
 Importing this registers the namespace `kinprint` of expressions, Series, LazyFrames and DataFrames. Type checkers do
 not see what is registered; the functions here do the same: `sketch("response")` is
@@ -15,6 +16,7 @@ from kinprint.polars.columns import SKETCH_BITS, scheme
 from kinprint.polars.duplicates import Output, Progress, Run, dedup
 from kinprint.polars.expressions import content_hash, shingle_count, similarity, sketch
 from kinprint.polars.namespaces import DataFrameNamespace, ExprNamespace, LazyFrameNamespace, SeriesNamespace
+from kinprint.polars.transcripts import SkippedRowsWarning, scan_transcripts
 
 __all__ = [
     "SKETCH_BITS",
@@ -25,8 +27,10 @@ __all__ = [
     "Progress",
     "Run",
     "SeriesNamespace",
+    "SkippedRowsWarning",
     "content_hash",
     "dedup",
+    "scan_transcripts",
     "scheme",
     "shingle_count",
     "similarity",
