@@ -1,7 +1,7 @@
 """Files to load, whatever holds their rows, read in bounded memory, row by row.
 
 `sources` tells which files there are and opens them; `ndjson`, `json_rows`, `csv_rows` and `parquet` take rows out of
-them, as mappings of column to value (`raw`); `rows` makes transcripts of these.
+them, as mappings of column to value (`raw`); `shapes` and `rows` make transcripts of these.
 
 A bad row becomes a `SourceRow` with a `RowError` and is counted by the upsert; a file that cannot be read at
 all raises `SourceError`, which names it.
@@ -16,7 +16,8 @@ from typing import Any
 from kinprint.client.errors import SourceError
 from kinprint.client.files.raw import FileShare as FileShare
 from kinprint.client.files.raw import RowReader
-from kinprint.client.files.rows import RowError, SourceRow, missing_response_hint, source_rows
+from kinprint.client.files.rows import RowError, SourceRow
+from kinprint.client.files.shapes import Mapper
 from kinprint.client.files.sources import Source
 from kinprint.client.files.sources import expand_paths as expand_paths
 from kinprint.client.files.sources import kind_of as kind_of
@@ -30,6 +31,7 @@ class FileReader(RowReader):
         rename: columns to rename, old name to new.
         batch_rows: rows that a Parquet file is read in.
         encoding: of text without a byte order mark; None: UTF-8.
+        mapper: what makes transcripts of the rows; None: one that recognises each file, with `rename`.
 
     `fraction` tells how far the reading is, 0 to 1, by bytes of the files; `rows` counts rows read; `notes` says what
     was passed over or decided; `shares` tells what each file gave.
@@ -46,10 +48,12 @@ class FileReader(RowReader):
         rename: Mapping[str, str] | None = None,
         batch_rows: int = 2000,
         encoding: str | None = None,
+        mapper: Mapper | None = None,
     ) -> None:
         super().__init__(paths, batch_rows=batch_rows, encoding=encoding)
-        self._rename = dict(rename or {})
-        self._answers = {"response", *(old for old, new in self._rename.items() if new == "response")}
+        self.mapper = mapper if mapper is not None else Mapper(rename=rename)
+        renamed = (old for old, new in self.mapper.rename.items() if new == "response")
+        self._answers = {"response", *renamed}
 
     def __iter__(self) -> Iterator[SourceRow]:
         for source in self._each():
@@ -64,6 +68,16 @@ class FileReader(RowReader):
                     raise
 
     def _rows_of(self, source: Source) -> Iterator[SourceRow]:
+        self.mapper.begin(str(source))
+        try:
+            yield from self._mapped(source)
+        except SourceError:
+            # Rows that waited for the file to be recognised were read, even where it breaks off.
+            yield from self.mapper.end(broken=True)
+            raise
+        yield from self.mapper.end()
+
+    def _mapped(self, source: Source) -> Iterator[SourceRow]:
         for raw in self._raw(source):
             item = raw.item
             if isinstance(item, RowError):
@@ -75,20 +89,14 @@ class FileReader(RowReader):
             yield from self._of_row(raw.source, raw.row, item)
 
     def _of_row(self, name: str, number: int, row: Mapping[str, Any]) -> Iterator[SourceRow]:
-        if self._rename:
-            row = {self._rename.get(column, column): value for column, value in row.items()}
-        return source_rows(name, number, row)
+        return self.mapper.rows(name, number, row)
 
     def _columns_known(self, path: Path, columns: list[str]) -> None:
-        missing = [column for column in self._rename if column not in columns]
-        if missing:
-            raise SourceError(f"{path}: no column {missing[0]!r} to rename; found: {', '.join(columns)}")
-        named = [self._rename.get(column, column) for column in columns]
-        if "response" not in named and "messages" not in named:
-            raise SourceError(f"{path}: {missing_response_hint(columns)}")
+        self.mapper.begin(str(path), columns)
 
     def _types_known(self, source: Source, schema: Mapping[str, Any]) -> None:
         """Refuse a frame whose columns, as they are renamed, have types that cannot be meant."""
-        from kinprint.client.files.parquet import check_types
+        from kinprint.client.files.parquet import check_schema
 
-        check_types({self._rename.get(column, column): dtype for column, dtype in schema.items()}, str(source))
+        renamed = self.mapper.rename
+        check_schema({renamed.get(column, column): dtype for column, dtype in schema.items()}, str(source))
