@@ -1,10 +1,10 @@
 """Where delta-rs finds a table: at the table's own path, or in a view of it where that path is none that it reads.
 
 delta-rs turns a path into a URL and back more than once: ``%41`` in it becomes ``A``, a backslash a separator, and at
-``[ ] ^ |`` it panics.  It resolves links first, so that none leads around this.  What does is a *view*: a folder under a
-path that it reads, whose ``_delta_log`` is a link to that of the table.  delta-rs commits to the table's own log; data
-files that it writes into the view are moved to the table before anything is acknowledged.  A crash in between leaves a
-log entry whose data files are missing, which the guard puts aside as every other torn version.
+``[ ] ^ |`` it panics.  It resolves links first, so that none leads around this.  What does is a *view*: a folder under
+a path that it reads, whose ``_delta_log`` is a link to that of the table.  delta-rs commits to the table's own log;
+data files that it writes into the view are moved to the table before anything is acknowledged.  A crash in between
+leaves a log entry whose data files are missing, which the guard puts aside as every other torn version.
 """
 
 from __future__ import annotations
