@@ -14,6 +14,7 @@ Frames are in `kinprint.client.frames` (extra `polars`), the command line in `ki
     types, errors         what calls take, give and raise
     upsert, chunking      what an upload sends next, and what an answer means, without input or output
     identity              ids of transcripts that come without one
+    version, extras       which version this is; what installs a library that is missing
     transport, access     addresses and channels; TLS and API keys
     embedded, launch      the server of a data directory
     files                 transcripts in files: how they are read and written, and what their rows mean
@@ -25,12 +26,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kinprint.client.api import *  # noqa: F403
+
+    __version__: str
 else:
     # Importing a module of this package, as the command line does, need not import all of it.
     def __getattr__(name: str) -> Any:
         from importlib import import_module
         from importlib.util import find_spec
 
+        if name == "__version__":
+            from kinprint.client.version import version
+
+            return version()
         hidden = name.startswith("__") and name != "__all__"
         if hidden or find_spec(f"{__name__}.{name}") is not None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -32,6 +32,7 @@ from kinprint.client.cli.terminal import (
     print_json,
     warn,
 )
+from kinprint.client.extras import importing
 from kinprint.client.sync import Client
 from kinprint.client.types import DuplicatesProgress, DuplicatesSummary, as_dict
 from rich.markup import escape
@@ -115,7 +116,8 @@ def dedup(
     if files:
         if server or data:
             fail("files are looked through without a server: leave out --server and --data")
-        from kinprint.client.cli.dedup_files import dedup_files
+        with importing("kinprint dedup FILE", "cli", "kernels"):
+            from kinprint.client.cli.dedup_files import dedup_files
 
         totals, first = dedup_files(
             files,

@@ -58,7 +58,7 @@ class Connection:
         self.address = address
         self.metadata = access.metadata
         credentials = access.credentials
-        options = channel_options()
+        options = channel_options(address)
         self.channel = (
             grpc.insecure_channel(address, options=options)
             if credentials is None
