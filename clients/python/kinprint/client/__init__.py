@@ -14,7 +14,6 @@ Frames are in `kinprint.client.frames` (extra `polars`), the command line in `ki
     types, errors         what calls take, give and raise
     upsert, chunking      what an upload sends next, and what an answer means, without input or output
     identity              ids of transcripts that come without one
-    version, extras       which version this is; what installs a library that is missing
     transport, access     addresses and channels; TLS and API keys
     embedded, launch      the server of a data directory
     files                 transcripts in files: how they are read and written, and what their rows mean
@@ -35,7 +34,7 @@ else:
         from importlib.util import find_spec
 
         if name == "__version__":
-            from kinprint.client.version import version
+            from kinprint.installed import version
 
             return version()
         hidden = name.startswith("__") and name != "__all__"

@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from kinprint.client.extras import importing
+from kinprint.installed import importing
 
 with importing("kinprint.client.frames", "polars"):
     import polars as pl

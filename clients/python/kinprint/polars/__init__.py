@@ -11,8 +11,8 @@ not see what is registered; the functions here do the same: `sketch("response")`
 `pl.col("response").kinprint.sketch()`, `dedup(frame)` is `frame.kinprint.dedup()`.
 """
 
-from kinprint.client.extras import importing as _importing
-from kinprint.client.version import version as _version
+from kinprint.installed import importing as _importing
+from kinprint.installed import version as _version
 
 with _importing("kinprint.polars", "kernels"):
     from kinprint.polars.columns import SKETCH_BITS, scheme

@@ -23,8 +23,8 @@ Needs the extra `report`.
 
 from __future__ import annotations
 
-from kinprint.client.extras import importing as _importing
-from kinprint.client.version import version as _version
+from kinprint.installed import importing as _importing
+from kinprint.installed import version as _version
 
 with _importing("kinprint.report", "report"):
     from kinprint.report.evidence import render

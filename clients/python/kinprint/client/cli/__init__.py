@@ -16,9 +16,9 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "kinprint":
             raise
-        from kinprint.client import extras
+        from kinprint import installed
 
-        print(f"kinprint: {extras.lacking(error, 'cli')}", file=sys.stderr)
+        print(f"kinprint: {installed.lacking(error, 'cli')}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         # The commands answer Ctrl-C themselves; until they are there, imports would answer with a traceback.

@@ -115,7 +115,7 @@ def load_command(name: str) -> Any:
 
 def _tell_version(asked: bool) -> None:
     if asked:
-        from kinprint.client.version import version
+        from kinprint.installed import version
 
         print(f"kinprint {version()}")
         raise typer.Exit

@@ -32,9 +32,9 @@ from kinprint.client.cli.terminal import (
     print_json,
     warn,
 )
-from kinprint.client.extras import importing
 from kinprint.client.sync import Client
 from kinprint.client.types import DuplicatesProgress, DuplicatesSummary, as_dict
+from kinprint.installed import importing
 from rich.markup import escape
 from rich.table import Table
 

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, Self, TypeVar
 
 import typer
-from kinprint.client import extras
+from kinprint import installed
 from kinprint.client.cli.starting import OUTPUT, SERVER, starting
 from kinprint.client.embedded import EmbeddedServer
 from kinprint.client.errors import DeadlineExceededError, KinprintError, UpsertInterrupted
@@ -207,7 +207,7 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             if os.environ.get("KINPRINT_DEBUG") == "1" or (error.name or "").startswith("kinprint"):
                 raise
             told = str(error)
-            warn(f"kinprint: {told if 'pip install' in told else extras.lacking(error, 'cli')}")
+            warn(f"kinprint: {told if 'pip install' in told else installed.lacking(error, 'cli')}")
             raise typer.Exit(1) from None
         except (typer.Exit, typer.Abort, typer.BadParameter):
             raise

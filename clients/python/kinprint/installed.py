@@ -1,9 +1,13 @@
-"""Which extra of the distribution brings a library that is not installed."""
+"""What of the distribution is installed: its version, and which extra brings a library that is not there.
+
+Of the standard library alone: the client, the frames and the reports all begin with it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 
 #: Extras that bring a library, the usual one first, by the name that is imported; what is not here is the server's.
 EXTRAS: Mapping[str, Sequence[str]] = {
@@ -48,3 +52,15 @@ def importing(what: str, *needed: str) -> Iterator[None]:
         if (error.name or "").partition(".")[0] == "kinprint":
             raise
         raise ModuleNotFoundError(f"{what}: {lacking(error, *needed)}", name=error.name, path=error.path) from error
+
+
+@cache
+def version() -> str:
+    """The version of the distribution that is installed; "unknown" where the sources were put on the path by hand."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as of
+
+    try:
+        return of("kinprint")
+    except PackageNotFoundError:
+        return "unknown"
