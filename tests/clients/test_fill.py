@@ -216,7 +216,7 @@ def test_ctrl_c_leaves_it_going(answer: Any) -> None:
 )
 def test_options_that_do_not_go_together(answer: Any, arguments: tuple[str, ...], words: str) -> None:
     client = answer(FILL)
-    assert words in run(*arguments, "--corpus", "news", code=1)[1]
+    assert words in run(*arguments, "--corpus", "news", code=2)[1]
     assert client.asked == []
 
 

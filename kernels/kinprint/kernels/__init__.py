@@ -30,8 +30,13 @@ Who computes what, and who calls whom, from what a program calls down to one tex
     hashing                                   64-bit hashes, and loads that Numba lacks
     jit ----------- spread ---- turn          how kernels are compiled, and on which threads they run
     warm ---------- units ----- sources       compiling ahead of the first call, in several processes
+    cache                                     where machine code is kept between processes
 
 The public functions check what they are given; the kernels below them trust it, release the interpreter, and read
 texts in place. No result depends on the number of threads. ``reference/`` has the same definitions in plain Python, for
-tests. Nothing is imported here, so that a command pays for what it uses.
+tests. No kernel is imported here, so that a command pays for what it uses.
 """
+
+from . import cache as _cache
+
+_cache.settle()  # before anything imports Numba

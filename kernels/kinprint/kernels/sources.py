@@ -15,7 +15,7 @@ from typing import Final
 
 HERE: Final = Path(__file__).parent
 _TABLES: Final = HERE / "tables" / "unicode.npz"
-_NOT_COMPILED: Final = {HERE / f"{name}.py" for name in ("sources", "spread", "turn", "units", "warm")}
+_NOT_COMPILED: Final = {HERE / f"{name}.py" for name in ("cache", "sources", "spread", "turn", "units", "warm")}
 _IMPORTS: Final = re.compile(r"^from (?:kinprint\.kernels\.|\.)([\w.]+) import ", re.MULTILINE)
 
 

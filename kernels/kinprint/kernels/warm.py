@@ -29,7 +29,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import IO, TYPE_CHECKING, Final
 
-from .sources import HERE, digest_of_all
+from .cache import folder
+from .sources import digest_of_all
 from .units import GROUPS, UNITS
 
 if TYPE_CHECKING:
@@ -83,30 +84,16 @@ def _stamp() -> str:
     return sha256("\0".join(parts).encode()).hexdigest()
 
 
-def _folder() -> Path | None:
-    """Where Numba caches, and the stamps are: a folder that can be written to, or None where there is none."""
-    named = os.environ.get("NUMBA_CACHE_DIR")
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "kinprint")
-    for folder in [Path(named)] if named else [HERE / "__pycache__", user]:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            continue
-        if os.access(folder, os.W_OK):
-            return folder
-    return None
-
-
 def _missing(names: Iterable[str]) -> list[str]:
     """Units without a stamp of the present sources and machine."""
-    folder = _folder()
-    if folder is None:
+    place = folder()
+    if place is None:
         return list(names)
     stamp = _stamp()
 
     def stamped(name: str) -> bool:
         try:
-            return (folder / f"kernels-{name}.stamp").read_text(encoding="ascii") == stamp
+            return (place / f"kernels-{name}.stamp").read_text(encoding="ascii") == stamp
         except OSError:
             return False
 
@@ -114,13 +101,13 @@ def _missing(names: Iterable[str]) -> list[str]:
 
 
 def _set_stamp(name: str) -> None:
-    folder = _folder()
-    if folder is None:
+    place = folder()
+    if place is None:
         return
-    aside = folder / f"kernels-{name}.stamp.{os.getpid()}"
+    aside = place / f"kernels-{name}.stamp.{os.getpid()}"
     try:
         aside.write_text(_stamp(), encoding="ascii")
-        aside.replace(folder / f"kernels-{name}.stamp")
+        aside.replace(place / f"kernels-{name}.stamp")
     except OSError:
         aside.unlink(missing_ok=True)
 
@@ -297,7 +284,7 @@ def compile(
         If a process fails; the message says how.
     """
     names = _missing(_of(groups))
-    if not names or _folder() is None:
+    if not names or folder() is None:
         return
     if processes is None:
         processes = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -137,6 +137,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     with importing():
         from kinprint.server.settings import SettingsError
     from kinprint.server.edge.private import UMASK, keep_private
+    from kinprint.server.store.location import check_path
     from kinprint.server.store.lock import DataFormatError, DirectoryHeld, DirectoryLock
 
     try:
@@ -156,6 +157,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         model = os.path.abspath(model)  # others compare it with theirs
     lock = DirectoryLock(settings.data, linger=getattr(arguments, "linger", None), model=model)
     try:
+        check_path(settings.data)
         if getattr(arguments, "take_over", True):
             lock.take_over(_TAKE_OVER)
         else:

@@ -14,6 +14,7 @@ import gc
 import hashlib
 import logging
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -105,7 +106,7 @@ _NAMES = tuple(
 
 #: Names of the health service beside those of services: whether calls are taken, and whether the process works.
 _READINESS, _LIVENESS = "readiness", "liveness"
-_OF_URIS = frozenset("#?%,")
+_OF_URIS = re.compile(r"[#?%,\\\x00-\x1f\x7f]")
 
 
 def socket_address(data_dir: Path) -> str:
@@ -115,7 +116,7 @@ def socket_address(data_dir: Path) -> str:
     Raises NotPrivate when the folder under /tmp is not this user's alone.
     """
     path = data_dir.absolute() / "kinprint.sock"
-    if len(os.fsencode(path)) > 100 or _OF_URIS.intersection(str(path)) or not os.access(path.parent, os.W_OK):
+    if len(os.fsencode(path)) > 100 or _OF_URIS.search(str(path)) or not os.access(path.parent, os.W_OK):
         name = hashlib.blake2b(os.fsencode(path), digest_size=8).hexdigest()
         folder = Path(tempfile.gettempdir()) / f"kinprint-{os.getuid()}"
         private_folder(folder)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from kinprint.kernels import warm
+from kinprint.kernels import cache, warm
 from kinprint.server.config import ServerConfig
 from kinprint.server.corpus.catalog import Catalog
 from kinprint.server.embed.holder import ModelHolder
@@ -152,6 +152,12 @@ def _compile(startup: Startup, groups: tuple[str, ...], *, processes: int, nice:
         return
     started = time.monotonic()
     logger.info("compiling kernels (%s), once on this machine", ", ".join(groups))
+    if (place := cache.temporary()) is not None:
+        logger.warning(
+            "neither the installation nor the user's cache can be written to: kernels are kept in %s; set "
+            "NUMBA_CACHE_DIR to a folder that lasts, or they are compiled again when that is emptied",
+            place,
+        )
 
     def report(done: int, total: int, what: str) -> None:
         startup.report(f"compiling kernels: {what}" if what else "compiling kernels", done / max(total, 1))

@@ -25,12 +25,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kinprint.client.api import *  # noqa: F403
+
+    __version__: str
 else:
     # Importing a module of this package, as the command line does, need not import all of it.
     def __getattr__(name: str) -> Any:
         from importlib import import_module
         from importlib.util import find_spec
 
+        if name == "__version__":
+            from kinprint.installed import version
+
+            return version()
         hidden = name.startswith("__") and name != "__all__"
         if hidden or find_spec(f"{__name__}.{name}") is not None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -32,7 +32,7 @@ _GRACE = 60.0
 
 def answers(address: str, timeout: float) -> bool:
     """Whether a Kinprint server that is SERVING answers at `address` within `timeout` seconds."""
-    with grpc.insecure_channel(address, options=channel_options()) as channel:
+    with grpc.insecure_channel(address, options=channel_options(address)) as channel:
         try:
             Stubs(channel).info.GetServerInfo(info_pb2.GetServerInfoRequest(), timeout=timeout)
         except grpc.RpcError:
@@ -64,7 +64,7 @@ class _Watch:
         if address != self._address:
             self.close()
             # Not again by itself: the refusal is the answer.
-            options = [*channel_options(), ("grpc.enable_retries", 0)]
+            options = [*channel_options(address), ("grpc.enable_retries", 0)]
             self._address, self._channel = address, grpc.insecure_channel(address, options=options)
         assert self._channel is not None
         try:

@@ -6,6 +6,7 @@ exception a caller would expect (`LookupError`, `ValueError`, `ConnectionError`,
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -243,6 +244,16 @@ def from_status(status: status_pb2.Status) -> KinprintError:
     )
 
 
+def _by_way_of(target: str) -> str:
+    """The proxy that gRPC goes by, where one is set; it reads these variables in this order."""
+    from kinprint.client.access import is_local  # which needs the errors
+
+    name = next((name for name in ("grpc_proxy", "https_proxy", "http_proxy") if os.environ.get(name)), None)
+    if name is None or is_local(target):
+        return ""
+    return f" (through the proxy of {name}; no_grpc_proxy=HOST goes without)"
+
+
 def from_rpc_error(error: Any, target: str = "", *, secure: bool = False) -> KinprintError:
     """The error for a failed call (`grpc.RpcError` of the sync or asyncio API); `secure`: the channel speaks TLS."""
     trailers = error.trailing_metadata() if hasattr(error, "trailing_metadata") else None
@@ -260,7 +271,8 @@ def from_rpc_error(error: Any, target: str = "", *, secure: bool = False) -> Kin
     if code == "UNAVAILABLE" and target:
         local = target.startswith("unix")
         what = "" if local else advice(message, secure=secure)
-        message = f"no Kinprint server answers at {target}: {f'{what} ({message})' if what else message}"
+        told = f"{what} ({message})" if what else message
+        message = f"no Kinprint server answers at {target}{_by_way_of(target)}: {told}"
     elif code == "UNIMPLEMENTED":
         message = f"the server at {target} does not know this call (another version?): {message}"
     elif code == "DEADLINE_EXCEEDED":

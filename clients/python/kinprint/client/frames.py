@@ -19,7 +19,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import polars as pl
+from kinprint.installed import importing
+
+with importing("kinprint.client.frames", "polars"):
+    import polars as pl
+
 from kinprint.client.convert.base import strings
 from kinprint.client.errors import InvalidArgumentError, KinprintError
 from kinprint.client.files.ndjson import transcript_row

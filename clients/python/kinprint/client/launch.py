@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -148,17 +149,20 @@ def duration(value: float) -> str:
     return f"{value:g} s"
 
 
-@dataclass
+@dataclass(eq=False)
 class Child:
     """A server process that was started here.
 
     Attributes:
         linger: None for a server that ends with this process; else it outlives it by so many seconds without a call.
+        parent: the process that started it. One that is forked from that holds what it held, and may not end the
+            server.
     """
 
     process: subprocess.Popen[bytes]
     linger: float | None
     log: IO[bytes] = field(repr=False)
+    parent: int = field(default_factory=os.getpid)
 
     def log_tail(self) -> str:
         """The end of what it wrote to standard error."""
@@ -177,6 +181,8 @@ class Child:
 
     def stop(self, grace: float) -> None:
         """Let it drain, and see to it that it has ended; seconds that it may take before it is killed."""
+        if os.getpid() != self.parent:
+            return
         if self.process.stdin is not None:
             with contextlib.suppress(OSError):
                 self.process.stdin.close()
@@ -219,7 +225,26 @@ def spawn(directory: Path, *, model: str, linger: float | None, take_over: bool)
     except OSError:
         log.close()
         raise
-    return Child(process, linger, log)
+    child = Child(process, linger, log)
+    if process.stdin is not None:
+        _tied.add(child)
+    return child
+
+
+#: Servers that end when their standard input closes.
+_tied: weakref.WeakSet[Child] = weakref.WeakSet()
+
+
+def _let_go_in_fork() -> None:
+    """A process that was forked must not hold the pipe open that tells a server that its client has gone."""
+    for child in list(_tied):
+        if child.process.stdin is not None:
+            with contextlib.suppress(OSError):
+                child.process.stdin.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go_in_fork)
 
 
 # ---- ahead of the imports of a command ----
@@ -285,4 +310,5 @@ def claim(directory: Path, *, model: str | None, linger: float | None) -> Child 
 
 def _end_unclaimed() -> None:
     for child, _ in _ahead.values():
-        child.process.send_signal(signal.SIGTERM)
+        if os.getpid() == child.parent:
+            child.process.send_signal(signal.SIGTERM)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf.message import Message
+from kinprint.client.access import is_local
 from kinprint.client.contract import METHODS, SERVICES, Method
 from kinprint.client.errors import InvalidArgumentError
 from kinprint.client.types import Limits
@@ -87,9 +88,11 @@ def service_config() -> str:
     return json.dumps({"methodConfig": [{"name": names, "retryPolicy": policy}]})
 
 
-def channel_options() -> list[tuple[str, str | int]]:
-    """Options of the channels."""
+def channel_options(address: str) -> list[tuple[str, str | int]]:
+    """Options of the channel to an address."""
     return [
+        # A proxy that the environment names for the network does not reach this machine.
+        *([("grpc.enable_http_proxy", 0)] if is_local(address) else []),
         ("grpc.max_send_message_length", SEND_BYTES),
         ("grpc.max_receive_message_length", RECEIVE_BYTES),
         ("grpc.service_config", service_config()),

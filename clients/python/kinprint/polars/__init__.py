@@ -12,12 +12,18 @@ not see what is registered; the functions here do the same: `sketch("response")`
 `pl.col("response").kinprint.sketch()`, `dedup(frame)` is `frame.kinprint.dedup()`.
 """
 
-from kinprint.polars.columns import SKETCH_BITS, scheme
-from kinprint.polars.duplicates import Output, Progress, Run, dedup
-from kinprint.polars.expressions import content_hash, shingle_count, similarity, sketch
-from kinprint.polars.files import Noted, Skipped, scan_files, scan_source
-from kinprint.polars.namespaces import DataFrameNamespace, ExprNamespace, LazyFrameNamespace, SeriesNamespace
-from kinprint.polars.transcripts import SkippedRowsWarning, scan_transcripts
+from kinprint.installed import importing as _importing
+from kinprint.installed import version as _version
+
+with _importing("kinprint.polars", "kernels"):
+    from kinprint.polars.columns import SKETCH_BITS, scheme
+    from kinprint.polars.duplicates import Output, Progress, Run, dedup
+    from kinprint.polars.expressions import content_hash, shingle_count, similarity, sketch
+    from kinprint.polars.files import Noted, Skipped, scan_files, scan_source
+    from kinprint.polars.namespaces import DataFrameNamespace, ExprNamespace, LazyFrameNamespace, SeriesNamespace
+    from kinprint.polars.transcripts import SkippedRowsWarning, scan_transcripts
+
+__version__ = _version()
 
 __all__ = [
     "SKETCH_BITS",

@@ -23,8 +23,14 @@ Needs the extra `report`.
 
 from __future__ import annotations
 
-from kinprint.report.evidence import render
-from kinprint.report.lineage import render_lineage
-from kinprint.report.parts import NotAReport
+from kinprint.installed import importing as _importing
+from kinprint.installed import version as _version
+
+with _importing("kinprint.report", "report"):
+    from kinprint.report.evidence import render
+    from kinprint.report.lineage import render_lineage
+    from kinprint.report.parts import NotAReport
+
+__version__ = _version()
 
 __all__ = ["NotAReport", "render", "render_lineage"]

@@ -16,7 +16,6 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 from kinprint.server.channels import FORMATS
 from kinprint.server.channels.calibration import Calibration
@@ -26,6 +25,7 @@ from kinprint.server.embed.space import EmbeddingSpace
 from kinprint.server.failures import GenerationTooNew
 from kinprint.server.store import digests, durability, files, generation
 from kinprint.server.store.lock import DataFormatError, check_format
+from kinprint.server.store.record import opened
 
 _REBUILT = "removed; it is made again at the next start"
 
@@ -260,7 +260,7 @@ class _Corpus:
         if broken:
             return  # what is active cannot be told from a log that is damaged
         try:
-            actions = pl.DataFrame(DeltaTable(table).get_add_actions(flatten=True))
+            actions = pl.DataFrame(opened(table).get_add_actions(flatten=True))
         except (DeltaError, OSError, ValueError) as error:
             hint = durability.log_directory(table) / "_last_checkpoint"
             yield self._finding(hint, f"the log cannot be read: {error}", durability.RESTORE)

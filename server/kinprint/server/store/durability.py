@@ -476,7 +476,7 @@ def _newest_intact_checkpoint(table: Path, known: Mapping[str, str]) -> tuple[in
         try:
             if (digest := known.get(relative(table, path))) is not None:
                 digests.verify(path, digest)
-            pl.read_parquet(path)
+            pl.read_parquet(path, glob=False)  # a path may hold what reads as a pattern
         except (pl.exceptions.PolarsError, OSError, digests.Damaged) as error:
             torn.append((path, str(error).splitlines()[0] if str(error) else type(error).__name__))
             continue

@@ -36,6 +36,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from kinprint.server.failures import MaintenanceFailed
 from kinprint.server.store import digests, durability, files
 from kinprint.server.store.disk import plain
+from kinprint.server.store.location import seen_by_delta
 from kinprint.server.store.lock import read_holder
 from kinprint.server.store.record import (
     FILL,
@@ -110,12 +111,13 @@ def compact(
         durability.check_contents(table, before.files)
         sizes = [durability.data_file(table, name).stat().st_size for name in before.files]
         if sum(size < SMALL_BYTES for size in sizes) > small_files:
-            DeltaTable(table).optimize.compact(
-                target_size=MERGED_BYTES,
-                max_concurrent_tasks=1,
-                writer_properties=writer_properties(),
-                post_commithook_properties=NO_HOOKS,
-            )
+            with seen_by_delta(table, before.files) as seen:
+                DeltaTable(seen).optimize.compact(
+                    target_size=MERGED_BYTES,
+                    max_concurrent_tasks=1,
+                    writer_properties=writer_properties(),
+                    post_commithook_properties=NO_HOOKS,
+                )
         after = recover(table)
         removed = _clean_up(table, after, keep, keep_from=min(keep_versions, default=after.version))
         return Maintained(after, 0, removed)
@@ -216,7 +218,6 @@ def _doomed_by(rows: pl.LazyFrame, predicate: str) -> pl.LazyFrame:
 
 def _erase(table: Path, before: Snapshot, doomed: pl.LazyFrame) -> Maintained:
     keys = doomed.unique().collect(engine="streaming")
-    delta = DeltaTable(table)
     actions: list[AddAction | RemoveAction] = []
     erased = 0
     for name in before.files if keys.height else ():
@@ -233,7 +234,9 @@ def _erase(table: Path, before: Snapshot, doomed: pl.LazyFrame) -> Maintained:
             actions.append(replacement)
     if actions:
         files.fsync_directory(table)
-        delta.create_write_transaction(actions, "append", delta.schema(), post_commithook_properties=NO_HOOKS)
+        with seen_by_delta(table) as seen:
+            delta = DeltaTable(seen)
+            delta.create_write_transaction(actions, "append", delta.schema(), post_commithook_properties=NO_HOOKS)
     after = recover(table)
     return Maintained(after, erased, _clean_up(table, after, (), keep_from=after.version, everything=True))
 
@@ -302,7 +305,8 @@ def _clean_up(table: Path, newest: Snapshot, keep: Collection[str], *, keep_from
 
     Log entries from version ``keep_from`` on stay. ``everything`` also empties the quarantine.
     """
-    DeltaTable(table).create_checkpoint()
+    with seen_by_delta(table) as seen:
+        DeltaTable(seen).create_checkpoint()
     durability.sync_checkpoint(table, newest.version)
     removed = 0
     stay = {durability.data_file(table, name) for name in (*newest.files, *keep)}

@@ -43,6 +43,7 @@ from deltalake.schema import MapType, PrimitiveType
 from kinprint.server.store import digests, durability, files
 from kinprint.server.store.disk import READ_ONLY
 from kinprint.server.store.durability import FORMAT, FormatTooNew, RecordDamaged
+from kinprint.server.store.location import readable, seen_by_delta
 
 __all__ = [
     "DELETE",
@@ -223,6 +224,7 @@ class Record:
         self._writing = threading.RLock()
         self._snapshot = snapshot  # replaced whole, never changed: readers take it without the lock
         self._table: DeltaTable | None = None
+        self._readable = readable(path)
         self._checked: set[str] = set()
         self._checkpoint = max(durability.checkpoints(path), default=0)
 
@@ -244,13 +246,14 @@ class Record:
             with maintenance_lock(table):
                 if durability.guard(table).version is not None:
                     raise RecordExists(f"there is a record at {table} already")
-                DeltaTable.create(
-                    table,
-                    DELTA_SCHEMA,
-                    configuration=dict(_TABLE_PROPERTIES),
-                    raise_if_key_not_exists=False,
-                    post_commithook_properties=NO_HOOKS,
-                )
+                with seen_by_delta(table) as seen:
+                    DeltaTable.create(
+                        seen,
+                        DELTA_SCHEMA,
+                        configuration=dict(_TABLE_PROPERTIES),
+                        raise_if_key_not_exists=False,
+                        post_commithook_properties=NO_HOOKS,
+                    )
                 entry = durability.sync_version(table, 0)
                 for directory in (table, *table.parents):
                     files.fsync_directory(directory)
@@ -364,16 +367,16 @@ class Record:
             before = self._snapshot
             began = time.time()
             try:
-                table = self._handle()
-                wider = len(table.schema().fields) > len(SCHEMA)  # a later minor format added columns
-                write_deltalake(
-                    table,
-                    rows,
-                    mode="append",
-                    schema_mode="merge" if wider else None,
-                    writer_properties=writer_properties(1),
-                    post_commithook_properties=NO_HOOKS,
-                )
+                with self._handle() as table:
+                    wider = len(table.schema().fields) > len(SCHEMA)  # a later minor format added columns
+                    write_deltalake(
+                        table,
+                        rows,
+                        mode="append",
+                        schema_mode="merge" if wider else None,
+                        writer_properties=writer_properties(1),
+                        post_commithook_properties=NO_HOOKS,
+                    )
                 after, files = self._sync_from(before)
             except (DeltaError, OSError, ValueError) as error:
                 self._table = None
@@ -416,10 +419,16 @@ class Record:
             finally:
                 self.refresh()
 
-    def _handle(self) -> DeltaTable:
+    @contextlib.contextmanager
+    def _handle(self) -> Iterator[DeltaTable]:
+        """The table as delta-rs has it open; kept between calls where it is open under its own path."""
+        if not self._readable:
+            with seen_by_delta(self._path) as seen:
+                yield DeltaTable(seen)
+            return
         if self._table is None:
             self._table = DeltaTable(self._path)
-        return self._table
+        yield self._table
 
     def _sync_from(self, before: Snapshot) -> tuple[Snapshot, tuple[str, ...]]:
         """Make every version above ``before`` durable; the snapshot after it, and the files it added."""
@@ -471,7 +480,8 @@ class Record:
 
     def _make_checkpoint(self, version: int) -> None:
         try:
-            self._handle().create_checkpoint()
+            with self._handle() as table:
+                table.create_checkpoint()
             durability.sync_checkpoint(self._path, version)
         except (DeltaError, OSError, KeyError) as error:
             # The rows are safe without it: the next append tries again.
@@ -479,6 +489,12 @@ class Record:
         else:
             self._checkpoint = version
         self._table = None
+
+
+def opened(table: Path, version: int | None = None) -> DeltaTable:
+    """A table at a version (None: the newest), to be asked what its log says; its data is not read through it."""
+    with seen_by_delta(table) as seen:
+        return DeltaTable(seen, version=version)
 
 
 def scan_files(table: Path, names: Sequence[str]) -> pl.LazyFrame:
@@ -541,7 +557,7 @@ def recover(table: Path) -> Snapshot:
     if unmarked:
         _refuse_shortened(table, report.version)
     try:
-        delta = DeltaTable(table)
+        delta = opened(table)
     except DeltaError as error:
         raise RecordDamaged(
             durability.log_directory(table),

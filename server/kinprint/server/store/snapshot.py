@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Final
 
 import polars as pl
-from deltalake import DeltaTable
 from kinprint.server.store import digests, durability, files
-from kinprint.server.store.record import Snapshot
+from kinprint.server.store.record import Snapshot, opened
 
 #: What `link(2)` says where there is another way: other file system, none that links, too many links.
 _NO_LINK: Final = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
@@ -84,7 +83,7 @@ def state_of(table: Path) -> Snapshot:
     marker = durability.read_marker(table)
     if marker is None:
         raise digests.Damaged(table / durability.MARKER_NAME, "does not say which version of the record is durable")
-    actions = pl.DataFrame(DeltaTable(table, version=marker.version).get_add_actions(flatten=True))
+    actions = pl.DataFrame(opened(table, marker.version).get_add_actions(flatten=True))
     return Snapshot(marker.version, tuple(sorted(actions["path"].to_list())), marker.entry)
 
 

@@ -29,7 +29,7 @@ class AsyncCalls:
         connection: Connection,
         embedded: EmbeddedServer | None,
         *,
-        timeout: float,
+        timeout: float | None,
         retry_deadline: float,
         access: Access,
     ) -> None:

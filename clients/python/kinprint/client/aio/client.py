@@ -41,7 +41,7 @@ class AsyncClient(
 async def aconnect(
     target: str | Path | EmbeddedServer,
     *,
-    timeout: float = 30.0,
+    timeout: float | None = 30.0,
     model: str | Path = "default",
     start_timeout: float = 600.0,
     retry_deadline: float = 120.0,
@@ -62,7 +62,7 @@ async def aconnect(
             a path separator, starting with `.` or `~`, or naming an existing directory: a data directory. If
             a server holds it, that one is used; else one is started as a child process (needs the extra
             `server`) and stopped by `close`. An `EmbeddedServer` that was made elsewhere is taken as it is.
-        timeout: seconds that a call may take, unless it says otherwise.
+        timeout: seconds that a call may take, unless it says otherwise; None: no limit.
         model: for a server started here: directory of the embedding model, "default" or "none".
         start_timeout: seconds that a server started here may take to be ready.
         retry_deadline: seconds without progress after which an upsert gives up.

@@ -17,13 +17,12 @@ def main() -> None:
     try:
         from kinprint.client.cli.app import run
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] in ("typer", "rich", "click"):
-            print(
-                f"the command line needs {error.name}, which is not installed: pip install 'kinprint[cli]'",
-                file=sys.stderr,
-            )
-            sys.exit(1)
-        raise
+        if (error.name or "").partition(".")[0] == "kinprint":
+            raise
+        from kinprint import installed
+
+        print(f"kinprint: {installed.lacking(error, 'cli')}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         # The commands answer Ctrl-C themselves; until they are there, imports would answer with a traceback.
         print("interrupted", file=sys.stderr)

@@ -6,14 +6,14 @@ A command's module is imported when the command is called, so that none waits fo
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import typer
-from kinprint.client.cli.starting import with_linger
-from typer.core import TyperGroup
+from kinprint.client.cli.help import Command, Group
+from kinprint.client.cli.starting import with_common_options
 
 #: Name of each command, its module and function (or group) under `kinprint.client.cli`, and its line in the list. A
 #: test holds these lines against those of the commands themselves.
@@ -57,14 +57,29 @@ COMMANDS = {
 }
 
 
+#: What the list shows commands under.
+SECTIONS: Mapping[str, tuple[str, ...]] = {
+    "Texts in, texts out": ("load", "export", "get", "delete", "purge"),
+    "Where else does it occur, what resembles it": ("search", "compare", "dedup", "overlap", "fill"),
+    "Whose is it, which models are kin": ("attribute", "kinship", "evidence", "lineage", "panel"),
+    "Corpora and models": ("corpora", "info", "snapshot", "model"),
+    "Servers": ("serve", "stop", "jobs", "keys", "config", "audit"),
+    "Whether files are what they were": ("verify", "sign"),
+}
+
+
 def _placeholder() -> None:
     """Stands for a command in the list of all."""
 
 
-class _Commands(TyperGroup):
+class _Commands(Group):
     """Commands that are placeholders until one is called."""
 
+    sections = {name: section for section, names in SECTIONS.items() for name in names}  # noqa: RUF012
     _listing = False
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.sections)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         known = super().get_command(ctx, cmd_name)
@@ -84,15 +99,26 @@ def load_command(name: str) -> Any:
     module, _, attribute = COMMANDS[name][0].partition(":")
     found: Callable[..., None] | typer.Typer = getattr(import_module(f"kinprint.client.cli.{module}"), attribute)
     if isinstance(found, typer.Typer):
+        found.info.cls = Group
+        found.rich_markup_mode = None
         for command in found.registered_commands:
+            command.cls = Command
             if command.callback is not None:
-                command.callback = with_linger(command.callback)
+                command.callback = with_common_options(command.callback)
         group = typer.main.get_group(found)
         group.name = name
         return group
-    alone = typer.Typer(add_completion=False)
-    alone.command(name)(with_linger(found))
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+    alone.command(name, cls=Command)(with_common_options(found))
     return typer.main.get_command(alone)
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from kinprint.installed import version
+
+        print(f"kinprint {version()}")
+        raise typer.Exit
 
 
 app = typer.Typer(
@@ -100,10 +126,19 @@ app = typer.Typer(
     cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Fingerprint similarity for LLM transcripts: where else does a text occur, and who wrote it.",
+    rich_markup_mode=None,
 )
 for _name, (_, _line) in COMMANDS.items():
     app.command(_name, help=_line)(_placeholder)
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", is_eager=True, callback=_tell_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Fingerprint similarity for LLM transcripts: where else does a text occur, and who wrote it."""
 
 
 def run() -> None:

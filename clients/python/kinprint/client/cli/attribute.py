@@ -28,7 +28,7 @@ from kinprint.client.cli.terminal import (
     OutOption,
     QuietOption,
     ServerOption,
-    fail,
+    give_up,
     guarded,
     open_client,
     out,
@@ -158,11 +158,11 @@ def _texts(file: Path, by: str | None) -> list[UnknownText]:
     if by is not None and without and not texts:
         near = get_close_matches(by, columns, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        fail(f"{file}: no row has a value in the column {by!r} (--by); found: {', '.join(columns) or 'none'}{hint}")
+        give_up(f"{file}: no row has a value in the column {by!r} (--by); found: {', '.join(columns) or 'none'}{hint}")
     if without:
         warn(f"{counted(without, f'row of {file} has', f'rows of {file} have')} no {by}: left out")
     if not texts:
-        fail(f"{file}: no texts")
+        give_up(f"{file}: no texts")
     return texts
 
 
@@ -188,7 +188,7 @@ def _short_enough(texts: list[UnknownText], limit: int) -> list[UnknownText]:
     if len(kept) < len(texts):
         warn(f"{counted(len(texts) - len(kept), 'text')} longer than {limit:,} bytes of UTF-8: left out")
     if not kept:
-        fail("no texts are left")
+        give_up("no texts are left")
     return kept
 
 

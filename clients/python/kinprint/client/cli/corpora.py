@@ -12,6 +12,7 @@ from kinprint.client.cli.columns import CORPORA, TRANSCRIPTS
 from kinprint.client.cli.hits import shares
 from kinprint.client.cli.load_view import watch_server
 from kinprint.client.cli.progress import ProgressReport
+from kinprint.client.cli.starting import OUTPUT
 from kinprint.client.cli.tables import TableWriter
 from kinprint.client.cli.terminal import (
     CorpusOption,
@@ -192,7 +193,16 @@ def get(
 @guarded
 def export(
     corpus: CorpusOption,
-    output: Annotated[str, typer.Option("--out", metavar="FILE", help="Parquet, CSV, TSV or NDJSON by extension.")],
+    output: Annotated[
+        str,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Parquet, CSV, TSV or NDJSON by extension; -: NDJSON to standard output.",
+            rich_help_panel=OUTPUT,
+        ),
+    ],
     server: ServerOption = None,
     data: DataOption = None,
     model: Annotated[list[str] | None, typer.Option("--model", help="Only this model; repeatable.")] = None,
@@ -217,7 +227,7 @@ def export(
                 bar.update(min(1.0, writer.rows / max(total, 1)), f"{writer.rows:,} rows")
     if json_output:
         print_json({"corpus": corpus, "rows": writer.rows, "out": output})
-    else:
+    elif not (quiet and output == "-"):
         out.print(f"{counted(writer.rows, 'transcript')} written to {escape(output)}", soft_wrap=True)
 
 

@@ -35,6 +35,7 @@ from kinprint.client.cli.terminal import (
 from kinprint.client.sync import Client
 from kinprint.client.types import DuplicatesProgress, DuplicatesSummary, as_dict
 from kinprint.client.wording import counted
+from kinprint.installed import importing
 from rich.markup import escape
 from rich.table import Table
 
@@ -116,7 +117,8 @@ def dedup(
     if files:
         if server or data:
             fail("files are looked through without a server: leave out --server and --data")
-        from kinprint.client.cli.dedup_files import dedup_files
+        with importing("kinprint dedup FILE", "cli", "kernels"):
+            from kinprint.client.cli.dedup_files import dedup_files
 
         totals, first = dedup_files(
             files,

@@ -17,6 +17,7 @@ from kinprint.client.cli.terminal import (
     QuietOption,
     ServerOption,
     fail,
+    give_up,
     guarded,
     open_client,
     out,
@@ -35,7 +36,7 @@ def renderer(name: str) -> Callable[[dict[str, Any]], bytes]:
     """
     for needed in ("matplotlib", "jinja2"):
         if importlib.util.find_spec(needed) is None:
-            fail(f"writing HTML needs {needed}, which is not installed: pip install 'kinprint[report]'")
+            give_up(f"writing HTML needs {needed}, which is not installed: pip install 'kinprint[report]'")
     import kinprint.report as reports
 
     found: Callable[[dict[str, Any]], bytes] = getattr(reports, name)
@@ -75,7 +76,7 @@ def evidence(
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Write to FILE: .html for people, or .json.")
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write to FILE: .html for people, or .json.")
     ] = None,
     quiet: QuietOption = False,
     json_output: JsonOption = False,

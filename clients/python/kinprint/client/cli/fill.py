@@ -21,6 +21,7 @@ from kinprint.client.cli.terminal import (
     QuietOption,
     ServerOption,
     fail,
+    give_up,
     guarded,
     needed_model,
     open_client,
@@ -101,9 +102,9 @@ def fill(
     elif found.state != "failed":
         out.print(escape(f"{describe(found)[0]}; {_goes_on(corpus, server, data)}"), soft_wrap=True)
     if found.state == "failed" and not status:
-        fail(f"{corpus} is not filled: {found.problem or 'the server did not tell why'}")
+        give_up(f"{corpus} is not filled: {found.problem or 'the server did not tell why'}")
     if wait and found.state != "complete" and not _empty(found):
-        fail(f"{corpus} is not filled: it was {'paused' if found.state == 'paused' else 'stopped'} meanwhile")
+        give_up(f"{corpus} is not filled: it was {'paused' if found.state == 'paused' else 'stopped'} meanwhile")
 
 
 def fill_row(found: Fill) -> dict[str, object]:

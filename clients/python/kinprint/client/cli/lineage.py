@@ -52,7 +52,10 @@ def lineage(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--out", metavar="FILE", help="Write to FILE: .html (a picture), .nwk (Newick), or the scores as a table."
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Write to FILE: .html (a picture), .nwk (Newick), or the scores as a table.",
         ),
     ] = None,
     quiet: QuietOption = False,

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 
-from kinprint.client.cli.terminal import fail, out, warn
+from kinprint.client.cli.terminal import give_up, out, warn
 from kinprint.client.errors import UnavailableError
 from kinprint.client.sync import Client
 from kinprint.client.types import ServerInfo, ServerLoad, as_dict
@@ -38,7 +38,7 @@ def watch_server(client: Client, seconds: float, *, as_json: bool) -> None:
             continue
         now = time.monotonic()
         if info.load is None:
-            fail("this server does not tell its load (an older version?)")
+            give_up("this server does not tell its load (an older version?)")
         if as_json:
             sys.stdout.write(json.dumps(_told(info)) + "\n")
             sys.stdout.flush()

@@ -19,6 +19,7 @@ from kinprint.client.cli.terminal import (
     QuietOption,
     ServerOption,
     fail,
+    give_up,
     guarded,
     needed_model,
     open_client,
@@ -40,7 +41,7 @@ def server_command(*arguments: str) -> list[str]:
         CommandError: the server is not installed.
     """
     if importlib.util.find_spec("kinprint.server") is None:
-        fail("this needs the server: pip install 'kinprint[server]'")
+        give_up("this needs the server: pip install 'kinprint[server]'")
     return [sys.executable, "-m", "kinprint.server", *arguments]
 
 
@@ -63,7 +64,7 @@ def ensure_default_model(directory: Path, *, quiet: bool = False) -> None:
     )
     if done.returncode != 0:
         detail = f": {done.stderr.strip()}" if done.stderr else ""
-        fail(f"the default embedding model could not be built{detail}")
+        give_up(f"the default embedding model could not be built{detail}")
 
 
 model_app = typer.Typer(
@@ -197,7 +198,7 @@ def compare(
 
     A second model is filled by: kinprint fill --corpus NAME --second DIR
     """
-    with open_client(server, data, timeout=600.0) as client:
+    with open_client(server, data) as client:
         found = client.compare_models(corpus, queries=queries or 0)
     if json_output:
         print_json(found)

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 from kinprint.client.cli.progress import ProgressReport
-from kinprint.client.cli.terminal import fail, out
+from kinprint.client.cli.terminal import give_up, out
 from kinprint.client.errors import KinprintError
 from kinprint.client.sync import Client
 from kinprint.client.types import DuplicatesProgress, PanelEdge, PanelFile, PanelMember
@@ -56,18 +56,18 @@ def read_table(path: Path, columns: Sequence[str]) -> Table:
                 if column not in header:
                     near = get_close_matches(column, header, n=1, cutoff=0.5)
                     hint = f"; did you mean {near[0]!r}?" if near else ""
-                    fail(f"{path}: no column {column!r}; found: {', '.join(header) or 'none'}{hint}")
+                    give_up(f"{path}: no column {column!r}; found: {', '.join(header) or 'none'}{hint}")
             rows = []
             for row in reader:
                 if None in row or None in row.values():
-                    fail(
+                    give_up(
                         f"{path}, line {reader.line_num}: as many cells are needed as there are columns, {len(header)}"
                     )
                 rows.append((reader.line_num, {name: value.strip() for name, value in row.items()}))
     except UnicodeDecodeError as error:
-        fail(f"{path} is not UTF-8: {error}")
+        give_up(f"{path} is not UTF-8: {error}")
     except csv.Error as error:
-        fail(f"{path} is no CSV file: {error}")
+        give_up(f"{path} is no CSV file: {error}")
     return Table(path, rows)
 
 
@@ -87,13 +87,13 @@ def read_members(path: Path, corpus: str) -> list[PanelMember]:
     for line, row in table.of_corpus(corpus):
         model, family = row["model"], row["family"]
         if not model or not family:
-            fail(f"{path}, line {line}: no {'family' if model else 'model'}")
+            give_up(f"{path}, line {line}: no {'family' if model else 'model'}")
         first, known = families.setdefault(model, (line, family))
         if known != family:
-            fail(f"{path}: model {model!r} has the family {known!r} in line {first} and {family!r} in line {line}")
+            give_up(f"{path}: model {model!r} has the family {known!r} in line {first} and {family!r} in line {line}")
         tags.setdefault(model, {}).update(dict.fromkeys(_several(row.get("shares_with", ""))))
     if not families:
-        fail(f"{path}: no models")
+        give_up(f"{path}: no models")
     return [PanelMember(model, family, tuple(tags[model])) for model, (_, family) in families.items()]
 
 
@@ -108,7 +108,7 @@ def read_edges(path: Path, corpus: str) -> list[PanelEdge]:
     for line, row in table.of_corpus(corpus):
         for column in ("model", "relation"):
             if not row[column]:
-                fail(f"{path}, line {line}: no {column}")
+                give_up(f"{path}, line {line}: no {column}")
         # A row without a related model says that there is none.
         edges.update({PanelEdge(row["model"], other, row["relation"]): None for other in _several(row["related_to"])})
     return list(edges)
@@ -122,7 +122,7 @@ def models_of(client: Client, corpus: str) -> list[str]:
     """
     names = [item.value for item in client.get_corpus(corpus).models if item.value is not None]
     if not names:
-        fail(f"no transcript of corpus {corpus!r} names its model")
+        give_up(f"no transcript of corpus {corpus!r} names its model")
     return names
 
 
@@ -135,7 +135,7 @@ def check_models(wanted: Iterable[str], known: Sequence[str], corpus: str, where
     missing = [name for name in dict.fromkeys(wanted) if name not in set(known)]
     if missing:
         one = "model" if len(missing) == 1 else "models"
-        fail(f"{where}corpus {corpus!r} has no answers of {one} {near_names(missing, known)}")
+        give_up(f"{where}corpus {corpus!r} has no answers of {one} {near_names(missing, known)}")
 
 
 def near_names(missing: Sequence[str], known: Sequence[str]) -> str:
@@ -157,13 +157,13 @@ def load_panel(path: Path | None) -> PanelFile | None:
     if path is None:
         return None
     if path.is_dir():
-        fail(f"{path} is a directory, not a panel")
+        give_up(f"{path} is a directory, not a panel")
     try:
         return PanelFile.load(path)
     except FileNotFoundError:
-        fail(f"{path}: no such file; 'kinprint panel fit' makes a panel")
+        give_up(f"{path}: no such file; 'kinprint panel fit' makes a panel")
     except KinprintError as error:
-        fail(str(error))
+        give_up(str(error))
 
 
 @contextmanager

@@ -44,7 +44,7 @@ def fit(
         Path,
         typer.Option("--families", metavar="FILE", help="CSV: model, family and, if known, shares_with (a;b)."),
     ],
-    output: Annotated[Path, typer.Option("--out", metavar="PANEL", help="File to write the panel to.")],
+    output: Annotated[Path, typer.Option("--out", "-o", metavar="PANEL", help="File to write the panel to.")],
     server: ServerOption = None,
     data: DataOption = None,
     lineage: Annotated[

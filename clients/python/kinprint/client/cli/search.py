@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from kinprint.client.cli.columns import HITS
 from kinprint.client.cli.hits import hit_row, shares, show_hits
+from kinprint.client.cli.starting import FILTERS
 from kinprint.client.cli.tables import TableWriter
 from kinprint.client.cli.terminal import (
     CorporaOption,
@@ -49,13 +50,27 @@ def search(
         typer.Option("--channel", help="copy, semantic, style or all; may be repeated. Default: copy."),
     ] = None,
     top: Annotated[int, typer.Option("--top", min=1, max=1000, help="Most hits per channel.")] = 10,
-    model: Annotated[list[str] | None, typer.Option("--model", help="Only this model; repeatable.")] = None,
-    not_model: Annotated[list[str] | None, typer.Option("--not-model", help="Not this model.")] = None,
-    language: Annotated[list[str] | None, typer.Option("--language", help="Only this language.")] = None,
-    account: Annotated[list[str] | None, typer.Option("--account", help="Only this account.")] = None,
-    since: Annotated[str | None, typer.Option("--since", help="Created at or after (ISO 8601).")] = None,
-    until: Annotated[str | None, typer.Option("--until", help="Created before (ISO 8601).")] = None,
-    min_score: Annotated[float | None, typer.Option("--min-score", help="Least score of a hit.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option("--model", help="Only this model; repeatable.", rich_help_panel=FILTERS)
+    ] = None,
+    not_model: Annotated[
+        list[str] | None, typer.Option("--not-model", help="Not this model.", rich_help_panel=FILTERS)
+    ] = None,
+    language: Annotated[
+        list[str] | None, typer.Option("--language", help="Only this language.", rich_help_panel=FILTERS)
+    ] = None,
+    account: Annotated[
+        list[str] | None, typer.Option("--account", help="Only this account.", rich_help_panel=FILTERS)
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", help="Created at or after (ISO 8601).", rich_help_panel=FILTERS)
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", help="Created before (ISO 8601).", rich_help_panel=FILTERS)
+    ] = None,
+    min_score: Annotated[
+        float | None, typer.Option("--min-score", help="Least score of a hit.", rich_help_panel=FILTERS)
+    ] = None,
     max_evidence: Annotated[
         int | None,
         typer.Option("--max-evidence", min=0, max=1000, help="Hits per channel with evidence. Default: 10."),

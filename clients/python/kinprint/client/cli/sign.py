@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 from kinprint.client import signing
-from kinprint.client.cli.terminal import JsonOption, fail, guarded, out, print_json
+from kinprint.client.cli.terminal import JsonOption, fail, give_up, guarded, out, print_json
 from rich.markup import escape
 
 
@@ -47,7 +47,7 @@ def sign(
             fail("name the files to sign and the key: kinprint sign FILE... --key KEY (make one: --new-key KEY)")
         made = [signing.sign(path, key, note) for path in files]
     except signing.SignatureError as error:
-        fail(str(error))
+        give_up(str(error))
     if json_output:
         print_json([{"file": str(path), "signature": str(place)} for path, place in zip(files, made, strict=True)])
     else:

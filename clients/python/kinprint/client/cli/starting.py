@@ -1,4 +1,5 @@
-"""What commands share about servers that they start: how long one stays, and what is said meanwhile."""
+"""What commands share about servers: how long one that they start stays, how long a call may take, what is said
+meanwhile."""
 
 from __future__ import annotations
 
@@ -12,6 +13,9 @@ from typing import Annotated, Any, get_type_hints
 import typer
 from kinprint.client import launch
 
+#: Sections that help shows options in.
+SERVER, OUTPUT, FILTERS = "Server", "Output", "Filters"
+
 LingerOption = Annotated[
     str,
     typer.Option(
@@ -20,8 +24,19 @@ LingerOption = Annotated[
         envvar="KINPRINT_LINGER",
         help="How long a server that is started here stays after the last call: seconds, or 90s, 5m, 1h. "
         "0: it ends with the command.",
+        rich_help_panel=SERVER,
     ),
 ]
+TimeoutOption = Annotated[
+    str | None,
+    typer.Option(
+        "--timeout",
+        metavar="TIME",
+        help="How long a call may take: seconds, or 90s, 5m, 1h. Default: no limit. Runs that show progress have none.",
+        rich_help_panel=SERVER,
+    ),
+]
+_QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.", rich_help_panel=OUTPUT)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,38 +46,44 @@ class Starting:
     Attributes:
         linger: seconds that it stays without a call; None: it ends with the command.
         quiet: nothing is to be said about it.
+        timeout: seconds that a call may take; None: no limit.
     """
 
     linger: float | None = launch.LINGER
     quiet: bool = False
+    timeout: float | None = None
 
 
 starting: ContextVar[Starting] = ContextVar("starting", default=Starting())  # noqa: B039  (frozen)
 
 
-def with_linger(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The command with an option --linger after its --data, if it has that and connects."""
+def with_common_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The command with options --linger and --timeout after its --data, and --quiet, if it has --data and connects."""
     signature = inspect.signature(command)
     if "data" not in signature.parameters or "server" not in signature.parameters:
         return command
     hints = get_type_hints(command, include_extras=True)
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters: list[inspect.Parameter] = []
     for name, parameter in signature.parameters.items():
         parameters.append(parameter.replace(annotation=hints[name]))
         if name == "data":
-            kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-            parameters.append(
-                inspect.Parameter("linger", kind, default=f"{launch.LINGER:.0f}", annotation=LingerOption)
-            )
+            parameters += [
+                inspect.Parameter("linger", kind, default=f"{launch.LINGER:.0f}", annotation=LingerOption),
+                inspect.Parameter("timeout", kind, default=None, annotation=TimeoutOption),
+            ]
+    takes_quiet = "quiet" in signature.parameters
+    if not takes_quiet:
+        parameters.append(inspect.Parameter("quiet", kind, default=False, annotation=_QuietOption))
 
-    def run(*arguments: Any, linger: str, **named: Any) -> Any:
+    def run(*arguments: Any, linger: str, timeout: str | None, quiet: bool, **named: Any) -> Any:
+        if str(named.get("output")) == "-" and named.get("json_output"):
+            raise typer.BadParameter("--json and --out - both write to standard output: choose one")
+        seconds = _seconds("--linger", linger)
+        limit = None if timeout is None else _seconds("--timeout", timeout)
+        token = starting.set(Starting(seconds or None, quiet, limit or None))
         try:
-            seconds = launch.seconds(linger)
-        except ValueError as error:
-            raise typer.BadParameter(f"--linger: {error}") from None
-        token = starting.set(Starting(seconds or None, bool(named.get("quiet"))))
-        try:
-            return command(*arguments, **named)
+            return command(*arguments, **named, **({"quiet": quiet} if takes_quiet else {}))
         finally:
             starting.reset(token)
 
@@ -72,3 +93,11 @@ def with_linger(command: Callable[..., Any]) -> Callable[..., Any]:
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
+
+
+def _seconds(option: str, text: str) -> float:
+    """A duration that an option gives.  Raises BadParameter."""
+    try:
+        return launch.seconds(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{option}: {error}") from None

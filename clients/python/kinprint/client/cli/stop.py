@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 from kinprint.client import launch
-from kinprint.client.cli.terminal import JsonOption, fail, guarded, out, print_json
+from kinprint.client.cli.terminal import JsonOption, fail, give_up, guarded, out, print_json
 from rich.markup import escape
 
 _POLL = 0.02
@@ -47,24 +47,24 @@ def stop(
                 if not launch.held(directory):
                     told = None
                     break
-                fail(
+                give_up(
                     f"{directory} is held, and process {told}, which its LOCK names, is no Kinprint server that has it "
                     "open (it may run in a container, or another program may hold the file): end the holder there"
                 )
             try:
                 os.kill(told, signal.SIGTERM)
             except PermissionError:
-                fail(f"process {told}, which holds {directory}, is another user's")
+                give_up(f"process {told}, which holds {directory}, is another user's")
             except ProcessLookupError:
                 told = None
         elif holder is not None and told != holder.pid:
             break  # it has ended, and the next one holds the directory
         if time.monotonic() > deadline:
             who = f"process {told}" if told is not None else "whatever holds it and does not say so"
-            fail(f"{directory} is still held by {who} after {timeout:g} s")
+            give_up(f"{directory} is still held by {who} after {timeout:g} s")
         time.sleep(_POLL)
     if told is None:
-        fail(f"no server holds {directory}")
+        give_up(f"no server holds {directory}")
     if json_output:
         print_json({"data": str(directory), "pid": told})
     else:

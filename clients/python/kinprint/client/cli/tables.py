@@ -1,4 +1,4 @@
-"""Tables to files: Parquet, CSV, TSV or NDJSON by extension, written in bounded memory.
+"""Tables to files: Parquet, CSV, TSV or NDJSON by extension, written in bounded memory; `-` is standard output.
 
 A file appears under its name when it is complete; a run that fails leaves none.
 """
@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from kinprint.client.cli.columns import Schema
-from kinprint.client.cli.terminal import fail
+from kinprint.client.cli.terminal import fail, json_text, out
 from kinprint.client.types import as_dict
 
 _KINDS = {
@@ -43,12 +44,22 @@ def _arrow_type(name: str) -> Any:
     return getattr(pa, name)()
 
 
-def check_target(path: Path) -> str:
+#: Written to standard output, as NDJSON.
+STDOUT = Path("-")
+
+
+def check_target(path: Path, *, stdout: bool = False) -> str:
     """The kind of file that `path` is to be, by its extension: "parquet", "csv", "tsv" or "ndjson".
+
+    Args:
+        path: where the rows go.
+        stdout: whether that may be standard output.
 
     Raises:
         CommandError: the extension is unknown, or no file can be there.
     """
+    if path == STDOUT:
+        return "ndjson" if stdout else fail("this is not written to standard output: name a file with --out")
     kind = _KINDS.get(path.suffix.lower())
     if kind is None:
         fail(f"{path}: write to .parquet, .csv, .tsv, .ndjson or .jsonl")
@@ -86,7 +97,7 @@ class TableWriter:
         self.rows = 0
         self._buffer: list[Mapping[str, Any]] = []
         self._bytes = 0
-        self._kind = check_target(path)
+        self._kind = check_target(path, stdout=True)
         self._partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         self._opened = False
         self._parquet: Any = None
@@ -101,7 +112,11 @@ class TableWriter:
         if self._opened:
             return
         self._opened = True
-        if self._kind == "parquet":
+        if self._path == STDOUT:
+            # The rows are the result now: what is said about them goes where progress goes.
+            out.file = sys.stderr
+            self._stream = sys.stdout  # type: ignore[assignment]
+        elif self._kind == "parquet":
             import pyarrow as pa
             import pyarrow.parquet as pq
 
@@ -126,7 +141,8 @@ class TableWriter:
             if self._kind == "ndjson":
                 data = {name: as_dict(row.get(name)) for name in self._schema}
                 data = {name: value for name, value in data.items() if value is not None and value != {}}
-                self._stream.write(json.dumps(data, ensure_ascii=False) + "\n")
+                text = json_text(data) if self._path == STDOUT else json.dumps(data, ensure_ascii=False)
+                self._stream.write(text + "\n")
             else:
                 cells = [_cell(row.get(name)) for name in self._schema]
                 has_cr = any(isinstance(cell, str) and "\r" in cell for cell in cells)
@@ -178,9 +194,11 @@ class TableWriter:
                 self._flush()
             if self._parquet is not None:
                 self._parquet.close()
-            if self._stream is not None:
+            if self._path == STDOUT:
+                sys.stdout.flush()
+            elif self._stream is not None:
                 self._stream.close()
-            if kind is None:
+            if kind is None and self._path != STDOUT:
                 os.replace(self._partial, self._path)
         finally:
             with suppress(FileNotFoundError):

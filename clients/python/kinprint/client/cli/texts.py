@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
-from kinprint.client.cli.terminal import fail
+from kinprint.client.cli.terminal import fail, give_up
 from kinprint.client.types import CHANNELS, TIERS, ChannelName, TierName
 
 
@@ -23,7 +23,7 @@ def read_text(name: str) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         where = "standard input" if name == "-" else name
-        fail(f"{where} is not valid UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}")
+        give_up(f"{where} is not valid UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}")
 
 
 def parse_time(text: str | None, option: str) -> datetime | None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from kinprint.client import signing
 from kinprint.client.cli.model import server_command
-from kinprint.client.cli.terminal import JsonOption, QuietOption, fail, guarded, out, print_json
+from kinprint.client.cli.terminal import JsonOption, QuietOption, fail, give_up, guarded, out, print_json
 from kinprint.client.types import as_dict
 from rich.markup import escape
 
@@ -55,7 +55,7 @@ def verify(
     try:
         found = signing.verify(path, signing.read_public_key(public))
     except signing.SignatureError as error:
-        fail(str(error))
+        give_up(str(error))
     if json_output:
         print_json({"file": str(path), **as_dict(found)})
         return

@@ -30,7 +30,7 @@ class Calls:
         connection: Connection,
         embedded: EmbeddedServer | None,
         *,
-        timeout: float,
+        timeout: float | None,
         retry_deadline: float,
         access: Access,
     ) -> None:

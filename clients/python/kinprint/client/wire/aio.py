@@ -110,7 +110,7 @@ class Connection:
         self.metadata = access.metadata
         self.secure = access.credentials is not None
         credentials = access.credentials
-        options = channel_options()
+        options = channel_options(address)
         self.channel = (
             grpc.aio.insecure_channel(address, options=options)
             if credentials is None

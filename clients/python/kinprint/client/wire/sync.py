@@ -59,7 +59,7 @@ class Connection:
         self.metadata = access.metadata
         self.secure = access.credentials is not None
         credentials = access.credentials
-        options = channel_options()
+        options = channel_options(address)
         self.channel = (
             grpc.insecure_channel(address, options=options)
             if credentials is None
