@@ -30,6 +30,33 @@ def test_an_id_does_not_change_between_versions() -> None:
     assert derive_id("c", "m", "p", "r") == "t-l3cjd5mhs74ghkjnwapbd6kpc4"
 
 
+def test_an_id_of_rule_2_is_the_documented_hash() -> None:
+    def prefixed(text: str | None) -> bytes:
+        return b"\xff\xff\xff\xff" if text is None else len(text.encode()).to_bytes(4, "little") + text.encode()
+
+    data = b"".join(map(prefixed, ("news", "m", None, "Hello!", None, "acct", "c-1")))
+    data += (3).to_bytes(8, "little", signed=True) + (-5).to_bytes(8, "little", signed=True)
+    digest = blake2b(data, digest_size=16, person=b"kinprint.id.v2").digest()
+    expected = "t2-" + base64.b32encode(digest).decode().rstrip("=").lower()
+    further = {"account_id": "acct", "conversation_id": "c-1", "turn": 3, "created_us": -5}
+    assert derive_id("news", "m", None, "Hello!", **further) == expected
+    assert derive_id("news", "m", None, "Hello!", 2, **further, prompt_id="") == expected + "-2"
+
+
+def test_an_id_of_rule_2_does_not_change_between_versions() -> None:
+    assert derive_id("c", "m", "p", "r", account_id="a", created_us=1) == "t2-nffk5hrxwykwuefwznnla6fhe4"
+
+
+@pytest.mark.parametrize("name", ["prompt_id", "account_id", "conversation_id"])
+def test_rows_that_differ_in_what_rule_2_goes_by_have_ids_of_their_own(name: str) -> None:
+    one, two = (IdDeriver("c").next_id("m", "p", "r", **{name: value}) for value in "xy")
+    assert len({one, two, derive_id("c", "m", "p", "r")}) == 3
+    deriver = IdDeriver("c")
+    assert deriver.next_id("m", "p", "r", **{name: "x"}) == one
+    assert deriver.next_id("m", "p", "r", **{name: "y"}) == two
+    assert deriver.next_id("m", "p", "r", **{name: "x"}) == one + "-1"
+
+
 ROW = st.tuples(TEXT, MAYBE, MAYBE, TEXT, st.integers(0, 5))
 
 

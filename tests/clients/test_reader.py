@@ -110,7 +110,7 @@ def test_tsv_and_messages_in_csv(tmp_path: Path) -> None:
     path = tmp_path / "rows.tsv"
     path.write_text("messages\tid\n" + '"' + chat.replace('"', '""') + '"\t5\n')
     (row,) = read(path)[0]
-    assert (row.id, row.prompt, row.response) == ("5#0", "?", "!")
+    assert (row.id, row.conversation_id, row.turn, row.prompt, row.response) == (None, "5", 0, "?", "!")
 
 
 def test_csv_that_ends_inside_quotes(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_csv_that_ends_inside_quotes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("rows.csv", "instruction,output\na,b\n", "'output'"),
+        ("rows.csv", "topic,output\na,b\n", "'output'"),
         ("rows.csv", "", "empty"),
         ("rows.csv", "response,response\na,b\n", "repeats"),
         ("rows.ndjson", '{"answer": "a"}\n' * 3, "'answer'"),
@@ -168,8 +168,8 @@ def test_parquet(tmp_path: Path) -> None:
     [
         ({"response": [1, 2]}, "response", "text"),
         ({"response": ["a"], "prompt": [1.5]}, "prompt", "text"),
-        ({"response": ["a"], "created_at": [17]}, "created_at", "timestamp"),
-        ({"response": ["a"], "transcript_id": [1.5]}, "transcript_id", "integer"),
+        ({"response": ["a"], "created_at": [True]}, "created_at", "timestamp"),
+        ({"response": ["a"], "transcript_id": [True]}, "transcript_id", "integer"),
         ({"output": ["a"]}, "response", "'output'"),
     ],
 )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from google.protobuf import duration_pb2
 from kinprint.client.errors import KinprintError, UnavailableError
+from kinprint.client.files.rows import SourceRow
 from kinprint.client.types import LoadReport, Transcript
 from kinprint.client.upsert import RetryClock, StreamEndedError, UpsertSession, is_retryable
 from kinprint.v1 import transcript_pb2 as pb
@@ -208,3 +210,34 @@ def test_what_may_be_sent_again() -> None:
     assert is_retryable(KinprintError("x", code="RESOURCE_EXHAUSTED", retry_after=1.0))
     assert not is_retryable(KinprintError("x", code="RESOURCE_EXHAUSTED"))
     assert not is_retryable(KinprintError("x", code="INTERNAL", retry_after=1.0))
+
+
+def test_long_metadata_of_files_is_cut_and_told_and_that_of_callers_is_theirs() -> None:
+    session = UpsertSession("c")
+    session.receive(started(max_metadata_bytes=60))
+    long = Transcript("answer", id="r", metadata={"a": "ä" * 100, "b": "short", "c": "x" * 20})
+    session.add(SourceRow("f.ndjson", 1, long))
+    session.add(replace(long, id="s"))
+    session.source_done()
+    (request,) = drain(session)
+    from_file, from_caller = request.batch.transcripts
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in from_file.metadata.items())
+    assert 50 <= size <= 60
+    assert from_file.metadata["a"].startswith("ä")
+    assert from_file.metadata["a"].endswith(" [cut]")
+    assert (from_file.metadata["b"], from_file.metadata["c"]) == ("short", "x" * 20)
+    assert dict(from_caller.metadata) == dict(long.metadata)
+    assert session.report().cut == {"a": 1}
+
+
+def test_rows_without_ids_get_ones_of_the_rule_that_the_report_names() -> None:
+    session = UpsertSession("c")
+    session.receive(started())
+    for row in ({"response": "r"}, {"response": "r", "account_id": "a"}, {"response": "r", "account_id": "b"}):
+        session.add(row)
+    session.source_done()
+    (request,) = drain(session)
+    first, second, third = ids(request)
+    assert (first[:2], second[:3], third[:3]) == ("t-", "t2-", "t2-")
+    assert second != third
+    assert session.report().id_rule == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -116,9 +117,15 @@ def test_equal_transcripts_without_id_stay_distinct() -> None:
     assert len({*first, *second}) == 3
     again = normalise("corpus", [twin, twin, twin], Counter()).frame["id"].to_list()
     assert again == first + second  # the same load gives the same ids, however it is cut into batches
-    # Language, account, time and metadata take no part.
-    other = Submission("the same", model="m", prompt="p", language="de", account_id="x", metadata={"a": "b"})
+    # Language and metadata take no part.
+    other = Submission("the same", model="m", prompt="p", language="de", metadata={"a": "b"})
     assert normalise("corpus", [other], Counter()).frame["id"].to_list() == first[:1]
+    # Account and time do, and are part of the id whatever else is in the load.
+    days = [replace(twin, account_id=name, created_us=day) for name, day in (("x", 1), ("x", 2), ("y", 1), ("x", 1))]
+    together = normalise("corpus", days, Counter()).frame["id"].to_list()
+    assert together[:3] == [normalise("corpus", [day], Counter()).frame["id"].item() for day in days[:3]]
+    assert together[3] == together[0] + "-1"
+    assert len({*together, *first}) == 6
 
 
 def test_derived_id_depends_on_each_field() -> None:
@@ -148,12 +155,21 @@ def test_derived_id_depends_on_each_field() -> None:
     st.none() | st.text(max_size=20),
     st.text(max_size=40),
     st.integers(0, 2**40),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            **dict.fromkeys(("prompt_id", "account_id", "conversation_id"), st.none() | st.text(max_size=5)),
+            "turn": st.none() | st.integers(-(2**31), 2**31 - 1),
+            "created_us": st.none() | st.integers(-(2**55), 2**55),
+        },
+    ),
 )
 def test_client_and_server_derive_the_same_id(
-    corpus: str, model: str | None, prompt: str | None, response: str, occurrence: int
+    corpus: str, model: str | None, prompt: str | None, response: str, occurrence: int, further: dict[str, Any]
 ) -> None:
-    mine = derive_id(corpus, model, prompt, response, occurrence)
-    assert client_derive_id(corpus, model, prompt, response, occurrence) == mine
+    mine = derive_id(corpus, model, prompt, response, occurrence, **further)
+    assert client_derive_id(corpus, model, prompt, response, occurrence, **further) == mine
+    assert mine.startswith("t-" if all(value in (None, "") for value in further.values()) else "t2-")
 
 
 def test_content_hash_is_stable() -> None:

@@ -14,7 +14,7 @@ collected, and can be sunk to a file without being held in memory.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -24,9 +24,9 @@ from kinprint.client.convert.base import strings
 from kinprint.client.errors import InvalidArgumentError, KinprintError
 from kinprint.client.files.ndjson import transcript_row
 from kinprint.client.files.parquet import batches_of, check_schema, rows_of
-from kinprint.client.files.plain import plain_row
 from kinprint.client.files.reader import FileReader, expand_paths
-from kinprint.client.files.rows import SourceRow, source_rows
+from kinprint.client.files.rows import SourceRow
+from kinprint.client.files.shapes import Mapper
 from kinprint.client.schemas import (
     ATTRIBUTION_SCHEMA,
     CLUSTER_SCHEMA,
@@ -56,12 +56,16 @@ from kinprint.client.upsert import Progress
 from polars.io.plugins import register_io_source
 
 
-def _frame_rows(batches: Iterable[pl.DataFrame], name: str) -> Iterator[SourceRow]:
+def _frame_rows(batches: Iterable[pl.DataFrame], name: str, mapper: Mapper) -> Iterator[SourceRow]:
     number = 0
+    mapper.begin(name)
     for batch in batches:
+        if number == 0:
+            mapper.begin(name, batch.columns)
         for row in rows_of(batch):
             number += 1
-            yield from source_rows(name, number, plain_row(row))
+            yield from mapper.rows(name, number, row)
+    yield from mapper.end()
 
 
 def _arrow_batches(source: Any) -> Iterator[pl.DataFrame]:
@@ -78,20 +82,26 @@ def _told(reader: FileReader) -> Iterator[SourceRow]:
         warnings.warn(note, stacklevel=2)
 
 
-def _rows_of(source: Any, batch_rows: int, encoding: str | None = None) -> Iterable[SourceRow]:
+def source_rows_of(source: Any, batch_rows: int, mapper: Mapper, encoding: str | None = None) -> Iterable[SourceRow]:
+    """The rows of a frame, Arrow table or reader, or of files, as `load` takes them.
+
+    Raises:
+        InvalidArgumentError: it is something else.
+        SourceError: a file or frame cannot be read.
+    """
     if isinstance(source, pl.DataFrame):
         source = source.lazy()
     if isinstance(source, pl.LazyFrame):
-        return _frame_rows(batches_of(source, batch_rows, "frame"), "frame")
+        return _frame_rows(batches_of(source, batch_rows, "frame"), "frame", mapper)
     if isinstance(source, (str, Path)):
-        return _told(FileReader(expand_paths([source]), batch_rows=batch_rows, encoding=encoding))
+        return _told(FileReader(expand_paths([source]), batch_rows=batch_rows, mapper=mapper, encoding=encoding))
     if hasattr(source, "read_next_batch"):
         # A stream of record batches: one at a time, never the whole.
-        return _frame_rows(_arrow_batches(source), "record batches")
+        return _frame_rows(_arrow_batches(source), "record batches", mapper)
     if hasattr(source, "__arrow_c_stream__"):
-        return _rows_of(pl.DataFrame(source), batch_rows)
+        return source_rows_of(pl.DataFrame(source), batch_rows, mapper)
     if isinstance(source, Sequence) and all(isinstance(item, (str, Path)) for item in source):
-        return _told(FileReader(expand_paths(source), batch_rows=batch_rows, encoding=encoding))
+        return _told(FileReader(expand_paths(source), batch_rows=batch_rows, mapper=mapper, encoding=encoding))
     raise InvalidArgumentError(
         f"cannot load a {type(source).__name__}: give a LazyFrame, a DataFrame, an Arrow table or reader, or "
         "paths of files"
@@ -109,6 +119,10 @@ def load(
     batch_rows: int = 2000,
     max_errors: int = 100,
     encoding: str | None = None,
+    preset: str | None = None,
+    map: Mapping[str, str] | None = None,
+    rename: Mapping[str, str] | None = None,
+    mapper: Mapper | None = None,
 ) -> LoadReport:
     """Load a frame of any size in bounded memory.
 
@@ -123,12 +137,17 @@ def load(
         batch_rows: rows read at once.
         max_errors: failed rows listed in the report; all are counted.
         encoding: of files of text without a byte order mark; None: UTF-8.
+        preset: what the rows are (docs/your-data.md); None: recognised.
+        map: JMESPath expressions by column, for rows that no preset knows.
+        rename: columns to rename first, old name to new.
+        mapper: a mapper of one's own, whose account can be asked afterwards, in place of these three.
 
     Raises:
         SourceError: a file or frame cannot be read; what came before it is stored.
         UpsertError: the upsert could not go on.
     """
-    rows = _rows_of(source, batch_rows, encoding)
+    mapped = mapper if mapper is not None else Mapper(preset, map, rename)
+    rows = source_rows_of(source, batch_rows, mapped, encoding)
     return client.upsert(corpus, rows, channels=channels, create=create, progress=progress, max_errors=max_errors)
 
 

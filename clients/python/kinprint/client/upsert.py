@@ -11,7 +11,7 @@ import random
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kinprint.client import errors
@@ -28,6 +28,8 @@ from kinprint.v1 import transcript_pb2, types_pb2
 
 # Batches sent and not yet answered. More are no faster, show progress later and lose more when a server dies.
 _WINDOW = 8
+#: Ends a value of metadata that was cut.
+_CUT = " [cut]"
 
 Row = Transcript | Mapping[str, Any] | SourceRow
 Progress = Callable[[LoadReport], None]
@@ -123,6 +125,7 @@ class UpsertSession:
         self._reasons: Counter[str] = Counter()
         self._failed_by_source: Counter[str] = Counter()
         self._errors: list[ItemError] = []
+        self._cut: Counter[str] = Counter()
         self._items_read = 0
         self._rows = 0
         self._totals: Counter[str] = Counter()
@@ -161,13 +164,27 @@ class UpsertSession:
 
     def _add_transcript(self, transcript: Transcript, origin: Origin) -> None:
         assert self._limits is not None, "rows are taken once the server has told its limits"
+        if origin[0] is not None and transcript.metadata:
+            transcript = self._with_room(transcript)
         try:
             message = transcript_to_proto(transcript)
         except InvalidArgumentError as error:
             self._fail(origin, _printable(transcript.id), error.reason, error.message)
             return
         if not message.id:
-            message.id = self._ids.next_id(transcript.model, transcript.prompt, transcript.response)
+            created = message.created_at
+            message.id = self._ids.next_id(
+                transcript.model,
+                transcript.prompt,
+                transcript.response,
+                prompt_id=transcript.prompt_id,
+                account_id=transcript.account_id,
+                conversation_id=transcript.conversation_id,
+                turn=transcript.turn,
+                created_us=(
+                    created.seconds * 1_000_000 + created.nanos // 1000 if message.HasField("created_at") else None
+                ),
+            )
         size = message.ByteSize()
         if size > self._limits.max_text_bytes:
             reason, text = self._too_long(message, size)
@@ -178,6 +195,31 @@ class UpsertSession:
         full = self._batcher.add((message, origin), size)
         if full is not None:
             self._queue(full)
+
+    def _with_room(self, transcript: Transcript) -> Transcript:
+        """The row of a file with the longest values of its metadata cut to what the server takes.
+
+        Nobody chose such columns one by one, and they must not cost the answer. What is cut is counted.
+        """
+        assert self._limits is not None
+        limit = self._limits.max_metadata_bytes
+        metadata = transcript.metadata
+        if sum(map(len, metadata)) + sum(map(len, metadata.values())) <= limit // 4:
+            return transcript
+        sizes = {key: len(value.encode("utf-8", "surrogatepass")) for key, value in metadata.items()}
+        over = sum(sizes.values()) + sum(len(key.encode("utf-8", "surrogatepass")) for key in metadata) - limit
+        if over <= 0:
+            return transcript
+        kept = dict(metadata)
+        for key in sorted(sizes, key=lambda key: (-sizes[key], key)):
+            room = max(0, sizes[key] - over - len(_CUT.encode()))
+            text = metadata[key].encode("utf-8", "surrogatepass")[:room].decode("utf-8", "ignore")
+            kept[key] = text + _CUT if text else ""
+            over -= sizes[key] - len(kept[key].encode())
+            self._cut[key] += 1
+            if over <= 0:
+                break
+        return replace(transcript, metadata=kept)
 
     def _too_long(self, message: types_pb2.Transcript, size: int) -> tuple[str, str]:
         assert self._limits is not None
@@ -341,6 +383,7 @@ class UpsertSession:
             reasons=dict(self._reasons),
             errors=tuple(self._errors),
             failed_by_source=dict(self._failed_by_source),
+            cut=dict(self._cut),
         )
 
 

@@ -5,6 +5,7 @@
     >>> answers = pl.scan_parquet("answers.parquet")
     >>> answers.with_columns(hash=pl.col("response").kinprint.content_hash()).collect()
     >>> answers.kinprint.dedup(id="transcript_id", threshold=0.7).sink_parquet("pairs.parquet")
+    >>> kinprint.polars.scan_transcripts("chats.jsonl").collect()
 
 Importing this registers the namespace `kinprint` of expressions, Series, LazyFrames and DataFrames. Type checkers do
 not see what is registered; the functions here do the same: `sketch("response")` is
@@ -16,6 +17,7 @@ from kinprint.polars.duplicates import Output, Progress, Run, dedup
 from kinprint.polars.expressions import content_hash, shingle_count, similarity, sketch
 from kinprint.polars.files import Noted, Skipped, scan_files, scan_source
 from kinprint.polars.namespaces import DataFrameNamespace, ExprNamespace, LazyFrameNamespace, SeriesNamespace
+from kinprint.polars.transcripts import SkippedRowsWarning, scan_transcripts
 
 __all__ = [
     "SKETCH_BITS",
@@ -28,10 +30,12 @@ __all__ = [
     "Run",
     "SeriesNamespace",
     "Skipped",
+    "SkippedRowsWarning",
     "content_hash",
     "dedup",
     "scan_files",
     "scan_source",
+    "scan_transcripts",
     "scheme",
     "shingle_count",
     "similarity",

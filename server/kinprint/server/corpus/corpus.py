@@ -21,6 +21,7 @@ import numpy as np
 import polars as pl
 from kinprint.server import channels
 from kinprint.server.channels import CHANNELS, FORMATS
+from kinprint.server.corpus.earlier import keep_earlier_ids
 from kinprint.server.corpus.index import CorpusIndex
 from kinprint.server.corpus.normalise import PIPELINE
 from kinprint.server.corpus.plan import Batch, BatchOutcome, aligned, planned, without_common_ids
@@ -228,6 +229,7 @@ class Corpus(WithVectors):
         """
         with self.write_turn:
             self._refuse_deleted()
+            keep_earlier_ids(self.view, self.name, batches)
             return [outcome for group in without_common_ids(batches) for outcome in self._write_group(group)]
 
     def _write_group(self, batches: Sequence[Batch]) -> list[BatchOutcome]:

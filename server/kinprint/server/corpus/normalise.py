@@ -12,7 +12,7 @@ import struct
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import polars as pl
@@ -33,6 +33,8 @@ _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 #: Years 1 to 9999: what datetime and Parquet readers agree on.
 _EARLIEST_US, _LATEST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
+#: What stands for an absent number in an id.
+_NO_NUMBER = -(1 << 63)
 
 #: Columns that `normalise` makes from what was sent, in the record's types.
 _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -83,6 +85,8 @@ class Normalised:
     frame: pl.DataFrame
     items: NDArray[np.int64]
     refused: list[tuple[int, Failure]]
+    #: Answers as they were sent, with their reasoning, by row: what ids are derived from.
+    sent: dict[int, str] = field(default_factory=dict)
 
 
 def split_reasoning(response: str) -> tuple[str | None, str]:
@@ -104,10 +108,35 @@ def split_reasoning(response: str) -> tuple[str | None, str]:
     return None, response
 
 
-def derive_id(corpus: str, model: str | None, prompt: str | None, response: str, occurrence: int) -> str:
-    """Id of a transcript that was sent without one: equal loads give equal ids."""
-    digest = fields_digest(16, b"kinprint.id.v1", (corpus, model, prompt, response), struct.pack("<Q", occurrence))
-    return "t-" + base64.b32encode(digest).decode().rstrip("=").lower()
+def derive_id(
+    corpus: str,
+    model: str | None,
+    prompt: str | None,
+    response: str,
+    occurrence: int,
+    *,
+    prompt_id: str | None = None,
+    account_id: str | None = None,
+    conversation_id: str | None = None,
+    turn: int | None = None,
+    created_us: int | None = None,
+) -> str:
+    """Id of a transcript that was sent without one: equal loads give equal ids.
+
+    Rule 1 (`t-`) goes by the first four; rule 2 (`t2-`) holds for rows with any of the further values, and by these,
+    too.
+    """
+    fields = (corpus, model, prompt, response)
+    further = (prompt_id or None, account_id or None, conversation_id or None)
+    if not any(further) and turn is None and created_us is None:
+        return "t-" + _base32(fields_digest(16, b"kinprint.id.v1", fields, struct.pack("<Q", occurrence)))
+    numbers = struct.pack("<qq", *(_NO_NUMBER if number is None else number for number in (turn, created_us)))
+    made = "t2-" + _base32(fields_digest(16, b"kinprint.id.v2", (*fields, *further), numbers))
+    return made if occurrence == 0 else f"{made}-{occurrence}"
+
+
+def _base32(digest: bytes) -> str:
+    return base64.b32encode(digest).decode().rstrip("=").lower()
 
 
 def _check_key(name: str, value: str | None, limits: Limits) -> None:
@@ -181,6 +210,7 @@ def normalise(
     columns: dict[str, list] = {name: [] for name in _COLUMNS}
     items: list[int] = []
     refused: list[tuple[int, Failure]] = []
+    unsplit: dict[int, str] = {}
     for position, sent in enumerate(batch):
         try:
             validate(sent, limits)
@@ -189,12 +219,26 @@ def normalise(
             refused.append((position, failure))
             continue
         reasoning, answer = split_reasoning(sent.response)
+        if answer is not sent.response:
+            unsplit[len(items)] = sent.response
         if sent.reasoning:
             reasoning = f"{sent.reasoning}\n\n{reasoning}" if reasoning else sent.reasoning
         identifier = sent.id
         if not identifier:
-            key = fields_digest(16, b"kinprint.same", (sent.model, sent.prompt, sent.response))
-            identifier = derive_id(corpus, sent.model, sent.prompt, sent.response, occurrences[key])
+            made = partial(
+                derive_id,
+                corpus,
+                sent.model,
+                sent.prompt,
+                sent.response,
+                prompt_id=sent.prompt_id,
+                account_id=sent.account_id,
+                conversation_id=sent.conversation_id,
+                turn=sent.turn,
+                created_us=sent.created_us,
+            )
+            key = made(0).encode()
+            identifier = made(occurrences[key]) if occurrences[key] else key.decode()
             occurrences[key] += 1
         items.append(position)
         columns["id"].append(identifier)
@@ -236,7 +280,7 @@ def normalise(
         pl.Series("content_hash", content, dtype=pl.Binary),
         pl.when(pl.Series(~blank)).then(rows_to_binary(hashes)).alias("text_hash"),
     )
-    return Normalised(frame, np.array(items, np.int64), refused)
+    return Normalised(frame, np.array(items, np.int64), refused, unsplit)
 
 
 def text_hashes(texts: pl.Series) -> NDArray[np.uint64]:

@@ -202,7 +202,7 @@ class UpsertStream:
                 refused.append((position, failure))
         made = normalise(self._name, submissions, self._occurrences)
         refused += [(places[i], failure) for i, failure in made.refused]
-        return Normalised(made.frame, np.array(places, np.int64)[made.items], refused)
+        return Normalised(made.frame, np.array(places, np.int64)[made.items], refused, made.sent)
 
     async def _store(self, sequence: int, size: int, rows: Normalised, lease: Lease | None) -> None:
         stored: Stored | None = None

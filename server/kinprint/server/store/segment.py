@@ -137,6 +137,15 @@ class Segment:
             found = self._derived[key] = data.chunk(0) if data.num_chunks == 1 else data.combine_chunks()
         return found
 
+    def has_id_like(self, pattern: str) -> bool:
+        """Whether a regular expression is found in an id."""
+        key = f"ids like {pattern}"
+        found: bool | None = self._derived.get(key)
+        if found is None:
+            found = bool(pc.any(pc.match_substring_regex(self.array("id"), pattern)).as_py())
+            self._derived[key] = found
+        return found
+
     @cached_property
     def texts(self) -> Texts:
         """The answers, as kernels read them: where they are."""

@@ -11,10 +11,11 @@ from typing import Annotated, cast
 
 import typer
 from kinprint.client.cli.fill import fill_command
+from kinprint.client.cli.load_told import preview as show_preview
+from kinprint.client.cli.load_told import tell_account
 from kinprint.client.cli.model import ensure_default_model
 from kinprint.client.cli.progress import ProgressReport
 from kinprint.client.cli.terminal import (
-    CorpusOption,
     DataOption,
     EmbeddingModelOption,
     JsonOption,
@@ -31,6 +32,7 @@ from kinprint.client.cli.terminal import (
 from kinprint.client.errors import KinprintError, SourceError
 from kinprint.client.files.reader import FileReader, FileShare, expand_paths
 from kinprint.client.files.rows import SourceRow
+from kinprint.client.files.shapes import Mapper, as_told, parse_map
 from kinprint.client.sync import Client
 from kinprint.client.types import CHANNELS, ChannelName, Fill, LoadReport, as_dict
 
@@ -95,7 +97,9 @@ def load(
             "standard input.",
         ),
     ],
-    corpus: CorpusOption,
+    corpus: Annotated[
+        str | None, typer.Option("--corpus", metavar="NAME", help="Name of the corpus; all but --preview need it.")
+    ] = None,
     server: ServerOption = None,
     data: DataOption = None,
     channels: Annotated[
@@ -113,6 +117,24 @@ def load(
         str | None,
         typer.Option("--encoding", metavar="NAME", help="Encoding of text files that are not UTF-8, e.g. latin-1."),
     ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            "--preset", metavar="NAME", help="What the files are, where that is not recognised: sharegpt, otel ..."
+        ),
+    ] = None,
+    paths_of: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="COLUMN=PATH,...",
+            help="Where columns stand in nested rows, by JMESPath: response=body.choices[0].text; repeatable.",
+        ),
+    ] = None,
+    preview: Annotated[
+        bool,
+        typer.Option("--preview", help="Show the first rows as they would be stored, and counts; write nothing."),
+    ] = False,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Stop after this many rows.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if any row was skipped.")] = False,
     embedding_model: EmbeddingModelOption = "default",
@@ -123,15 +145,23 @@ def load(
 
     Columns: response (required), transcript_id, model, prompt_id, prompt, language, account_id, created_at,
     system_prompt, conversation_id, turn, reasoning; or messages in role/content form. Any further column
-    becomes metadata. Loading the same rows again changes nothing, so an interrupted load goes on when the
-    command is repeated.
+    becomes metadata. Chats, logs and training sets of many tools are recognised (docs/your-data.md); --preview
+    shows what would become of a file, without a corpus or a server.
+
+    Loading the same rows again changes nothing, so an interrupted load goes on when the command is repeated.
     """
     wanted = parse_channels(_USUAL if channels is None else channels)
-    target = resolve_target(server, data)
+    mapper = Mapper(preset, parse_map(paths_of or []), parse_rename(rename or []))
+    if corpus is None and not preview:
+        raise typer.BadParameter("name the corpus to load into", param_hint="--corpus")
     paths = expand_paths(files)
+    if preview:
+        raise typer.Exit(show_preview(FileReader(paths, mapper=mapper), limit, as_json=json_output, quiet=quiet))
+    assert corpus is not None
+    target = resolve_target(server, data)
     if "semantic" in wanted and isinstance(target, Path) and embedding_model == "default":
         ensure_default_model(target, quiet=quiet)
-    reader = FileReader(paths, rename=parse_rename(rename or []), encoding=encoding)
+    reader = FileReader(paths, mapper=mapper, encoding=encoding)
     rows = _UntilError(reader, limit)
     with (
         open_client(server, data, embedding_model=needed_model(embedding_model, wanted), create=True) as client,
@@ -149,13 +179,15 @@ def load(
         report = client.upsert(corpus, rows, channels=wanted, progress=show)
         fast = await_fast(client, corpus, bar) if channels is None else None
     if json_output:
-        print_json(_as_json(report, reader))
+        print_json({**_as_json(report, reader), "account": as_told(mapper.account)})
     else:
         print(summary(report))
         if len(reader.shares) > 1:
             print("\n".join(file_lines(reader.shares, report)))
     for note in reader.notes:
         warn(f"note: {note}")
+    tell_account(mapper.account, quiet=quiet)
+    tell_cut(report)
     tell_skipped(report)
     if fast is not None:
         fill = fill_command(corpus, server, data)
@@ -259,6 +291,13 @@ def summary(report: LoadReport) -> str:
         if count
     ]
     return "\n  ".join([text, *notes])
+
+
+def tell_cut(report: LoadReport) -> None:
+    """Say on standard error which metadata was cut."""
+    if report.cut:
+        told = ", ".join(f"{key} of {count:,} rows" for key, count in list(report.cut.items())[:_SHOWN])
+        warn(f"metadata longer than the server takes was cut: {told}")
 
 
 def tell_skipped(report: LoadReport) -> None:

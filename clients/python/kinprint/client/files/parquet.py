@@ -10,7 +10,7 @@ from typing import IO, Any
 import polars as pl
 import pyarrow as pa
 from kinprint.client.errors import SourceError
-from kinprint.client.files.rows import ID_COLUMNS, TEXT_COLUMNS, missing_response_hint
+from kinprint.client.files.rows import ID_COLUMNS, TEXT_COLUMNS
 
 _SLICE = 256
 """Rows that are Python objects at once."""
@@ -141,9 +141,6 @@ def check_schema(schema: pl.Schema, name: str) -> None:
     Raises:
         SourceError: names the source, the column, its type and what it should be.
     """
-    columns = schema.names()
-    if "response" not in columns and "messages" not in columns:
-        raise SourceError(f"{name}: {missing_response_hint(columns)}")
     check_types(schema, name)
 
 
@@ -153,17 +150,20 @@ def check_types(schema: Mapping[str, pl.DataType], name: str) -> None:
     Raises:
         SourceError: names the source, the column, its type and what it should be.
     """
+    if "response" not in schema or schema["response"].is_nested():
+        return  # not the project's columns: rows tell what they are
     for column, dtype in schema.items():
         textual = dtype in (pl.String, pl.Null, pl.Categorical) or isinstance(dtype, pl.Enum)
         wanted = ""
         if column in TEXT_COLUMNS:
-            wanted = "" if textual or (column == "model" and dtype.is_integer()) else "text"
+            wanted = "" if textual or (column == "model" and dtype.is_integer()) or column == "language" else "text"
         elif column in ID_COLUMNS:
-            wanted = "" if textual or dtype.is_integer() else "text or integer"
+            wanted = "" if textual or dtype.is_numeric() else "text or integer"
         elif column == "created_at":
-            wanted = "" if textual or dtype in (pl.Datetime, pl.Date) else "a timestamp or ISO 8601 text"
+            known = textual or dtype.is_numeric() or dtype in (pl.Datetime, pl.Date, pl.Struct)
+            wanted = "" if known else "a timestamp, a number of seconds or ISO 8601 text"
         elif column == "turn":
-            wanted = "" if textual or dtype.is_integer() else "integer"
+            wanted = "" if textual or dtype.is_numeric() else "integer"
         elif column == "messages":
             wanted = "" if textual or isinstance(dtype, pl.List) else "a list of {role, content}"
         if wanted:

@@ -16,7 +16,8 @@ from typing import Any
 from kinprint.client.errors import SourceError
 from kinprint.client.files.raw import FileShare as FileShare
 from kinprint.client.files.raw import RowReader
-from kinprint.client.files.rows import RowError, SourceRow, missing_response_hint, source_rows
+from kinprint.client.files.rows import RowError, SourceRow
+from kinprint.client.files.shapes import Mapper
 from kinprint.client.files.sources import Source
 from kinprint.client.files.sources import expand_paths as expand_paths
 from kinprint.client.files.sources import kind_of as kind_of
@@ -30,6 +31,7 @@ class FileReader(RowReader):
         rename: columns to rename, old name to new.
         batch_rows: rows that a Parquet file is read in.
         encoding: of text without a byte order mark; None: UTF-8.
+        mapper: what makes transcripts of the rows; None: one that recognises each file, with `rename`.
 
     `fraction` tells how far the reading is, 0 to 1, by bytes of the files; `rows` counts rows read; `notes` says what
     was passed over or decided; `shares` tells what each file gave.
@@ -46,22 +48,33 @@ class FileReader(RowReader):
         rename: Mapping[str, str] | None = None,
         batch_rows: int = 2000,
         encoding: str | None = None,
+        mapper: Mapper | None = None,
     ) -> None:
         super().__init__(paths, batch_rows=batch_rows, encoding=encoding)
-        self._rename = dict(rename or {})
-        self._answers = {"response", *(old for old, new in self._rename.items() if new == "response")}
+        self.mapper = mapper if mapper is not None else Mapper(rename=rename)
 
     def __iter__(self) -> Iterator[SourceRow]:
         for source in self._each():
             share = self.shares[-1]
+            problem: SourceError | None = None
+            self.mapper.begin(str(source))
             try:
                 for row in self._rows_of(source):
                     share.rows += 1
                     share.skipped += isinstance(row.item, RowError)
                     yield row
             except SourceError as error:
-                if not self._pass_over(source, error):
-                    raise
+                problem = error
+            try:
+                # Rows that waited for the file to be recognised were read, even where it breaks off.
+                for row in self.mapper.end(broken=problem is not None):
+                    share.rows += 1
+                    share.skipped += isinstance(row.item, RowError)
+                    yield row
+            except SourceError as error:
+                problem = error
+            if problem is not None and not self._pass_over(source, problem):
+                raise problem
 
     def _rows_of(self, source: Source) -> Iterator[SourceRow]:
         for raw in self._raw(source):
@@ -75,20 +88,13 @@ class FileReader(RowReader):
             yield from self._of_row(raw.source, raw.row, item)
 
     def _of_row(self, name: str, number: int, row: Mapping[str, Any]) -> Iterator[SourceRow]:
-        if self._rename:
-            row = {self._rename.get(column, column): value for column, value in row.items()}
-        return source_rows(name, number, row)
+        return self.mapper.rows(name, number, row)
 
     def _columns_known(self, path: Path, columns: list[str]) -> None:
-        missing = [column for column in self._rename if column not in columns]
-        if missing:
-            raise SourceError(f"{path}: no column {missing[0]!r} to rename; found: {', '.join(columns)}")
-        named = [self._rename.get(column, column) for column in columns]
-        if "response" not in named and "messages" not in named:
-            raise SourceError(f"{path}: {missing_response_hint(columns)}")
+        self.mapper.begin(str(path), columns)
 
     def _types_known(self, source: Source, schema: Mapping[str, Any]) -> None:
-        """Refuse a frame whose columns, as they are renamed, have types that cannot be meant."""
+        """Refuse a frame whose columns have types that cannot be meant."""
         from kinprint.client.files.parquet import check_types
 
-        check_types({self._rename.get(column, column): dtype for column, dtype in schema.items()}, str(source))
+        check_types(schema, str(source))

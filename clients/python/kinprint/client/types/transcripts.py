@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from kinprint.client.identity import ID_RULE
 from kinprint.client.types.base import ChannelName
 
 
@@ -13,7 +14,7 @@ from kinprint.client.types.base import ChannelName
 class Transcript:
     """One exchange with a model. Only `response` is required.
 
-    `id` is derived from corpus, model, prompt and response when None (see `kinprint.client.identity`).
+    `id` is derived from the other fields when None (see `kinprint.client.identity`).
     A `created_at` without a time zone is taken as UTC. `prompt_key`, `content_hash` and `channels` are set
     by the server and ignored on upsert.
     """
@@ -110,7 +111,9 @@ class LoadReport:
     but not confirmed when the load stopped). `stored` of them are durable. `repeated_ids` (rows whose id this
     load had already written), `blank` and `truncated` come with the totals that end a stream: with
     `reconnects` above 0 they leave out the streams that broke. `reasons` counts failures; `errors` holds the
-    first few of them. `failed_by_source` counts failures by the file that they came from.
+    first few of them. `failed_by_source` counts failures by the file that they came from. `cut` counts rows of files
+    by the key of metadata that was cut, because all of a row's was
+    more than the server takes. `id_rule` is the version of the rule for ids of rows that came without one.
     """
 
     corpus: str
@@ -129,6 +132,8 @@ class LoadReport:
     reasons: Mapping[str, int]
     errors: tuple[ItemError, ...]
     failed_by_source: Mapping[str, int] = field(default_factory=dict)
+    cut: Mapping[str, int] = field(default_factory=dict)
+    id_rule: int = ID_RULE
 
     @property
     def stored(self) -> int:

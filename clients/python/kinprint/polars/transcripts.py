@@ -1,0 +1,83 @@
+"""Files of chats, logs and training sets as a frame of transcripts, read as `kinprint load` reads them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import polars as pl
+from kinprint.client.files.ndjson import transcript_row
+from kinprint.client.files.reader import FileReader, expand_paths
+from kinprint.client.files.rows import RowError
+from kinprint.client.files.shapes import Mapper
+from kinprint.client.schemas import TRANSCRIPT_SCHEMA
+from polars.io.plugins import register_io_source
+
+
+class SkippedRowsWarning(UserWarning):
+    """Rows of files that hold no transcript, or none that can be read."""
+
+
+def scan_transcripts(
+    source: str | Path | Sequence[str | Path],
+    *,
+    preset: str | None = None,
+    map: Mapping[str, str] | None = None,
+    rename: Mapping[str, str] | None = None,
+    batch_rows: int = 2000,
+) -> pl.LazyFrame:
+    """The transcripts of files, one row each (`TRANSCRIPT_SCHEMA` of `kinprint.client.schemas`), in their order.
+
+    Args:
+        source: files, globs or directories, of every kind and form that docs/your-data.md names.
+        preset: what the files are; None: recognised by their first rows.
+        map: JMESPath expressions by column, for rows that no preset knows.
+        rename: columns to rename first, old name to new.
+        batch_rows: rows of the frames that the LazyFrame reads.
+
+    Files are read when the LazyFrame is collected, in bounded memory. Rows that cannot be read are left out, with a
+    `SkippedRowsWarning` that counts them by reason. `transcript_id` is null where the files name none.
+
+    Raises:
+        SourceError: a file is not there, or preset and map are none; when collected: a file cannot be read or is not
+            recognised.
+    """
+    Mapper(preset, map, rename)  # refuses what cannot be meant, at once
+    paths = expand_paths([source] if isinstance(source, (str, Path)) else source)
+
+    def batches() -> Iterator[pl.DataFrame]:
+        reasons: dict[str, int] = {}
+        first = ""
+        rows: list[dict[str, object]] = []
+        for row in FileReader(paths, mapper=Mapper(preset, map, rename)):
+            if isinstance(row.item, RowError):
+                reasons[row.item.reason] = reasons.get(row.item.reason, 0) + 1
+                first = first or f"{row.source}:{row.row}: {row.item.message}"
+                continue
+            made = transcript_row(row.item)
+            made["metadata"] = [{"key": key, "value": value} for key, value in made["metadata"].items()]
+            rows.append(made)
+            if len(rows) >= batch_rows:
+                yield pl.DataFrame(rows, schema=TRANSCRIPT_SCHEMA)
+                rows = []
+        yield pl.DataFrame(rows, schema=TRANSCRIPT_SCHEMA)
+        if reasons:
+            told = ", ".join(f"{count:,} {reason.lower()}" for reason, count in sorted(reasons.items()))
+            warnings.warn(f"rows skipped: {told}; the first is {first}", SkippedRowsWarning, stacklevel=2)
+
+    def read(
+        with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
+    ) -> Iterator[pl.DataFrame]:
+        left = n_rows
+        for frame in batches():
+            if left is not None:
+                frame = frame.head(left)
+                left -= frame.height
+            if predicate is not None:
+                frame = frame.filter(predicate)
+            yield frame if with_columns is None else frame.select(with_columns)
+            if left is not None and left <= 0:
+                return
+
+    return register_io_source(read, schema=TRANSCRIPT_SCHEMA, is_pure=False)
