@@ -10,6 +10,8 @@ from datetime import UTC, date, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from kinprint.client.files.plain import plain as plain
+
 _MISSING = ("NaTType", "NAType")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Numbers below are no times of an exchange with a model (1973), in whatever unit; above, the unit is told by
@@ -42,31 +44,6 @@ _FORMS = (
     "%d %B %Y %H:%M:%S",
     "%d/%b/%Y:%H:%M:%S %z",
 )
-
-
-def plain(value: Any) -> Any:
-    """A value as Python has it: None for NaN, NaT and pandas' NA, Python numbers and lists for NumPy's."""
-    if value is None or type(value) in (str, int, bool, dict, list):
-        return value
-    if isinstance(value, float):
-        return None if value != value else float(value)
-    if type(value).__name__ in _MISSING:
-        return None
-    if type(value).__module__ == "numpy":
-        if hasattr(value, "dtype") and value.dtype.kind in "Mm":
-            return _numpy_time(value)
-        if hasattr(value, "tolist"):
-            made = value.tolist()
-            return None if isinstance(made, float) and made != made else made
-    return value
-
-
-def _numpy_time(value: Any) -> Any:
-    if getattr(value, "ndim", 0):
-        return [plain(one) for one in value]
-    if str(value) == "NaT":
-        return None
-    return value.astype("datetime64[us]" if value.dtype.kind == "M" else "timedelta64[us]").item()
 
 
 def structured(value: Any) -> Any:
