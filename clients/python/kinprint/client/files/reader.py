@@ -58,25 +58,14 @@ class FileReader(RowReader):
     def __iter__(self) -> Iterator[SourceRow]:
         for source in self._each():
             share = self.shares[-1]
-            problem: SourceError | None = None
-            self.mapper.begin(str(source))
             try:
                 for row in self._rows_of(source):
                     share.rows += 1
                     share.skipped += isinstance(row.item, RowError)
                     yield row
             except SourceError as error:
-                problem = error
-            try:
-                # Rows that waited for the file to be recognised were read, even where it breaks off.
-                for row in self.mapper.end(broken=problem is not None):
-                    share.rows += 1
-                    share.skipped += isinstance(row.item, RowError)
-                    yield row
-            except SourceError as error:
-                problem = error
-            if problem is not None and not self._pass_over(source, problem):
-                raise problem
+                if not self._pass_over(source, error):
+                    raise
 
     def _rows_of(self, source: Source) -> Iterator[SourceRow]:
         self.mapper.begin(str(source))
