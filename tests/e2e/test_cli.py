@@ -281,7 +281,8 @@ def test_dedup_clusters_and_keep_first(data: Path, files: Path, tmp_path: Path) 
     assert list(rows_of(tmp_path / "clusters.csv")[0]) == ["id", "cluster", "is_representative"]
     totals = ok_json(*base, "--clusters")
     assert (totals["clusters"], totals["rows"], totals["blank"], totals["out"]) == (3, 6, 1, None)
-    assert ok_json(*base, "--keep-first") == totals
+    assert (totals["link"], totals["largest_cluster"], totals["least_is_exact"]) == ("component", 4, True)
+    assert ok_json(*base, "--keep-first") == {**totals, "link": "star"}
     # Without a file: what is a duplicate of what, and how to get the rest.
     for option, hint in (("--clusters", "--out clusters.parquet"), ("--keep-first", "--out kept.parquet")):
         text = ok(*base, option)
@@ -309,6 +310,7 @@ def test_dedup_clusters_and_keep_first(data: Path, files: Path, tmp_path: Path) 
         (["{rows}", "--data", "d"], "without a server"),
         (["{rows}", "--server", "h:1"], "without a server"),
         (["--corpus", "news", "--clusters", "--keep-first"], "choose one"),
+        (["--corpus", "news", "--link", "star"], "--link goes with --clusters and --keep-first"),
         (["--corpus", "news", "--clusters", "--against", "other"], "go with pairs"),
         (["{rows}", "--keep-first", "--expand"], "go with pairs"),
         (["--corpus", "news", "--data", "d", "--text", "response"], "columns of files"),
@@ -394,6 +396,74 @@ def test_dedup_keeps_whole_rows_of_files(files: Path, tmp_path: Path) -> None:
         "in.csv",
         "out.csv",
     }
+
+
+CHATS = (
+    ("first", [{"role": "user", "content": "What of tides?"}, {"role": "assistant", "content": TIDES}]),
+    (
+        "second",
+        [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "And bread?"},
+            {"role": "assistant", "content": f"<think>What do they want?</think>{BREAD}"},
+            {"role": "user", "content": "What of tides, then?"},
+            {"role": "assistant", "content": TIDES + " So it is."},
+        ],
+    ),
+    ("third", [{"role": "user", "content": "Bread!"}, {"role": "assistant", "content": BREAD}]),
+)
+
+
+def chats(path: Path) -> None:
+    rows = [{"id": name, "model": "anna", "messages": messages} for name, messages in CHATS]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.mark.parametrize("kind", ["chats", "two answers", "a pattern", "gzip"])
+def test_dedup_prints_the_same_of_a_file_and_of_a_corpus(tmp_path: Path, kind: str) -> None:
+    """Shapes that loading knows, counts, reasoning that is no answer, and names that are no patterns."""
+    path = tmp_path / {"gzip": "rows.ndjson.gz", "a pattern": "run[1].ndjson"}.get(kind, "rows.ndjson")
+    if kind == "chats":
+        chats(path)
+    else:
+        rows = [{"transcript_id": f"r{k}", "response": text} for k, text in enumerate((TIDES, f"<think>hm</think> {BREAD}"))]
+        if kind != "two answers":
+            rows.append({"transcript_id": "again", "response": BREAD})
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        path.write_bytes(gzip.compress(lines.encode()) if kind == "gzip" else lines.encode())
+    (tmp_path / "run1.ndjson").write_text(json.dumps({"transcript_id": "x", "response": "none of it"}) + "\n")
+    data = tmp_path / "d"
+    ok("load", path, "--corpus", "c", "--data", data)
+    for options in ((), ("--expand",), ("--clusters",), ("--clusters", "--link", "star"), ("--keep-first",)):
+        of_file = ok_json("dedup", path, *options)
+        assert of_file == ok_json("dedup", "--corpus", "c", "--data", data, *options)
+        assert of_file["rows"] == (4 if kind == "chats" else 2 if kind == "two answers" else 3)
+        if not options:
+            assert len(of_file["found"]) == of_file["pairs"]
+        shown = [ok("dedup", *source, *options) for source in ((path,), ("--corpus", "c", "--data", data))]
+        assert shown[0] == shown[1]
+        assert f"{of_file['rows']} texts" in shown[0]
+    pairs = [(row["id_a"], row["id_b"]) for row in ok_json("dedup", path)["found"]]
+    assert pairs == {
+        "chats": [("first#0", "second#1"), ("second#0", "third#0")],
+        "two answers": [],
+    }.get(kind, [("again", "r1")])
+    for suffix in WRITTEN:
+        kept = tmp_path / f"kept.{suffix}"
+        ok("dedup", path, "--keep-first", "--out", kept)
+        assert len(rows_of(kept)) == 2
+
+
+def test_dedup_warns_of_chains(tmp_path: Path) -> None:
+    texts = [" ".join(f"w{k}" for k in range(8 * i, 8 * i + 60)) for i in range(6)]
+    path = tmp_path / "chain.ndjson"
+    path.write_text("".join(json.dumps({"transcript_id": str(i), "response": t}) + "\n" for i, t in enumerate(texts)))
+    run = CliRunner().invoke(app, ["dedup", str(path), "--clusters"])
+    assert "the largest cluster holds 6 texts" in run.output
+    assert "--link star" in run.output
+    made = ok_json("dedup", path, "--keep-first")
+    assert (made["link"], made["clusters"], made["largest_cluster"], made["least_is_exact"]) == ("star", 3, 2, True)
+    assert [row["cluster"] for row in made["found"]] == ["0", "0", "2", "2", "4", "4"]
 
 
 def test_dedup_of_files_numbers_rows_without_ids(files: Path, tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ from kinprint.client.types import (
     Filter,
     Hit,
     Lineage,
+    Link,
     LoadReport,
     SearchQuery,
     SemanticEvidence,
@@ -349,6 +350,7 @@ def scan_clusters(
     *,
     threshold: float = 0.7,
     exact: bool = False,
+    link: Link = "component",
     filter: Filter | None = None,
     progress: Callable[[DuplicatesProgress], None] | None = None,
 ) -> pl.LazyFrame:
@@ -359,7 +361,8 @@ def scan_clusters(
         schema = pl.Schema({**CLUSTER_SCHEMA, "corpus": pl.String(), "cluster_corpus": pl.String()})
 
     def batches() -> Iterator[pl.DataFrame]:
-        return _columns(schema, client.find_clusters(names, threshold, exact=exact, filter=filter, progress=progress))
+        search = client.find_clusters(names, threshold, exact=exact, link=link, filter=filter, progress=progress)
+        return _columns(schema, search)
 
     return _lazy(schema, batches)
 

@@ -12,7 +12,7 @@ not see what is registered; the functions here do the same: `sketch("response")`
 """
 
 from kinprint.polars.columns import SKETCH_BITS, scheme
-from kinprint.polars.duplicates import Output, Progress, Run, dedup
+from kinprint.polars.duplicates import Link, Output, Progress, Run, dedup
 from kinprint.polars.expressions import content_hash, shingle_count, similarity, sketch
 from kinprint.polars.namespaces import DataFrameNamespace, ExprNamespace, LazyFrameNamespace, SeriesNamespace
 
@@ -21,6 +21,7 @@ __all__ = [
     "DataFrameNamespace",
     "ExprNamespace",
     "LazyFrameNamespace",
+    "Link",
     "Output",
     "Progress",
     "Run",

@@ -16,6 +16,7 @@ import polars as pl
 import polars.selectors as cs
 from kinprint.kernels.arrow import Texts
 from kinprint.kernels.copy import dedup as kernels
+from kinprint.kernels.copy.dedup import Link as Link
 from kinprint.kernels.copy.dedup import Pairs, Rows
 from kinprint.kernels.copy.dedup import Run as Run
 from kinprint.kernels.copy.shingle import Shingling, hashes_of, scheme_number
@@ -113,10 +114,11 @@ class _Work:
             self._progress(replace(self.run))
 
     def each(self, results: Iterator[T]) -> Iterator[T]:
-        """Results of a generator of kernel calls, each told of."""
+        """Results of a generator of kernel calls, each told of, and the end, by when all is counted."""
         for result in results:
             self.tell(self.run.step, self.run.share)
             yield result
+        self.tell(self.run.step, self.run.share)
 
 
 def _fingerprinted(sides: list[_Side], shingles: Shingling, exact: bool, work: _Work) -> Rows:
@@ -168,6 +170,7 @@ class _Job:
     exact: bool
     expand: bool
     output: Output
+    link: Link
     against: pl.DataFrame | pl.LazyFrame | None
     shingles: Shingling
     progress: Progress | None
@@ -212,7 +215,8 @@ class _Job:
         """The row that represents each row, int64[n]."""
         rows = _fingerprinted([side], self.shingles, self.exact, work)
         first = np.arange(len(side), dtype=np.int64)
-        for found in work.each(kernels.find_clusters(rows, self.threshold, exact=self.exact, run=work.run)):
+        steps = kernels.find_clusters(rows, self.threshold, exact=self.exact, link=self.link, run=work.run)
+        for found in work.each(steps):
             first = found  # the last one is the result
         return first if side.order is None else side.order[first[side.places()]]
 
@@ -275,6 +279,7 @@ def dedup(
     exact: bool = False,
     expand: bool = False,
     output: Output = "pairs",
+    link: Link | None = None,
     against: pl.DataFrame | pl.LazyFrame | None = None,
     shingles: Shingling = "w3c5",
     progress: Progress | None = None,
@@ -301,8 +306,12 @@ def dedup(
         output:
             "pairs": `id_a`, `id_b`, `jaccard`, `containment_a`, `containment_b`, id_a < id_b, in no set order.
             "clusters": `id`, `cluster`, `is_representative`: every row, in its order; its cluster is named by the
-            smallest id in it. Rows are in one cluster if a chain of pairs leads from one to the other.
+            smallest id in it.
             "keep": the rows that represent their cluster, with all columns, in their order.
+        link: what holds a cluster together. "star": every row has that similarity to the representative of its
+            cluster: it joins the most similar one with a smaller id, or is one. "component": a chain of pairs, so that
+            two rows of one need not be alike at all. None: "star" of what is kept, so that nothing goes without
+            something like it that stays, and "component" of clusters.
         against: another frame with the same two columns. Only pairs between the two are listed, then, `id_a` of
             `frame` and `id_b` of the other, which may have the same ids; identical answers are collapsed within each.
         shingles: "w3c5" or "c5", see `sketch`.
@@ -314,6 +323,10 @@ def dedup(
     """
     if not 0.0 < threshold <= 1.0:
         raise ValueError(f"threshold must be in (0, 1], not {threshold}")
+    if link not in (None, "component", "star"):
+        raise ValueError(f"link must be component, star or None, not {link!r}")
+    if link is not None and output == "pairs":
+        raise ValueError("link= goes with output='clusters' and output='keep', not 'pairs'")
     if output not in _OUTPUTS:
         raise ValueError(f"output must be one of {', '.join(_OUTPUTS)}, not {output!r}")
     for name, used in (("expand", expand), ("against", against is not None)):
@@ -321,7 +334,10 @@ def dedup(
             raise ValueError(f"{name}= goes with output='pairs', not {output!r}")
     scheme_number(shingles)
     schema = _result_schema(frame, against, text, id, output)
-    job = _Job(frame, text, id, threshold, exact, expand, output, against, shingles, progress, spool_dir, schema)
+    held_by: Link = link or ("star" if output == "keep" else "component")
+    job = _Job(
+        frame, text, id, threshold, exact, expand, output, held_by, against, shingles, progress, spool_dir, schema
+    )
     if isinstance(frame, pl.DataFrame):
         return _eager(job)
     return _lazy(job)

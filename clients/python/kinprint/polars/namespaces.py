@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 from kinprint.kernels.copy.shingle import Shingling
 from kinprint.polars import columns, duplicates, expressions
-from kinprint.polars.duplicates import Output, Progress
+from kinprint.polars.duplicates import Link, Output, Progress
 
 
 @pl.api.register_expr_namespace("kinprint")
@@ -74,6 +74,7 @@ class LazyFrameNamespace:
         exact: bool = False,
         expand: bool = False,
         output: Output = "pairs",
+        link: Link | None = None,
         against: pl.DataFrame | pl.LazyFrame | None = None,
         shingles: Shingling = "w3c5",
         progress: Progress | None = None,
@@ -88,6 +89,7 @@ class LazyFrameNamespace:
             exact=exact,
             expand=expand,
             output=output,
+            link=link,
             against=against,
             shingles=shingles,
             progress=progress,
@@ -111,6 +113,7 @@ class DataFrameNamespace:
         exact: bool = False,
         expand: bool = False,
         output: Output = "pairs",
+        link: Link | None = None,
         against: pl.DataFrame | pl.LazyFrame | None = None,
         shingles: Shingling = "w3c5",
         progress: Progress | None = None,
@@ -125,6 +128,7 @@ class DataFrameNamespace:
             exact=exact,
             expand=expand,
             output=output,
+            link=link,
             against=against,
             shingles=shingles,
             progress=progress,

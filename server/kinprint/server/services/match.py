@@ -327,10 +327,16 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             as_clusters = request.output == match_pb2.DUPLICATES_OUTPUT_CLUSTERS
             if as_clusters and (against or request.expand):
                 raise InvalidField("output", "clusters go neither with against nor with expand", "FIELD_INVALID")
+            if request.link not in match_pb2.DuplicatesLink.values():
+                raise InvalidField("link", f"no such link: {request.link}", "FIELD_INVALID")
+            if request.link and not as_clusters:
+                raise InvalidField("link", "link goes with clusters", "FIELD_INVALID")
             views = [corpus.view for corpus in (*corpora, *against)]
             covered(("copy",), views)
             named: dict[str, Any] = {"rows": convert.row_filter(request.filter), "exact": request.exact}
-            if not as_clusters:
+            if as_clusters:
+                named["link"] = "star" if request.link == match_pb2.DUPLICATES_LINK_STAR else "component"
+            else:
                 named |= {"expand": request.expand, "between": len(corpora) if against else None}
             places.append(_positions(corpora, request.corpora, against, request.against))
             function = duplicates.find_clusters if as_clusters else duplicates.find_duplicates

@@ -1,30 +1,39 @@
-"""`kinprint dedup FILE...`: duplicates in files, without a server (extra `kernels`)."""
+"""`kinprint dedup FILE...`: duplicates in files, without a server (extra `kernels`).
+
+A table with a column of answers is looked through where it lies, and whole rows of it are kept. What is not one, as chats
+are, is read as `kinprint load` reads it, and the answers that are found in it are its rows.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import kinprint.polars as kp
 import polars as pl
+from kinprint.client.cli.columns import TRANSCRIPTS
 from kinprint.client.cli.progress import ProgressReport
-from kinprint.client.cli.tables import check_target
+from kinprint.client.cli.tables import TableWriter, check_target
 from kinprint.client.cli.terminal import INTERRUPTED, fail, warn
-from kinprint.client.files.reader import expand_paths, kind_of
-from kinprint.client.types import DuplicatesSummary
+from kinprint.client.files.reader import FileReader, expand_paths, kind_of
+from kinprint.client.files.rows import RowError
+from kinprint.client.types import DuplicatesSummary, as_dict
 
-# CSV is taken as text, so that a row that is kept is written as it was.
+# CSV is taken as text, so that a row that is kept is written as it was. A path names one file, whatever it is called.
 _READERS: dict[str, Callable[[Path], pl.LazyFrame]] = {
-    "parquet": pl.scan_parquet,
-    "ndjson": lambda path: pl.scan_ndjson(path, infer_schema_length=None),
-    "csv": lambda path: pl.scan_csv(path, infer_schema=False),
-    "tsv": lambda path: pl.scan_csv(path, infer_schema=False, separator="\t"),
+    "parquet": lambda path: pl.scan_parquet(path, glob=False),
+    "ndjson": lambda path: pl.scan_ndjson(glob.escape(str(path)), infer_schema_length=None),
+    "csv": lambda path: pl.scan_csv(path, glob=False, infer_schema=False),
+    "tsv": lambda path: pl.scan_csv(path, glob=False, infer_schema=False, separator="\t"),
 }
 _WRITERS: dict[str, Callable[[pl.LazyFrame, Path], Any]] = {
     "parquet": lambda frame, path: frame.sink_parquet(path),
@@ -34,22 +43,31 @@ _WRITERS: dict[str, Callable[[pl.LazyFrame, Path], Any]] = {
 }
 
 
+# Metadata as text, which has a place in a file of any kind.
+_ANSWERS = {**TRANSCRIPTS, "metadata": "json"}
+_TEXT = "response"
+# The answer without the reasoning before it, as a server takes it in: to the last closing tag, or all if none closes.
+_ANSWER = "_kinprint_answer"
+_REASONING = (r"(?is)\A.*</\s*think(?:ing)?\s*>\s*", r"(?is)\A\s*<\s*think(?:ing)?\s*>.*\z")
+
+
 def dedup_files(
     files: Sequence[Path],
     against: Sequence[Path],
-    text: str,
+    text: str | None,
     id_column: str | None,
     threshold: float,
     exact: bool,
     expand: bool,
     kind: kp.Output,
+    link: kp.Link | None,
     output: Path | None,
     quiet: bool,
     *,
-    shown: int,
+    shown: int | None,
     sorted_up_to: int,
 ) -> tuple[DuplicatesSummary, list[tuple[Any, ...]]]:
-    """Write what `kinprint.polars.dedup` finds to `output`, or return the first `shown` rows of it.
+    """Write what `kinprint.polars.dedup` finds to `output`, or return the first `shown` rows of it (None: all).
 
     Pairs are sorted by id up to `sorted_up_to`. Without `output` the rows of clusters are (id, cluster) of those that
     are no representatives.
@@ -59,14 +77,8 @@ def dedup_files(
     elif kind == "keep":
         kind = "clusters"  # which tell what would be left out
     try:
-        sides = [_scan(paths) for paths in (files, against) if paths]
-        if id_column is None and all("transcript_id" in schema for side in sides for _, _, schema in side):
-            id_column = "transcript_id"
-        for path, _, schema in (item for side in sides for item in side):
-            _check_columns(path, schema, text, id_column)
-        # Columns that one of several files lacks are null.
-        frames = [pl.concat([frame for _, frame, _ in side], how="diagonal_relaxed") for side in sides]
         with contextlib.ExitStack() as stack:
+            frames, text, id_column = _frames([list(p) for p in (files, against) if p], text, id_column, stack)
             bar = stack.enter_context(ProgressReport("looking for duplicates", quiet=quiet))
             run = kp.Run()
 
@@ -83,9 +95,12 @@ def dedup_files(
                 exact=exact,
                 expand=expand,
                 output=kind,
+                link=link,
                 against=frames[1] if against else None,
                 progress=report,
             )
+            if kind == "keep":
+                found = found.drop(_ANSWER, strict=False)
             if output is not None:
                 _check_nesting(output, target, found.collect_schema())
             # What is written lies beside its place, so that it can be moved there when it is complete.
@@ -94,7 +109,7 @@ def dedup_files(
             raw, made = folder / "found", folder / "made"
             _interruptible(lambda: found.sink_parquet(raw))
             rows = sum(frame.select(pl.len()).collect().item() for frame in frames)
-            result = pl.scan_parquet(raw)
+            result = pl.scan_parquet(raw, glob=False)
             if kind == "pairs":
                 kept = 0
                 if run.pairs <= sorted_up_to:
@@ -111,11 +126,16 @@ def dedup_files(
                 expected_recall=run.expected_recall,
                 blank=blank,
                 clusters=max(0, kept - blank),  # a blank row is alike to none
+                largest_cluster=run.largest,
+                least_similarity=run.least_similarity,
+                least_is_exact=run.least_is_exact,
             )
             if output is None:
-                if kind == "clusters":
+                if kind == "clusters" and shown is not None:
                     result = result.filter(~pl.col("is_representative")).select("id", "cluster")
-                return totals, result.head(shown).collect().rows()
+                if kind == "clusters" and id_column is not None:
+                    result = result.sort("id")
+                return totals, (result if shown is None else result.head(shown)).collect().rows()
             if kind == "pairs" or target != "parquet":
                 _WRITERS[target](result, made)
             else:
@@ -152,15 +172,90 @@ def _interruptible(work: Callable[[], Any]) -> None:
         raise failed[0]
 
 
-def _scan(paths: Sequence[Path]) -> list[tuple[Path, pl.LazyFrame, pl.Schema]]:
-    found = []
-    for path in expand_paths(paths):
-        try:
-            frame = _READERS[str(kind_of(path))](path)
-            found.append((path, frame, frame.collect_schema()))
-        except (pl.exceptions.PolarsError, OSError) as error:
+def _frames(
+    sides: list[list[Path]], text: str | None, id_column: str | None, stack: contextlib.ExitStack
+) -> tuple[list[pl.LazyFrame], str, str | None]:
+    """A frame of each side, and the columns of text and id in all of them."""
+    paths = [expand_paths(side) for side in sides]
+    tables = [[_table(path, named=text is not None or id_column is not None) for path in side] for side in paths]
+    every = [table for side in tables for table in side]
+    if text is None and id_column is None and any(table is None or not table.has_answers for table in every):
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kinprint-")))
+        return _read(paths, folder)
+    known = [[table for table in side if table is not None] for side in tables]
+    every = [table for side in known for table in side]
+    if id_column is None and all("transcript_id" in table.schema for table in every):
+        id_column = "transcript_id"
+    for table in every:
+        _check_columns(table.path, table.schema, text or _TEXT, id_column)
+    # Columns that one of several files lacks are null.
+    frames = [pl.concat([table.frame for table in side], how="diagonal_relaxed") for side in known]
+    if text is None:
+        return [_with_answers(frame) for frame in frames], _ANSWER, id_column
+    return frames, text, id_column
+
+
+def _with_answers(frame: pl.LazyFrame) -> pl.LazyFrame:
+    answer = pl.col(_TEXT).cast(pl.String)
+    for reasoning in _REASONING:
+        answer = answer.str.replace(reasoning, "")
+    return frame.with_columns(answer.alias(_ANSWER))
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A file that Polars reads, row by row."""
+
+    path: Path
+    frame: pl.LazyFrame
+    schema: pl.Schema
+
+    @property
+    def has_answers(self) -> bool:
+        return self.schema.get(_TEXT) in (pl.String, pl.Null)
+
+
+def _table(path: Path, named: bool) -> _Table | None:
+    """A file as a table; None where it is none, unless columns of it are `named`."""
+    try:
+        frame = _READERS[str(kind_of(path))](path)
+        return _Table(path, frame, frame.collect_schema())
+    except (KeyError, pl.exceptions.PolarsError, OSError) as error:
+        if named or kind_of(path) == "parquet":
             fail(f"{path}: cannot be read: {_reason(error)}")
-    return found
+        return None
+
+
+def _read(sides: list[list[Path]], folder: Path) -> tuple[list[pl.LazyFrame], str, str | None]:
+    """The answers in files of any shape, as loading them finds them."""
+    frames = []
+    ids = True
+    refused: Counter[str] = Counter()
+    for number, paths in enumerate(sides):
+        spool = folder / f"{number}.parquet"
+        with TableWriter(spool, _ANSWERS) as writer:
+            for row in _rows(paths, refused):
+                ids = ids and row["transcript_id"] is not None
+                writer.write(row)
+        frames.append(pl.scan_parquet(spool, glob=False))
+    if refused:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in refused.most_common())
+        warn(f"{refused.total():,} rows could not be read and are left out: {reasons}")
+    return [_with_answers(frame) for frame in frames], _ANSWER, "transcript_id" if ids else None
+
+
+def _rows(paths: Sequence[Path], refused: Counter[str]) -> Iterator[dict[str, Any]]:
+    for row in FileReader(paths):
+        if isinstance(row.item, RowError):
+            refused[row.item.reason] += 1
+            continue
+        values = as_dict(row.item)
+        yield {
+            **values,
+            "transcript_id": row.item.id,
+            "created_at": row.item.created_at,
+            "metadata": values["metadata"] or None,
+        }
 
 
 def _check_columns(path: Path, schema: pl.Schema, text: str, id_column: str | None) -> None:

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 
+Link = Literal["component", "star"]
+"""What holds a cluster together: chains of pairs, or its representative, which is alike to every member."""
+
+
 @dataclass(frozen=True, slots=True)
 class DuplicatesProgress:
     """How far a run over whole corpora is: the step under way, and the share done (0 to 1)."""
@@ -63,7 +67,12 @@ class DuplicateClusters:
 
 @dataclass(frozen=True, slots=True)
 class DuplicatesSummary:
-    """Totals of a search for duplicates; `clusters` is 0 where pairs were sought."""
+    """Totals of a search for duplicates; those of clusters are 0 where pairs were sought.
+
+    `largest_cluster` counts the rows of the largest cluster, `least_similarity` is the least Jaccard similarity of two of
+    them (None where it has one row): exact where `least_is_exact`, as of a cluster of up to 64 distinct answers, and
+    otherwise the least of a sample, than which the least of all may be lower.
+    """
 
     pairs: int
     rows: int
@@ -72,6 +81,9 @@ class DuplicatesSummary:
     expected_recall: float
     blank: int
     clusters: int = 0
+    largest_cluster: int = 0
+    least_similarity: float | None = None
+    least_is_exact: bool = True
 
 
 SpanMark = Literal["prompt", "code", "licence"]

@@ -91,6 +91,9 @@ def duplicates_messages(
             expected_recall=made.expected_recall,
             blank=made.blank,
             clusters=made.clusters,
+            largest_cluster=made.largest_cluster,
+            least_similarity=made.least_similarity,
+            least_is_exact=made.least_is_exact,
         )
         yield match_pb2.FindDuplicatesResponse(finished=finished)
         return
