@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
@@ -282,7 +283,9 @@ def test_dedup_clusters_and_keep_first(data: Path, files: Path, tmp_path: Path) 
     totals = ok_json(*base, "--clusters")
     assert (totals["clusters"], totals["rows"], totals["blank"], totals["out"]) == (3, 6, 1, None)
     assert (totals["link"], totals["largest_cluster"], totals["least_is_exact"]) == ("component", 4, True)
-    assert ok_json(*base, "--keep-first") == {**totals, "link": "star"}
+    kept_first = ok_json(*base, "--keep-first")
+    # The pair that links the two clusters is compared again for who represents whom.
+    assert kept_first == {**totals, "link": "star", "candidates": 2}
     # Without a file: what is a duplicate of what, and how to get the rest.
     for option, hint in (("--clusters", "--out clusters.parquet"), ("--keep-first", "--out kept.parquet")):
         text = ok(*base, option)
@@ -420,7 +423,7 @@ def chats(path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["chats", "two answers", "a pattern", "gzip"])
-def test_dedup_prints_the_same_of_a_file_and_of_a_corpus(tmp_path: Path, kind: str) -> None:
+def test_dedup_prints_the_same_of_a_file_and_of_a_corpus(data: Path, tmp_path: Path, kind: str) -> None:
     """Shapes that loading knows, counts, reasoning that is no answer, and names that are no patterns."""
     path = tmp_path / {"gzip": "rows.ndjson.gz", "a pattern": "run[1].ndjson"}.get(kind, "rows.ndjson")
     if kind == "chats":
@@ -432,15 +435,15 @@ def test_dedup_prints_the_same_of_a_file_and_of_a_corpus(tmp_path: Path, kind: s
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         path.write_bytes(gzip.compress(lines.encode()) if kind == "gzip" else lines.encode())
     (tmp_path / "run1.ndjson").write_text(json.dumps({"transcript_id": "x", "response": "none of it"}) + "\n")
-    data = tmp_path / "d"
-    ok("load", path, "--corpus", "c", "--data", data)
+    corpus = f"same-{kind}".replace(" ", "-")
+    ok("load", path, "--corpus", corpus, "--data", data)
     for options in ((), ("--expand",), ("--clusters",), ("--clusters", "--link", "star"), ("--keep-first",)):
         of_file = ok_json("dedup", path, *options)
-        assert of_file == ok_json("dedup", "--corpus", "c", "--data", data, *options)
+        assert of_file == ok_json("dedup", "--corpus", corpus, "--data", data, *options)
         assert of_file["rows"] == (4 if kind == "chats" else 2 if kind == "two answers" else 3)
         if not options:
             assert len(of_file["found"]) == of_file["pairs"]
-        shown = [ok("dedup", *source, *options) for source in ((path,), ("--corpus", "c", "--data", data))]
+        shown = [ok("dedup", *source, *options) for source in ((path,), ("--corpus", corpus, "--data", data))]
         assert shown[0] == shown[1]
         assert f"{of_file['rows']} texts" in shown[0]
     pairs = [(row["id_a"], row["id_b"]) for row in ok_json("dedup", path)["found"]]
@@ -452,15 +455,16 @@ def test_dedup_prints_the_same_of_a_file_and_of_a_corpus(tmp_path: Path, kind: s
         kept = tmp_path / f"kept.{suffix}"
         ok("dedup", path, "--keep-first", "--out", kept)
         assert len(rows_of(kept)) == 2
+    ok("delete", "--corpus", corpus, "--all", "--yes", "--data", data)
 
 
 def test_dedup_warns_of_chains(tmp_path: Path) -> None:
     texts = [" ".join(f"w{k}" for k in range(8 * i, 8 * i + 60)) for i in range(6)]
     path = tmp_path / "chain.ndjson"
     path.write_text("".join(json.dumps({"transcript_id": str(i), "response": t}) + "\n" for i, t in enumerate(texts)))
-    run = CliRunner().invoke(app, ["dedup", str(path), "--clusters"])
-    assert "the largest cluster holds 6 texts" in run.output
-    assert "--link star" in run.output
+    told = run("dedup", path, "--clusters").output
+    assert "the largest cluster holds 6 texts" in told
+    assert "--link star" in told
     made = ok_json("dedup", path, "--keep-first")
     assert (made["link"], made["clusters"], made["largest_cluster"], made["least_is_exact"]) == ("star", 3, 2, True)
     assert [row["cluster"] for row in made["found"]] == ["0", "0", "2", "2", "4", "4"]

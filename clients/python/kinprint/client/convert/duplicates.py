@@ -167,4 +167,5 @@ def overlaps_summary_from_proto(message: match_pb2.OverlapsFinished) -> Overlaps
         texts_with_spans=message.texts_with_spans,
         against=message.against,
         common_seeds=message.common_seeds,
+        background=message.background,
     )

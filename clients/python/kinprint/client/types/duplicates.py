@@ -122,10 +122,15 @@ class OverlapSpans:
 
 @dataclass(frozen=True, slots=True)
 class OverlapsSummary:
-    """Totals of a search for shared passages; `common_seeds` were passed over as common phrases."""
+    """Totals of a search for shared passages.
+
+    `common_seeds` were passed over as common phrases; `background` counts the answers of the corpora on neither side, by
+    which, too, is told how rare a passage is.
+    """
 
     spans: int
     texts: int
     texts_with_spans: int
     against: int
     common_seeds: int
+    background: int = 0

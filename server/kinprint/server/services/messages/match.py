@@ -144,6 +144,7 @@ def overlaps_messages(
             texts_with_spans=made.texts_with_spans,
             against=made.against,
             common_seeds=made.common_seeds,
+            background=made.background,
         )
         yield match_pb2.FindOverlapsResponse(finished=finished)
         return
