@@ -429,7 +429,9 @@ def test_dedup_prints_the_same_of_a_file_and_of_a_corpus(data: Path, tmp_path: P
     if kind == "chats":
         chats(path)
     else:
-        rows = [{"transcript_id": f"r{k}", "response": text} for k, text in enumerate((TIDES, f"<think>hm</think> {BREAD}"))]
+        rows = [
+            {"transcript_id": f"r{k}", "response": text} for k, text in enumerate((TIDES, f"<think>hm</think> {BREAD}"))
+        ]
         if kind != "two answers":
             rows.append({"transcript_id": "again", "response": BREAD})
         lines = "".join(json.dumps(row) + "\n" for row in rows)

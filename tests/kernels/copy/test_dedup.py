@@ -505,7 +505,14 @@ def test_every_member_is_like_its_representative_whatever_is_passed_over(crowd: 
     cut = stars.Bands(bands, band_rows, lsh.least_agreements(0.7))
     every = np.arange(400)
     *_, (_, made) = stars.of_components(
-        rows.signatures, roots, cut, 0.7, lambda a, b: dedup.similarities(rows, a, b), only=every, crowd=crowd, looks=looks
+        rows.signatures,
+        roots,
+        cut,
+        0.7,
+        lambda a, b: dedup.similarities(rows, a, b),
+        only=every,
+        crowd=crowd,
+        looks=looks,
     )
     assert made is not None
     assert np.array_equal(dedup.similarities(rows, made.first, every), made.similarity)

@@ -56,7 +56,9 @@ def expected(sides: partitions.Sides, **options: Any) -> tuple[list[tuple[Any, .
     of = {
         key: k
         for k, key in enumerate(
-            zip(*(c.tolist() for c in (whole.postings.hashes, whole.postings.texts, whole.postings.places)), strict=True)
+            zip(
+                *(c.tolist() for c in (whole.postings.hashes, whole.postings.texts, whole.postings.places)), strict=True
+            )
         )
     }
     index = passages.Index(sides.texts.take(slice(0, sides.background)), sides.second)
@@ -65,9 +67,7 @@ def expected(sides: partitions.Sides, **options: Any) -> tuple[list[tuple[Any, .
     for step in index.find(**options):
         skipped = step.skipped
         made = index.postings
-        seeds = [
-            of[int(made.hashes[k]), int(made.texts[k]), int(made.places[k])] for k in step.passages.seed.tolist()
-        ]
+        seeds = [of[int(made.hashes[k]), int(made.texts[k]), int(made.places[k])] for k in step.passages.seed.tolist()]
         there = step.passages._replace(seed=np.array(seeds, np.int64))
         counts = whole.counts(there, sides.models, sides.prompts)
         out += rows([partitions.Found(step.passages, counts, step.texts, step.skipped)])

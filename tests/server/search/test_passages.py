@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 from corpus_rows import WORDS, write
+from kinprint.kernels.copy import marks
 from kinprint.kernels.reference import passages as reference
 from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.filter import Filter
 from kinprint.server.corpus.normalise import Submission, prompt_keys
 from kinprint.server.progress import Progress
-from kinprint.server.search import passages
 from kinprint.server.search.passages import MARKS, Options, Spans, Totals, find_overlaps
 
 PHRASE = "it was a bright cold day in april and the clocks were striking thirteen, so they said"
@@ -167,9 +167,7 @@ def background(world: World, corpora: Sequence[Corpus], *sides: Side) -> list[Su
     return [r for r in Side(world, corpora, 0, None, None).rows if r.id not in on_sides]
 
 
-def expected(
-    a: Side, b: Side, same: bool, others: Sequence[Submission] = (), **options: Any
-) -> tuple[list[Row], int]:
+def expected(a: Side, b: Side, same: bool, others: Sequence[Submission] = (), **options: Any) -> tuple[list[Row], int]:
     """All of it by the reference kernels; `others` are the background of rarity."""
     every = a.rows if same else [*a.rows, *b.rows]
     keys = a.keys if same else [*a.keys, *b.keys]
@@ -180,7 +178,7 @@ def expected(
     prompts = [r.prompt_id or prompt_keys([r.prompt or None])[0] for r in counted]
     models = codes([r.model for r in counted])
     counts = reference.counts([r.response for r in counted], found, models, codes(prompts))
-    licences = Path(passages.__file__).with_name("licences.txt").read_text(encoding="utf-8")
+    licences = Path(marks.__file__).with_name("licences.txt").read_text(encoding="utf-8")
     rows = []
     for p, count in zip(found, counts, strict=True):
         ends = [(texts[t].encode()[:k], size) for t, k, size in ((p.a, p.start_a, p.bytes), (p.b, p.start_b, p.bytes))]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, Protocol, TypeVar
 
 import numpy as np
 import polars as pl
@@ -46,8 +46,23 @@ _SKETCHED: Final = 0.1
 # ---- rows in the order of their ids ----
 
 
+class Job(Protocol):
+    """What comes, in batches, of a call."""
+
+    @property
+    def schema(self) -> pl.Schema:
+        """Columns of the result."""
+
+    @property
+    def name(self) -> str:
+        """What plans call it."""
+
+    def batches(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Some columns of the result."""
+
+
 @dataclass(frozen=True, eq=False)
-class _Side:
+class Side:
     """The rows of one frame, and their order: *places*, by id, are what kernels call rows."""
 
     frame: pl.DataFrame
@@ -74,14 +89,15 @@ class _Side:
         return places
 
 
-def _side(frame: pl.DataFrame, text: str, id: str | None) -> _Side:
+def side_of(frame: pl.DataFrame, text: str, id: str | None) -> Side:
+    """The rows of a frame; ValueError where an id is missing or comes twice."""
     texts = Texts.from_arrow(frame[text].cast(pl.String))
     if id is None:
-        return _Side(frame, texts, None, None)
+        return Side(frame, texts, None, None)
     ids = frame[id].rechunk()  # many rows are gathered, many times
     if isinstance(ids.dtype, (pl.Categorical, pl.Enum)):
         ids = ids.cast(pl.String)
-    return _Side(frame, texts, ids, _order(ids))
+    return Side(frame, texts, ids, _order(ids))
 
 
 def _order(ids: pl.Series) -> NDArray[np.int64] | None:
@@ -121,7 +137,7 @@ class _Work:
         self.tell(self.run.step, self.run.share)
 
 
-def _fingerprinted(sides: list[_Side], shingles: Shingling, exact: bool, work: _Work) -> Rows:
+def _fingerprinted(sides: list[Side], shingles: Shingling, exact: bool, work: _Work) -> Rows:
     """Rows of all sides, one after the other, each by place; without sketches for exact mode, which looks at none.
 
     Texts are read in the order in which they lie in their file, whatever the order of their ids, so that the file is
@@ -178,12 +194,17 @@ class _Job:
     schema: pl.Schema
     """Columns of the result."""
 
+    @property
+    def name(self) -> str:
+        """What plans call it."""
+        return f"kinprint.dedup {self.output}"
+
     def batches(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         """Some columns of the result."""
         names = list(dict.fromkeys(columns))
         in_memory = isinstance(self.frame, pl.DataFrame) and not isinstance(self.against, pl.LazyFrame)
         for found in self._frames(names):
-            part = _columns(found, names)
+            part = columns_of(found, names)
             yield part if in_memory else detached(part)
 
     def _frames(self, names: Sequence[str]) -> Iterator[pl.DataFrame]:
@@ -196,14 +217,14 @@ class _Job:
         first = self._representatives(side, work)
         return _cluster_frames(side, first) if self.output == "clusters" else _kept_frames(side, first)
 
-    def _side(self, frame: pl.DataFrame | pl.LazyFrame, others: Sequence[str] = ()) -> _Side:
+    def _side(self, frame: pl.DataFrame | pl.LazyFrame, others: Sequence[str] = ()) -> Side:
         keys = [self.text] if self.id is None else [self.id, self.text]
         columns = list(dict.fromkeys([*keys, *others]))
         if isinstance(frame, pl.LazyFrame):
             frame = spooled(frame, columns, self.spool_dir)
-        return _side(frame, self.text, self.id)
+        return side_of(frame, self.text, self.id)
 
-    def _pairs(self, a: _Side, b: _Side | None, work: _Work) -> Iterator[pl.DataFrame]:
+    def _pairs(self, a: Side, b: Side | None, work: _Work) -> Iterator[pl.DataFrame]:
         rows = _fingerprinted([a] if b is None else [a, b], self.shingles, self.exact, work)
         sides = None if b is None else np.repeat(np.array([0, 1], np.int32), [len(a), len(b)])
         found = kernels.find_pairs(
@@ -211,7 +232,7 @@ class _Job:
         )
         return _pair_frames(a, b, _gathered(work.each(found)))
 
-    def _representatives(self, side: _Side, work: _Work) -> NDArray[np.int64]:
+    def _representatives(self, side: Side, work: _Work) -> NDArray[np.int64]:
         """The row that represents each row, int64[n]."""
         rows = _fingerprinted([side], self.shingles, self.exact, work)
         first = np.arange(len(side), dtype=np.int64)
@@ -221,7 +242,7 @@ class _Job:
         return first if side.order is None else side.order[first[side.places()]]
 
 
-def _pair_frames(a: _Side, b: _Side | None, tables: Iterable[Pairs]) -> Iterator[pl.DataFrame]:
+def _pair_frames(a: Side, b: Side | None, tables: Iterable[Pairs]) -> Iterator[pl.DataFrame]:
     # With two sides a pair's first row is of the first, since these come first.
     of_b, before_b = (a, 0) if b is None else (b, len(a))
     for table in tables:
@@ -251,7 +272,7 @@ def _gathered(tables: Iterable[Pairs]) -> Iterator[Pairs]:
         yield Pairs.joined(held)
 
 
-def _cluster_frames(side: _Side, first: NDArray[np.int64]) -> Iterator[pl.DataFrame]:
+def _cluster_frames(side: Side, first: NDArray[np.int64]) -> Iterator[pl.DataFrame]:
     for start in range(0, len(side), _BATCH):
         some = first[start : start + _BATCH]
         rows = np.arange(start, start + len(some), dtype=np.int64)
@@ -264,7 +285,7 @@ def _cluster_frames(side: _Side, first: NDArray[np.int64]) -> Iterator[pl.DataFr
         )
 
 
-def _kept_frames(side: _Side, first: NDArray[np.int64]) -> Iterator[pl.DataFrame]:
+def _kept_frames(side: Side, first: NDArray[np.int64]) -> Iterator[pl.DataFrame]:
     kept = pl.Series(first == np.arange(len(side)))
     for start in range(0, len(side), _BATCH):
         yield side.frame.slice(start, _BATCH).filter(kept.slice(start, _BATCH))
@@ -339,8 +360,8 @@ def dedup(
         frame, text, id, threshold, exact, expand, output, held_by, against, shingles, progress, spool_dir, schema
     )
     if isinstance(frame, pl.DataFrame):
-        return _eager(job)
-    return _lazy(job)
+        return eager(job)
+    return lazy(job)
 
 
 def _result_schema(
@@ -351,10 +372,10 @@ def _result_schema(
     output: Output,
 ) -> pl.Schema:
     """Columns of the result; ValueError where a column is missing or is not what it should be."""
-    schema = _checked(frame, text, id, "the frame")
-    of_b = of_a = _id_type(schema, id)
+    schema = checked(frame, text, id, "the frame")
+    of_b = of_a = id_type(schema, id)
     if against is not None:
-        of_b = _id_type(_checked(against, text, id, "the frame in against="), id)
+        of_b = id_type(checked(against, text, id, "the frame in against="), id)
     if output == "keep":
         return schema
     if output == "clusters":
@@ -363,7 +384,8 @@ def _result_schema(
     return pl.Schema({"id_a": of_a, "id_b": of_b, **shares})
 
 
-def _checked(frame: pl.DataFrame | pl.LazyFrame, text: str, id: str | None, name: str) -> pl.Schema:
+def checked(frame: pl.DataFrame | pl.LazyFrame, text: str, id: str | None, name: str) -> pl.Schema:
+    """The frame's schema; ValueError where a column is missing or is not what it should be."""
     schema = frame.collect_schema()
     for column in (text, id):
         if column is not None and column not in schema:
@@ -378,23 +400,25 @@ def _checked(frame: pl.DataFrame | pl.LazyFrame, text: str, id: str | None, name
     return schema
 
 
-def _id_type(schema: pl.Schema, id: str | None) -> pl.DataType:
+def id_type(schema: pl.Schema, id: str | None) -> pl.DataType:
+    """Type of the column of ids in results."""
     if id is None:
         return pl.Int64()
     dtype = schema[id]
     return pl.String() if isinstance(dtype, (pl.Categorical, pl.Enum)) else dtype
 
 
-def _columns(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+def columns_of(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     """Some columns; of none the number of rows is left."""
     return frame.select([frame[name] for name in names]) if names else frame.drop(cs.all())
 
 
-def _eager(job: _Job) -> pl.DataFrame:
+def eager(job: Job) -> pl.DataFrame:
+    """The whole result."""
     return pl.concat([job.schema.to_frame(), *job.batches(job.schema.names())])
 
 
-def _lazy(job: _Job) -> pl.LazyFrame:
+def lazy(job: Job) -> pl.LazyFrame:
     """A LazyFrame that does the job whenever it is collected."""
 
     def source(
@@ -411,8 +435,8 @@ def _lazy(job: _Job) -> pl.LazyFrame:
                 left -= part.height
             if predicate is not None:
                 part = part.filter(predicate)
-            yield _columns(part, names)
+            yield columns_of(part, names)
             if left == 0:
                 return
 
-    return register_io_source(source, schema=job.schema, is_pure=True, explain_name=f"kinprint.dedup {job.output}")
+    return register_io_source(source, schema=job.schema, is_pure=True, explain_name=job.name)

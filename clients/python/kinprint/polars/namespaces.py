@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from kinprint.kernels.copy.shingle import Shingling
-from kinprint.polars import columns, duplicates, expressions
+from kinprint.polars import columns, duplicates, expressions, overlaps
 from kinprint.polars.duplicates import Link, Output, Progress
 
 
@@ -96,6 +97,10 @@ class LazyFrameNamespace:
             spool_dir=spool_dir,
         )
 
+    def overlap(self, against: pl.DataFrame | pl.LazyFrame | None = None, **options: Any) -> pl.LazyFrame:
+        """See `kinprint.polars.overlap`; options are its named arguments."""
+        return overlaps.overlap(self._frame, against, **options)
+
 
 @pl.api.register_dataframe_namespace("kinprint")
 class DataFrameNamespace:
@@ -134,3 +139,7 @@ class DataFrameNamespace:
             progress=progress,
             spool_dir=spool_dir,
         )
+
+    def overlap(self, against: pl.DataFrame | pl.LazyFrame | None = None, **options: Any) -> pl.DataFrame:
+        """See `kinprint.polars.overlap`; options are its named arguments."""
+        return overlaps.overlap(self._frame, against, **options)

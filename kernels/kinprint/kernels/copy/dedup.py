@@ -436,9 +436,7 @@ def find_clusters(
     return _find_clusters(rows, threshold, exact, link, run or Run())
 
 
-def _find_clusters(
-    rows: Rows, threshold: float, exact: bool, link: Link, run: Run
-) -> Iterator[NDArray[np.int64]]:
+def _find_clusters(rows: Rows, threshold: float, exact: bool, link: Link, run: Run) -> Iterator[NDArray[np.int64]]:
     groups = groups_of(rows)
     first = groups.first
     run.rows, run.distinct = len(groups.order), len(first)

@@ -333,9 +333,7 @@ def of_components(
             found = _earlier(sketches, own, first, last, buckets, bands.rows, bands.least, crowd, looks)
             i, j = (frozen(np.ascontiguousarray(c)) for c in found.T)
             _join(i, j, similarities(own[i], own[j]), threshold, of, by)
-            inner = _within(
-                sketches, own, np.array([first, last]), of >= 0, bands.count, bands.rows, bands.least
-            )
+            inner = _within(sketches, own, np.array([first, last]), of >= 0, bands.count, bands.rows, bands.least)
             i, j = (frozen(np.ascontiguousarray(c)) for c in inner.T)
             _settle(first, last, i, j, similarities(own[i], own[j]), threshold, of, by)
             _insert(of, first, last, buckets)

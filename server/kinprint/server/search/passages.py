@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from kinprint.kernels.arrow import Texts, from_texts
+from kinprint.kernels.arrow import Texts
 from kinprint.kernels.copy import partitions, passages, spans
+from kinprint.kernels.copy.marks import MARKS as MARKS
+from kinprint.kernels.copy.marks import marks_of
 from kinprint.server.batches import Columns
 from kinprint.server.corpus.filter import Filter
 from kinprint.server.corpus.view import Part, View
@@ -22,12 +22,8 @@ from kinprint.server.progress import Progress
 from kinprint.server.store import files
 from numpy.typing import NDArray
 
-#: Share of a stretch that the prompt or a licence must hold for it to be marked.
-QUOTED = 0.5
 #: Answers that are looked at between two messages; fewer where each may have `max_texts` matches or more.
 AT_ONCE, AT_ONCE_EVERY = 1024, 64
-#: Marks of stretches that are no evidence, by their number in proto/.
-MARKS = ("", "prompt", "code", "licence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +113,9 @@ def _gathered(views: Sequence[View], masks: Sequence[tuple[Mask, int]], second: 
                 prompt_keys.append(segment.array("prompt_key").take(taken).cast(pa.large_string()))
         ends.append(sum(map(len, corpora)))
     every = Texts.joined(prompts)
-    sides = partitions.Sides(Texts.joined(texts), ends[1] if second else 0, ends[-2], _codes(models), _codes(prompt_keys))
+    sides = partitions.Sides(
+        Texts.joined(texts), ends[1] if second else 0, ends[-2], _codes(models), _codes(prompt_keys)
+    )
     return _Rows(
         np.concatenate(corpora) if corpora else np.zeros(0, np.int32),
         pa.concat_arrays(ids) if ids else pa.array([], pa.large_string()),
@@ -208,15 +206,7 @@ def _codes(values: Sequence[pa.Array]) -> NDArray[np.int32]:
 def _weighed(every: _Rows, step: partitions.Found, options: Options) -> Spans:
     found, counts, texts = step.passages, step.counts, every.sides.texts
     bits = passages.bits(counts)
-    stretch = passages.stretches(texts, found)
-    mark = np.zeros(len(found.a), np.int32)
-    mark[_share_in_licences(stretch) >= QUOTED] = MARKS.index("licence")
-    mark[passages.looks_like_code(texts, found)] = MARKS.index("code")
-    quoted = np.maximum(
-        passages.share_within(stretch, every.prompts, every.prompt[found.a]),
-        passages.share_within(stretch, every.prompts, every.prompt[found.b]),
-    )
-    mark[quoted >= QUOTED] = MARKS.index("prompt")
+    mark = marks_of(texts, found, every.prompts, every.prompt)
     bits = np.where(mark > 0, 0.0, bits)
     keep = bits >= options.min_bits
     if options.unmarked:
@@ -239,14 +229,3 @@ def _weighed(every: _Rows, step: partitions.Found, options: Options) -> Spans:
         mark[keep],
         counts[keep],
     )
-
-
-@cache
-def _licences() -> Texts:
-    """Well-known licence notices, as one text."""
-    text = Path(__file__).with_name("licences.txt").read_text(encoding="utf-8")
-    return Texts.from_offsets(*from_texts([text]))
-
-
-def _share_in_licences(stretch: Texts) -> NDArray[np.float64]:
-    return passages.share_within(stretch, _licences(), np.zeros(len(stretch), np.int64))

@@ -78,7 +78,7 @@ def dedup_files(
         kind = "clusters"  # which tell what would be left out
     try:
         with contextlib.ExitStack() as stack:
-            frames, text, id_column = _frames([list(p) for p in (files, against) if p], text, id_column, stack)
+            frames, text, id_column = frames_of([list(p) for p in (files, against) if p], text, id_column, stack)
             bar = stack.enter_context(ProgressReport("looking for duplicates", quiet=quiet))
             run = kp.Run()
 
@@ -107,7 +107,7 @@ def dedup_files(
             beside = output.absolute().parent if output is not None else None
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=beside, prefix=".kinprint-")))
             raw, made = folder / "found", folder / "made"
-            _interruptible(lambda: found.sink_parquet(raw))
+            interruptible(lambda: found.sink_parquet(raw))
             rows = sum(frame.select(pl.len()).collect().item() for frame in frames)
             result = pl.scan_parquet(raw, glob=False)
             if kind == "pairs":
@@ -133,8 +133,8 @@ def dedup_files(
             if output is None:
                 if kind == "clusters" and shown is not None:
                     result = result.filter(~pl.col("is_representative")).select("id", "cluster")
-                if kind == "clusters" and id_column is not None:
-                    result = result.sort("id")
+                if kind == "clusters":
+                    result = _without_blank(result, frames[0], text, id_column)
                 return totals, (result if shown is None else result.head(shown)).collect().rows()
             if kind == "pairs" or target != "parquet":
                 _WRITERS[target](result, made)
@@ -143,14 +143,22 @@ def dedup_files(
             os.replace(made, output)
             return totals, []
     except (ValueError, pl.exceptions.PolarsError) as error:
-        fail(_reason(error))
+        fail(reason_of(error))
     except KeyboardInterrupt:
         # The files are gone; the thread that still works on them would hold up an ordinary exit.
         warn("interrupted")
         os._exit(INTERRUPTED)
 
 
-def _interruptible(work: Callable[[], Any]) -> None:
+def _without_blank(clusters: pl.LazyFrame, frame: pl.LazyFrame, text: str, id_column: str | None) -> pl.LazyFrame:
+    """Clusters by id, without the rows that are blank, as a server lists them."""
+    ids = pl.col(id_column) if id_column is not None else pl.int_range(pl.len(), dtype=pl.Int64)
+    # A null's hash is null as well, and so is a blank text's.
+    blank = frame.select(id=ids, hash=pl.col(text).kinprint.content_hash()).filter(pl.col("hash").is_null())  # type: ignore[attr-defined]
+    return clusters.join(blank, on="id", how="anti").sort("id")
+
+
+def interruptible(work: Callable[[], Any]) -> None:
     """Do some work of Polars on another thread: here it would keep Ctrl-C to itself until it has a result."""
     failed: list[BaseException] = []
 
@@ -172,7 +180,7 @@ def _interruptible(work: Callable[[], Any]) -> None:
         raise failed[0]
 
 
-def _frames(
+def frames_of(
     sides: list[list[Path]], text: str | None, id_column: str | None, stack: contextlib.ExitStack
 ) -> tuple[list[pl.LazyFrame], str, str | None]:
     """A frame of each side, and the columns of text and id in all of them."""
@@ -191,11 +199,11 @@ def _frames(
     # Columns that one of several files lacks are null.
     frames = [pl.concat([table.frame for table in side], how="diagonal_relaxed") for side in known]
     if text is None:
-        return [_with_answers(frame) for frame in frames], _ANSWER, id_column
+        return [with_answers(frame) for frame in frames], _ANSWER, id_column
     return frames, text, id_column
 
 
-def _with_answers(frame: pl.LazyFrame) -> pl.LazyFrame:
+def with_answers(frame: pl.LazyFrame) -> pl.LazyFrame:
     answer = pl.col(_TEXT).cast(pl.String)
     for reasoning in _REASONING:
         answer = answer.str.replace(reasoning, "")
@@ -222,7 +230,7 @@ def _table(path: Path, named: bool) -> _Table | None:
         return _Table(path, frame, frame.collect_schema())
     except (KeyError, pl.exceptions.PolarsError, OSError) as error:
         if named or kind_of(path) == "parquet":
-            fail(f"{path}: cannot be read: {_reason(error)}")
+            fail(f"{path}: cannot be read: {reason_of(error)}")
         return None
 
 
@@ -241,7 +249,7 @@ def _read(sides: list[list[Path]], folder: Path) -> tuple[list[pl.LazyFrame], st
     if refused:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in refused.most_common())
         warn(f"{refused.total():,} rows could not be read and are left out: {reasons}")
-    return [_with_answers(frame) for frame in frames], _ANSWER, "transcript_id" if ids else None
+    return [with_answers(frame) for frame in frames], _ANSWER, "transcript_id" if ids else None
 
 
 def _rows(paths: Sequence[Path], refused: Counter[str]) -> Iterator[dict[str, Any]]:
@@ -270,7 +278,7 @@ def _check_nesting(output: Path, kind: str, schema: pl.Schema) -> None:
         fail(f"{output}: column {nested[0]!r} is {schema[nested[0]]}, which has no place in CSV: write to .parquet")
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """What went wrong, without the frames of Python that Polars wraps around an error of its sources."""
     cause: BaseException | None = error.__cause__ or error.__context__
     if isinstance(error, pl.exceptions.PolarsError) and isinstance(cause, ValueError):

@@ -17,7 +17,6 @@ from kinprint.client.types import (
 )
 from kinprint.v1 import match_pb2
 
-
 _LINKS: dict[str, match_pb2.DuplicatesLink] = {
     "component": match_pb2.DUPLICATES_LINK_COMPONENT,
     "star": match_pb2.DUPLICATES_LINK_STAR,

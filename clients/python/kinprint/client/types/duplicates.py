@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-
 Link = Literal["component", "star"]
 """What holds a cluster together: chains of pairs, or its representative, which is alike to every member."""
 
