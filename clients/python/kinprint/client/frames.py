@@ -165,6 +165,7 @@ def _hit_row(index: int, query_id: str | None, hit: Hit) -> dict[str, Any]:
                     "match_start": span.match_start,
                     "match_end": span.match_end,
                     "text": span.text,
+                    "bits": span.bits,
                 }
                 for span in evidence.spans
             ],

@@ -12,6 +12,7 @@ _SPAN = pl.Struct(
         "match_start": pl.UInt32,
         "match_end": pl.UInt32,
         "text": pl.String,
+        "bits": pl.Float64,
     }
 )
 _PAIR = pl.Struct(

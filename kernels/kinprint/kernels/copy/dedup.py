@@ -114,7 +114,7 @@ class Run:
     least_similarity: float | None = None
     """Least Jaccard similarity of two of its texts; None where it has one row."""
     least_is_exact: bool = True
-    """Whether all its pairs were compared: up to :data:`SMALL` distinct texts. Otherwise it is the least of a sample."""
+    """Whether all its pairs were compared: up to :data:`SMALL` distinct texts. Otherwise it is that of a sample."""
     step: str = ""
     """What is under way, for people."""
     share: float = 0.0
@@ -418,16 +418,16 @@ def find_clusters(
 ) -> Iterator[NDArray[np.int64]]:
     """Clusters of the texts of which pairs have Jaccard >= ``threshold``.
 
-    ``link="component"``: the connected components of the pairs. A row may be in one cluster with another through others,
-    without being alike; of many texts such chains make clusters that mean nothing. ``link="star"``: every row is over
-    the threshold to the first row of its cluster, see :mod:`~kinprint.kernels.copy.stars`.
+    ``link="component"``: the connected components of the pairs. A row may be in one cluster with another through
+    others, without being alike; of many texts such chains make clusters that mean nothing. ``link="star"``: every row
+    is over the threshold to the first row of its cluster, see :mod:`~kinprint.kernels.copy.stars`.
 
     Yields empty arrays while it works, so that progress can be shown and the work be left, and at the end int64[n]: the
     first row of every row's cluster, which is the row itself where it is alone, as a blank one always is. What the
     largest cluster is like is left in ``run``.
 
-    Arguments and errors are otherwise those of :func:`find_pairs`. Many texts that are all alike cost no more than their
-    number; but with ``exact``, whose join lists all pairs, of which stars hold 24 bytes each.
+    Arguments and errors are otherwise those of :func:`find_pairs`. Many texts that are all alike cost no more than
+    their number; but with ``exact``, whose join lists all pairs, of which stars hold 40 bytes each.
     """
     if not 0.0 < threshold <= 1.0:
         raise ValueError(f"threshold must be in (0, 1], not {threshold}")

@@ -3,17 +3,18 @@
 :class:`~kinprint.kernels.copy.passages.Index` holds the postings of all texts between which passages are sought. Where
 they are too many for that, they go through three steps, none of which holds them all:
 
-1. *Cut*: texts are cut into seeds some ten thousand at a time, and the postings of each chunk, sorted by hash, are given
-   to ``keep``, which may put them into a file: 16 bytes a seed, about 850 an answer of 165 words.
-2. *Met*: postings of one range of hashes after another are put together. Only seeds that stand on both sides can lead to
-   a passage; those are kept for matching (16 bytes a seed), with at most :data:`CROWD` times ``max_texts`` texts of a
-   side, and for counting (12 bytes), with all texts that have them, also those of neither side.
+1. *Cut*: texts are cut into seeds some ten thousand at a time, and the postings of each chunk, sorted by hash, are
+   given to ``keep``, which may put them into a file: 16 bytes a seed, about 850 an answer of 165 words.
+2. *Met*: postings of one range of hashes after another are put together. Only seeds that stand on both sides can lead
+   to a passage; those are kept for matching (16 bytes a seed), with at most :data:`CROWD` times ``max_texts`` texts of
+   a side. For counting are kept the texts, of either side or none, that share a seed with a text of the first (12
+   bytes).
 3. *Blocks* of the first side, as many texts as there is memory for with all that their seeds meet, make an index of
    their own.
 
-Which passages are found does not depend on it. Nor does how often they occur elsewhere, unless the first side has a seed
-in more than :data:`CROWD` times ``max_texts`` texts, where another seed of the same passage may be the one that is
-counted.
+Which passages are found does not depend on it. Nor does how often they occur elsewhere, unless a passage has fewer than
+12 whole tokens, or the first side has a seed of it in more than :data:`CROWD` times ``max_texts`` texts: another seed
+of the passage may then be the one that is counted.
 
 The *background* are texts of neither side, which say how rare a passage is, and nothing else.
 """
@@ -272,8 +273,8 @@ def _find_in_blocks(
     for k in range(count):
         yield Step("looking for seeds on both sides", 0.6 + 0.4 * k / count)
         part, all_of = _reduced(_gathered(chunks, bounds, k), sides, options["max_texts"], cost[1:])
-        parts.append(_Part(*map(put, part)))
-        seen.append(_Seen(*map(put, all_of)))
+        parts.append(_Part(put(part.hashes), put(part.refs)))
+        seen.append(_Seen(put(all_of.hashes), put(all_of.texts)))
     del chunks
     counter = _Counter(sides)
     np.cumsum(cost, out=cost)

@@ -1,9 +1,9 @@
 """Stars: clusters whose every member is over the threshold to its representative.
 
-A connected component joins texts through others: a, b and c are one if a is like b and b like c, however unlike a and c
-are, and at the size of a data set such chains put what has nothing in common into one cluster. A *star* cannot: rows are
-gone through in their order, as J. A. Hartigan's leader algorithm does ("Clustering Algorithms", 1975, chapter 3; for
-sequences CD-HIT, Li and Godzik 2006). A row that is over the threshold to a representative before it joins the most
+A connected component joins texts through others: a, b and c are one if a is like b and b like c, however unlike a and
+c are, and at the size of a data set such chains put what has nothing in common into one cluster. A *star* cannot: rows
+are gone through in their order, as J. A. Hartigan's leader algorithm does ("Clustering Algorithms", 1975, chapter 3;
+for sequences CD-HIT, Li and Godzik 2006). A row that is over the threshold to a representative before it joins the most
 similar of these, of equals the first; one that is not is a representative itself. So
 
 - every member is over the threshold t to its representative, and no two representatives are (of the pairs that were
@@ -12,8 +12,8 @@ similar of these, of equals the first; one that is not is a representative itsel
 - the cluster of a row depends on the rows before it alone: rows that are added after all others change nothing for
   these.
 
-Every star lies within a component, so that what is alone or in pairs needs no further look, and the others are looked at
-component by component. A row is compared with representatives that it shares a band with: with the latest
+Every star lies within a component, so that what is alone needs no further look, and the others are looked at component
+by component. A row is compared with representatives that it shares a band with: with the latest
 :data:`CROWD` of each band at most, and of all these exactly with the :data:`LOOKS` whose sketches agree most. So a
 row's cost has a bound, whatever the size of its component.
 """
@@ -46,7 +46,7 @@ Similarities = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float
 class Bands(NamedTuple):
     """How sketches are cut, see :mod:`~kinprint.kernels.copy.lsh`."""
 
-    count: int
+    bands: int
     rows: int
     least: int
     """Slots in which a pair must agree."""
@@ -218,10 +218,10 @@ def _settle(
         while k < j.size and j[k] == place:
             s = similarity[k]
             # Only what is decided already can be a representative, and i < j is.
-            if s >= threshold and leaders[i[k]] == i[k]:
-                if s > best[place] or (s == best[place] and i[k] < leaders[place]):
-                    best[place] = s
-                    leaders[place] = i[k]
+            better = s > best[place] or (s == best[place] and i[k] < leaders[place])
+            if better and s >= threshold and leaders[i[k]] == i[k]:
+                best[place] = s
+                leaders[place] = i[k]
             k += 1
         if leaders[place] < 0:
             leaders[place] = place
@@ -251,15 +251,15 @@ def of_pairs(n: int, a: NDArray[np.int64], b: NDArray[np.int64], similarity: NDA
     """Stars of n rows by all pairs, a < b, that are over the threshold, in any order, each once."""
     order = np.lexsort((a, b))
     first, best = np.full(n, -1, np.int64), np.zeros(n)
-    pairs = (frozen(np.ascontiguousarray(column[order])) for column in (a, b, similarity))
-    _settle(0, n, *pairs, 0.0, first, best)
+    rows_a, rows_b = (frozen(np.ascontiguousarray(column[order])) for column in (a, b))
+    _settle(0, n, rows_a, rows_b, np.ascontiguousarray(similarity[order]), 0.0, first, best)
     return Stars(first, best)
 
 
 def of_components(
     signatures: NDArray[np.uint32],
     roots: NDArray[np.int64],
-    bands: Bands,
+    cut: Bands,
     threshold: float,
     similarities: Similarities,
     *,
@@ -274,7 +274,7 @@ def of_components(
     signatures : uint32[n, 128]
     roots : int64[n]
         The component of each row.
-    bands
+    cut
         How its pairs were sought.
     threshold
         In (0, 1].
@@ -302,7 +302,7 @@ def of_components(
 
     def within(runs: NDArray[np.int64]) -> int:
         joined = leaders >= 0
-        found = _within(sketches, rows, runs, joined, bands.count, bands.rows, bands.least)
+        found = _within(sketches, rows, runs, joined, cut.bands, cut.rows, cut.least)
         i, j = (frozen(np.ascontiguousarray(c)) for c in found.T)
         _settle(int(runs[0]), int(runs[-1]), i, j, similarities(members[i], members[j]), threshold, leaders, best)
         return len(found)
@@ -320,20 +320,20 @@ def of_components(
         begin, end_of = int(starts[at]), int(starts[at + 1])
         own = frozen(members[begin:end_of])
         size = end_of - begin
-        keys = np.empty((bands.count, size), np.uint32)
-        _keys(size, sketches, own, bands.rows, keys)
+        keys = np.empty((cut.bands, size), np.uint32)
+        _keys(size, sketches, own, cut.rows, keys)
         buckets = _Buckets(
             frozen(keys),
             np.full(1 << (8 * size - 1).bit_length(), -1, np.int32),
-            np.full((bands.count, size), -1, np.int32),
+            np.full((cut.bands, size), -1, np.int32),
         )
         of, by = leaders[begin:end_of], best[begin:end_of]
         for first in range(0, size, BLOCK):
             last = min(size, first + BLOCK)
-            found = _earlier(sketches, own, first, last, buckets, bands.rows, bands.least, crowd, looks)
+            found = _earlier(sketches, own, first, last, buckets, cut.rows, cut.least, crowd, looks)
             i, j = (frozen(np.ascontiguousarray(c)) for c in found.T)
             _join(i, j, similarities(own[i], own[j]), threshold, of, by)
-            inner = _within(sketches, own, np.array([first, last]), of >= 0, bands.count, bands.rows, bands.least)
+            inner = _within(sketches, own, np.array([first, last]), of >= 0, cut.bands, cut.rows, cut.least)
             i, j = (frozen(np.ascontiguousarray(c)) for c in inner.T)
             _settle(first, last, i, j, similarities(own[i], own[j]), threshold, of, by)
             _insert(of, first, last, buckets)

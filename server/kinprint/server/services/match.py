@@ -30,7 +30,7 @@ from kinprint.server.jobs.registry import Request
 from kinprint.server.limits import LIMITS, Lease
 from kinprint.server.search import duplicates, passages
 from kinprint.server.search.query import Query, QueryInfo, blank_of, given, stored, stored_sentences
-from kinprint.server.search.run import SearchRequest, covered, run_search
+from kinprint.server.search.run import SearchRequest, background_of, covered, run_search
 from kinprint.server.services.messages import types as convert
 from kinprint.server.services.messages.match import (
     compare_response,
@@ -302,7 +302,8 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             measured = views[0].meaning.measured if len(views) == 1 else {}
             meaning = Meaning(space, measured=measured)
         parts = [part for view in views for part in view.parts]
-        comparison = Comparison(parts, meaning, min(request.max_spans or 100, 10_000))
+        weighed_by = background_of(views, a, b)
+        comparison = Comparison(parts, meaning, min(request.max_spans or 100, 10_000), weighed_by)
         made = await self._state.read(
             lambda: compare_response({name: CHANNELS[name].compare(a, b, comparison) for name in channels})
         )

@@ -1,7 +1,7 @@
 """`kinprint dedup FILE...`: duplicates in files, without a server (extra `kernels`).
 
-A table with a column of answers is looked through where it lies, and whole rows of it are kept. What is not one, as chats
-are, is read as `kinprint load` reads it, and the answers that are found in it are its rows.
+A table with a column of answers is looked through where it lies, and whole rows of it are kept. What is not one, as
+chats are, is read as `kinprint load` reads it, and the answers that are found in it are its rows.
 """
 
 from __future__ import annotations
@@ -191,10 +191,10 @@ def frames_of(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kinprint-")))
         return _read(paths, folder)
     known = [[table for table in side if table is not None] for side in tables]
-    every = [table for side in known for table in side]
-    if id_column is None and all("transcript_id" in table.schema for table in every):
+    named = [table for side in known for table in side]
+    if id_column is None and all("transcript_id" in table.schema for table in named):
         id_column = "transcript_id"
-    for table in every:
+    for table in named:
         _check_columns(table.path, table.schema, text or _TEXT, id_column)
     # Columns that one of several files lacks are null.
     frames = [pl.concat([table.frame for table in side], how="diagonal_relaxed") for side in known]

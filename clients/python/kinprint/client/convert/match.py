@@ -58,7 +58,14 @@ def copy_from_proto(message: types_pb2.CopyEvidence) -> CopyEvidence:
         identical=message.identical,
         query_is_one_shingle=message.query_is_one_shingle,
         spans=tuple(
-            Span(span.query_start, span.query_end, span.match_start, span.match_end, span.text)
+            Span(
+                span.query_start,
+                span.query_end,
+                span.match_start,
+                span.match_end,
+                span.text,
+                span.bits if span.HasField("bits") else None,
+            )
             for span in message.spans
         ),
         spans_omitted=message.spans_omitted,

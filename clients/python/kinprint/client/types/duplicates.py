@@ -68,8 +68,8 @@ class DuplicateClusters:
 class DuplicatesSummary:
     """Totals of a search for duplicates; those of clusters are 0 where pairs were sought.
 
-    `largest_cluster` counts the rows of the largest cluster, `least_similarity` is the least Jaccard similarity of two of
-    them (None where it has one row): exact where `least_is_exact`, as of a cluster of up to 64 distinct answers, and
+    `largest_cluster` counts the rows of the largest cluster, `least_similarity` is the least Jaccard similarity of two
+    of them (None where it has one row): exact where `least_is_exact`, as of a cluster of up to 64 distinct answers, and
     otherwise the least of a sample, than which the least of all may be lower.
     """
 
@@ -123,8 +123,8 @@ class OverlapSpans:
 class OverlapsSummary:
     """Totals of a search for shared passages.
 
-    `common_seeds` were passed over as common phrases; `background` counts the answers of the corpora on neither side, by
-    which, too, is told how rare a passage is.
+    `common_seeds` were passed over as common phrases; `background` counts the answers of the corpora on neither side,
+    by which, too, is told how rare a passage is.
     """
 
     spans: int

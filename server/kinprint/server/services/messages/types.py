@@ -214,6 +214,7 @@ def copy_evidence(found: evidence.CopyEvidence) -> types_pb2.CopyEvidence:
                 match_start=s.match_start,
                 match_end=s.match_end,
                 text=s.text,
+                bits=s.bits,
             )
             for s in found.spans
         ],
