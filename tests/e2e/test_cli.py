@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import operator
 import os
 import signal
 import subprocess
@@ -491,6 +492,44 @@ def overlap_rows(path: Path) -> None:
         {"transcript_id": "other", "model": "eve", "response": "Nothing of this stands anywhere else at all, I hope."},
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_overlap_of_files_is_overlap_of_corpora(data: Path, files: Path, tmp_path: Path) -> None:
+    path, chat = tmp_path / "run[1].ndjson", tmp_path / "chats.ndjson"
+    overlap_rows(path)
+    chats(chat)
+    ok("load", path, "--corpus", "sixth", "--data", data)
+    ok("load", chat, "--corpus", "chats", "--data", data)
+    of_files = {"news": files / "rows.ndjson", "sixth": path, "chats": chat}
+    for a, b, *options in (
+        ("sixth", "news"),
+        ("sixth", "chats"),
+        ("chats", "news", "--every"),
+        ("news", "news"),
+        ("news", "news", "--model", "anna", "--against-model", "carl"),
+        ("news", "news", "--model", "anna"),
+        ("sixth", "news", "--against-model", "bert"),
+        ("chats", "chats", "--model", "nobody"),
+    ):
+        found = ok_json("overlap", of_files[a], "--against", of_files[b], *options)
+        same = ok_json("overlap", "--corpus", a, "--against", b, "--data", data, *options)
+        for row in same["top"]:
+            del row["corpus_a"], row["corpus_b"]
+        key = operator.itemgetter("id_a", "id_b", "start_a")
+        assert sorted(found.pop("top"), key=key) == sorted(same.pop("top"), key=key)
+        assert found == same
+    assert ok_json("overlap", of_files["news"]) == ok_json("overlap", of_files["news"], "--against", of_files["news"])
+    for suffix in WRITTEN:
+        out = tmp_path / f"out.{suffix}"
+        assert "1 of 2 answers" in ok("overlap", path, "--against", of_files["news"], "--out", out)
+        (row,) = rows_of(out)
+        assert (row["id_a"], row["id_b"], row["length"]) == ("inside", "tides", len(TIDES))
+    assert "not both" in refused("overlap", path, "--corpus", "news")
+    assert "without a server" in refused("overlap", path, "--data", data)
+    assert "say what to compare" in refused("overlap", "--corpus", "news", "--data", data)
+    assert "columns of files" in refused("overlap", "--corpus", "news", "--against", "news", "--text", "response")
+    for name in ("sixth", "chats"):
+        ok("delete", "--corpus", name, "--all", "--yes", "--data", data)
 
 
 def test_overlap(data: Path, tmp_path: Path) -> None:
