@@ -4,10 +4,10 @@
     .venv/bin/python benchmarks/contamination.py transcripts.parquet --documents 200 --items 50     # a quick look
 
 Needs a Parquet file with the columns `response` and `prompt_id`; prompts are split in two halves by a fixed seed.
-*Items*, as of a test set, are answers to one half. *Documents*, as of a training set, are answers to the other half, put
-together to `--words` words. Into one document each the beginning of an item is planted so that it makes 1, 5 or 20 % of
-the document, and so is every change that a copy goes through on its way: as it is; wrapped at eight words a line; in
-capitals; with typographic quotes, dashes and no-break spaces. As many items again are planted nowhere.
+*Items*, as of a test set, are answers to one half. *Documents*, as of a training set, are answers to the other half,
+put together to `--words` words. Into one document each the beginning of an item is planted, of as many words as make 1,
+5 or 20 % of the document, or the whole of a shorter item: as it is; wrapped at eight words a line; in capitals; with
+typographic quotes, dashes and no-break spaces. As many items again are planted nowhere.
 
 *Found* is the share of planted items that are found in their document, *false* the share of the others that are found
 in any, by:

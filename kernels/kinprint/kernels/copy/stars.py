@@ -15,7 +15,8 @@ similar of these, of equals the first; one that is not is a representative itsel
 Every star lies within a component, so that what is alone needs no further look, and the others are looked at component
 by component. A row is compared with representatives that it shares a band with: with the latest
 :data:`CROWD` of each band at most, and of all these exactly with the :data:`LOOKS` whose sketches agree most. So a
-row's cost has a bound, whatever the size of its component.
+row's cost has a bound, whatever the size of its component. A component takes up to 16 bytes a band and row while it is
+looked at, which is 512 bytes a row of the largest at a threshold of .7.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class _Buckets(NamedTuple):
     keys: NDArray[np.uint32]
     """uint32[bands, m]: keys of all rows."""
     heads: NDArray[np.int32]
-    """int32[2^k]: the latest representative whose key hashes there; -1: none."""
+    """int32[bands, 2^k]: the latest representative whose key hashes there; -1: none."""
     before: NDArray[np.int32]
     """int32[bands, m]: the one before it."""
 
@@ -78,8 +79,8 @@ def _keys(
 
 
 @kernel
-def _slot(key: np.uint32, band: int, size: int) -> int:
-    return int(finalise(np.uint64(key) | (np.uint64(band) << np.uint64(32))) & np.uint64(size - 1))
+def _slot(key: np.uint32, size: int) -> int:
+    return int(finalise(np.uint64(key)) & np.uint64(size - 1))
 
 
 @kernel
@@ -149,7 +150,7 @@ def _earlier(
         k = 0
         for band in range(bands):
             key = buckets.keys[band, j]
-            at = buckets.heads[_slot(key, band, buckets.heads.size)]
+            at = buckets.heads[band, _slot(key, buckets.heads.shape[1])]
             seen = 0
             while at >= 0 and seen < crowd:
                 if buckets.keys[band, at] == key:
@@ -233,9 +234,9 @@ def _insert(leaders: NDArray[np.int64], first: int, last: int, buckets: _Buckets
     for place in range(first, last):
         if leaders[place] == place:
             for band in range(buckets.keys.shape[0]):
-                slot = _slot(buckets.keys[band, place], band, buckets.heads.size)
-                buckets.before[band, place] = buckets.heads[slot]
-                buckets.heads[slot] = place
+                slot = _slot(buckets.keys[band, place], buckets.heads.shape[1])
+                buckets.before[band, place] = buckets.heads[band, slot]
+                buckets.heads[band, slot] = place
 
 
 class Stars(NamedTuple):
@@ -324,7 +325,7 @@ def of_components(
         _keys(size, sketches, own, cut.rows, keys)
         buckets = _Buckets(
             frozen(keys),
-            np.full(1 << (8 * size - 1).bit_length(), -1, np.int32),
+            np.full((cut.bands, 1 << (size - 1).bit_length()), -1, np.int32),
             np.full((cut.bands, size), -1, np.int32),
         )
         of, by = leaders[begin:end_of], best[begin:end_of]
