@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import heapq
 from itertools import compress
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -176,11 +177,16 @@ def dedup(
         if shown is None:
             columns = _names_of(kind, several=not files and len(names) + len(others) > 1)
             if kind == "pairs" and totals.pairs <= _SORTED_UP_TO:
-                first.sort(key=lambda row: (*row[5:6], row[0], *row[6:7], row[1]))
+                first.sort(key=_by_id)
             made["found"] = [dict(zip(columns, row, strict=True)) for row in first]
         print_json(made)
         return
     _show(first, kind, totals, threshold, output)
+
+
+def _by_id(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Order of pairs: by corpus, where it is known, and id."""
+    return (*row[5:6], row[0], *row[6:7], row[1])
 
 
 def _names_of(kind: Kind, several: bool) -> list[str]:
@@ -226,10 +232,8 @@ def _pairs(
                 first += [row if schema is PAIRS_OF_SEVERAL else row[:5] for row in pairs.rows()]
                 continue
             if writer is None:
-                for *row, corpus_a, corpus_b in list(pairs.rows())[: max(0, shown - len(first))]:
-                    if schema is PAIRS_OF_SEVERAL:
-                        row[:2] = f"{corpus_a}/{row[0]}", f"{corpus_b}/{row[1]}"
-                    first.append(tuple(row))
+                # The first by id, as a file's are, whichever are found first.
+                held = heapq.nsmallest(shown, [*held, *pairs.rows()], key=_by_id)
                 continue
             if holding:
                 held += pairs.rows()
@@ -242,8 +246,11 @@ def _pairs(
         totals = search.summary
         assert totals is not None, "a search that ends without an error has its totals"
         if writer is not None and held:
-            held.sort(key=lambda row: (row[5], row[0], row[6], row[1]))
+            held.sort(key=_by_id)
             _write(writer, held)
+        elif shown is not None and writer is None:
+            several = schema is PAIRS_OF_SEVERAL
+            first = [((f"{row[5]}/{row[0]}", f"{row[6]}/{row[1]}") if several else row[:2]) + row[2:5] for row in held]
     return totals, first
 
 
