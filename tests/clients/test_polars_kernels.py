@@ -753,7 +753,7 @@ def test_overlap_of_a_frame() -> None:
     row = pairs["a", "b"]
     texts = dict(PASSAGES.select("key", "response").iter_rows())
     assert texts["a"][row["start_a"] : row["end_a"]] == texts["b"][row["start_b"] : row["end_b"]] == QUOTED
-    assert (row["tokens"], row["length"], row["texts"], row["mark"]) == (18, len(QUOTED), 2, None)
+    assert (row["tokens"], row["length"], row["texts"], row["mark"]) == (19, len(QUOTED), 2, None)
     # Of a and b the others are e, which has it, and f.
     assert (row["others_with"], row["others"]) == (1, 2)
     assert row["bits"] == pytest.approx(1.0)

@@ -74,9 +74,9 @@ def expected(sides: partitions.Sides, **options: Any) -> tuple[list[tuple[Any, .
     return out, skipped
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
-    st.integers(0, 60),
+    st.integers(0, 40),
     st.integers(0, 10_000),
     st.floats(0, 1),
     st.floats(0, 1),

@@ -41,6 +41,8 @@ _SEED_BYTES: Final = 16
 """Bytes of text that have a seed, or more of them: prose has one in 19."""
 _HELD: Final = 80
 """Bytes a posting takes in an index and while it is made."""
+_FEW: Final = 256
+"""Postings of a range of hashes that are never divided."""
 
 Keep = Callable[[NDArray[Any]], NDArray[Any]]
 """Takes an array and gives it back, as it is or mapped from a file."""
@@ -264,7 +266,7 @@ def _find_in_blocks(
         refs = (made.texts.astype(np.uint64) + np.uint64(start)) << np.uint64(32) | made.places.astype(np.uint64)
         chunks.append(_Part(put(made.hashes), put(refs)))
     total = sum(chunk.hashes.size for chunk in chunks)
-    count = max(1, -(-2 * total * _HELD // memory))
+    count = max(1, min(total // _FEW, -(-2 * total * _HELD // memory)))
     bounds = (np.arange(1, count, dtype=np.float64) * (2.0**64 / count)).astype(np.uint64)
     parts: list[_Part] = []
     seen: list[_Seen] = []
