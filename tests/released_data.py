@@ -305,10 +305,11 @@ TOLERANCE_MEANING = 5e-3
 #: Style scores go by living rows since: those that had died, and lay in an index still, counted.
 TOLERANCE_STYLE = 3e-2
 #: What answers have told since: coverage and index of a tier, what a semantic score is worth, what an answer was made
-#: from, and limits of a server.
+#: from, limits of a server, how rare a span is, and the largest cluster.
 ADDED = frozenset(
     {"coverage_fast", "semantic", "tier", "percentile", "p_value", "p_floor", "same_prompt_p", "same_prompt_floor"}
     | {"calibration", "score", "pairs", "query_text", "match_text", "provenance", "server_limits", "load"}
+    | {"bits", "largest_cluster", "least_similarity", "least_is_exact"}
 )
 
 

@@ -721,3 +721,93 @@ def test_the_example_of_the_documentation(tmp_path: Path, monkeypatch: pytest.Mo
     assert marked["sketch"].bin.size().unique().to_list() == [128]
     assert 0 < names["pairs"].height < marked.height
     assert 0 < kept.height < marked.height
+
+
+# ---- passages ----
+
+QUOTED = "it was a bright cold day in april and the clocks were striking thirteen so they said to us"
+PASSAGES = pl.DataFrame(
+    {
+        "key": ["a", "b", "c", "d", "e", "f"],
+        "response": [
+            f"First: {QUOTED}.",
+            f"{QUOTED}; the end",
+            " \n",
+            None,
+            f"He read “{QUOTED}” aloud.",
+            "Nothing of it.",
+        ],
+        "model": ["x", "y", "x", "y", "z", None],
+        "prompt": [None, "", None, None, f"Say: {QUOTED}", "x"],
+        "prompt_id": [None, None, None, None, None, "p"],
+    }
+)
+NAMED: dict[str, Any] = {"id": "key", "model": "model", "prompt": "prompt", "prompt_id": "prompt_id"}
+
+
+def test_overlap_of_a_frame() -> None:
+    told: list[kp.OverlapRun] = []
+    made = PASSAGES.kinprint.overlap(every=True, progress=told.append, **NAMED)
+    pairs = {(row["id_a"], row["id_b"]): row for row in made.to_dicts()}
+    assert set(pairs) == {(a, b) for a in "abe" for b in "abe" if a != b}
+    row = pairs["a", "b"]
+    texts = dict(PASSAGES.select("key", "response").iter_rows())
+    assert texts["a"][row["start_a"] : row["end_a"]] == texts["b"][row["start_b"] : row["end_b"]] == QUOTED
+    assert (row["tokens"], row["length"], row["texts"], row["mark"]) == (19, len(QUOTED), 2, None)
+    # Of a and b the others are e, which has it, and f.
+    assert (row["others_with"], row["others"]) == (1, 2)
+    assert row["bits"] == pytest.approx(1.0)
+    assert pairs["a", "e"]["mark"] == pairs["e", "b"]["mark"] == "prompt"
+    assert pairs["a", "e"]["bits"] == 0.0
+    assert (told[-1].texts, told[-1].against, told[-1].background, told[-1].spans) == (4, 4, 0, 6)
+    assert told[-1].step == "done"
+    assert told[-1].held[0].in_memory
+
+
+@pytest.mark.parametrize("memory", [1 << 30, 1])
+def test_overlap_lazily_and_against_others(memory: int, tmp_path: Path) -> None:
+    a, b, rest = PASSAGES[:1], PASSAGES[1:4], PASSAGES[4:].drop("key")
+    eager = kp.overlap(a, b, background=rest, memory=memory, **NAMED)
+    lazily = a.lazy().kinprint.overlap(b.lazy(), background=rest.lazy(), memory=memory, spool_dir=tmp_path, **NAMED)
+    assert lazily.collect_schema() == eager.schema
+    assert_frame_equal(lazily.collect(), eager)
+    (row,) = eager.to_dicts()
+    assert (row["id_a"], row["id_b"], row["others_with"], row["others"]) == ("a", "b", 1, 2)
+    assert_frame_equal(lazily.select("bits", "id_b").collect(), eager.select("bits", "id_b"))
+    # Without the background nobody else is known; row numbers are ids.
+    (alone,) = kp.overlap(a, b, memory=memory).to_dicts()
+    assert (alone["id_a"], alone["id_b"], alone["others"]) == (0, 0, 0)
+    assert kp.overlap(a, b, min_bits=3.0).is_empty()
+    assert kp.overlap(PASSAGES.clear(), b).is_empty()
+    assert kp.overlap(a, PASSAGES[2:4]).is_empty()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_overlap_that_cannot_work_says_why() -> None:
+    for options, message in (
+        ({"min_tokens": 0}, "min_tokens must be at least 1"),
+        ({"min_bits": float("nan")}, "min_bits must be a finite number"),
+        ({"memory": 0}, "memory must be at least 1"),
+        ({"model": "author"}, "the frame has no column 'author'"),
+        ({"against": PASSAGES.drop("response")}, "against= has no column 'response'"),
+        ({"background": PASSAGES.drop("response")}, "background= has no column 'response'"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            kp.overlap(PASSAGES, **options)
+
+
+def test_what_is_kept_goes_by_stars() -> None:
+    chain = [" ".join(f"w{k}" for k in range(8 * i, 8 * i + 60)) for i in range(6)]
+    frame = pl.DataFrame({"response": chain})
+    told: list[kp.Run] = []
+    kept = kp.dedup(frame, output="keep", progress=told.append)
+    assert kept["response"].to_list() == chain[::2]
+    assert (told[-1].clusters, told[-1].largest, told[-1].least_is_exact) == (3, 2, True)
+    assert kp.dedup(frame, output="keep", link="component")["response"].to_list() == chain[:1]
+    assert kp.dedup(frame, output="clusters")["cluster"].to_list() == [0] * 6
+    stars = kp.dedup(frame.lazy(), output="clusters", link="star").collect()
+    assert stars["cluster"].to_list() == [0, 0, 2, 2, 4, 4]
+    with pytest.raises(ValueError, match="link must be component, star or None"):
+        kp.dedup(frame, output="keep", link="chain")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="link= goes with"):
+        kp.dedup(frame, link="star")

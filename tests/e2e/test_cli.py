@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import operator
 import os
 import signal
 import subprocess
@@ -282,7 +284,10 @@ def test_dedup_clusters_and_keep_first(data: Path, files: Path, tmp_path: Path) 
     assert list(rows_of(tmp_path / "clusters.csv")[0]) == ["id", "cluster", "is_representative"]
     totals = ok_json(*base, "--clusters")
     assert (totals["clusters"], totals["rows"], totals["blank"], totals["out"]) == (3, 6, 1, None)
-    assert ok_json(*base, "--keep-first") == totals
+    assert (totals["link"], totals["largest_cluster"], totals["least_is_exact"]) == ("component", 4, True)
+    kept_first = ok_json(*base, "--keep-first")
+    # The pair that links the two clusters is compared again for who represents whom.
+    assert kept_first == {**totals, "link": "star", "candidates": 2}
     # Without a file: what is a duplicate of what, and how to get the rest.
     for option, hint in (("--clusters", "--out clusters.parquet"), ("--keep-first", "--out kept.parquet")):
         text = ok(*base, option)
@@ -310,6 +315,7 @@ def test_dedup_clusters_and_keep_first(data: Path, files: Path, tmp_path: Path) 
         (["{rows}", "--data", "d"], "without a server"),
         (["{rows}", "--server", "h:1"], "without a server"),
         (["--corpus", "news", "--clusters", "--keep-first"], "choose one"),
+        (["--corpus", "news", "--link", "star"], "--link goes with --clusters and --keep-first"),
         (["--corpus", "news", "--clusters", "--against", "other"], "go with pairs"),
         (["{rows}", "--keep-first", "--expand"], "go with pairs"),
         (["--corpus", "news", "--data", "d", "--text", "response"], "columns of files"),
@@ -397,6 +403,77 @@ def test_dedup_keeps_whole_rows_of_files(files: Path, tmp_path: Path) -> None:
     }
 
 
+CHATS = (
+    ("first", [{"role": "user", "content": "What of tides?"}, {"role": "assistant", "content": TIDES}]),
+    (
+        "second",
+        [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "And bread?"},
+            {"role": "assistant", "content": f"<think>What do they want?</think>{BREAD}"},
+            {"role": "user", "content": "What of tides, then?"},
+            {"role": "assistant", "content": TIDES + " So it is."},
+        ],
+    ),
+    ("third", [{"role": "user", "content": "Bread!"}, {"role": "assistant", "content": BREAD}]),
+)
+
+
+def chats(path: Path) -> None:
+    rows = [{"id": name, "model": "anna", "messages": messages} for name, messages in CHATS]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.mark.parametrize("kind", ["chats", "two answers", "a pattern", "gzip"])
+def test_dedup_prints_the_same_of_a_file_and_of_a_corpus(data: Path, tmp_path: Path, kind: str) -> None:
+    """Shapes that loading knows, counts, reasoning that is no answer, and names that are no patterns."""
+    path = tmp_path / {"gzip": "rows.ndjson.gz", "a pattern": "run[1].ndjson"}.get(kind, "rows.ndjson")
+    if kind == "chats":
+        chats(path)
+    else:
+        rows = [
+            {"transcript_id": f"r{k}", "response": text} for k, text in enumerate((TIDES, f"<think>hm</think> {BREAD}"))
+        ]
+        if kind != "two answers":
+            rows.append({"transcript_id": "again", "response": BREAD})
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        path.write_bytes(gzip.compress(lines.encode()) if kind == "gzip" else lines.encode())
+    (tmp_path / "run1.ndjson").write_text(json.dumps({"transcript_id": "x", "response": "none of it"}) + "\n")
+    corpus = f"same-{kind}".replace(" ", "-")
+    ok("load", path, "--corpus", corpus, "--data", data)
+    for options in ((), ("--expand",), ("--clusters",), ("--clusters", "--link", "star"), ("--keep-first",)):
+        of_file = ok_json("dedup", path, *options)
+        assert of_file == ok_json("dedup", "--corpus", corpus, "--data", data, *options)
+        assert of_file["rows"] == (4 if kind == "chats" else 2 if kind == "two answers" else 3)
+        if not options:
+            assert len(of_file["found"]) == of_file["pairs"]
+        shown = [ok("dedup", *source, *options) for source in ((path,), ("--corpus", corpus, "--data", data))]
+        assert shown[0] == shown[1]
+        assert f"{of_file['rows']} texts" in shown[0]
+    pairs = [(row["id_a"], row["id_b"]) for row in ok_json("dedup", path)["found"]]
+    assert pairs == {
+        "chats": [("first#0", "second#1"), ("second#0", "third#0")],
+        "two answers": [],
+    }.get(kind, [("again", "r1")])
+    for suffix in WRITTEN:
+        kept = tmp_path / f"kept.{suffix}"
+        ok("dedup", path, "--keep-first", "--out", kept)
+        assert len(rows_of(kept)) == 2
+    ok("delete", "--corpus", corpus, "--all", "--yes", "--data", data)
+
+
+def test_dedup_warns_of_chains(tmp_path: Path) -> None:
+    texts = [" ".join(f"w{k}" for k in range(8 * i, 8 * i + 60)) for i in range(6)]
+    path = tmp_path / "chain.ndjson"
+    path.write_text("".join(json.dumps({"transcript_id": str(i), "response": t}) + "\n" for i, t in enumerate(texts)))
+    told = run("dedup", path, "--clusters").output
+    assert "the largest cluster holds 6 texts" in told
+    assert "--link star" in told
+    made = ok_json("dedup", path, "--keep-first")
+    assert (made["link"], made["clusters"], made["largest_cluster"], made["least_is_exact"]) == ("star", 3, 2, True)
+    assert [row["cluster"] for row in made["found"]] == ["0", "0", "2", "2", "4", "4"]
+
+
 def test_dedup_of_files_numbers_rows_without_ids(files: Path, tmp_path: Path) -> None:
     before = pl.read_parquet(files / "rows.parquet").select(answer="response")
     before.write_parquet(tmp_path / "rows.parquet")
@@ -416,6 +493,44 @@ def overlap_rows(path: Path) -> None:
         {"transcript_id": "other", "model": "eve", "response": "Nothing of this stands anywhere else at all, I hope."},
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_overlap_of_files_is_overlap_of_corpora(data: Path, files: Path, tmp_path: Path) -> None:
+    path, chat = tmp_path / "run[1].ndjson", tmp_path / "chats.ndjson"
+    overlap_rows(path)
+    chats(chat)
+    ok("load", path, "--corpus", "sixth", "--data", data)
+    ok("load", chat, "--corpus", "chats", "--data", data)
+    of_files = {"news": files / "rows.ndjson", "sixth": path, "chats": chat}
+    for a, b, *options in (
+        ("sixth", "news"),
+        ("sixth", "chats"),
+        ("chats", "news", "--every"),
+        ("news", "news"),
+        ("news", "news", "--model", "anna", "--against-model", "carl"),
+        ("news", "news", "--model", "anna"),
+        ("sixth", "news", "--against-model", "bert"),
+        ("chats", "chats", "--model", "nobody"),
+    ):
+        found = ok_json("overlap", of_files[a], "--against", of_files[b], *options)
+        same = ok_json("overlap", "--corpus", a, "--against", b, "--data", data, *options)
+        for row in same["top"]:
+            del row["corpus_a"], row["corpus_b"]
+        key = operator.itemgetter("id_a", "id_b", "start_a")
+        assert sorted(found.pop("top"), key=key) == sorted(same.pop("top"), key=key)
+        assert found == same
+    assert ok_json("overlap", of_files["news"]) == ok_json("overlap", of_files["news"], "--against", of_files["news"])
+    for suffix in WRITTEN:
+        out = tmp_path / f"out.{suffix}"
+        assert "1 of 2 answers" in ok("overlap", path, "--against", of_files["news"], "--out", out)
+        (row,) = rows_of(out)
+        assert (row["id_a"], row["id_b"], row["length"]) == ("inside", "tides", len(TIDES))
+    assert "not both" in refused("overlap", path, "--corpus", "news")
+    assert "without a server" in refused("overlap", path, "--data", data)
+    assert "say what to compare" in refused("overlap", "--corpus", "news", "--data", data)
+    assert "columns of files" in refused("overlap", "--corpus", "news", "--against", "news", "--text", "response")
+    for name in ("sixth", "chats"):
+        ok("delete", "--corpus", name, "--all", "--yes", "--data", data)
 
 
 def test_overlap(data: Path, tmp_path: Path) -> None:

@@ -124,9 +124,10 @@ def _overlap() -> None:
 
 
 def _meeting() -> None:
-    from kinprint.kernels.copy import seeds, shingle
+    from kinprint.kernels.copy import certain, seeds, shingle
 
     seeds.query(seeds.build(_texts()), shingle.sets_of(_texts())[0])
+    certain.certain_seeds(_texts())
 
 
 def _scores() -> None:
@@ -190,6 +191,15 @@ def _pairs() -> None:
     dedup.clusters(texts)
 
 
+def _stars() -> None:
+    from kinprint.kernels.arrow import Texts, from_texts
+    from kinprint.kernels.copy import dedup, stars
+
+    # More than fit a block, all alike: each with a word of its own.
+    many = [f"{_PASSAGE} and word{i}" for i in range(stars.BLOCK + 2)]
+    dedup.clusters(Texts.from_offsets(*from_texts(many)), link="star")
+
+
 def _join() -> None:
     from kinprint.kernels.copy import dedup
 
@@ -199,18 +209,16 @@ def _join() -> None:
 def _passages() -> None:
     import numpy as np
     from kinprint.kernels.arrow import Texts, from_texts
-    from kinprint.kernels.copy import passages, spans
+    from kinprint.kernels.copy import marks, partitions, passages, spans
 
-    left, right = (Texts.from_offsets(*from_texts([_PASSAGE + end])) for end in (".", "!"))
-    index = passages.Index(Texts.joined([left, right]), 1)
+    texts = Texts.from_offsets(*from_texts([_PASSAGE + end for end in (".", "!")]))
     codes = np.zeros(2, np.int32)
-    for step in index.find():
-        found = step.passages
-        passages.bits(index.counts(found, codes, codes))
-        passages.looks_like_code(index.texts, found)
-        stretch = passages.stretches(index.texts, found)
-        passages.share_within(stretch, left, np.zeros(len(stretch), np.int64))
-        spans.codepoint_places(index.texts, found.a, found.start_a, found.bytes)
+    for step in partitions.find(partitions.Sides(texts, 1, 2, codes, codes)):
+        if isinstance(step, partitions.Found):
+            found = step.passages
+            passages.bits(step.counts)
+            marks.marks_of(texts, found, texts, np.zeros(2, np.int64))
+            spans.codepoint_places(texts, found.a, found.start_a, found.bytes)
 
 
 def _residual() -> None:
@@ -270,6 +278,7 @@ UNITS: Final = {
     "alignment": Unit("search", _alignment, 2, ("rows",)),
     "spans": Unit("search", _spans, 22, ("hashes", "shingles")),
     "pairs": Unit("jobs", _pairs, 8, ("overlap",)),
+    "stars": Unit("jobs", _stars, 4, ("pairs",)),
     "join": Unit("jobs", _join, 5, ("overlap", "pairs")),
     "passages": Unit("jobs", _passages, 35, ("seeds", "pairs", "spans")),
     "residual": Unit("jobs", _residual, 6, ("style",)),

@@ -13,7 +13,7 @@ from copy_texts import texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kinprint.kernels.arrow import Texts, from_texts
-from kinprint.kernels.copy import dedup, lsh, shingle, sketch
+from kinprint.kernels.copy import dedup, lsh, shingle, sketch, stars
 from kinprint.kernels.reference import dedup as reference
 from kinprint.kernels.reference import lsh as reference_lsh
 from kinprint.kernels.reference.fold import normalised_answer
@@ -136,6 +136,43 @@ def test_clusters_equal_reference(strings: list[str], threshold: float, scheme: 
     looked_at = None if exact else candidates(strings, threshold, scheme)
     assert found.tolist() == reference.clusters(strings, threshold, candidates=looked_at, scheme=scheme)
     assert run.share == 1.0
+
+
+@settings(max_examples=150, deadline=None)
+@given(several, thresholds, schemes, st.booleans())
+def test_stars_equal_reference(strings: list[str], threshold: float, scheme: shingle.Shingling, exact: bool) -> None:
+    run = dedup.Run()
+    rows = dedup.rows_of(arrow(strings), scheme)
+    *progress, found = dedup.find_clusters(rows, threshold, exact=exact, link="star", run=run)
+    assert all(part.size == 0 for part in progress)
+    looked_at = None if exact else candidates(strings, threshold, scheme)
+    expected = reference.clusters(strings, threshold, candidates=looked_at, scheme=scheme, link="star")
+    assert found.tolist() == expected
+    answers = [i for i, first in enumerate(reference.first_rows(strings)) if first is not None]
+    sizes = Counter(expected[i] for i in answers)
+    assert run.clusters == len(sizes)
+    assert run.largest == max(sizes.values(), default=0)
+    if run.largest > 1:
+        of = min(first for first, size in sizes.items() if size == run.largest)
+        members = [i for i in answers if expected[i] == of]
+        assert run.least_is_exact
+        assert run.least_similarity == reference.least_similarity(strings, members, scheme)
+        assert run.least_similarity >= 2 * threshold - 1 - 1e-12
+    else:
+        assert run.least_similarity is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(several, thresholds, st.booleans(), st.data())
+def test_a_star_is_a_matter_of_what_comes_before(
+    strings: list[str], threshold: float, exact: bool, draw: st.DataObject
+) -> None:
+    """Texts that come after all others leave the stars of these as they were."""
+    n = draw.draw(st.integers(0, len(strings)))
+    some, every = (
+        dedup.clusters(arrow(many), threshold, exact=exact, link="star").tolist() for many in (strings[:n], strings)
+    )
+    assert every[:n] == some
 
 
 @settings(max_examples=60, deadline=None)
@@ -400,10 +437,88 @@ def test_threads_make_no_difference(exact: bool) -> None:
                     table(dedup.find_pairs(rows, 0.5, exact=exact)),
                     table(dedup.find_pairs(rows, 0.5, exact=exact, sides=sides)),
                     dedup.clusters(arrow(strings), 0.5, exact=exact).tolist(),
+                    dedup.clusters(arrow(strings), 0.5, exact=exact, link="star").tolist(),
                 )
             )
     assert results[0] == results[1]
     assert len(results[0][0]) > 300
+
+
+def chain(n: int, step: int = 8, width: int = 60) -> list[str]:
+    """Texts of which each is like its neighbours, and unlike those further away."""
+    return [" ".join(f"w{k}" for k in range(step * i, step * i + width)) for i in range(n)]
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_chain_is_one_component_and_many_stars(exact: bool) -> None:
+    strings = chain(300)
+    whole, run = dedup.Run(), dedup.Run()
+    rows = dedup.rows_of(arrow(strings))
+    *_, component = dedup.find_clusters(rows, 0.7, exact=exact, run=whole)
+    *_, star = dedup.find_clusters(rows, 0.7, exact=exact, link="star", run=run)
+    assert not component.any()
+    assert (whole.clusters, whole.largest, whole.least_is_exact) == (1, 300, False)
+    assert whole.least_similarity == 0.0
+    # Neighbours have 50 of 66 shingles in common, the next but one 42 of 74: by twos, each with the one before.
+    assert star.tolist() == [i - i % 2 for i in range(300)]
+    assert (run.clusters, run.largest, run.least_similarity) == (150, 2, 50 / 66)
+
+
+def test_stars_of_a_large_component_are_those_of_all_pairs() -> None:
+    """Blocks, buckets and batches make no difference to what a row joins."""
+    generator = np.random.default_rng(6)
+    body = [f"w{k}" for k in range(60)]
+    strings = []
+    for _ in range(700):
+        words = list(body)
+        for place in generator.integers(0, 60, generator.integers(0, 9)):
+            words[place] = f"v{generator.integers(0, 4)}"
+        strings.append(" ".join(words))
+    pairs = dedup.pairs(arrow(strings), 0.7)
+    found = {(int(a), int(b)): float(s) for a, b, s in zip(pairs.a, pairs.b, pairs.jaccard, strict=True)}
+    firsts = reference.first_rows(strings)
+    distinct = {pair: s for pair, s in found.items() if all(firsts[i] == i for i in pair)}
+    leaders = reference.stars(len(strings), distinct)
+    run = dedup.Run()
+    *_, star = dedup.find_clusters(dedup.rows_of(arrow(strings)), 0.7, link="star", run=run)
+    assert star.tolist() == [leaders[first] for first in firsts]  # type: ignore[index]
+    assert len(set(dedup.clusters(arrow(strings), 0.7).tolist())) < run.clusters
+    assert run.largest > dedup.SMALL
+
+
+def test_thousands_of_near_equal_texts_in_one_star() -> None:
+    strings = templates(5000)
+    run = dedup.Run()
+    *_, first = dedup.find_clusters(dedup.rows_of(arrow(strings)), 0.8, link="star", run=run)
+    assert not first.any()
+    assert run.candidates < 7 * 5000
+    assert (run.clusters, run.largest, run.least_is_exact) == (1, 5000, False)
+    assert 0.6 <= run.least_similarity <= 1.0  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("crowd", "looks"), [(1, 64), (128, 1), (2, 2)])
+def test_every_member_is_like_its_representative_whatever_is_passed_over(crowd: int, looks: int) -> None:
+    strings = chain(400, step=3)
+    rows = dedup.rows_of(arrow(strings))
+    roots = dedup.clusters(arrow(strings), 0.7)
+    bands, band_rows = lsh.choose_bands(0.7)
+    cut = stars.Bands(bands, band_rows, lsh.least_agreements(0.7))
+    every = np.arange(400)
+    *_, (_, made) = stars.of_components(
+        rows.signatures,
+        roots,
+        cut,
+        0.7,
+        lambda a, b: dedup.similarities(rows, a, b),
+        only=every,
+        crowd=crowd,
+        looks=looks,
+    )
+    assert made is not None
+    assert np.array_equal(dedup.similarities(rows, made.first, every), made.similarity)
+    assert (made.similarity >= 0.7).all()
+    assert (made.first <= every).all()
+    assert np.array_equal(made.first[made.first], made.first)
 
 
 def test_progress() -> None:
@@ -428,5 +543,7 @@ def test_refuses() -> None:
     for side in (2, -1):
         with pytest.raises(ValueError, match="0 and 1"):
             dedup.find_pairs(rows, 0.5, sides=np.array([0, side], np.int32))
+    with pytest.raises(ValueError, match="link must be"):
+        dedup.find_clusters(rows, 0.5, link="chain")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="shingles must be"):
         dedup.rows_of(arrow(["a"]), "w4")  # type: ignore[arg-type]

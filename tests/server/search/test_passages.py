@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 from corpus_rows import WORDS, write
+from kinprint.kernels.copy import marks
 from kinprint.kernels.copy.differences import CASE, UNICODE_FORM, WHITE_SPACE
 from kinprint.kernels.reference import passages as reference
 from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.corpus.filter import Filter
 from kinprint.server.corpus.normalise import Submission, prompt_keys
 from kinprint.server.progress import Progress
-from kinprint.server.search import passages
 from kinprint.server.search.passages import MARKS, Options, Spans, Totals, find_overlaps
 
 PHRASE = "it was a bright cold day in april and the clocks were striking thirteen, so they said"
@@ -164,16 +164,24 @@ def codes(values: Sequence[str | None]) -> list[int]:
     return [-1 if v is None else known.index(v) for v in values]
 
 
-def expected(a: Side, b: Side, same: bool, **options: Any) -> tuple[list[Row], int]:
-    """All of it by the reference kernels."""
+def background(world: World, corpora: Sequence[Corpus], *sides: Side) -> list[Submission]:
+    """Living rows of the corpora that are on neither side."""
+    on_sides = {r.id for side in sides for r in side.rows}
+    return [r for r in Side(world, corpora, 0, None, None).rows if r.id not in on_sides]
+
+
+def expected(a: Side, b: Side, same: bool, others: Sequence[Submission] = (), **options: Any) -> tuple[list[Row], int]:
+    """All of it by the reference kernels; `others` are the background of rarity."""
     every = a.rows if same else [*a.rows, *b.rows]
     keys = a.keys if same else [*a.keys, *b.keys]
     texts = [r.response for r in every]
     settings: dict[str, Any] = {"min_tokens": 12, "max_texts": 2000, "every": False} | options
     found, skipped = reference.passages(texts, 0 if same else len(a.rows), **settings)
-    prompts = [r.prompt_id or prompt_keys([r.prompt or None])[0] for r in every]
-    counts = reference.counts(texts, found, codes([r.model for r in every]), codes(prompts))
-    licences = Path(passages.__file__).with_name("licences.txt").read_text(encoding="utf-8")
+    counted = [*every, *others]
+    prompts = [r.prompt_id or prompt_keys([r.prompt or None])[0] for r in counted]
+    models = codes([r.model for r in counted])
+    counts = reference.counts([r.response for r in counted], found, models, codes(prompts))
+    licences = Path(marks.__file__).with_name("licences.txt").read_text(encoding="utf-8")
     rows = []
     for p, count in zip(found, counts, strict=True):
         sides = ((p.a, p.start_a, p.bytes), (p.b, p.start_b, p.bytes_b))
@@ -225,16 +233,25 @@ def test_filters(world: World) -> None:
     anna, bert = (Filter(models=frozenset({m})) for m in ("anna", "bert"))
     both = world.corpora
     side = Side(world, both, 0, "anna", None)
-    same_rows(run(both, both, anna, anna)[0], expected(side, side, True)[0])
+    neither = background(world, both, side)
+    found, totals = run(both, both, anna, anna)
+    same_rows(found, expected(side, side, True, neither)[0])
+    assert totals.background == len(neither) > 0
     other = Side(world, both, 2, "bert", None)
-    same_rows(run(both, both, anna, bert)[0], expected(side, other, False)[0])
+    found, totals = run(both, both, anna, bert)
+    neither = background(world, both, side, other)
+    same_rows(found, expected(side, other, False, neither)[0])
+    assert totals.background == len(neither) > 0
     # Rows that pass the first filter are on the first side alone.
     rest = Side(world, both, 2, None, "anna")
     found, totals = run(both, both, anna, Filter())
     same_rows(found, expected(side, rest, False)[0])
-    assert (totals.texts, totals.against) == (len(side.rows), len(rest.rows))
+    assert (totals.texts, totals.against, totals.background) == (len(side.rows), len(rest.rows), 0)
     left, right = Side(world, both[:1], 0, "bert", None), Side(world, both[1:], 1, "anna", None)
-    same_rows(run(both[:1], both[1:], bert, anna)[0], expected(left, right, False)[0])
+    neither = background(world, both, left, right)
+    same_rows(run(both[:1], both[1:], bert, anna)[0], expected(left, right, False, neither)[0])
+    # In parts, too.
+    same_rows(run(both[:1], both[1:], bert, anna, memory=2000)[0], expected(left, right, False, neither)[0])
     nobody = Filter(models=frozenset({"nobody"}))
     for filters in ((nobody, Filter()), (Filter(), nobody), (nobody, nobody)):
         found, totals = run(both[:1], both[1:], *filters)

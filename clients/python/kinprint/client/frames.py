@@ -49,6 +49,7 @@ from kinprint.client.types import (
     Filter,
     Hit,
     Lineage,
+    Link,
     LoadReport,
     SearchQuery,
     SemanticEvidence,
@@ -200,6 +201,7 @@ def _hit_row(index: int, query_id: str | None, hit: Hit) -> dict[str, Any]:
                     "match_end": span.match_end,
                     "text": span.text,
                     "differences": list(span.differences),
+                    "bits": span.bits,
                 }
                 for span in evidence.spans
             ],
@@ -385,6 +387,7 @@ def scan_clusters(
     *,
     threshold: float = 0.7,
     exact: bool = False,
+    link: Link = "component",
     filter: Filter | None = None,
     progress: Callable[[DuplicatesProgress], None] | None = None,
 ) -> pl.LazyFrame:
@@ -395,7 +398,8 @@ def scan_clusters(
         schema = pl.Schema({**CLUSTER_SCHEMA, "corpus": pl.String(), "cluster_corpus": pl.String()})
 
     def batches() -> Iterator[pl.DataFrame]:
-        return _columns(schema, client.find_clusters(names, threshold, exact=exact, filter=filter, progress=progress))
+        search = client.find_clusters(names, threshold, exact=exact, link=link, filter=filter, progress=progress)
+        return _columns(schema, search)
 
     return _lazy(schema, batches)
 

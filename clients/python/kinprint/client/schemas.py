@@ -13,6 +13,7 @@ _SPAN = pl.Struct(
         "match_end": pl.UInt32,
         "text": pl.String,
         "differences": pl.List(pl.String),
+        "bits": pl.Float64,
     }
 )
 _PAIR = pl.Struct(

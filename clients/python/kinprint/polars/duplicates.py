@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, Protocol, TypeVar
 
 import numpy as np
 import polars as pl
 import polars.selectors as cs
 from kinprint.kernels.arrow import Texts
 from kinprint.kernels.copy import dedup as kernels
+from kinprint.kernels.copy.dedup import Link as Link
 from kinprint.kernels.copy.dedup import Pairs, Rows
 from kinprint.kernels.copy.dedup import Run as Run
 from kinprint.kernels.copy.shingle import Shingling, hashes_of, scheme_number
@@ -45,8 +46,23 @@ _SKETCHED: Final = 0.1
 # ---- rows in the order of their ids ----
 
 
+class Job(Protocol):
+    """What comes, in batches, of a call."""
+
+    @property
+    def schema(self) -> pl.Schema:
+        """Columns of the result."""
+
+    @property
+    def name(self) -> str:
+        """What plans call it."""
+
+    def batches(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Some columns of the result."""
+
+
 @dataclass(frozen=True, eq=False)
-class _Side:
+class Side:
     """The rows of one frame, and their order: *places*, by id, are what kernels call rows."""
 
     frame: pl.DataFrame
@@ -73,14 +89,15 @@ class _Side:
         return places
 
 
-def _side(frame: pl.DataFrame, text: str, id: str | None) -> _Side:
+def side_of(frame: pl.DataFrame, text: str, id: str | None) -> Side:
+    """The rows of a frame; ValueError where an id is missing or comes twice."""
     texts = Texts.from_arrow(frame[text].cast(pl.String))
     if id is None:
-        return _Side(frame, texts, None, None)
+        return Side(frame, texts, None, None)
     ids = frame[id].rechunk()  # many rows are gathered, many times
     if isinstance(ids.dtype, (pl.Categorical, pl.Enum)):
         ids = ids.cast(pl.String)
-    return _Side(frame, texts, ids, _order(ids))
+    return Side(frame, texts, ids, _order(ids))
 
 
 def _order(ids: pl.Series) -> NDArray[np.int64] | None:
@@ -113,13 +130,14 @@ class _Work:
             self._progress(replace(self.run))
 
     def each(self, results: Iterator[T]) -> Iterator[T]:
-        """Results of a generator of kernel calls, each told of."""
+        """Results of a generator of kernel calls, each told of, and the end, by when all is counted."""
         for result in results:
             self.tell(self.run.step, self.run.share)
             yield result
+        self.tell(self.run.step, self.run.share)
 
 
-def _fingerprinted(sides: list[_Side], shingles: Shingling, exact: bool, work: _Work) -> Rows:
+def _fingerprinted(sides: list[Side], shingles: Shingling, exact: bool, work: _Work) -> Rows:
     """Rows of all sides, one after the other, each by place; without sketches for exact mode, which looks at none.
 
     Texts are read in the order in which they lie in their file, whatever the order of their ids, so that the file is
@@ -168,6 +186,7 @@ class _Job:
     exact: bool
     expand: bool
     output: Output
+    link: Link
     against: pl.DataFrame | pl.LazyFrame | None
     shingles: Shingling
     progress: Progress | None
@@ -175,12 +194,17 @@ class _Job:
     schema: pl.Schema
     """Columns of the result."""
 
+    @property
+    def name(self) -> str:
+        """What plans call it."""
+        return f"kinprint.dedup {self.output}"
+
     def batches(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         """Some columns of the result."""
         names = list(dict.fromkeys(columns))
         in_memory = isinstance(self.frame, pl.DataFrame) and not isinstance(self.against, pl.LazyFrame)
         for found in self._frames(names):
-            part = _columns(found, names)
+            part = columns_of(found, names)
             yield part if in_memory else detached(part)
 
     def _frames(self, names: Sequence[str]) -> Iterator[pl.DataFrame]:
@@ -193,14 +217,14 @@ class _Job:
         first = self._representatives(side, work)
         return _cluster_frames(side, first) if self.output == "clusters" else _kept_frames(side, first)
 
-    def _side(self, frame: pl.DataFrame | pl.LazyFrame, others: Sequence[str] = ()) -> _Side:
+    def _side(self, frame: pl.DataFrame | pl.LazyFrame, others: Sequence[str] = ()) -> Side:
         keys = [self.text] if self.id is None else [self.id, self.text]
         columns = list(dict.fromkeys([*keys, *others]))
         if isinstance(frame, pl.LazyFrame):
             frame = spooled(frame, columns, self.spool_dir)
-        return _side(frame, self.text, self.id)
+        return side_of(frame, self.text, self.id)
 
-    def _pairs(self, a: _Side, b: _Side | None, work: _Work) -> Iterator[pl.DataFrame]:
+    def _pairs(self, a: Side, b: Side | None, work: _Work) -> Iterator[pl.DataFrame]:
         rows = _fingerprinted([a] if b is None else [a, b], self.shingles, self.exact, work)
         sides = None if b is None else np.repeat(np.array([0, 1], np.int32), [len(a), len(b)])
         found = kernels.find_pairs(
@@ -208,16 +232,17 @@ class _Job:
         )
         return _pair_frames(a, b, _gathered(work.each(found)))
 
-    def _representatives(self, side: _Side, work: _Work) -> NDArray[np.int64]:
+    def _representatives(self, side: Side, work: _Work) -> NDArray[np.int64]:
         """The row that represents each row, int64[n]."""
         rows = _fingerprinted([side], self.shingles, self.exact, work)
         first = np.arange(len(side), dtype=np.int64)
-        for found in work.each(kernels.find_clusters(rows, self.threshold, exact=self.exact, run=work.run)):
+        steps = kernels.find_clusters(rows, self.threshold, exact=self.exact, link=self.link, run=work.run)
+        for found in work.each(steps):
             first = found  # the last one is the result
         return first if side.order is None else side.order[first[side.places()]]
 
 
-def _pair_frames(a: _Side, b: _Side | None, tables: Iterable[Pairs]) -> Iterator[pl.DataFrame]:
+def _pair_frames(a: Side, b: Side | None, tables: Iterable[Pairs]) -> Iterator[pl.DataFrame]:
     # With two sides a pair's first row is of the first, since these come first.
     of_b, before_b = (a, 0) if b is None else (b, len(a))
     for table in tables:
@@ -247,7 +272,7 @@ def _gathered(tables: Iterable[Pairs]) -> Iterator[Pairs]:
         yield Pairs.joined(held)
 
 
-def _cluster_frames(side: _Side, first: NDArray[np.int64]) -> Iterator[pl.DataFrame]:
+def _cluster_frames(side: Side, first: NDArray[np.int64]) -> Iterator[pl.DataFrame]:
     for start in range(0, len(side), _BATCH):
         some = first[start : start + _BATCH]
         rows = np.arange(start, start + len(some), dtype=np.int64)
@@ -260,7 +285,7 @@ def _cluster_frames(side: _Side, first: NDArray[np.int64]) -> Iterator[pl.DataFr
         )
 
 
-def _kept_frames(side: _Side, first: NDArray[np.int64]) -> Iterator[pl.DataFrame]:
+def _kept_frames(side: Side, first: NDArray[np.int64]) -> Iterator[pl.DataFrame]:
     kept = pl.Series(first == np.arange(len(side)))
     for start in range(0, len(side), _BATCH):
         yield side.frame.slice(start, _BATCH).filter(kept.slice(start, _BATCH))
@@ -275,6 +300,7 @@ def dedup(
     exact: bool = False,
     expand: bool = False,
     output: Output = "pairs",
+    link: Link | None = None,
     against: pl.DataFrame | pl.LazyFrame | None = None,
     shingles: Shingling = "w3c5",
     progress: Progress | None = None,
@@ -301,8 +327,12 @@ def dedup(
         output:
             "pairs": `id_a`, `id_b`, `jaccard`, `containment_a`, `containment_b`, id_a < id_b, in no set order.
             "clusters": `id`, `cluster`, `is_representative`: every row, in its order; its cluster is named by the
-            smallest id in it. Rows are in one cluster if a chain of pairs leads from one to the other.
+            smallest id in it.
             "keep": the rows that represent their cluster, with all columns, in their order.
+        link: what holds a cluster together. "star": every row has that similarity to the representative of its
+            cluster: it joins the most similar one with a smaller id, or is one. "component": a chain of pairs, so that
+            two rows of one need not be alike at all. None: "star" of what is kept, so that nothing goes without
+            something like it that stays, and "component" of clusters.
         against: another frame with the same two columns. Only pairs between the two are listed, then, `id_a` of
             `frame` and `id_b` of the other, which may have the same ids; identical answers are collapsed within each.
         shingles: "w3c5" or "c5", see `sketch`.
@@ -314,6 +344,10 @@ def dedup(
     """
     if not 0.0 < threshold <= 1.0:
         raise ValueError(f"threshold must be in (0, 1], not {threshold}")
+    if link not in (None, "component", "star"):
+        raise ValueError(f"link must be component, star or None, not {link!r}")
+    if link is not None and output == "pairs":
+        raise ValueError("link= goes with output='clusters' and output='keep', not 'pairs'")
     if output not in _OUTPUTS:
         raise ValueError(f"output must be one of {', '.join(_OUTPUTS)}, not {output!r}")
     for name, used in (("expand", expand), ("against", against is not None)):
@@ -321,10 +355,13 @@ def dedup(
             raise ValueError(f"{name}= goes with output='pairs', not {output!r}")
     scheme_number(shingles)
     schema = _result_schema(frame, against, text, id, output)
-    job = _Job(frame, text, id, threshold, exact, expand, output, against, shingles, progress, spool_dir, schema)
+    held_by: Link = link or ("star" if output == "keep" else "component")
+    job = _Job(
+        frame, text, id, threshold, exact, expand, output, held_by, against, shingles, progress, spool_dir, schema
+    )
     if isinstance(frame, pl.DataFrame):
-        return _eager(job)
-    return _lazy(job)
+        return eager(job)
+    return lazy(job)
 
 
 def _result_schema(
@@ -335,10 +372,10 @@ def _result_schema(
     output: Output,
 ) -> pl.Schema:
     """Columns of the result; ValueError where a column is missing or is not what it should be."""
-    schema = _checked(frame, text, id, "the frame")
-    of_b = of_a = _id_type(schema, id)
+    schema = checked(frame, text, id, "the frame")
+    of_b = of_a = id_type(schema, id)
     if against is not None:
-        of_b = _id_type(_checked(against, text, id, "the frame in against="), id)
+        of_b = id_type(checked(against, text, id, "the frame in against="), id)
     if output == "keep":
         return schema
     if output == "clusters":
@@ -347,7 +384,8 @@ def _result_schema(
     return pl.Schema({"id_a": of_a, "id_b": of_b, **shares})
 
 
-def _checked(frame: pl.DataFrame | pl.LazyFrame, text: str, id: str | None, name: str) -> pl.Schema:
+def checked(frame: pl.DataFrame | pl.LazyFrame, text: str, id: str | None, name: str) -> pl.Schema:
+    """The frame's schema; ValueError where a column is missing or is not what it should be."""
     schema = frame.collect_schema()
     for column in (text, id):
         if column is not None and column not in schema:
@@ -362,23 +400,25 @@ def _checked(frame: pl.DataFrame | pl.LazyFrame, text: str, id: str | None, name
     return schema
 
 
-def _id_type(schema: pl.Schema, id: str | None) -> pl.DataType:
+def id_type(schema: pl.Schema, id: str | None) -> pl.DataType:
+    """Type of the column of ids in results."""
     if id is None:
         return pl.Int64()
     dtype = schema[id]
     return pl.String() if isinstance(dtype, (pl.Categorical, pl.Enum)) else dtype
 
 
-def _columns(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+def columns_of(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     """Some columns; of none the number of rows is left."""
     return frame.select([frame[name] for name in names]) if names else frame.drop(cs.all())
 
 
-def _eager(job: _Job) -> pl.DataFrame:
+def eager(job: Job) -> pl.DataFrame:
+    """The whole result."""
     return pl.concat([job.schema.to_frame(), *job.batches(job.schema.names())])
 
 
-def _lazy(job: _Job) -> pl.LazyFrame:
+def lazy(job: Job) -> pl.LazyFrame:
     """A LazyFrame that does the job whenever it is collected."""
 
     def source(
@@ -395,8 +435,8 @@ def _lazy(job: _Job) -> pl.LazyFrame:
                 left -= part.height
             if predicate is not None:
                 part = part.filter(predicate)
-            yield _columns(part, names)
+            yield columns_of(part, names)
             if left == 0:
                 return
 
-    return register_io_source(source, schema=job.schema, is_pure=True, explain_name=f"kinprint.dedup {job.output}")
+    return register_io_source(source, schema=job.schema, is_pure=True, explain_name=job.name)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from kinprint.kernels.copy.shingle import Shingling
-from kinprint.polars import columns, duplicates, expressions
-from kinprint.polars.duplicates import Output, Progress
+from kinprint.polars import columns, duplicates, expressions, overlaps
+from kinprint.polars.duplicates import Link, Output, Progress
 
 
 @pl.api.register_expr_namespace("kinprint")
@@ -74,6 +75,7 @@ class LazyFrameNamespace:
         exact: bool = False,
         expand: bool = False,
         output: Output = "pairs",
+        link: Link | None = None,
         against: pl.DataFrame | pl.LazyFrame | None = None,
         shingles: Shingling = "w3c5",
         progress: Progress | None = None,
@@ -88,11 +90,16 @@ class LazyFrameNamespace:
             exact=exact,
             expand=expand,
             output=output,
+            link=link,
             against=against,
             shingles=shingles,
             progress=progress,
             spool_dir=spool_dir,
         )
+
+    def overlap(self, against: pl.DataFrame | pl.LazyFrame | None = None, **options: Any) -> pl.LazyFrame:
+        """See `kinprint.polars.overlap`; options are its named arguments."""
+        return overlaps.overlap(self._frame, against, **options)
 
 
 @pl.api.register_dataframe_namespace("kinprint")
@@ -111,6 +118,7 @@ class DataFrameNamespace:
         exact: bool = False,
         expand: bool = False,
         output: Output = "pairs",
+        link: Link | None = None,
         against: pl.DataFrame | pl.LazyFrame | None = None,
         shingles: Shingling = "w3c5",
         progress: Progress | None = None,
@@ -125,8 +133,13 @@ class DataFrameNamespace:
             exact=exact,
             expand=expand,
             output=output,
+            link=link,
             against=against,
             shingles=shingles,
             progress=progress,
             spool_dir=spool_dir,
         )
+
+    def overlap(self, against: pl.DataFrame | pl.LazyFrame | None = None, **options: Any) -> pl.DataFrame:
+        """See `kinprint.polars.overlap`; options are its named arguments."""
+        return overlaps.overlap(self._frame, against, **options)

@@ -7,11 +7,13 @@ import io
 import mmap
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 import polars as pl
 import polars.selectors as cs
 import pyarrow as pa
+from numpy.typing import NDArray
 
 BATCH: Final = 4096
 """Rows of a record batch; some are in memory while they are written."""
@@ -58,3 +60,17 @@ def detached(frame: pl.DataFrame) -> pl.DataFrame:
     frame.write_ipc(copy)
     copy.seek(0)
     return pl.read_ipc(copy)
+
+
+def spilled(array: NDArray[Any], directory: str | Path | None = None) -> NDArray[Any]:
+    """The array mapped from a file without a name, which goes with it.
+
+    Raises:
+        OSError: there is no such directory, or no room in it.
+    """
+    if array.size == 0:
+        return array
+    with tempfile.TemporaryFile(dir=directory, prefix="kinprint-") as file:
+        array.tofile(file)
+        file.flush()
+        return np.memmap(file, array.dtype, "r", shape=array.shape)

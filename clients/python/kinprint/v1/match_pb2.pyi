@@ -15,6 +15,12 @@ class DuplicatesOutput(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DUPLICATES_OUTPUT_PAIRS: _ClassVar[DuplicatesOutput]
     DUPLICATES_OUTPUT_CLUSTERS: _ClassVar[DuplicatesOutput]
 
+class DuplicatesLink(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DUPLICATES_LINK_UNSPECIFIED: _ClassVar[DuplicatesLink]
+    DUPLICATES_LINK_COMPONENT: _ClassVar[DuplicatesLink]
+    DUPLICATES_LINK_STAR: _ClassVar[DuplicatesLink]
+
 class SpanMark(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     SPAN_MARK_UNSPECIFIED: _ClassVar[SpanMark]
@@ -24,6 +30,9 @@ class SpanMark(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 DUPLICATES_OUTPUT_UNSPECIFIED: DuplicatesOutput
 DUPLICATES_OUTPUT_PAIRS: DuplicatesOutput
 DUPLICATES_OUTPUT_CLUSTERS: DuplicatesOutput
+DUPLICATES_LINK_UNSPECIFIED: DuplicatesLink
+DUPLICATES_LINK_COMPONENT: DuplicatesLink
+DUPLICATES_LINK_STAR: DuplicatesLink
 SPAN_MARK_UNSPECIFIED: SpanMark
 SPAN_MARK_PROMPT: SpanMark
 SPAN_MARK_CODE: SpanMark
@@ -212,7 +221,7 @@ class CompareResponse(_message.Message):
     def __init__(self, copy: _Optional[_Union[_types_pb2.CopyEvidence, _Mapping]] = ..., semantic: _Optional[_Union[_types_pb2.SemanticEvidence, _Mapping]] = ..., style: _Optional[_Union[_types_pb2.StyleEvidence, _Mapping]] = ..., provenance: _Optional[_Union[_types_pb2.Provenance, _Mapping]] = ...) -> None: ...
 
 class FindDuplicatesRequest(_message.Message):
-    __slots__ = ("corpora", "threshold", "expand", "filter", "exact", "against", "output")
+    __slots__ = ("corpora", "threshold", "expand", "filter", "exact", "against", "output", "link")
     CORPORA_FIELD_NUMBER: _ClassVar[int]
     THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     EXPAND_FIELD_NUMBER: _ClassVar[int]
@@ -220,6 +229,7 @@ class FindDuplicatesRequest(_message.Message):
     EXACT_FIELD_NUMBER: _ClassVar[int]
     AGAINST_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    LINK_FIELD_NUMBER: _ClassVar[int]
     corpora: _containers.RepeatedScalarFieldContainer[str]
     threshold: float
     expand: bool
@@ -227,7 +237,8 @@ class FindDuplicatesRequest(_message.Message):
     exact: bool
     against: _containers.RepeatedScalarFieldContainer[str]
     output: DuplicatesOutput
-    def __init__(self, corpora: _Optional[_Iterable[str]] = ..., threshold: _Optional[float] = ..., expand: bool = ..., filter: _Optional[_Union[_types_pb2.Filter, _Mapping]] = ..., exact: bool = ..., against: _Optional[_Iterable[str]] = ..., output: _Optional[_Union[DuplicatesOutput, str]] = ...) -> None: ...
+    link: DuplicatesLink
+    def __init__(self, corpora: _Optional[_Iterable[str]] = ..., threshold: _Optional[float] = ..., expand: bool = ..., filter: _Optional[_Union[_types_pb2.Filter, _Mapping]] = ..., exact: bool = ..., against: _Optional[_Iterable[str]] = ..., output: _Optional[_Union[DuplicatesOutput, str]] = ..., link: _Optional[_Union[DuplicatesLink, str]] = ...) -> None: ...
 
 class FindDuplicatesResponse(_message.Message):
     __slots__ = ("progress", "pairs", "finished", "clusters")
@@ -282,7 +293,7 @@ class DuplicateClusters(_message.Message):
     def __init__(self, id: _Optional[_Iterable[str]] = ..., corpus: _Optional[_Iterable[int]] = ..., cluster: _Optional[_Iterable[str]] = ..., cluster_corpus: _Optional[_Iterable[int]] = ..., is_representative: _Optional[_Iterable[bool]] = ...) -> None: ...
 
 class DuplicatesFinished(_message.Message):
-    __slots__ = ("pairs", "rows", "distinct", "candidates", "expected_recall", "blank", "clusters")
+    __slots__ = ("pairs", "rows", "distinct", "candidates", "expected_recall", "blank", "clusters", "largest_cluster", "least_similarity", "least_is_exact")
     PAIRS_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
     DISTINCT_FIELD_NUMBER: _ClassVar[int]
@@ -290,6 +301,9 @@ class DuplicatesFinished(_message.Message):
     EXPECTED_RECALL_FIELD_NUMBER: _ClassVar[int]
     BLANK_FIELD_NUMBER: _ClassVar[int]
     CLUSTERS_FIELD_NUMBER: _ClassVar[int]
+    LARGEST_CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    LEAST_SIMILARITY_FIELD_NUMBER: _ClassVar[int]
+    LEAST_IS_EXACT_FIELD_NUMBER: _ClassVar[int]
     pairs: int
     rows: int
     distinct: int
@@ -297,7 +311,10 @@ class DuplicatesFinished(_message.Message):
     expected_recall: float
     blank: int
     clusters: int
-    def __init__(self, pairs: _Optional[int] = ..., rows: _Optional[int] = ..., distinct: _Optional[int] = ..., candidates: _Optional[int] = ..., expected_recall: _Optional[float] = ..., blank: _Optional[int] = ..., clusters: _Optional[int] = ...) -> None: ...
+    largest_cluster: int
+    least_similarity: float
+    least_is_exact: bool
+    def __init__(self, pairs: _Optional[int] = ..., rows: _Optional[int] = ..., distinct: _Optional[int] = ..., candidates: _Optional[int] = ..., expected_recall: _Optional[float] = ..., blank: _Optional[int] = ..., clusters: _Optional[int] = ..., largest_cluster: _Optional[int] = ..., least_similarity: _Optional[float] = ..., least_is_exact: bool = ...) -> None: ...
 
 class FindOverlapsRequest(_message.Message):
     __slots__ = ("corpora", "against", "filter", "against_filter", "min_tokens", "min_bits", "max_texts", "every", "unmarked")
@@ -370,15 +387,17 @@ class OverlapSpans(_message.Message):
     def __init__(self, id_a: _Optional[_Iterable[str]] = ..., id_b: _Optional[_Iterable[str]] = ..., corpus_a: _Optional[_Iterable[int]] = ..., corpus_b: _Optional[_Iterable[int]] = ..., start_a: _Optional[_Iterable[int]] = ..., end_a: _Optional[_Iterable[int]] = ..., start_b: _Optional[_Iterable[int]] = ..., end_b: _Optional[_Iterable[int]] = ..., tokens: _Optional[_Iterable[int]] = ..., texts: _Optional[_Iterable[int]] = ..., bits: _Optional[_Iterable[float]] = ..., mark: _Optional[_Iterable[_Union[SpanMark, str]]] = ..., others_with: _Optional[_Iterable[int]] = ..., others: _Optional[_Iterable[int]] = ..., prompt_others_with: _Optional[_Iterable[int]] = ..., prompt_others: _Optional[_Iterable[int]] = ..., differences: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class OverlapsFinished(_message.Message):
-    __slots__ = ("spans", "texts", "texts_with_spans", "against", "common_seeds")
+    __slots__ = ("spans", "texts", "texts_with_spans", "against", "common_seeds", "background")
     SPANS_FIELD_NUMBER: _ClassVar[int]
     TEXTS_FIELD_NUMBER: _ClassVar[int]
     TEXTS_WITH_SPANS_FIELD_NUMBER: _ClassVar[int]
     AGAINST_FIELD_NUMBER: _ClassVar[int]
     COMMON_SEEDS_FIELD_NUMBER: _ClassVar[int]
+    BACKGROUND_FIELD_NUMBER: _ClassVar[int]
     spans: int
     texts: int
     texts_with_spans: int
     against: int
     common_seeds: int
-    def __init__(self, spans: _Optional[int] = ..., texts: _Optional[int] = ..., texts_with_spans: _Optional[int] = ..., against: _Optional[int] = ..., common_seeds: _Optional[int] = ...) -> None: ...
+    background: int
+    def __init__(self, spans: _Optional[int] = ..., texts: _Optional[int] = ..., texts_with_spans: _Optional[int] = ..., against: _Optional[int] = ..., common_seeds: _Optional[int] = ..., background: _Optional[int] = ...) -> None: ...

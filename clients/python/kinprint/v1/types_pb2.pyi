@@ -138,20 +138,22 @@ class Matrix(_message.Message):
     def __init__(self, data: _Optional[bytes] = ..., dtype: _Optional[_Union[DataType, str]] = ..., rows: _Optional[int] = ..., columns: _Optional[int] = ...) -> None: ...
 
 class Span(_message.Message):
-    __slots__ = ("query_start", "query_end", "match_start", "match_end", "text", "differences")
+    __slots__ = ("query_start", "query_end", "match_start", "match_end", "text", "differences", "bits")
     QUERY_START_FIELD_NUMBER: _ClassVar[int]
     QUERY_END_FIELD_NUMBER: _ClassVar[int]
     MATCH_START_FIELD_NUMBER: _ClassVar[int]
     MATCH_END_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     DIFFERENCES_FIELD_NUMBER: _ClassVar[int]
+    BITS_FIELD_NUMBER: _ClassVar[int]
     query_start: int
     query_end: int
     match_start: int
     match_end: int
     text: str
     differences: _containers.RepeatedScalarFieldContainer[Difference]
-    def __init__(self, query_start: _Optional[int] = ..., query_end: _Optional[int] = ..., match_start: _Optional[int] = ..., match_end: _Optional[int] = ..., text: _Optional[str] = ..., differences: _Optional[_Iterable[_Union[Difference, str]]] = ...) -> None: ...
+    bits: float
+    def __init__(self, query_start: _Optional[int] = ..., query_end: _Optional[int] = ..., match_start: _Optional[int] = ..., match_end: _Optional[int] = ..., text: _Optional[str] = ..., differences: _Optional[_Iterable[_Union[Difference, str]]] = ..., bits: _Optional[float] = ...) -> None: ...
 
 class CopyEvidence(_message.Message):
     __slots__ = ("jaccard", "containment_query", "containment_match", "shared_shingles", "query_shingles", "match_shingles", "identical", "query_is_one_shingle", "spans", "spans_omitted")

@@ -16,19 +16,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 from kinprint.kernels.arrow import Texts, frozen
-from kinprint.kernels.copy import join, lsh
+from kinprint.kernels.copy import join, lsh, stars
 from kinprint.kernels.copy.overlap import pair_overlap
 from kinprint.kernels.copy.shingle import Shingling, sets_of
 from kinprint.kernels.copy.sketch import Sketches, new_sketches, sketch_texts
 from kinprint.kernels.jit import kernel
 from numpy.typing import NDArray
 
+Link = Literal["component", "star"]
+"""What a cluster is: see :func:`find_clusters`."""
+
 CHUNK: Final = 65_536
 """Pairs that are verified at once."""
+SMALL: Final = 64
+"""Distinct texts of a cluster up to which all of its pairs are compared for the least similarity."""
+SAMPLE: Final = 1024
+"""Pairs that are drawn from a larger one, and as many of its texts that are compared with its first."""
 SKETCHED_AT_ONCE: Final = 65_536
 """Texts that are sketched between two calls of ``progress``."""
 
@@ -100,6 +107,14 @@ class Run:
     """Pairs found."""
     expected_recall: float = 1.0
     """Expected recall of pairs exactly at the threshold; 1 in exact mode."""
+    clusters: int = 0
+    """Clusters found, those of one row included, without blank rows."""
+    largest: int = 0
+    """Rows of the largest cluster, identical ones included; of equals the first is meant."""
+    least_similarity: float | None = None
+    """Least Jaccard similarity of two of its texts; None where it has one row."""
+    least_is_exact: bool = True
+    """Whether all its pairs were compared: up to :data:`SMALL` distinct texts. Otherwise it is that of a sample."""
     step: str = ""
     """What is under way, for people."""
     share: float = 0.0
@@ -399,27 +414,35 @@ def _roots(parents: NDArray[np.int32]) -> None:
 
 
 def find_clusters(
-    rows: Rows, threshold: float, *, exact: bool = False, run: Run | None = None
+    rows: Rows, threshold: float, *, exact: bool = False, link: Link = "component", run: Run | None = None
 ) -> Iterator[NDArray[np.int64]]:
-    """Connected components of all pairs with Jaccard >= ``threshold``.
+    """Clusters of the texts of which pairs have Jaccard >= ``threshold``.
+
+    ``link="component"``: the connected components of the pairs. A row may be in one cluster with another through
+    others, without being alike; of many texts such chains make clusters that mean nothing. ``link="star"``: every row
+    is over the threshold to the first row of its cluster, see :mod:`~kinprint.kernels.copy.stars`.
 
     Yields empty arrays while it works, so that progress can be shown and the work be left, and at the end int64[n]: the
-    first row of every row's component, which is the row itself where it is alone, as a blank one always is. A row may
-    be in one cluster with another through others, without being alike.
+    first row of every row's cluster, which is the row itself where it is alone, as a blank one always is. What the
+    largest cluster is like is left in ``run``.
 
-    Arguments and errors are those of :func:`find_pairs`. Many texts that are all alike cost no more than their number.
+    Arguments and errors are otherwise those of :func:`find_pairs`. Many texts that are all alike cost no more than
+    their number; but with ``exact``, whose join lists all pairs, of which stars hold 40 bytes each.
     """
     if not 0.0 < threshold <= 1.0:
         raise ValueError(f"threshold must be in (0, 1], not {threshold}")
-    return _find_clusters(rows, threshold, exact, run or Run())
+    if link not in ("component", "star"):
+        raise ValueError(f"link must be component or star, not {link!r}")
+    return _find_clusters(rows, threshold, exact, link, run or Run())
 
 
-def _find_clusters(rows: Rows, threshold: float, exact: bool, run: Run) -> Iterator[NDArray[np.int64]]:
+def _find_clusters(rows: Rows, threshold: float, exact: bool, link: Link, run: Run) -> Iterator[NDArray[np.int64]]:
     groups = groups_of(rows)
     first = groups.first
     run.rows, run.distinct = len(groups.order), len(first)
     parents = np.arange(len(rows), dtype=np.int32)
     nothing = np.empty(0, np.int64)
+    held: list[Pairs] = []
 
     def roots() -> NDArray[np.int32]:
         _roots(parents)
@@ -427,7 +450,10 @@ def _find_clusters(rows: Rows, threshold: float, exact: bool, run: Run) -> Itera
 
     if exact:
         for found in _between(rows, first, threshold, True, None, run):
-            _unite(parents, found.a, found.b)
+            if link == "star":
+                held.append(found)
+            else:
+                _unite(parents, found.a, found.b)
             yield nothing
     else:
         bands, band_rows = lsh.choose_bands(threshold)
@@ -437,19 +463,70 @@ def _find_clusters(rows: Rows, threshold: float, exact: bool, run: Run) -> Itera
         for pairs in candidates:
             run.candidates += len(pairs)
             run.step = f"verifying ({run.candidates:,} candidate pairs so far)"
-            run.share = min(0.95, run.share + (0.95 - run.share) / (2 * bands))
+            run.share = min(0.9, run.share + (0.9 - run.share) / (2 * bands))
             found = _verified(rows.texts, pairs, threshold, rows.shingles)
             _unite(parents, found.a, found.b)
             yield nothing
+    leaders = roots().astype(np.int64)
+    if link == "star" and exact:
+        every = Pairs.joined(held)
+        leaders = stars.of_pairs(len(rows), every.a, every.b, every.jaccard).first
+    elif link == "star":
+        cut = stars.Bands(bands, band_rows, least)
+        steps = stars.of_components(
+            rows.signatures, leaders, cut, threshold, lambda a, b: similarities(rows, a, b), only=first
+        )
+        for looked_at, made in steps:
+            run.candidates += looked_at
+            run.step, run.share = "choosing representatives", 0.95
+            if made is not None:
+                leaders = made.first
+            yield nothing
     out = np.arange(len(rows), dtype=np.int64)
-    out[groups.order] = np.repeat(roots()[first], np.diff(groups.starts))
+    out[groups.order] = np.repeat(leaders[first], np.diff(groups.starts))
+    _measure(rows, groups, out, run)
     run.step, run.share = "done", 1.0
     yield out
 
 
+def similarities(rows: Rows, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Exact Jaccard similarities of pairs of rows, float64[p]."""
+    order = np.argsort(a, kind="stable")  # a text is cut once for the pairs that follow each other
+    counts = pair_overlap(rows.texts, a[order], b[order], rows.shingles)
+    out = np.empty(len(a))
+    out[order] = Pairs(a, b, counts[:, 0], counts[:, 1], counts[:, 2]).jaccard
+    return out
+
+
+def _measure(rows: Rows, groups: Groups, leaders: NDArray[np.int64], run: Run) -> None:
+    """Size of the largest cluster, and the least similarity within it, to ``run``."""
+    sizes = np.bincount(leaders[groups.order], minlength=1)
+    run.clusters = int((sizes > 0).sum())
+    run.largest, run.least_similarity, run.least_is_exact = int(sizes.max()), None, True
+    if run.largest < 2:
+        return
+    first = groups.first
+    members = first[leaders[first] == int(sizes.argmax())]
+    m = len(members)
+    if m <= SMALL:
+        a, b = np.triu_indices(m, 1)
+    else:
+        run.least_is_exact = False
+        drawn = np.random.default_rng(0).integers(0, m, (2, SAMPLE))
+        others = np.linspace(1, m - 1, min(SAMPLE, m - 1)).astype(np.int64)
+        a, b = np.concatenate((drawn[0], np.zeros_like(others))), np.concatenate((drawn[1], others))
+    found = similarities(rows, members[a], members[b])
+    run.least_similarity = float(found.min(initial=1.0))
+
+
 def clusters(
-    texts: Texts, threshold: float = 0.7, *, exact: bool = False, shingles: Shingling = "w3c5"
+    texts: Texts,
+    threshold: float = 0.7,
+    *,
+    exact: bool = False,
+    link: Link = "component",
+    shingles: Shingling = "w3c5",
 ) -> NDArray[np.int64]:
     """First row of every text's cluster, int64[n]; see :func:`find_clusters`."""
-    *_, out = find_clusters(rows_of(texts, shingles), threshold, exact=exact)
+    *_, out = find_clusters(rows_of(texts, shingles), threshold, exact=exact, link=link)
     return out

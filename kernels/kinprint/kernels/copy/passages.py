@@ -25,7 +25,7 @@ import numpy as np
 from kinprint.kernels.arrow import Texts, frozen
 from kinprint.kernels.copy.matching import by_text, find_in_chunk, runs_of
 from kinprint.kernels.copy.postings import GUARANTEE as GUARANTEE
-from kinprint.kernels.copy.postings import postings
+from kinprint.kernels.copy.postings import Postings, postings
 from kinprint.kernels.copy.rarity import bits as bits
 from kinprint.kernels.copy.rarity import counts_elsewhere
 from kinprint.kernels.copy.rarity import looks_like_code as looks_like_code
@@ -112,6 +112,9 @@ class Index:
     second
         Number of the first text of the second side; 0 if there is but one set, whose texts are compared with each
         other.
+    made
+        Postings of the texts, or of those that are looked at and all of others that have their seeds, see
+        :mod:`~kinprint.kernels.copy.partitions`; otherwise they are made of the texts.
 
     Raises
     ------
@@ -119,12 +122,12 @@ class Index:
         If ``second`` is out of range, or there are 2^31 texts or more.
     """
 
-    def __init__(self, texts: Texts, second: int = 0) -> None:
+    def __init__(self, texts: Texts, second: int = 0, made: Postings | None = None) -> None:
         if not 0 <= second <= len(texts):
             raise ValueError(f"second must be in 0..{len(texts)}, not {second}")
         self.texts = texts
         self.second = second
-        self.postings = postings(texts)
+        self.postings = postings(texts) if made is None else made
         self._begins = np.empty(self.postings.hashes.size, np.int64)
         self._ends = np.empty(self.postings.hashes.size, np.int64)
         self._texts_from = np.empty(self.postings.hashes.size, np.int32)
@@ -132,7 +135,13 @@ class Index:
         runs_of(hashes, rows, self._begins, self._ends, self._texts_from)
 
     def find(
-        self, *, min_tokens: int = GUARANTEE, max_texts: int = MAX_TEXTS, every: bool = False, at_once: int = 1024
+        self,
+        *,
+        min_tokens: int = GUARANTEE,
+        max_texts: int = MAX_TEXTS,
+        every: bool = False,
+        at_once: int = 1024,
+        rows: tuple[int, int] | None = None,
     ) -> Iterator[Found]:
         """Passages of the texts of the first side that stand in others of the second.
 
@@ -147,6 +156,8 @@ class Index:
             a longer one left out, with the first text that holds it.
         at_once
             Texts of the first side looked at between two results.
+        rows
+            Look only at the texts from the first of these numbers to the one before the second.
 
         Raises
         ------
@@ -156,9 +167,12 @@ class Index:
         for name, value in (("min_tokens", min_tokens), ("max_texts", max_texts), ("at_once", at_once)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")
-        return self._find(min_tokens, max_texts, every, at_once)
+        count = self.second or len(self.texts)
+        return self._find(min_tokens, max_texts, every, at_once, *(rows or (0, count)))
 
-    def _find(self, min_tokens: int, max_texts: int, every: bool, at_once: int) -> Iterator[Found]:
+    def _find(
+        self, min_tokens: int, max_texts: int, every: bool, at_once: int, start: int, end: int
+    ) -> Iterator[Found]:
         count = self.second or len(self.texts)
         indptr = np.zeros(count + 1, np.int64)
         order = np.empty(int((self.postings.texts < count).sum()), np.int64)
@@ -178,14 +192,24 @@ class Index:
 
         def look(first: int) -> tuple[NDArray[np.int64], int, int]:
             skipped = np.zeros(1, np.int64)
-            last = min(count, first + at_once)
+            last = min(end, first + at_once)
             rows = find_in_chunk(*shared, first, last, self.second, max_texts, min_tokens, every, skipped)
             return rows, last, int(skipped[0])
 
         total = 0
-        for rows, last, skipped in _ahead(look, range(0, count, at_once), threads()):
+        for rows, last, skipped in _ahead(look, range(start, end, at_once), threads()):
             total += skipped
             yield Found(Passages(*np.ascontiguousarray(rows.T)), last, total)
+
+    @property
+    def begins(self) -> NDArray[np.int64]:
+        """Where the run of equal hashes of each posting begins, int64[m]."""
+        return self._begins
+
+    @property
+    def ends(self) -> NDArray[np.int64]:
+        """Where it ends, int64[m]."""
+        return self._ends
 
     def counts(self, passages: Passages, models: NDArray[np.int32], prompts: NDArray[np.int32]) -> NDArray[np.int64]:
         """How often each passage occurs in texts of neither of its two models.

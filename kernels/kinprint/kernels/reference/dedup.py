@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
+from kinprint.kernels.copy.dedup import Link
 from kinprint.kernels.copy.shingle import Shingling
 from kinprint.kernels.reference.fold import normalised_answer
 from kinprint.kernels.reference.shingle import code_point_shingles, shingles
@@ -71,12 +72,39 @@ def components(n: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
     return first
 
 
+def stars(n: int, pairs: Mapping[tuple[int, int], float]) -> list[int]:
+    """The representative of each of n rows: the most similar of those before it that it makes a pair with, or itself.
+
+    ``pairs``: similarity of each pair ``i < j`` that is over the threshold.
+    """
+    first: list[int] = []
+    for j in range(n):
+        near = [(-pairs[i, j], i) for i in range(j) if first[i] == i and (i, j) in pairs]
+        first.append(min(near)[1] if near else j)
+    return first
+
+
 def clusters(
     texts: Sequence[str],
     threshold: float,
     *,
     candidates: Iterable[tuple[int, int]] | None = None,
     scheme: Shingling = "w3c5",
+    link: Link = "component",
 ) -> list[int]:
     """The first row of each row's cluster."""
-    return components(len(texts), pairs(texts, threshold, candidates=candidates, scheme=scheme))
+    found = pairs(texts, threshold, candidates=candidates, scheme=scheme)
+    if link == "component":
+        return components(len(texts), found)
+    first = first_rows(texts)
+    distinct = {
+        (i, j): shared / (a + b - shared) for (i, j), (shared, a, b) in found.items() if first[i] == i and first[j] == j
+    }
+    leaders = stars(len(texts), distinct)
+    return [i if row is None else leaders[row] for i, row in enumerate(first)]
+
+
+def least_similarity(texts: Sequence[str], members: Sequence[int], scheme: Shingling = "w3c5") -> float:
+    """The least Jaccard similarity of two of the texts ``members``."""
+    sets = sets_of([texts[i] for i in members], scheme)
+    return min(len(a & b) / len(a | b) for a, b in combinations(sets, 2))

@@ -7,7 +7,7 @@ what it finds is verified exactly from the texts themselves.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from kinprint.kernels.arrow import Texts
 from kinprint.kernels.copy import overlap, seeds, shingle, sketch, spans
-from kinprint.server.channels.protocol import Channel, Comparison, Found, Limits, Match, Query, Target
+from kinprint.server.channels import rarity
+from kinprint.server.channels.protocol import Background, Channel, Comparison, Found, Limits, Match, Query, Target
 from kinprint.server.channels.ranking import Scored, best
 from kinprint.server.embed.space import EmbeddingSpace
 from kinprint.server.store import files
@@ -98,6 +99,8 @@ class Span:
     text: str
     #: Bits of `kinprint.kernels.copy.differences.DIFFERENCES`; 0 where both texts have it byte for byte.
     differences: int = 0
+    #: Rarity by the stored texts that were searched; None where nothing tells.
+    bits: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +265,14 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
             match.shared, match.query_size, match.match_size, match.identical, match.one_shingle, listed, omitted
         )
 
+    def weighed(self, evidence: CopyEvidence, query: Query, background: Background) -> CopyEvidence:
+        """See Channel."""
+        places = [(s.query_start, min(s.query_end, s.query_start + SPAN_TEXT)) for s in evidence.spans]
+        stretches = [rarity.whole_words(query.text, *place) for place in places]
+        bits = rarity.bits_of(stretches, background, self.name)
+        spans = [replace(span, bits=some) for span, some in zip(evidence.spans, bits, strict=True)]
+        return replace(evidence, spans=spans)
+
     def compare(self, a: Query, b: Query, comparison: Comparison) -> CopyEvidence:
         """See Channel."""
         data, offsets = encode_texts([a.text, b.text])
@@ -270,7 +281,7 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
         text_hashes = shingle.text_hashes(data, offsets)
         sizes = np.diff(indptr)
         listed, omitted = shared_spans(a.text, b.text, comparison.spans)
-        return CopyEvidence(
+        found = CopyEvidence(
             shared=int(shared[0]),
             query_size=int(sizes[0]),
             match_size=int(sizes[1]),
@@ -279,6 +290,7 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
             spans=listed,
             spans_omitted=omitted,
         )
+        return self.weighed(found, a, comparison.background)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -150,6 +150,17 @@ class Found(Generic[M]):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Background:
+    """Stored texts by which evidence on two texts is weighed."""
+
+    parts: Sequence[Living] = ()
+    #: Rows that are one of the two texts themselves: (which of the parts, row).
+    own: Sequence[tuple[int, int]] = ()
+    #: Models of the two, as far as they are known.
+    models: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
     """What two texts are compared against and with."""
 
@@ -159,6 +170,8 @@ class Comparison:
     meaning: Meaning = field(default_factory=Meaning)
     #: Most spans listed.
     spans: int = 100
+    #: What evidence is weighed by.
+    background: Background = field(default_factory=Background)
 
 
 class Channel(ABC, Generic[C, M, E]):
@@ -230,6 +243,10 @@ class Channel(ABC, Generic[C, M, E]):
     @abstractmethod
     def explain(self, query: Query, match: M, spans: int) -> E:
         """What a person can check behind the score of a match; of shared spans at most so many."""
+
+    def weighed(self, evidence: E, query: Query, background: Background) -> E:
+        """Evidence with what stored texts say about its worth, where scores do not say that already."""
+        return evidence
 
     @abstractmethod
     def compare(self, a: Query, b: Query, comparison: Comparison) -> E:

@@ -59,6 +59,9 @@ class Totals:
     expected_recall: float
     blank: int
     clusters: int = 0
+    largest_cluster: int = 0
+    least_similarity: float | None = None
+    least_is_exact: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,16 +154,17 @@ def find_clusters(
     cancelled: Callable[[], bool] = lambda: False,
     *,
     exact: bool = False,
+    link: dedup.Link = "component",
 ) -> Iterator[Progress | Clusters | Totals]:
     """The cluster of every row, sorted by (corpus, id); `Totals` comes last.
 
-    A cluster is a connected component of the pairs with Jaccard >= threshold, and is named by its smallest (corpus,
-    id).
+    A cluster is a connected component of the pairs with Jaccard >= threshold, or a star of them, and is named by its
+    smallest (corpus, id).
     """
     yield Progress("gathering sketches", 0.0)
     every = _gather(views, rows)
     run = dedup.Run()
-    steps = dedup.find_clusters(every.fingerprints, threshold, exact=exact, run=run)
+    steps = dedup.find_clusters(every.fingerprints, threshold, exact=exact, link=link, run=run)
     told, last = run.step, np.zeros(0, np.int64)
     while True:
         step = next(steps, None)
@@ -182,8 +186,18 @@ def find_clusters(
             every.ids.take(pa.array(last[some])).to_pylist(),
             last[some] == own[some],
         )
-    clusters = int((last == own).sum())
-    yield Totals(0, run.rows, run.distinct, run.candidates, run.expected_recall, every.blank, clusters)
+    yield Totals(
+        0,
+        run.rows,
+        run.distinct,
+        run.candidates,
+        run.expected_recall,
+        every.blank,
+        run.clusters,
+        run.largest,
+        run.least_similarity,
+        run.least_is_exact,
+    )
 
 
 def _named(every: _Rows, pairs: dedup.Pairs) -> Pairs:

@@ -8,25 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from kinprint.kernels.arrow import Texts, from_texts
-from kinprint.kernels.copy import passages, spans
+from kinprint.kernels.arrow import Texts
+from kinprint.kernels.copy import partitions, passages, spans
+from kinprint.kernels.copy.marks import MARKS as MARKS
+from kinprint.kernels.copy.marks import marks_of
 from kinprint.server.batches import Columns
 from kinprint.server.corpus.filter import Filter
-from kinprint.server.corpus.view import View
+from kinprint.server.corpus.view import Part, View
 from kinprint.server.progress import Progress
+from kinprint.server.store import files
 from numpy.typing import NDArray
 
-#: Share of a stretch that the prompt or a licence must hold for it to be marked.
-QUOTED = 0.5
 #: Answers that are looked at between two messages; fewer where each may have `max_texts` matches or more.
 AT_ONCE, AT_ONCE_EVERY = 1024, 64
-#: Marks of stretches that are no evidence, by their number in proto/.
-MARKS = ("", "prompt", "code", "licence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +60,8 @@ class Totals:
     texts_with_spans: int
     against: int
     common_seeds: int
+    #: Answers on neither side, which say how rare a stretch is as the others do.
+    background: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,52 +75,84 @@ class Options:
     every: bool = False
     #: Leave out the stretches that are marked.
     unmarked: bool = False
+    #: Bytes for postings; beyond, they go through a file in parts.
+    memory: int = partitions.MEMORY
+
+
+#: Which rows of a part of the view with some number are meant.
+Mask = Callable[[int, Part], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True, eq=False)
-class _Side:
-    """Rows of some corpora that are not blank."""
+class _Rows:
+    """Rows of some corpora that are not blank: those of side A, of side B, and the background, one after the other."""
 
     corpus: NDArray[np.int32]
     ids: pa.Array
-    texts: Texts
     prompts: Texts
     #: Row of `prompts`, -1 where there is none.
     prompt: NDArray[np.int64]
-    model: list[str | None]
-    prompt_key: list[str | None]
-
-    def __len__(self) -> int:
-        return len(self.corpus)
+    sides: partitions.Sides
 
 
-def _side(views: Sequence[View], rows: Filter, first: int, but: Filter | None = None) -> _Side:
-    corpora, ids, texts, prompts, has_prompt, model, prompt_key = [], [], [], [], [], [], []
-    for number, view in enumerate(views):
-        for part in view.parts:
-            segment = part.segment
-            mask = rows.mask(part) & ~segment.blank
-            if but is not None:
-                mask &= ~but.mask(part)
-            chosen = np.flatnonzero(mask)
-            taken = pa.array(chosen)
-            corpora.append(np.full(len(chosen), first + number, np.int32))
-            ids.append(segment.array("id").take(taken))
-            texts.append(segment.texts.take(chosen))
-            prompts.append(segment.prompts.take(chosen))
-            has_prompt.append(segment.prompts.lengths[chosen] > 0)
-            model += segment.array("model").take(taken).to_pylist()
-            prompt_key += segment.array("prompt_key").take(taken).to_pylist()
-    known = np.concatenate(has_prompt) if has_prompt else np.zeros(0, bool)
-    return _Side(
+def _gathered(views: Sequence[View], masks: Sequence[tuple[Mask, int]], second: bool) -> _Rows:
+    """Rows that pass the masks, those of one mask after those of another; the last mask's are the background.
+
+    Corpora are numbered from the number beside a mask on. `second`: whether the second mask is that of side B.
+    """
+    corpora, ids, texts, prompts, models, prompt_keys, ends = [], [], [], [], [], [], [0]
+    for mask, begin in masks:
+        for number, view in enumerate(views):
+            for part in view.parts:
+                segment = part.segment
+                chosen = np.flatnonzero(mask(number, part) & ~segment.blank)
+                taken = pa.array(chosen)
+                corpora.append(np.full(len(chosen), begin + number, np.int32))
+                ids.append(segment.array("id").take(taken))
+                texts.append(segment.texts.take(chosen))
+                prompts.append(segment.prompts.take(chosen))
+                models.append(segment.array("model").take(taken).cast(pa.large_string()))
+                prompt_keys.append(segment.array("prompt_key").take(taken).cast(pa.large_string()))
+        ends.append(sum(map(len, corpora)))
+    every = Texts.joined(prompts)
+    sides = partitions.Sides(
+        Texts.joined(texts), ends[1] if second else 0, ends[-2], _codes(models), _codes(prompt_keys)
+    )
+    return _Rows(
         np.concatenate(corpora) if corpora else np.zeros(0, np.int32),
         pa.concat_arrays(ids) if ids else pa.array([], pa.large_string()),
-        Texts.joined(texts),
-        Texts.joined(prompts),
-        np.where(known, np.arange(len(known)), -1),
-        model,
-        prompt_key,
+        every,
+        np.where(every.lengths > 0, np.arange(len(every)), -1),
+        sides,
     )
+
+
+def _rows_of(
+    views: Sequence[View], against: Sequence[View], rows: Filter, against_rows: Filter
+) -> tuple[_Rows, int, int]:
+    """(rows, answers of side A, answers of side B)."""
+    same_corpora = [v.corpus for v in views] == [v.corpus for v in against]
+    first = len(views)
+    every = views if same_corpora else [*views, *against]
+
+    def of_a(number: int, part: Part) -> NDArray[np.bool_]:
+        return rows.mask(part) if number < first else np.zeros(len(part.segment), np.bool_)
+
+    def of_b(number: int, part: Part) -> NDArray[np.bool_]:
+        if same_corpora:
+            return against_rows.mask(part) & ~rows.mask(part)
+        return against_rows.mask(part) if number >= first else np.zeros(len(part.segment), np.bool_)
+
+    def of_neither(number: int, part: Part) -> NDArray[np.bool_]:
+        return Filter().mask(part) & ~of_a(number, part) & ~of_b(number, part)
+
+    if same_corpora and rows == against_rows:
+        gathered = _gathered(every, ((of_a, 0), (of_neither, 0)), False)
+        return gathered, gathered.sides.background, gathered.sides.background
+    # Where both sides are of the same corpora, those of side B are told apart by their numbers.
+    gathered = _gathered(every, ((of_a, 0), (of_b, first if same_corpora else 0), (of_neither, 0)), True)
+    second = gathered.sides.second
+    return gathered, second, gathered.sides.background - second
 
 
 def find_overlaps(
@@ -135,82 +166,61 @@ def find_overlaps(
     """Stretches of the answers of `views` that stand in answers of `against`, too; `Totals` comes last.
 
     Where both are the same corpora, an answer is compared with all others but itself; with different filters those
-    that pass the first are on the first side alone.
+    that pass the first are on the first side alone.  How rare a stretch is says the whole of the corpora, whatever the
+    filters.
     """
     yield Progress("gathering texts", 0.0)
-    same_corpora = [v.corpus for v in views] == [v.corpus for v in against]
-    same = same_corpora and rows == against_rows
-    a = _side(views, rows, 0)
-    b = a if same else _side(against, against_rows, len(views), rows if same_corpora else None)
-    both = a.texts if same else Texts.joined([a.texts, b.texts])
-    second = 0 if same else len(a)
-    total = marked_texts = 0
-    skipped = 0
-    if len(a) and len(b):
-        yield Progress("cutting all texts into seeds", 0.05)
-        index = passages.Index(both, second)
-        models = _codes([*a.model] if same else [*a.model, *b.model])
-        prompts = _codes([*a.prompt_key] if same else [*a.prompt_key, *b.prompt_key])
-        steps = index.find(
+    every, of_a, of_b = _rows_of(views, against, rows, against_rows)
+    total = marked_texts = skipped = 0
+    if of_a and of_b:
+        steps = partitions.find(
+            every.sides,
             min_tokens=options.min_tokens,
             max_texts=options.max_texts,
             every=options.every,
             at_once=AT_ONCE_EVERY if options.every else AT_ONCE,
+            memory=options.memory,
+            keep=files.spilled,
         )
         for found in steps:
             if cancelled():
                 steps.close()  # type: ignore[attr-defined]
                 return
+            if isinstance(found, partitions.Step):
+                yield Progress(found.name, 0.05 + 0.25 * found.share)
+                continue
             skipped = found.skipped
-            spans_found = _weighed(index, found.passages, a, b, second, models, prompts, options)
+            spans_found = _weighed(every, found, options)
             total += len(spans_found.id_a)
             marked_texts += len(set(zip(spans_found.corpus_a.tolist(), spans_found.id_a, strict=True)))
             if spans_found.id_a:
                 yield spans_found
-            yield Progress(f"comparing ({found.texts:,} of {len(a):,} texts)", 0.3 + 0.7 * found.texts / len(a))
-    yield Totals(total, len(a), marked_texts, len(b), skipped)
+            yield Progress(f"comparing ({found.texts:,} of {of_a:,} texts)", 0.3 + 0.7 * found.texts / of_a)
+    yield Totals(total, of_a, marked_texts, of_b, skipped, len(every.corpus) - every.sides.background)
 
 
-def _codes(values: Sequence[str | None]) -> NDArray[np.int32]:
-    encoded = pa.array(values, pa.large_string()).dictionary_encode()
-    return np.asarray(encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)).astype(np.int32)
+def _codes(values: Sequence[pa.Array]) -> NDArray[np.int32]:
+    """A number for each text that is there, -1 for none."""
+    every = pa.chunked_array(values, pa.large_string()).combine_chunks().dictionary_encode()
+    return np.asarray(every.indices.fill_null(-1).to_numpy(zero_copy_only=False)).astype(np.int32)
 
 
-def _weighed(
-    index: passages.Index,
-    found: passages.Passages,
-    a: _Side,
-    b: _Side,
-    second: int,
-    models: NDArray[np.int32],
-    prompts: NDArray[np.int32],
-    options: Options,
-) -> Spans:
-    counts = index.counts(found, models, prompts)
+def _weighed(every: _Rows, step: partitions.Found, options: Options) -> Spans:
+    found, counts, texts = step.passages, step.counts, every.sides.texts
     bits = passages.bits(counts)
-    stretch = passages.stretches(index.texts, found)
-    mark = np.zeros(len(found.a), np.int32)
-    mark[_share_in_licences(stretch) >= QUOTED] = MARKS.index("licence")
-    mark[passages.looks_like_code(index.texts, found)] = MARKS.index("code")
-    other = found.b - second
-    quoted = np.maximum(
-        passages.share_within(stretch, a.prompts, a.prompt[found.a]),
-        passages.share_within(stretch, b.prompts, b.prompt[other]),
-    )
-    mark[quoted >= QUOTED] = MARKS.index("prompt")
+    mark = marks_of(texts, found, every.prompts, every.prompt)
     bits = np.where(mark > 0, 0.0, bits)
     keep = bits >= options.min_bits
     if options.unmarked:
         keep &= mark == 0
     found = passages.Passages(*(column[keep] for column in found))
-    other = other[keep]
-    start_a, end_a = spans.codepoint_places(index.texts, found.a, found.start_a, found.bytes)
-    start_b, end_b = spans.codepoint_places(index.texts, found.b, found.start_b, found.bytes_b)
+    start_a, end_a = spans.codepoint_places(texts, found.a, found.start_a, found.bytes)
+    start_b, end_b = spans.codepoint_places(texts, found.b, found.start_b, found.bytes_b)
     return Spans(
-        a.corpus[found.a],
-        a.ids.take(pa.array(found.a)).to_pylist(),
-        b.corpus[other],
-        b.ids.take(pa.array(other)).to_pylist(),
+        every.corpus[found.a],
+        every.ids.take(pa.array(found.a)).to_pylist(),
+        every.corpus[found.b],
+        every.ids.take(pa.array(found.b)).to_pylist(),
         start_a,
         end_a,
         start_b,
@@ -222,14 +232,3 @@ def _weighed(
         counts[keep],
         found.differences,
     )
-
-
-@cache
-def _licences() -> Texts:
-    """Well-known licence notices, as one text."""
-    text = Path(__file__).with_name("licences.txt").read_text(encoding="utf-8")
-    return Texts.from_offsets(*from_texts([text]))
-
-
-def _share_in_licences(stretch: Texts) -> NDArray[np.float64]:
-    return passages.share_within(stretch, _licences(), np.zeros(len(stretch), np.int64))

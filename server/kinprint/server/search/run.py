@@ -18,9 +18,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 from kinprint.server.channels import CHANNELS, FAST
 from kinprint.server.channels.meaning import Tier
-from kinprint.server.channels.protocol import Cancelled, Found, Limits, Match
+from kinprint.server.channels.protocol import Background, Cancelled, Found, Limits, Match
 from kinprint.server.corpus.filter import EVERYTHING, Filter
 from kinprint.server.corpus.view import Place, View
 from kinprint.server.failures import ChannelNotFilled
@@ -155,6 +156,8 @@ def run_search(request: SearchRequest, cancelled: Callable[[], bool] = lambda: F
             evidence = None
             if rank <= request.max_evidence:
                 evidence = CHANNELS[channel].explain(request.query, match, request.max_spans)
+                background = background_of(request.views, request.query, match)
+                evidence = CHANNELS[channel].weighed(evidence, request.query, background)
             hits.append(_hit(channel, rank, match, request.views, evidence))
     return SearchOutcome(info, covers, hits)
 
@@ -168,6 +171,23 @@ def find(
 ) -> Found[Any]:
     """The best rows of one channel."""
     return CHANNELS[channel].search(query, targets(query, views, rows), limits)
+
+
+def background_of(views: Sequence[View], *texts: Query | Match) -> Background:
+    """What evidence on two texts is weighed by: the stored texts of the views."""
+    first = np.cumsum([0, *(len(view.parts) for view in views)]).tolist()
+    own: list[tuple[int, int]] = []
+    for text in texts:
+        if isinstance(text, Match):
+            own.append((first[text.target.view] + text.target.part, text.row))
+            continue
+        for number, view in enumerate(views):
+            if text.itself is not None and text.itself[0] == view.corpus:
+                place = view.locate([text.itself[1]])[0]
+                own += [(first[number] + place.part, place.row)] if place is not None else []
+    parts = [part for view in views for part in view.parts]
+    models = (parts[part].segment.array("model")[row].as_py() for part, row in own)
+    return Background(parts, own, frozenset(model for model in models if model is not None))
 
 
 def _hit(channel: str, rank: int, match: Match, views: Sequence[View], evidence: Any) -> Hit:

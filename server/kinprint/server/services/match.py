@@ -30,7 +30,7 @@ from kinprint.server.jobs.registry import Request
 from kinprint.server.limits import LIMITS, Lease
 from kinprint.server.search import duplicates, passages
 from kinprint.server.search.query import Query, QueryInfo, blank_of, given, stored, stored_sentences
-from kinprint.server.search.run import SearchRequest, covered, run_search
+from kinprint.server.search.run import SearchRequest, background_of, covered, run_search
 from kinprint.server.services.messages import types as convert
 from kinprint.server.services.messages.match import (
     compare_response,
@@ -302,7 +302,8 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             measured = views[0].meaning.measured if len(views) == 1 else {}
             meaning = Meaning(space, measured=measured)
         parts = [part for view in views for part in view.parts]
-        comparison = Comparison(parts, meaning, min(request.max_spans or 100, 10_000))
+        weighed_by = background_of(views, a, b)
+        comparison = Comparison(parts, meaning, min(request.max_spans or 100, 10_000), weighed_by)
         made = await self._state.read(
             lambda: compare_response({name: CHANNELS[name].compare(a, b, comparison) for name in channels})
         )
@@ -327,10 +328,16 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             as_clusters = request.output == match_pb2.DUPLICATES_OUTPUT_CLUSTERS
             if as_clusters and (against or request.expand):
                 raise InvalidField("output", "clusters go neither with against nor with expand", "FIELD_INVALID")
+            if request.link not in match_pb2.DuplicatesLink.values():
+                raise InvalidField("link", f"no such link: {request.link}", "FIELD_INVALID")
+            if request.link and not as_clusters:
+                raise InvalidField("link", "link goes with clusters", "FIELD_INVALID")
             views = [corpus.view for corpus in (*corpora, *against)]
             covered(("copy",), views)
             named: dict[str, Any] = {"rows": convert.row_filter(request.filter), "exact": request.exact}
-            if not as_clusters:
+            if as_clusters:
+                named["link"] = "star" if request.link == match_pb2.DUPLICATES_LINK_STAR else "component"
+            else:
                 named |= {"expand": request.expand, "between": len(corpora) if against else None}
             places.append(_positions(corpora, request.corpora, against, request.against))
             function = duplicates.find_clusters if as_clusters else duplicates.find_duplicates

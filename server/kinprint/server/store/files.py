@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -114,6 +115,19 @@ def map_array(path: Path) -> NDArray:
     """
     array: NDArray = np.load(path, mmap_mode="c", allow_pickle=False)
     return np.asarray(array)
+
+
+def spilled(array: NDArray[Any]) -> NDArray[Any]:
+    """The array mapped from a file without a name, which goes with it; it lies where `TMPDIR` says.
+
+    Pages of it are the system's, to take back when it needs them.  Raises OSError.
+    """
+    if array.size == 0:
+        return array
+    with tempfile.TemporaryFile(prefix="kinprint-") as file:
+        array.tofile(file)
+        file.flush()
+        return np.memmap(file, array.dtype, "r", shape=array.shape)
 
 
 def load_array(path: Path) -> NDArray:

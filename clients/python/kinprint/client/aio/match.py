@@ -19,6 +19,7 @@ from kinprint.client.types import (
     DuplicatesProgress,
     Filter,
     Fingerprints,
+    Link,
     SearchOutcome,
     SearchQuery,
     SearchResult,
@@ -239,17 +240,19 @@ class AsyncMatchCalls(AsyncCalls):
         threshold: float = 0.7,
         *,
         exact: bool = False,
+        link: Link = "component",
         filter: Filter | None = None,
         progress: Callable[[DuplicatesProgress], None] | None = None,
         timeout: float | None = None,
     ) -> AsyncClusterSearch:
         """The cluster of every row that is not blank, streamed in batches, ordered by corpus and id.
 
-        Clusters are the connected components of the near-duplicate pairs; two rows of one need not be alike
-        themselves. Arguments as in `find_duplicates`.
+        With `link="component"` clusters are the connected components of the near-duplicate pairs; two rows of one need
+        not be alike themselves. With `link="star"` every row makes a pair with the representative of its cluster: it
+        joins the most similar one with a smaller id, or is one. Other arguments as in `find_duplicates`.
         """
         names = strings(corpora, "corpora")
-        request = duplicates.duplicates_request(names, threshold, filter, exact=exact, clusters=True)
+        request = duplicates.duplicates_request(names, threshold, filter, exact=exact, clusters=True, link=link)
         clusters = partial(duplicates.clusters_from_proto, corpora=names)
         summary = duplicates.summary_from_proto
         return await self._run(contract.FIND_DUPLICATES, request, timeout, "clusters", clusters, summary, progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import heapq
 from itertools import compress
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -33,7 +34,7 @@ from kinprint.client.cli.terminal import (
     warn,
 )
 from kinprint.client.sync import Client
-from kinprint.client.types import DuplicatesProgress, DuplicatesSummary, as_dict
+from kinprint.client.types import DuplicatesProgress, DuplicatesSummary, Link, as_dict
 from kinprint.client.wording import counted
 from kinprint.installed import importing
 from rich.markup import escape
@@ -79,6 +80,14 @@ def dedup(
         bool,
         typer.Option("--keep-first", help="Write one row of each cluster: its id, or, of files, the whole row."),
     ] = False,
+    link: Annotated[
+        Link | None,
+        typer.Option(
+            "--link",
+            help="What holds a cluster together: its representative, which is alike to every member (star), or a chain "
+            "of pairs (component). With --keep-first star, with --clusters component, unless it is given.",
+        ),
+    ] = None,
     expand: Annotated[
         bool, typer.Option("--expand", help="List every pair of identical answers and of their copies.")
     ] = False,
@@ -100,7 +109,12 @@ def dedup(
     Written are id_a, id_b, jaccard, containment_a, containment_b (of
     several corpora also corpus_a, corpus_b), sorted by id up to a million
     pairs; with --clusters id, cluster (the smallest id in it) and
-    is_representative; with --keep-first the representatives alone.
+    is_representative; with --keep-first the representatives alone. With
+    --json and no --out they are listed under "found" (of --keep-first as
+    clusters).
+
+    Files that are no tables with a response column, such as chats, are
+    read as load reads them, and every answer in them is a row.
     """
     if not 0.1 <= threshold <= 1.0:
         fail(f"--threshold must be between 0.1 and 1, not {threshold}")
@@ -108,11 +122,15 @@ def dedup(
         fail("--clusters and --keep-first are two kinds of output: choose one")
     if (clusters or keep_first) and (against or expand):
         fail("--against and --expand go with pairs: leave out --clusters and --keep-first")
+    if link and not (clusters or keep_first):
+        fail("--link goes with --clusters and --keep-first")
     if files and corpora:
         fail("give either files or --corpus, not both")
     if not files and not corpora:
         fail("say what to look through: --corpus NAME, or files")
     kind: Kind = "clusters" if clusters else "keep" if keep_first else "pairs"
+    held_by: Link = link or ("star" if keep_first else "component")
+    shown = None if json_output and output is None else _SHOWN
     names, others = corpora or [], against or []
     if files:
         if server or data:
@@ -123,15 +141,16 @@ def dedup(
         totals, first = dedup_files(
             files,
             [Path(name) for name in others],
-            text or "response",
+            text,
             id_column,
             threshold,
             exact,
             expand,
             kind,
+            None if kind == "pairs" else held_by,
             output,
             quiet,
-            shown=_SHOWN,
+            shown=shown,
             sorted_up_to=_SORTED_UP_TO,
         )
     else:
@@ -145,15 +164,50 @@ def dedup(
                 bar.update(progress.share, progress.step)
 
             if kind == "pairs":
-                totals, first = _pairs(client, names, others, threshold, exact, expand, output, report)
+                totals, first = _pairs(client, names, others, threshold, exact, expand, output, shown, report)
             else:
-                totals, first = _clusters(client, names, threshold, exact, kind == "keep", output, report)
+                totals, first = _clusters(
+                    client, names, threshold, exact, held_by, kind == "keep", output, shown, report
+                )
     if output is not None and totals.pairs > _SORTED_UP_TO:
         warn(f"more than {_SORTED_UP_TO:,} pairs: written as they came, not sorted")
+    if kind != "pairs":
+        _warn_of_chains(totals, threshold, held_by)
     if json_output:
-        print_json({**as_dict(totals), "threshold": threshold, "exact": exact, "out": str(output) if output else None})
+        made = {**as_dict(totals), "threshold": threshold, "exact": exact, "out": str(output) if output else None}
+        if kind != "pairs":
+            made["link"] = held_by
+        if shown is None:
+            columns = _names_of(kind, several=not files and len(names) + len(others) > 1)
+            if kind == "pairs" and totals.pairs <= _SORTED_UP_TO:
+                first.sort(key=_by_id)
+            made["found"] = [dict(zip(columns, row, strict=True)) for row in first]
+        print_json(made)
         return
     _show(first, kind, totals, threshold, output)
+
+
+def _by_id(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Order of pairs: by corpus, where it is known, and id."""
+    return (*row[5:6], row[0], *row[6:7], row[1])
+
+
+def _names_of(kind: Kind, several: bool) -> list[str]:
+    """Columns of what is listed without a file."""
+    if kind == "pairs":
+        return list(PAIRS_OF_SEVERAL if several else PAIRS)
+    return list(CLUSTERS_OF_SEVERAL if several else CLUSTERS)
+
+
+def _warn_of_chains(totals: DuplicatesSummary, threshold: float, link: Link) -> None:
+    least = totals.least_similarity
+    if link == "component" and least is not None and least < threshold:
+        sampled = "" if totals.least_is_exact else " or less"
+        warn(
+            f"the largest cluster holds {totals.largest_cluster:,} texts, two of which have a Jaccard of "
+            f"{least:.2f}{sampled}: chains of pairs lead from one to the other. With --link star every member is over "
+            "the threshold to its representative"
+        )
 
 
 def _pairs(
@@ -164,6 +218,7 @@ def _pairs(
     exact: bool,
     expand: bool,
     output: Path | None,
+    shown: int | None,
     report: Any,
 ) -> tuple[DuplicatesSummary, list[tuple[Any, ...]]]:
     schema = PAIRS if len(corpora) + len(against) == 1 else PAIRS_OF_SEVERAL
@@ -176,11 +231,12 @@ def _pairs(
         )
         holding = writer is not None
         for pairs in search:
+            if shown is None:
+                first += [row if schema is PAIRS_OF_SEVERAL else row[:5] for row in pairs.rows()]
+                continue
             if writer is None:
-                for *row, corpus_a, corpus_b in list(pairs.rows())[: max(0, _SHOWN - len(first))]:
-                    if schema is PAIRS_OF_SEVERAL:
-                        row[:2] = f"{corpus_a}/{row[0]}", f"{corpus_b}/{row[1]}"
-                    first.append(tuple(row))
+                # The first by id, as a file's are, whichever are found first.
+                held = heapq.nsmallest(shown, [*held, *pairs.rows()], key=_by_id)
                 continue
             if holding:
                 held += pairs.rows()
@@ -193,8 +249,11 @@ def _pairs(
         totals = search.summary
         assert totals is not None, "a search that ends without an error has its totals"
         if writer is not None and held:
-            held.sort(key=lambda row: (row[5], row[0], row[6], row[1]))
+            held.sort(key=_by_id)
             _write(writer, held)
+        elif shown is not None and writer is None:
+            several = schema is PAIRS_OF_SEVERAL
+            first = [((f"{row[5]}/{row[0]}", f"{row[6]}/{row[1]}") if several else row[:2]) + row[2:5] for row in held]
     return totals, first
 
 
@@ -203,8 +262,10 @@ def _clusters(
     corpora: list[str],
     threshold: float,
     exact: bool,
+    link: Link,
     keep: bool,
     output: Path | None,
+    shown: int | None,
     report: Any,
 ) -> tuple[DuplicatesSummary, list[tuple[Any, ...]]]:
     several = len(corpora) > 1
@@ -212,7 +273,7 @@ def _clusters(
     first: list[tuple[Any, ...]] = []
     with contextlib.ExitStack() as stack:
         writer = stack.enter_context(TableWriter(output, schema)) if output is not None else None
-        search = stack.enter_context(client.find_clusters(corpora, threshold, exact=exact, progress=report))
+        search = stack.enter_context(client.find_clusters(corpora, threshold, exact=exact, link=link, progress=report))
         for batch in search:
             if writer is not None:
                 columns = {name: getattr(batch, name) for name in schema}
@@ -221,15 +282,18 @@ def _clusters(
                         name: list(compress(column, batch.is_representative)) for name, column in columns.items()
                     }
                 writer.write_columns(columns)
-            elif len(first) < _SHOWN:
+            elif shown is None:
+                names = list(CLUSTERS_OF_SEVERAL if several else CLUSTERS)
+                first += zip(*(getattr(batch, name) for name in names), strict=True)
+            elif len(first) < shown:
                 ids = [f"{c}/{i}" for c, i in zip(batch.corpus, batch.id, strict=True)] if several else batch.id
-                names = (
+                leaders = (
                     [f"{c}/{i}" for c, i in zip(batch.cluster_corpus, batch.cluster, strict=True)]
                     if several
                     else batch.cluster
                 )
-                joined = [(i, c) for i, c, r in zip(ids, names, batch.is_representative, strict=True) if not r]
-                first += joined[: _SHOWN - len(first)]
+                joined = [(i, c) for i, c, r in zip(ids, leaders, batch.is_representative, strict=True) if not r]
+                first += joined[: shown - len(first)]
         totals = search.summary
         assert totals is not None, "a search that ends without an error has its totals"
     return totals, first

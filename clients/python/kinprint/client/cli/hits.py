@@ -106,6 +106,8 @@ def _why_copy(found: CopyEvidence) -> str:
         more = "at least " if found.spans_omitted else ""
         text += f", {more}{shared:,} code points in {count} span{'s' if count != 1 else ''}"
         text += f": “{shorten(longest.text, 80)}”{differing(longest)}"
+        told = [span.bits for span in found.spans if span.bits is not None]
+        text += f", up to {max(told):.0f} bits" if told else ""
     elif found.containment_query < _CHANCE:
         text += ", no shared span: chance level"
     return text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import textwrap
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,18 +12,18 @@ from kinprint.client.cli.columns import SPANS
 from kinprint.client.cli.progress import ProgressReport
 from kinprint.client.cli.tables import TableWriter
 from kinprint.client.cli.terminal import (
-    CorporaOption,
     DataOption,
     JsonOption,
     OutOption,
     QuietOption,
     ServerOption,
+    fail,
     guarded,
     open_client,
     out,
     print_json,
 )
-from kinprint.client.types import DuplicatesProgress, Filter, OverlapSpans, as_dict
+from kinprint.client.types import DuplicatesProgress, Filter, OverlapSpans, OverlapsSummary, as_dict
 from rich.markup import escape
 from rich.table import Table
 
@@ -33,11 +34,22 @@ _WIDTH = 80
 
 @guarded
 def overlap(
-    corpora: CorporaOption,
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="FILE", help="Files to look through instead of a corpus; needs no server."),
+    ] = None,
+    corpora: Annotated[
+        list[str] | None, typer.Option("--corpus", metavar="NAME", help="Name of a corpus; may be repeated.")
+    ] = None,
     against: Annotated[
-        list[str],
-        typer.Option("--against", metavar="NAME", help="Name of a corpus to compare with; may be repeated."),
-    ],
+        list[str] | None,
+        typer.Option(
+            "--against",
+            metavar="NAME",
+            help="Name of a corpus to compare with (of files: another file; without it each answer is compared with "
+            "all others); may be repeated.",
+        ),
+    ] = None,
     server: ServerOption = None,
     data: DataOption = None,
     model: Annotated[list[str] | None, typer.Option("--model", help="Only answers of this model; repeatable.")] = None,
@@ -59,11 +71,20 @@ def overlap(
     unmarked: Annotated[
         bool, typer.Option("--unmarked", help="Leave out prompt echoes, code and licence notices.")
     ] = False,
+    text: Annotated[
+        str | None, typer.Option("--text", metavar="COLUMN", help="Column of FILE with the texts; else response.")
+    ] = None,
+    id_column: Annotated[
+        str | None,
+        typer.Option(
+            "--id", metavar="COLUMN", help="Column of FILE with the ids; else transcript_id, else row numbers from 0."
+        ),
+    ] = None,
     output: OutOption = None,
     quiet: QuietOption = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Find which answers of a corpus stand, in part and word for word, in answers of another.
+    """Find which answers of a corpus, or of files, stand, in part and word for word, in answers of another.
 
     White space, case, punctuation and Unicode form make no difference.
 
@@ -75,9 +96,45 @@ def overlap(
     side that hold it), mark (prompt, code or licence: no evidence, 0 bits),
     differences (white_space, case, punctuation, unicode_form, or identical),
     others_with, others, prompt_others_with, prompt_others (counts that the
-    bits are made of), corpus_a, corpus_b.
+    bits are made of), corpus_a, corpus_b (not of files). Bits are counted in
+    all answers of the corpora or files, whatever --model says.
     """
+    if files and corpora:
+        fail("give either files or --corpus, not both")
+    options: dict[str, Any] = {
+        "min_tokens": min_tokens,
+        "min_bits": min_bits,
+        "max_texts": max_texts,
+        "every": every,
+        "unmarked": unmarked,
+    }
     shown: list[dict[str, Any]] = []
+    if files:
+        if server or data:
+            fail("files are looked through without a server: leave out --server and --data")
+        from kinprint.client.cli.overlap_files import overlap_files
+
+        schema = {name: kind for name, kind in SPANS.items() if not name.startswith("corpus_")}
+        others = [Path(name) for name in against or []]
+        of_files, shown = overlap_files(
+            files,
+            others,
+            text,
+            id_column,
+            model or [],
+            against_model or [],
+            options,
+            output,
+            schema,
+            quiet,
+            shown=_SHOWN,
+        )
+        _report(of_files, shown, several=False, output=output, json_output=json_output)
+        return
+    if text or id_column:
+        fail("--text and --id name columns of files: leave them out with --corpus")
+    if not corpora or not against:
+        fail("say what to compare: --corpus NAME --against NAME, or files")
     with contextlib.ExitStack() as stack:
         writer = stack.enter_context(TableWriter(output, SPANS)) if output is not None else None
         client = stack.enter_context(open_client(server, data))
@@ -90,11 +147,7 @@ def overlap(
             client.find_overlaps(
                 corpora,
                 against,
-                min_tokens=min_tokens,
-                min_bits=min_bits,
-                max_texts=max_texts,
-                every=every,
-                unmarked=unmarked,
+                **options,
                 filter=Filter(models=tuple(model)) if model else None,
                 against_filter=Filter(models=tuple(against_model)) if against_model else None,
                 progress=report,
@@ -111,11 +164,17 @@ def overlap(
         for row in shown:
             answer = client.get(row["corpus_a"], row["id_a"]).response
             row["text"] = answer[row["start_a"] : row["end_a"]]
+    several = len(corpora) + len(against) > 1 and [*corpora] != [*against]
+    _report(totals, shown, several=several, output=output, json_output=json_output)
+
+
+def _report(
+    totals: OverlapsSummary, shown: list[dict[str, Any]], *, several: bool, output: Path | None, json_output: bool
+) -> None:
     if json_output:
         print_json({**as_dict(totals), "out": str(output) if output else None, "top": shown})
         return
     if shown:
-        several = len(corpora) + len(against) > 1 and [*corpora] != [*against]
         table = Table()
         for column in ("bits", "tokens", "texts"):
             table.add_column(column, justify="right")
@@ -123,6 +182,7 @@ def overlap(
             table.add_column(column, overflow="fold")
         for row in shown:
             names = [f"{row[f'corpus_{side}']}/{row[f'id_{side}']}" if several else row[f"id_{side}"] for side in "ab"]
+            names = [str(name) for name in names]
             counts = (f"{row['bits']:.1f}", str(row["tokens"]), str(row["texts"]), row["mark"] or "")
             table.add_row(*counts, *map(escape, names), escape(_short(row["text"])))
         out.print(table)

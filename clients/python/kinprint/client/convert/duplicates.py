@@ -11,11 +11,17 @@ from kinprint.client.types import (
     DuplicatePairs,
     DuplicatesSummary,
     Filter,
+    Link,
     OverlapSpans,
     OverlapsSummary,
     SpanMark,
 )
 from kinprint.v1 import match_pb2
+
+_LINKS: dict[str, match_pb2.DuplicatesLink] = {
+    "component": match_pb2.DUPLICATES_LINK_COMPONENT,
+    "star": match_pb2.DUPLICATES_LINK_STAR,
+}
 
 
 def duplicates_request(
@@ -27,8 +33,15 @@ def duplicates_request(
     exact: bool = False,
     against: Sequence[str] = (),
     clusters: bool = False,
+    link: Link = "component",
 ) -> match_pb2.FindDuplicatesRequest:
-    """A `FindDuplicatesRequest`."""
+    """A `FindDuplicatesRequest`.
+
+    Raises:
+        ValueError: there is no such link.
+    """
+    if link not in _LINKS:
+        raise ValueError(f"link must be one of {', '.join(_LINKS)}, not {link!r}")
     output = match_pb2.DUPLICATES_OUTPUT_CLUSTERS if clusters else match_pb2.DUPLICATES_OUTPUT_PAIRS
     return match_pb2.FindDuplicatesRequest(
         corpora=strings(corpora, "corpora"),
@@ -37,6 +50,7 @@ def duplicates_request(
         exact=exact,
         against=strings(against, "against"),
         output=output,
+        link=_LINKS[link] if clusters else match_pb2.DUPLICATES_LINK_UNSPECIFIED,
         filter=filter_to_proto(row_filter),
     )
 
@@ -143,6 +157,9 @@ def summary_from_proto(message: match_pb2.DuplicatesFinished) -> DuplicatesSumma
         expected_recall=message.expected_recall,
         blank=message.blank,
         clusters=message.clusters,
+        largest_cluster=message.largest_cluster,
+        least_similarity=message.least_similarity if message.HasField("least_similarity") else None,
+        least_is_exact=message.least_is_exact,
     )
 
 
@@ -154,4 +171,5 @@ def overlaps_summary_from_proto(message: match_pb2.OverlapsFinished) -> Overlaps
         texts_with_spans=message.texts_with_spans,
         against=message.against,
         common_seeds=message.common_seeds,
+        background=message.background,
     )

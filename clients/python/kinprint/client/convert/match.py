@@ -73,6 +73,7 @@ def copy_from_proto(message: types_pb2.CopyEvidence) -> CopyEvidence:
                 span.match_end,
                 span.text,
                 tuple(DIFFERENCES[number] for number in span.differences if number in DIFFERENCES),
+                span.bits if span.HasField("bits") else None,
             )
             for span in message.spans
         ),

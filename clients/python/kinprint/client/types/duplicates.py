@@ -8,6 +8,9 @@ from typing import Literal
 
 from kinprint.client.types.search import Difference
 
+Link = Literal["component", "star"]
+"""What holds a cluster together: chains of pairs, or its representative, which is alike to every member."""
+
 
 @dataclass(frozen=True, slots=True)
 class DuplicatesProgress:
@@ -65,7 +68,12 @@ class DuplicateClusters:
 
 @dataclass(frozen=True, slots=True)
 class DuplicatesSummary:
-    """Totals of a search for duplicates; `clusters` is 0 where pairs were sought."""
+    """Totals of a search for duplicates; those of clusters are 0 where pairs were sought.
+
+    `largest_cluster` counts the rows of the largest cluster, `least_similarity` is the least Jaccard similarity of two
+    of them (None where it has one row): exact where `least_is_exact`, as of a cluster of up to 64 distinct answers, and
+    otherwise the least of a sample, than which the least of all may be lower.
+    """
 
     pairs: int
     rows: int
@@ -74,6 +82,9 @@ class DuplicatesSummary:
     expected_recall: float
     blank: int
     clusters: int = 0
+    largest_cluster: int = 0
+    least_similarity: float | None = None
+    least_is_exact: bool = True
 
 
 SpanMark = Literal["prompt", "code", "licence"]
@@ -114,10 +125,15 @@ class OverlapSpans:
 
 @dataclass(frozen=True, slots=True)
 class OverlapsSummary:
-    """Totals of a search for shared passages; `common_seeds` were passed over as common phrases."""
+    """Totals of a search for shared passages.
+
+    `common_seeds` were passed over as common phrases; `background` counts the answers of the corpora on neither side,
+    by which, too, is told how rare a passage is.
+    """
 
     spans: int
     texts: int
     texts_with_spans: int
     against: int
     common_seeds: int
+    background: int = 0

@@ -25,6 +25,9 @@ class Span:
 
     `text` is how the query has it, `differences` how the match has it otherwise: none where it is the same, byte for
     byte.
+
+    `bits` tell how rare it is among the texts that were searched, or among those of the corpora that compared texts are
+    from: -log2 of how likely a text of a third model has it. None where nothing tells, as of fewer than eight words.
     """
 
     query_start: int
@@ -33,6 +36,7 @@ class Span:
     match_end: int
     text: str
     differences: tuple[Difference, ...] = ()
+    bits: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,9 @@ def duplicates_messages(
             expected_recall=made.expected_recall,
             blank=made.blank,
             clusters=made.clusters,
+            largest_cluster=made.largest_cluster,
+            least_similarity=made.least_similarity,
+            least_is_exact=made.least_is_exact,
         )
         yield match_pb2.FindDuplicatesResponse(finished=finished)
         return
@@ -141,6 +144,7 @@ def overlaps_messages(
             texts_with_spans=made.texts_with_spans,
             against=made.against,
             common_seeds=made.common_seeds,
+            background=made.background,
         )
         yield match_pb2.FindOverlapsResponse(finished=finished)
         return

@@ -224,6 +224,7 @@ def copy_evidence(found: evidence.CopyEvidence) -> types_pb2.CopyEvidence:
                 match_end=s.match_end,
                 text=s.text,
                 differences=[d for d in _DIFFERENCES if s.differences >> (d - 1) & 1],
+                bits=s.bits,
             )
             for s in found.spans
         ],
