@@ -26,12 +26,10 @@ from kinprint.kernels.copy.spacing import join_letters
 from kinprint.kernels.hashing import high_mask, population, word_mask
 from kinprint.kernels.jit import kernel, parallel_kernel
 from kinprint.kernels.lookalikes import (
-    CYRILLIC,
     EAST_ASIAN,
     LATIN,
     LOOK_VALUES,
     NONE,
-    OTHER,
     look_alikes,
     plain_form,
     script_of,
@@ -51,6 +49,8 @@ from kinprint.kernels.unicode import (
 )
 from numpy.typing import NDArray
 
+VERSION: Final = 1
+"""Raised whenever cleaning gives a text other shingles."""
 ZERO_WIDTH: Final = 1
 CONFUSABLE: Final = 2
 FULL_WIDTH: Final = 4
@@ -376,7 +376,7 @@ def without_disguises(texts: Texts) -> tuple[Texts, NDArray[np.int64]]:
     """
     rows, made = [], []
     for row in np.flatnonzero(suspects(texts)).tolist():
-        found = clean(memory(texts.addresses[row], int(texts.lengths[row])))
+        found = clean(texts.data(row))
         if found.kinds & OUTLIVE_FOLDING:
             rows.append(row)
             made.append(found.data)
@@ -388,5 +388,3 @@ def without_disguises(texts: Texts) -> tuple[Texts, NDArray[np.int64]]:
     lengths[changed] = [data.size for data in made]
     return Texts(addresses, lengths, (texts.owner, made)), changed
 
-
-__all__ = ["CYRILLIC", "KINDS", "OTHER", "Cleaned", "clean", "suspects", "without_disguises"]

@@ -19,7 +19,7 @@ from typing import Final
 
 import numpy as np
 from kinprint.kernels.jit import kernel
-from kinprint.kernels.lookalikes import CYRILLIC, GREEK, LATIN, LOOK_VALUES, NONE, OTHER, look_alikes, script_of
+from kinprint.kernels.lookalikes import GREEK, LATIN, LOOK_VALUES, NONE, OTHER, look_alikes, script_of
 from kinprint.kernels.unicode import DIGIT, IGNORABLE, MARK, UPPER, WORD, code_class
 from numpy.typing import NDArray
 
@@ -184,6 +184,3 @@ def same_script(
         if main != LATIN and words[i, 7] == 0:
             continue
         _exchange(now, shown, words[i, 0], words[i, 1], main, kinds, kind)
-
-
-
