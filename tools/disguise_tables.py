@@ -1,4 +1,6 @@
-"""Write the tables by which disguised letters are seen through, from PyPI ``confusable_homoglyphs`` and ``unicodedata2``.
+"""Write the tables by which disguised letters are seen through.
+
+The data are those of PyPI ``confusable_homoglyphs`` and ``unicodedata2``.
 
 Run by hand when either changes::
 
@@ -46,10 +48,32 @@ SCRIPTS = {
 }
 #: Alphabets written from left to right some letters of which look like Latin, Greek or Cyrillic ones.
 OTHERS = (
-    "ARMENIAN CHEROKEE COPTIC LISU DESERET OSAGE WARANG_CITI GEORGIAN CANADIAN_ABORIGINAL TIFINAGH GLAGOLITIC "
-    "OLD_ITALIC GOTHIC CARIAN LYCIAN LYDIAN ELBASAN CAUCASIAN_ALBANIAN RUNIC VITHKUQI MIAO BAMUM VAI MEDEFAIDRIN "
-    "OLD_PERMIC"
-).split()
+    "ARMENIAN",
+    "CHEROKEE",
+    "COPTIC",
+    "LISU",
+    "DESERET",
+    "OSAGE",
+    "WARANG_CITI",
+    "GEORGIAN",
+    "CANADIAN_ABORIGINAL",
+    "TIFINAGH",
+    "GLAGOLITIC",
+    "OLD_ITALIC",
+    "GOTHIC",
+    "CARIAN",
+    "LYCIAN",
+    "LYDIAN",
+    "ELBASAN",
+    "CAUCASIAN_ALBANIAN",
+    "RUNIC",
+    "VITHKUQI",
+    "MIAO",
+    "BAMUM",
+    "VAI",
+    "MEDEFAIDRIN",
+    "OLD_PERMIC",
+)
 #: Letters that stand for a script: what a word is turned into is written with these, and marks.
 USUAL = {
     LATIN: [*range(0x41, 0x5B), *range(0x61, 0x7B)],
@@ -114,9 +138,8 @@ def forms() -> dict[int, int]:
         if len(plain) != 1:
             continue
         category = unicodedata2.category(plain)
-        if category[0] == "L" and (parts[0] in FORMS[:2] or plain.isascii()):
-            made[cp] = ord(plain)
-        elif category == "Nd" and parts[0] in FORMS[:2]:
+        any_letter = parts[0] in FORMS[:2]  # circled and raised letters of other alphabets are symbols, or sounds
+        if (category[0] == "L" and (any_letter or plain.isascii())) or (category == "Nd" and any_letter):
             made[cp] = ord(plain)
     return made
 

@@ -30,6 +30,7 @@ from kinprint.kernels.lookalikes import (
     LATIN,
     LOOK_VALUES,
     NONE,
+    OTHER,
     look_alikes,
     plain_form,
     script_of,
@@ -163,7 +164,9 @@ def _points(
         left = _is_drawn_letter(before)
         right = end < n and _is_drawn_letter(int(now[end]))
         for k in range(i, end):
-            if _is_invisible(int(now[k])) and ((left and right) or ((left or right) and not _is_direction(int(now[k])))):
+            cp = int(now[k])
+            at_word = (left or right) and (left == right or not _is_direction(cp))
+            if at_word and _is_invisible(cp):
                 now[k] = -1
                 kinds[k] = ZERO_WIDTH
         i = end
@@ -252,9 +255,10 @@ def _spread_letters(text: NDArray[np.uint8], base: int) -> bool:
 
 @kernel
 def _look(text: NDArray[np.uint8], start: int, end: int) -> tuple[bool, bool, int]:
-    """(whether it may have to be cleaned, whether it has a word of look-alikes, letters of no Latin look) of a stretch.
+    """(whether it may have to be cleaned, whether it has a word of Latin look-alikes, weight of others) of a stretch.
 
-    May have to: two scripts in a word, or four words of one letter each.
+    May have to: two scripts in a word, or four words of one letter each. The weight counts Greek and Cyrillic letters
+    that look like no others, less two for each Latin letter that is not ASCII.
     """
     p = start
     size = 0  # code points of the present word
@@ -268,17 +272,17 @@ def _look(text: NDArray[np.uint8], start: int, end: int) -> tuple[bool, bool, in
         cp, width = decode(text, p, end)
         p += width
         c = code_class(cp)
-        if c == IGNORABLE or c == MARK:
+        if c in (IGNORABLE, MARK):
             continue
         if c == SYMBOL:
             cp = plain_form(cp)
             c = code_class(cp)
-        if c == WORD or c == UPPER or c == DIGIT:
+        if c in (WORD, UPPER, DIGIT):
             size += 1
             if cp >= 0x80 and script_of(cp) == NONE:
                 cp = plain_form(cp)
             s = script_of(cp)
-            if s == NONE or s == EAST_ASIAN:
+            if s in (NONE, EAST_ASIAN):
                 continue
             if script != NONE and s != script:
                 return True, True, 0
@@ -289,7 +293,10 @@ def _look(text: NDArray[np.uint8], start: int, end: int) -> tuple[bool, bool, in
                 place = look_alikes(cp)
                 if place < 0 or LOOK_VALUES[place, LATIN - 1] == 0:
                     alike = False
+                if place < 0 and s != OTHER:
                     foreign += 1
+            elif cp >= 0x80:
+                foreign -= 2
             continue
         if size > 0:
             words_alike |= alike
@@ -318,7 +325,7 @@ def _is_suspect(text: NDArray[np.uint8]) -> bool:
         latin = 0
         for p in range(length):
             latin += 1 if text[p] < 0x80 and script_of(int(text[p])) == LATIN else 0
-        return latin >= foreign
+        return 2 * latin >= foreign
     latin = 0
     foreign = 0
     words_alike = False
@@ -350,7 +357,8 @@ def _is_suspect(text: NDArray[np.uint8]) -> bool:
         if block == length - 64:
             break
         base += 48
-    return words_alike and latin >= foreign
+    # The script of a text is Latin only if it has as many letters of its own as Greek and as Cyrillic have.
+    return words_alike and 2 * latin >= foreign
 
 
 @parallel_kernel(64)
@@ -387,4 +395,3 @@ def without_disguises(texts: Texts) -> tuple[Texts, NDArray[np.int64]]:
     addresses[changed] = [data.ctypes.data for data in made]
     lengths[changed] = [data.size for data in made]
     return Texts(addresses, lengths, (texts.owner, made)), changed
-

@@ -7,8 +7,11 @@ most letters that look like none of the two others. Letters are exchanged, for l
    of the text, or else the one with the most letters in the word;
 2. a word wholly of look-alikes of the script of the text (``ѕсоре`` in English), if the nearest words on both sides
    that can be told are of that script. Where other words are honestly of the look-alikes' script and none is mixed,
-   such a word is left alone; so are Greek ones of one or two letters, which are symbols. In Greek and Cyrillic texts
-   it takes a mixed word elsewhere, and one that is not all in capitals: names in Latin letters are common there.
+   such a word is left alone. In Greek and Cyrillic texts it takes a mixed word elsewhere, and one that is not all in
+   capitals: names in Latin letters are common there.
+
+Words of one or two letters with Greek ones are symbols: they come under the second rule, and only if a word is mixed
+elsewhere.
 
 So a text of one script stays as it is, and so do texts of several whose words each have one.
 """
@@ -61,7 +64,7 @@ def _words(
         while k < m:
             cp = int(now[shown[k]])
             c = code_class(cp)
-            if c == WORD or c == UPPER:
+            if c in (WORD, UPPER):
                 s = script_of(cp)
                 letters += 1
                 small += 1 if c == WORD else 0
@@ -91,11 +94,15 @@ def _words(
 
 
 @kernel
+def _is_symbol(words: NDArray[np.int64], i: int) -> bool:
+    """Whether a word is so short that its Greek letters rather are symbols."""
+    letters = words[i, 2] + words[i, 3] + words[i, 4] + words[i, 5]
+    return words[i, 1 + GREEK] > 0 and letters < LEAST_GREEK
+
+
+@kernel
 def _target(words: NDArray[np.int64], i: int, main: int) -> int:
     """Script that a word of several is to be written in; NONE where it is to stay."""
-    letters = words[i, 2] + words[i, 3] + words[i, 4] + words[i, 5]
-    if words[i, 1 + GREEK] > 0 and letters < LEAST_GREEK:
-        return NONE
     if main != NONE and words[i, 1 + main] > 0 and (words[i, 6] >> main) & 1:
         return main
     best = NONE
@@ -148,19 +155,18 @@ def same_script(
             if words[i, 1 + s] > 0:
                 scripts += 1
                 only = s
-        if scripts > 1:
+        if scripts > 1 and not _is_symbol(words, i):
             target = _target(words, i, main)
             if target != NONE:
                 _exchange(now, shown, words[i, 0], words[i, 1], target, kinds, kind)
                 words[i, 8] = target
                 mixed += 1 if target == main else 0
-        elif scripts == 1:
-            words[i, 8] = only
-            if only != main and main != NONE:
+        elif scripts > 0:
+            words[i, 8] = only if scripts == 1 else _UNKNOWN
+            if main != NONE and (scripts > 1 or only != main):
                 if (words[i, 6] >> main) & 1:
-                    if only != GREEK or words[i, 1 + GREEK] >= LEAST_GREEK:
-                        words[i, 8] = _ALIKE
-                else:
+                    words[i, 8] = _ALIKE
+                elif scripts == 1:
                     honest |= 1 << only
     if main == NONE:
         return
@@ -175,11 +181,11 @@ def same_script(
             continue
         only = OTHER
         for s in range(LATIN, OTHER):
-            if words[i, 1 + s] > 0:
+            if words[i, 1 + s] > 0 and s != main:
                 only = s
         if (before != main and before != NONE) or (ahead[i] != main and ahead[i] != NONE):
             continue
-        if mixed == 0 and ((honest >> only) & 1 or main != LATIN):
+        if mixed == 0 and ((honest >> only) & 1 or main != LATIN or _is_symbol(words, i)):
             continue
         if main != LATIN and words[i, 7] == 0:
             continue

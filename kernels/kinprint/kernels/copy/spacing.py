@@ -40,9 +40,7 @@ _LETTER, _DIGIT, _LONG, _PUNCT, _BREAK = range(5)
 
 
 @kernel
-def _units(
-    now: NDArray[np.int32], shown: NDArray[np.int64], m: int, units: NDArray[np.int64]
-) -> int:
+def _units(now: NDArray[np.int32], shown: NDArray[np.int64], m: int, units: NDArray[np.int64]) -> int:
     """Units int64[u, 4]: kind, first and end place in ``shown``, white space before it (-1: with a line end)."""
     u = 0
     k = 0
@@ -59,11 +57,11 @@ def _units(
         first = k
         kind = _BREAK
         k += 1
-        if c == WORD or c == UPPER or c == DIGIT:
+        if c in (WORD, UPPER, DIGIT):
             kind = _DIGIT if c == DIGIT else _LETTER
             while k < m:
                 c = code_class(int(now[shown[k]]))
-                if c == WORD or c == UPPER or c == DIGIT:
+                if c in (WORD, UPPER, DIGIT):
                     kind = _LONG
                 elif c != MARK and c != IGNORABLE:
                     break
@@ -82,7 +80,13 @@ def _units(
 
 @kernel
 def _is_word(
-    now: NDArray[np.int32], shown: NDArray[np.int64], units: NDArray[np.int64], first: int, end: int, step: int, least: int
+    now: NDArray[np.int32],
+    shown: NDArray[np.int64],
+    units: NDArray[np.int64],
+    first: int,
+    end: int,
+    step: int,
+    least: int,
 ) -> bool:
     """Whether the letters among the units ``first, first + step, ...`` make a word of ``least`` letters."""
     letters = 0
@@ -165,12 +169,20 @@ def _join_spaced(
 
 
 @kernel
+def _is_mark(cp: int) -> bool:
+    found = False
+    for mark in MARKS:
+        found |= mark == cp
+    return found
+
+
+@kernel
 def _chain(units: NDArray[np.int64], now: NDArray[np.int32], shown: NDArray[np.int64], first: int, end: int) -> int:
     """End of the chain of letters with one mark between each two that begins at a unit; ``first`` where none does."""
     if units[first, 0] > _DIGIT or first + 2 >= end or units[first + 1, 0] != _PUNCT:
         return first
     mark = now[shown[units[first + 1, 1]]]
-    if not (MARKS == mark).any():
+    if not _is_mark(int(mark)):
         return first
     k = first
     while (
@@ -240,12 +252,9 @@ def join_letters(
             continue
         end = first + 1
         while end < u and units[end, 0] != _LONG and units[end, 0] != _BREAK:
-            # A letter right behind a word or a sign is one with white space or a mark before it all the same.
             end += 1
         if end - first >= LEAST:
-            if _join_spaced(now, shown, units, first, end, kinds, kind):
-                changed = True
-            elif _join_marked(now, shown, units, first, end, kinds, kind):
-                changed = True
+            joined = _join_spaced(now, shown, units, first, end, kinds, kind)
+            changed |= joined or _join_marked(now, shown, units, first, end, kinds, kind)
         first = end
     return changed

@@ -24,6 +24,7 @@ from kinprint.client.cli.terminal import (
     JsonOption,
     OutOption,
     QuietOption,
+    SeeThroughOption,
     ServerOption,
     fail,
     guarded,
@@ -62,6 +63,7 @@ def dedup(
     exact: Annotated[
         bool, typer.Option("--exact", help="Miss no pair; takes longer, and 8 bytes of memory a shingle.")
     ] = False,
+    see_through: SeeThroughOption = False,
     against: Annotated[
         list[str] | None,
         typer.Option(
@@ -124,6 +126,7 @@ def dedup(
             id_column,
             threshold,
             exact,
+            see_through,
             expand,
             kind,
             output,
@@ -141,10 +144,11 @@ def dedup(
             def report(progress: DuplicatesProgress) -> None:
                 bar.update(progress.share, progress.step)
 
+            options = {"threshold": threshold, "exact": exact, "see_through": see_through, "progress": report}
             if kind == "pairs":
-                totals, first = _pairs(client, names, others, threshold, exact, expand, output, report)
+                totals, first = _pairs(client, names, others, options, expand, output)
             else:
-                totals, first = _clusters(client, names, threshold, exact, kind == "keep", output, report)
+                totals, first = _clusters(client, names, options, kind == "keep", output)
     if output is not None and totals.pairs > _SORTED_UP_TO:
         warn(f"more than {_SORTED_UP_TO:,} pairs: written as they came, not sorted")
     if json_output:
@@ -157,20 +161,16 @@ def _pairs(
     client: Client,
     corpora: list[str],
     against: list[str],
-    threshold: float,
-    exact: bool,
+    options: dict[str, Any],
     expand: bool,
     output: Path | None,
-    report: Any,
 ) -> tuple[DuplicatesSummary, list[tuple[Any, ...]]]:
     schema = PAIRS if len(corpora) + len(against) == 1 else PAIRS_OF_SEVERAL
     first: list[tuple[Any, ...]] = []
     held: list[tuple[Any, ...]] = []
     with contextlib.ExitStack() as stack:
         writer = stack.enter_context(TableWriter(output, schema)) if output is not None else None
-        search = stack.enter_context(
-            client.find_duplicates(corpora, threshold, exact=exact, against=against, expand=expand, progress=report)
-        )
+        search = stack.enter_context(client.find_duplicates(corpora, against=against, expand=expand, **options))
         holding = writer is not None
         for pairs in search:
             if writer is None:
@@ -198,18 +198,16 @@ def _pairs(
 def _clusters(
     client: Client,
     corpora: list[str],
-    threshold: float,
-    exact: bool,
+    options: dict[str, Any],
     keep: bool,
     output: Path | None,
-    report: Any,
 ) -> tuple[DuplicatesSummary, list[tuple[Any, ...]]]:
     several = len(corpora) > 1
     schema: Schema = (KEPT_OF_SEVERAL if several else KEPT) if keep else (CLUSTERS_OF_SEVERAL if several else CLUSTERS)
     first: list[tuple[Any, ...]] = []
     with contextlib.ExitStack() as stack:
         writer = stack.enter_context(TableWriter(output, schema)) if output is not None else None
-        search = stack.enter_context(client.find_clusters(corpora, threshold, exact=exact, progress=report))
+        search = stack.enter_context(client.find_clusters(corpora, **options))
         for batch in search:
             if writer is not None:
                 columns = {name: getattr(batch, name) for name in schema}

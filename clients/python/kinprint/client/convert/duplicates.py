@@ -24,6 +24,7 @@ def duplicates_request(
     *,
     expand: bool = False,
     exact: bool = False,
+    see_through: bool = False,
     against: Sequence[str] = (),
     clusters: bool = False,
 ) -> match_pb2.FindDuplicatesRequest:
@@ -34,6 +35,7 @@ def duplicates_request(
         threshold=threshold,
         expand=expand,
         exact=exact,
+        see_through=see_through,
         against=strings(against, "against"),
         output=output,
         filter=filter_to_proto(row_filter),

@@ -218,6 +218,7 @@ def copy_evidence(found: evidence.CopyEvidence) -> types_pb2.CopyEvidence:
             for s in found.spans
         ],
         spans_omitted=found.spans_omitted,
+        disguises=[types_pb2.Disguise.Value(f"DISGUISE_{name.upper()}") for name in found.disguises],
     )
 
 
