@@ -97,7 +97,7 @@ def _words(
 def _is_symbol(words: NDArray[np.int64], i: int) -> bool:
     """Whether a word is so short that its Greek letters rather are symbols."""
     letters = words[i, 2] + words[i, 3] + words[i, 4] + words[i, 5]
-    return words[i, 1 + GREEK] > 0 and letters < LEAST_GREEK
+    return bool(words[i, 1 + GREEK] > 0 and letters < LEAST_GREEK)
 
 
 @kernel

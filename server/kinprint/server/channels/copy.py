@@ -488,6 +488,6 @@ def shared_spans(query: Sight, match: Sight, most: int) -> tuple[list[Span], int
 def _code_points(sight: Sight, stretches: NDArray[np.int64]) -> NDArray[np.int64]:
     """Begins and ends int64[k, 2] in code points of a text, of stretches of what is seen of it in bytes."""
     places = sight.places(stretches)
-    if len(sight.original) == sight.bytes.size:
+    if len(sight.original) == sight.encoded.size:
         return places
-    return spans.codepoint_offsets(sight.bytes, np.ascontiguousarray(places).reshape(-1)).reshape(places.shape)
+    return spans.codepoint_offsets(sight.encoded, np.ascontiguousarray(places).reshape(-1)).reshape(places.shape)

@@ -17,7 +17,7 @@ class Sight:
         self.original, self._through = original, through
 
     @cached_property
-    def bytes(self) -> NDArray[np.uint8]:
+    def encoded(self) -> NDArray[np.uint8]:
         """UTF-8 of the text itself."""
         return np.frombuffer(self.original.encode(), np.uint8)
 
@@ -27,16 +27,16 @@ class Sight:
         if not self._through:
             return None
         if self.original.isascii():
-            texts = Texts.from_offsets(self.bytes, np.array([0, self.bytes.size]))
+            texts = Texts.from_offsets(self.encoded, np.array([0, self.encoded.size]))
             if not disguise.suspects(texts)[0]:
                 return None
-        found = disguise.clean(self.bytes)
+        found = disguise.clean(self.encoded)
         return found if len(found.edits) else None
 
     @property
     def data(self) -> NDArray[np.uint8]:
         """UTF-8 of what is seen."""
-        return self.bytes if self.cleaned is None else self.cleaned.data
+        return self.encoded if self.cleaned is None else self.cleaned.data
 
     @property
     def text(self) -> str:
@@ -57,7 +57,7 @@ class Sight:
         all_edits = self.cleaned.edits
         first = int(np.searchsorted(all_edits[:, 0], begin, "left"))
         last = int(np.searchsorted(all_edits[:, 0], end, "left"))
-        return [(int(kind), self.bytes[a:b].tobytes()) for _, _, a, b, kind in all_edits[first:last].tolist()]
+        return [(int(kind), self.encoded[a:b].tobytes()) for _, _, a, b, kind in all_edits[first:last].tolist()]
 
 
 def undone(a: Sight, b: Sight, stretches: NDArray[np.int64]) -> tuple[str, ...]:

@@ -196,6 +196,14 @@ def limits() -> transcript_pb2.Limits:
     )
 
 
+_DISGUISES = {
+    "zero_width": types_pb2.DISGUISE_ZERO_WIDTH,
+    "confusable": types_pb2.DISGUISE_CONFUSABLE,
+    "full_width": types_pb2.DISGUISE_FULL_WIDTH,
+    "spaced_letters": types_pb2.DISGUISE_SPACED_LETTERS,
+}
+
+
 def copy_evidence(found: evidence.CopyEvidence) -> types_pb2.CopyEvidence:
     """Evidence of copying as a message."""
     return types_pb2.CopyEvidence(
@@ -218,7 +226,7 @@ def copy_evidence(found: evidence.CopyEvidence) -> types_pb2.CopyEvidence:
             for s in found.spans
         ],
         spans_omitted=found.spans_omitted,
-        disguises=[types_pb2.Disguise.Value(f"DISGUISE_{name.upper()}") for name in found.disguises],
+        disguises=[_DISGUISES[name] for name in found.disguises],
     )
 
 
