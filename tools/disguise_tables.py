@@ -10,7 +10,8 @@ It writes ``kernels/kinprint/kernels/tables/disguises.npz``. Both packages are n
 ships confusables.txt (UTS #39) and Scripts.txt of :data:`CONFUSABLES_VERSION`, the second decompositions. What is
 seen through decides the seeds of disguised texts, so new tables are a new version of the seeds as well.
 
-- ``script_index``/``script_blocks``: a two-stage trie over blocks of 128 code points, uint8: :data:`NONE` and on.
+- ``letter_index``/``letter_blocks``: a two-stage trie over blocks of 128 code points, uint8: in bits 0 to 2 the script,
+  :data:`NONE` and on, then :data:`LIKE_LATIN` and on. Other forms of a letter have its bits.
 - ``look_keys`` int32[k], ``look_values`` int32[k, 3]: letters, ascending, and what each looks like in Latin, Greek
   and Cyrillic; 0 where nothing there does, and in the letter's own script.
 - ``form_keys``, ``form_values`` int32[m]: letters and digits that Unicode encodes once more in another form (full
@@ -27,7 +28,7 @@ from pathlib import Path
 import confusable_homoglyphs  # type: ignore[import-not-found]
 import numpy as np
 import unicodedata2  # type: ignore[import-not-found]
-from unicode_tables import CODE_POINTS, trie
+from unicode_tables import CODE_POINTS, DIGIT, IGNORABLE, MARK, UPPER, WORD, code_class, trie
 
 OUT = Path(__file__).resolve().parent.parent / "kernels/kinprint/kernels/tables/disguises.npz"
 CONFUSABLES_VERSION = "15.1.0"
@@ -35,6 +36,7 @@ CONFUSABLES_VERSION = "15.1.0"
 NEWEST, NOT_YET = 0x2EBF0, 0x10D50
 
 NONE, LATIN, GREEK, CYRILLIC, OTHER, EAST_ASIAN = range(6)
+LIKE_LATIN, LIKE_ANY, IN_WORD, UNSEEN = 8, 16, 32, 64
 TARGETS = (LATIN, GREEK, CYRILLIC)
 SCRIPTS = {
     "LATIN": LATIN,
@@ -157,6 +159,14 @@ def main() -> None:
         if any(values):
             looks[cp] = values
     plain = forms()
+    letter = script.copy()
+    for cp in range(CODE_POINTS):
+        kind = code_class(cp)
+        letter[cp] |= (IN_WORD if kind in (WORD, UPPER, DIGIT) else 0) | (UNSEEN if kind in (IGNORABLE, MARK) else 0)
+    for cp, values in looks.items():
+        letter[cp] |= LIKE_ANY | (LIKE_LATIN if values[TARGETS.index(LATIN)] else 0)
+    for cp, value in plain.items():
+        letter[cp] = letter[value]
     arrays: dict[str, np.ndarray] = {
         "version": np.array(CONFUSABLES_VERSION),
         "look_keys": np.array(sorted(looks), np.int32),
@@ -164,7 +174,7 @@ def main() -> None:
         "form_keys": np.array(sorted(plain), np.int32),
         "form_values": np.array([plain[cp] for cp in sorted(plain)], np.int32),
     }
-    arrays["script_index"], arrays["script_blocks"] = trie(script)
+    arrays["letter_index"], arrays["letter_blocks"] = trie(letter)
     np.savez_compressed(OUT, **arrays)  # type: ignore[arg-type]
     for name, array in arrays.items():
         print(f"{name:16s} {array.dtype} {array.shape} {array.nbytes} bytes")

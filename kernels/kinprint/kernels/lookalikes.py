@@ -28,6 +28,16 @@ EAST_ASIAN: Final = 5
 """Letters of Han, Kana, Hangul and Bopomofo."""
 
 
+LIKE_LATIN: Final = 8
+"""Bit: it looks like a Latin letter."""
+LIKE_ANY: Final = 16
+"""Bit: it looks like a letter of another script."""
+IN_WORD: Final = 32
+"""Bit: a letter or digit of scripts that put spaces between words, in whatever form."""
+UNSEEN: Final = 64
+"""Bit: a mark or a default-ignorable code point."""
+
+
 def _load() -> dict[str, NDArray[Any]]:
     with np.load(Path(__file__).with_name("tables") / "disguises.npz") as archive:
         tables = {name: archive[name] for name in archive.files}
@@ -38,9 +48,9 @@ def _load() -> dict[str, NDArray[Any]]:
 
 
 _tables = _load()
-SCRIPT_INDEX: Final = _tables["script_index"]
-SCRIPT_BLOCKS: Final = _tables["script_blocks"]
-"""uint8[blocks, 128]: the script of each letter, one of :data:`NONE` ... :data:`EAST_ASIAN`."""
+LETTER_INDEX: Final = _tables["letter_index"]
+LETTER_BLOCKS: Final = _tables["letter_blocks"]
+"""uint8[blocks, 128]: bits 0-2 the script of a letter, then :data:`LIKE_LATIN` and on."""
 LOOK_KEYS: Final = _tables["look_keys"]
 """int32[k], ascending: letters that look like one of another script."""
 LOOK_VALUES: Final = _tables["look_values"]
@@ -53,9 +63,15 @@ del _tables
 
 
 @inlined
+def letter_bits(cp: int) -> int:
+    """Bits of a code point (see :data:`LETTER_BLOCKS`); ``cp`` in [0, 0x10FFFF]."""
+    return int(LETTER_BLOCKS[LETTER_INDEX[cp >> 7], cp & 127])
+
+
+@kernel
 def script_of(cp: int) -> int:
-    """Script of a code point, one of :data:`NONE` ... :data:`EAST_ASIAN`; ``cp`` in [0, 0x10FFFF]."""
-    return int(SCRIPT_BLOCKS[SCRIPT_INDEX[cp >> 7], cp & 127])
+    """Script of a code point, or of the letter that it is a form of: :data:`NONE` ... :data:`EAST_ASIAN`."""
+    return int(LETTER_BLOCKS[LETTER_INDEX[cp >> 7], cp & 127] & 7)
 
 
 @kernel

@@ -27,11 +27,14 @@ from kinprint.kernels.hashing import high_mask, population, word_mask
 from kinprint.kernels.jit import kernel, parallel_kernel
 from kinprint.kernels.lookalikes import (
     EAST_ASIAN,
+    IN_WORD,
     LATIN,
-    LOOK_VALUES,
+    LIKE_ANY,
+    LIKE_LATIN,
     NONE,
     OTHER,
-    look_alikes,
+    UNSEEN,
+    letter_bits,
     plain_form,
     script_of,
 )
@@ -39,10 +42,6 @@ from kinprint.kernels.unicode import (
     DIGIT,
     FOLDS,
     IGNORABLE,
-    MARK,
-    SYMBOL,
-    UPPER,
-    WORD,
     code_class,
     decode,
     encode,
@@ -271,30 +270,22 @@ def _look(text: NDArray[np.uint8], start: int, end: int) -> tuple[bool, bool, in
     while p < end:
         cp, width = decode(text, p, end)
         p += width
-        c = code_class(cp)
-        if c in (IGNORABLE, MARK):
+        bits = letter_bits(cp)
+        if bits & UNSEEN != 0:
             continue
-        if c == SYMBOL:
-            cp = plain_form(cp)
-            c = code_class(cp)
-        if c in (WORD, UPPER, DIGIT):
+        if bits & IN_WORD != 0:
             size += 1
-            if cp >= 0x80 and script_of(cp) == NONE:
-                cp = plain_form(cp)
-            s = script_of(cp)
-            if s in (NONE, EAST_ASIAN):
+            s = bits & 7
+            if s == NONE or s == EAST_ASIAN:  # noqa: SIM109  (`in` compiles to a loop)
                 continue
-            if script != NONE and s != script:
-                return True, True, 0
             if script == NONE:
-                alike = s != LATIN
                 script = s
+                alike = s != LATIN
+            elif s != script:
+                return True, True, 0
             if s != LATIN:
-                place = look_alikes(cp)
-                if place < 0 or LOOK_VALUES[place, LATIN - 1] == 0:
-                    alike = False
-                if place < 0 and s != OTHER:
-                    foreign += 1
+                alike &= bits & LIKE_LATIN != 0
+                foreign += 1 if bits & LIKE_ANY == 0 and s != OTHER else 0
             elif cp >= 0x80:
                 foreign -= 2
             continue

@@ -35,7 +35,7 @@ class Point:
     def script(self) -> int:
         """Script of what it becomes."""
         cp = ord(self.now)
-        return int(lookalikes.SCRIPT_BLOCKS[lookalikes.SCRIPT_INDEX[cp >> 7], cp & 127])
+        return int(lookalikes.LETTER_BLOCKS[lookalikes.LETTER_INDEX[cp >> 7], cp & 127]) & 7
 
     def becomes(self, now: str, kind: int) -> None:
         """Note a change."""
