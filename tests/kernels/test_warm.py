@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from kinprint.kernels import sources, warm
 from kinprint.kernels.arrow import Texts, from_texts, frozen
-from kinprint.kernels.copy import dedup, lsh, matching, overlap, rarity, seeds, shingle, sketch, spans
+from kinprint.kernels.copy import dedup, disguise, lsh, matching, overlap, rarity, seeds, shingle, sketch, spans
 from kinprint.kernels.embed import align, pool, sentences, tokens, vocabulary
 from kinprint.kernels.jit import ParallelKernel
 from kinprint.kernels.style import authorship, features, nearest, ngrams, residual, stylometry, traits
@@ -41,7 +41,7 @@ def test_nothing_is_left_to_compile() -> None:
     kernels += [features._weigh, authorship._separate, authorship._margins, authorship._shares]
     kernels += [vocabulary._build, sentences._spans, tokens._encode, tokens._splice, pool._from_texts, pool._dots]
     kernels += [pool._from_tokens, pool._sentence_vectors, pool._quantised, align._scores, align._scores_of]
-    kernels += [align._cosines, align._nearest]
+    kernels += [align._cosines, align._nearest, disguise._suspects, disguise._clean]
     before = [signatures(kernel) for kernel in kernels]
     # A second form in this process: another test called a kernel otherwise than the product does.
     assert [k.__name__ for k, forms in zip(kernels, before, strict=True) if forms != 1] == []
@@ -52,6 +52,7 @@ def test_nothing_is_left_to_compile() -> None:
         sketch.similarity(made.signatures[0], made.signatures)
         hashes, indptr, _ = shingle.shingle_sets(texts, offsets)
         shingle.text_hashes(texts, offsets)
+        disguise.without_disguises(read)
         seeds.query(seeds.build(read), hashes[: indptr[1]])
         overlap.query_overlap_of(hashes[: indptr[1]], read, np.arange(2))
         overlap.intersections(hashes, indptr, np.array([0]), np.array([1]))

@@ -11,6 +11,8 @@ Who computes what, and who calls whom, from what a program calls down to one tex
                +-- matching                   and how rare each is
                +-- rarity ----- overlap
     spans ------- unicode                     stretches that two texts share
+    disguise --+-- spacing                    what texts say under a disguise of their letters
+               +-- scripts ---- lookalikes
     nearest ----- stylometry                  which of many style vectors may be the most alike
     stylometry --+-- traits --- tokens        style vectors and their Cosine Delta
     authorship --+-- features - tokens        who wrote it: sparse features, linear classifiers
@@ -20,7 +22,7 @@ Who computes what, and who calls whom, from what a program calls down to one tex
                +-- tokens ----- stretch --- vocabulary
     align --------- pool                      which sentences of two texts say the same
 
-``copy/`` (all up to ``spans``) answers whether a text, or part of it, stands somewhere else: ``docs/copy.md``.
+``copy/`` (all up to ``disguise``) answers whether a text, or part of it, stands somewhere else: ``docs/copy.md``.
 ``style/`` answers who wrote it and who is kin: ``docs/style.md``, ``docs/attribution.md``, ``docs/kinship.md``.
 ``embed/`` (the last three) answers what means the same. Below all::
 

@@ -39,6 +39,10 @@ class Texts:
         """Some of the texts, in the order of ``rows``; no bytes move."""
         return Texts(np.ascontiguousarray(self.addresses[rows]), np.ascontiguousarray(self.lengths[rows]), self.owner)
 
+    def data(self, row: int) -> NDArray[np.uint8]:
+        """Bytes of one text, uint8[length], where they are; good for as long as the owner is."""
+        return _mapped(int(self.addresses[row]), int(self.lengths[row]), np.uint8)
+
     @classmethod
     def joined(cls, parts: Sequence[Texts]) -> Texts:
         """Several collections as one; no bytes move."""

@@ -67,6 +67,13 @@ def _seeds() -> None:
     seeds.merge([index], [np.arange(index.texts, dtype=np.int32)], index.texts)
 
 
+def _disguises() -> None:
+    from kinprint.kernels.arrow import Texts, from_texts
+    from kinprint.kernels.copy import disguise
+
+    disguise.without_disguises(Texts.from_offsets(*from_texts(["c o p y", *_WORDS])))
+
+
 def _style() -> None:
     from kinprint.kernels.arrow import from_texts
     from kinprint.kernels.style import stylometry
@@ -267,6 +274,7 @@ UNITS: Final = {
     "style": Unit("load", _style, 8),
     "sketches": Unit("load", _sketches, 4, ("hashes", "shingles")),
     "seeds": Unit("load", _seeds, 3, ("hashes", "shingles")),
+    "disguises": Unit("load", _disguises, 6),
     "sentences": Unit("load", _sentences, 3),
     "tokens": Unit("load", _tokens, 14),
     "rows": Unit("load", _rows, 7, ("sentences", "tokens")),

@@ -205,6 +205,7 @@ def _hit_row(index: int, query_id: str | None, hit: Hit) -> dict[str, Any]:
                 }
                 for span in evidence.spans
             ],
+            "disguises": list(evidence.disguises),
         }
     elif isinstance(evidence, SemanticEvidence):
         row |= {name: getattr(evidence, name) for name in _SEMANTIC}
@@ -285,6 +286,7 @@ def scan_search(
     max_spans: int = 0,
     max_evidence: int | None = None,
     tier: TierName | None = None,
+    see_through: bool = True,
     on_error: Literal["raise", "row"] = "raise",
     batch_rows: int = 1000,
 ) -> pl.LazyFrame:
@@ -304,6 +306,7 @@ def scan_search(
         max_spans: most spans of a copy hit, 0 for 20.
         max_evidence: hits per query and channel that get evidence; the columns of others are null.
         tier: tier of the semantic channel, "fast" or "accurate"; None: both.
+        see_through: whether the copy channel undoes disguises of letters on both sides.
         on_error: "raise" ends with the first query that fails; "row" gives it a row with `error`.
         batch_rows: queries read at once.
 
@@ -328,6 +331,7 @@ def scan_search(
         max_spans=max_spans,
         max_evidence=max_evidence,
         tier=tier,
+        see_through=see_through,
     )
     return _lazy(HIT_SCHEMA, lambda: _search_batches(client, lazy, text, id, query, on_error, batch_rows))
 
@@ -361,6 +365,7 @@ def scan_duplicates(
     *,
     threshold: float = 0.7,
     exact: bool = False,
+    see_through: bool = False,
     against: str | Sequence[str] = (),
     expand: bool = False,
     filter: Filter | None = None,
@@ -374,7 +379,14 @@ def scan_duplicates(
 
     def batches() -> Iterator[pl.DataFrame]:
         search = client.find_duplicates(
-            names, threshold, exact=exact, against=others, expand=expand, filter=filter, progress=progress
+            names,
+            threshold,
+            exact=exact,
+            see_through=see_through,
+            against=others,
+            expand=expand,
+            filter=filter,
+            progress=progress,
         )
         return _columns(schema, search)
 
@@ -388,6 +400,7 @@ def scan_clusters(
     threshold: float = 0.7,
     exact: bool = False,
     link: Link = "component",
+    see_through: bool = False,
     filter: Filter | None = None,
     progress: Callable[[DuplicatesProgress], None] | None = None,
 ) -> pl.LazyFrame:
@@ -398,7 +411,9 @@ def scan_clusters(
         schema = pl.Schema({**CLUSTER_SCHEMA, "corpus": pl.String(), "cluster_corpus": pl.String()})
 
     def batches() -> Iterator[pl.DataFrame]:
-        search = client.find_clusters(names, threshold, exact=exact, link=link, filter=filter, progress=progress)
+        search = client.find_clusters(
+            names, threshold, exact=exact, link=link, see_through=see_through, filter=filter, progress=progress
+        )
         return _columns(schema, search)
 
     return _lazy(schema, batches)

@@ -64,6 +64,7 @@ HIT_SCHEMA = pl.Schema(
         "containment_match": pl.Float64(),
         "identical": pl.Boolean(),
         "spans": pl.List(_SPAN),
+        "disguises": pl.List(pl.String),
         "cosine": pl.Float64(),
         "z": pl.Float64(),
         "tier": pl.String(),

@@ -19,6 +19,7 @@ from kinprint.kernels.copy import dedup as kernels
 from kinprint.kernels.copy.dedup import Link as Link
 from kinprint.kernels.copy.dedup import Pairs, Rows
 from kinprint.kernels.copy.dedup import Run as Run
+from kinprint.kernels.copy.disguise import without_disguises
 from kinprint.kernels.copy.shingle import Shingling, hashes_of, scheme_number
 from kinprint.kernels.copy.sketch import SLOTS, sketch_texts
 from kinprint.polars.columns import PIECE, is_blank
@@ -184,6 +185,7 @@ class _Job:
     id: str | None
     threshold: float
     exact: bool
+    see_through: bool
     expand: bool
     output: Output
     link: Link
@@ -222,7 +224,8 @@ class _Job:
         columns = list(dict.fromkeys([*keys, *others]))
         if isinstance(frame, pl.LazyFrame):
             frame = spooled(frame, columns, self.spool_dir)
-        return side_of(frame, self.text, self.id)
+        side = side_of(frame, self.text, self.id)
+        return replace(side, texts=without_disguises(side.texts)[0]) if self.see_through else side
 
     def _pairs(self, a: Side, b: Side | None, work: _Work) -> Iterator[pl.DataFrame]:
         rows = _fingerprinted([a] if b is None else [a, b], self.shingles, self.exact, work)
@@ -298,6 +301,7 @@ def dedup(
     *,
     threshold: float = 0.7,
     exact: bool = False,
+    see_through: bool = False,
     expand: bool = False,
     output: Output = "pairs",
     link: Link | None = None,
@@ -322,6 +326,8 @@ def dedup(
         threshold: least similarity, in (0, 1].
         exact: miss no pair. Otherwise candidates come from sketches, and about 1 in 1000 pairs at the threshold is
             missed, far fewer above it; every pair listed is verified all the same.
+        see_through: compare texts without disguises of letters: zero-width code points, look-alikes of other scripts,
+            full-width forms, letters set apart.
         expand: list every pair of identical answers, and every pair of their copies. Otherwise each identical answer
             is paired once, with its representative, and only that one with others.
         output:
@@ -356,9 +362,8 @@ def dedup(
     scheme_number(shingles)
     schema = _result_schema(frame, against, text, id, output)
     held_by: Link = link or ("star" if output == "keep" else "component")
-    job = _Job(
-        frame, text, id, threshold, exact, expand, output, held_by, against, shingles, progress, spool_dir, schema
-    )
+    how = threshold, exact, see_through, expand, output
+    job = _Job(frame, text, id, *how, held_by, against, shingles, progress, spool_dir, schema)
     if isinstance(frame, pl.DataFrame):
         return eager(job)
     return lazy(job)

@@ -81,7 +81,7 @@ class TranscriptRef(_message.Message):
     def __init__(self, corpus: _Optional[str] = ..., id: _Optional[str] = ...) -> None: ...
 
 class SearchRequest(_message.Message):
-    __slots__ = ("query", "corpora", "channels", "top", "filter", "min_score", "max_spans", "query_language", "max_evidence", "tier")
+    __slots__ = ("query", "corpora", "channels", "top", "filter", "min_score", "max_spans", "query_language", "max_evidence", "tier", "see_through")
     QUERY_FIELD_NUMBER: _ClassVar[int]
     CORPORA_FIELD_NUMBER: _ClassVar[int]
     CHANNELS_FIELD_NUMBER: _ClassVar[int]
@@ -92,6 +92,7 @@ class SearchRequest(_message.Message):
     QUERY_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     MAX_EVIDENCE_FIELD_NUMBER: _ClassVar[int]
     TIER_FIELD_NUMBER: _ClassVar[int]
+    SEE_THROUGH_FIELD_NUMBER: _ClassVar[int]
     query: TextSource
     corpora: _containers.RepeatedScalarFieldContainer[str]
     channels: _containers.RepeatedScalarFieldContainer[_types_pb2.Channel]
@@ -102,7 +103,8 @@ class SearchRequest(_message.Message):
     query_language: str
     max_evidence: int
     tier: _types_pb2.Tier
-    def __init__(self, query: _Optional[_Union[TextSource, _Mapping]] = ..., corpora: _Optional[_Iterable[str]] = ..., channels: _Optional[_Iterable[_Union[_types_pb2.Channel, str]]] = ..., top: _Optional[int] = ..., filter: _Optional[_Union[_types_pb2.Filter, _Mapping]] = ..., min_score: _Optional[float] = ..., max_spans: _Optional[int] = ..., query_language: _Optional[str] = ..., max_evidence: _Optional[int] = ..., tier: _Optional[_Union[_types_pb2.Tier, str]] = ...) -> None: ...
+    see_through: bool
+    def __init__(self, query: _Optional[_Union[TextSource, _Mapping]] = ..., corpora: _Optional[_Iterable[str]] = ..., channels: _Optional[_Iterable[_Union[_types_pb2.Channel, str]]] = ..., top: _Optional[int] = ..., filter: _Optional[_Union[_types_pb2.Filter, _Mapping]] = ..., min_score: _Optional[float] = ..., max_spans: _Optional[int] = ..., query_language: _Optional[str] = ..., max_evidence: _Optional[int] = ..., tier: _Optional[_Union[_types_pb2.Tier, str]] = ..., see_through: bool = ...) -> None: ...
 
 class Hit(_message.Message):
     __slots__ = ("channel", "rank", "corpus", "id", "model", "score", "language", "account_id", "created_at", "prompt_key", "copy", "semantic", "style", "snippet")
@@ -197,16 +199,18 @@ class StreamSearchResponse(_message.Message):
     def __init__(self, tag: _Optional[int] = ..., response: _Optional[_Union[SearchResponse, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
 
 class CompareRequest(_message.Message):
-    __slots__ = ("a", "b", "channels", "max_spans")
+    __slots__ = ("a", "b", "channels", "max_spans", "see_through")
     A_FIELD_NUMBER: _ClassVar[int]
     B_FIELD_NUMBER: _ClassVar[int]
     CHANNELS_FIELD_NUMBER: _ClassVar[int]
     MAX_SPANS_FIELD_NUMBER: _ClassVar[int]
+    SEE_THROUGH_FIELD_NUMBER: _ClassVar[int]
     a: TextSource
     b: TextSource
     channels: _containers.RepeatedScalarFieldContainer[_types_pb2.Channel]
     max_spans: int
-    def __init__(self, a: _Optional[_Union[TextSource, _Mapping]] = ..., b: _Optional[_Union[TextSource, _Mapping]] = ..., channels: _Optional[_Iterable[_Union[_types_pb2.Channel, str]]] = ..., max_spans: _Optional[int] = ...) -> None: ...
+    see_through: bool
+    def __init__(self, a: _Optional[_Union[TextSource, _Mapping]] = ..., b: _Optional[_Union[TextSource, _Mapping]] = ..., channels: _Optional[_Iterable[_Union[_types_pb2.Channel, str]]] = ..., max_spans: _Optional[int] = ..., see_through: bool = ...) -> None: ...
 
 class CompareResponse(_message.Message):
     __slots__ = ("copy", "semantic", "style", "provenance")
@@ -221,7 +225,7 @@ class CompareResponse(_message.Message):
     def __init__(self, copy: _Optional[_Union[_types_pb2.CopyEvidence, _Mapping]] = ..., semantic: _Optional[_Union[_types_pb2.SemanticEvidence, _Mapping]] = ..., style: _Optional[_Union[_types_pb2.StyleEvidence, _Mapping]] = ..., provenance: _Optional[_Union[_types_pb2.Provenance, _Mapping]] = ...) -> None: ...
 
 class FindDuplicatesRequest(_message.Message):
-    __slots__ = ("corpora", "threshold", "expand", "filter", "exact", "against", "output", "link")
+    __slots__ = ("corpora", "threshold", "expand", "filter", "exact", "against", "output", "link", "see_through")
     CORPORA_FIELD_NUMBER: _ClassVar[int]
     THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     EXPAND_FIELD_NUMBER: _ClassVar[int]
@@ -230,6 +234,7 @@ class FindDuplicatesRequest(_message.Message):
     AGAINST_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     LINK_FIELD_NUMBER: _ClassVar[int]
+    SEE_THROUGH_FIELD_NUMBER: _ClassVar[int]
     corpora: _containers.RepeatedScalarFieldContainer[str]
     threshold: float
     expand: bool
@@ -238,7 +243,8 @@ class FindDuplicatesRequest(_message.Message):
     against: _containers.RepeatedScalarFieldContainer[str]
     output: DuplicatesOutput
     link: DuplicatesLink
-    def __init__(self, corpora: _Optional[_Iterable[str]] = ..., threshold: _Optional[float] = ..., expand: bool = ..., filter: _Optional[_Union[_types_pb2.Filter, _Mapping]] = ..., exact: bool = ..., against: _Optional[_Iterable[str]] = ..., output: _Optional[_Union[DuplicatesOutput, str]] = ..., link: _Optional[_Union[DuplicatesLink, str]] = ...) -> None: ...
+    see_through: bool
+    def __init__(self, corpora: _Optional[_Iterable[str]] = ..., threshold: _Optional[float] = ..., expand: bool = ..., filter: _Optional[_Union[_types_pb2.Filter, _Mapping]] = ..., exact: bool = ..., against: _Optional[_Iterable[str]] = ..., output: _Optional[_Union[DuplicatesOutput, str]] = ..., link: _Optional[_Union[DuplicatesLink, str]] = ..., see_through: bool = ...) -> None: ...
 
 class FindDuplicatesResponse(_message.Message):
     __slots__ = ("progress", "pairs", "finished", "clusters")

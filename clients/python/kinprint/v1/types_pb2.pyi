@@ -42,6 +42,14 @@ class Difference(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DIFFERENCE_CASE: _ClassVar[Difference]
     DIFFERENCE_PUNCTUATION: _ClassVar[Difference]
     DIFFERENCE_UNICODE_FORM: _ClassVar[Difference]
+
+class Disguise(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DISGUISE_UNSPECIFIED: _ClassVar[Disguise]
+    DISGUISE_ZERO_WIDTH: _ClassVar[Disguise]
+    DISGUISE_CONFUSABLE: _ClassVar[Disguise]
+    DISGUISE_FULL_WIDTH: _ClassVar[Disguise]
+    DISGUISE_SPACED_LETTERS: _ClassVar[Disguise]
 CHANNEL_UNSPECIFIED: Channel
 CHANNEL_COPY: Channel
 CHANNEL_SEMANTIC: Channel
@@ -63,6 +71,11 @@ DIFFERENCE_WHITE_SPACE: Difference
 DIFFERENCE_CASE: Difference
 DIFFERENCE_PUNCTUATION: Difference
 DIFFERENCE_UNICODE_FORM: Difference
+DISGUISE_UNSPECIFIED: Disguise
+DISGUISE_ZERO_WIDTH: Disguise
+DISGUISE_CONFUSABLE: Disguise
+DISGUISE_FULL_WIDTH: Disguise
+DISGUISE_SPACED_LETTERS: Disguise
 
 class Transcript(_message.Message):
     __slots__ = ("id", "model", "prompt_id", "prompt", "response", "language", "account_id", "created_at", "metadata", "system_prompt", "conversation_id", "turn", "reasoning", "prompt_key", "content_hash", "channels")
@@ -156,7 +169,7 @@ class Span(_message.Message):
     def __init__(self, query_start: _Optional[int] = ..., query_end: _Optional[int] = ..., match_start: _Optional[int] = ..., match_end: _Optional[int] = ..., text: _Optional[str] = ..., differences: _Optional[_Iterable[_Union[Difference, str]]] = ..., bits: _Optional[float] = ...) -> None: ...
 
 class CopyEvidence(_message.Message):
-    __slots__ = ("jaccard", "containment_query", "containment_match", "shared_shingles", "query_shingles", "match_shingles", "identical", "query_is_one_shingle", "spans", "spans_omitted")
+    __slots__ = ("jaccard", "containment_query", "containment_match", "shared_shingles", "query_shingles", "match_shingles", "identical", "query_is_one_shingle", "spans", "spans_omitted", "disguises")
     JACCARD_FIELD_NUMBER: _ClassVar[int]
     CONTAINMENT_QUERY_FIELD_NUMBER: _ClassVar[int]
     CONTAINMENT_MATCH_FIELD_NUMBER: _ClassVar[int]
@@ -167,6 +180,7 @@ class CopyEvidence(_message.Message):
     QUERY_IS_ONE_SHINGLE_FIELD_NUMBER: _ClassVar[int]
     SPANS_FIELD_NUMBER: _ClassVar[int]
     SPANS_OMITTED_FIELD_NUMBER: _ClassVar[int]
+    DISGUISES_FIELD_NUMBER: _ClassVar[int]
     jaccard: float
     containment_query: float
     containment_match: float
@@ -177,7 +191,8 @@ class CopyEvidence(_message.Message):
     query_is_one_shingle: bool
     spans: _containers.RepeatedCompositeFieldContainer[Span]
     spans_omitted: int
-    def __init__(self, jaccard: _Optional[float] = ..., containment_query: _Optional[float] = ..., containment_match: _Optional[float] = ..., shared_shingles: _Optional[int] = ..., query_shingles: _Optional[int] = ..., match_shingles: _Optional[int] = ..., identical: bool = ..., query_is_one_shingle: bool = ..., spans: _Optional[_Iterable[_Union[Span, _Mapping]]] = ..., spans_omitted: _Optional[int] = ...) -> None: ...
+    disguises: _containers.RepeatedScalarFieldContainer[Disguise]
+    def __init__(self, jaccard: _Optional[float] = ..., containment_query: _Optional[float] = ..., containment_match: _Optional[float] = ..., shared_shingles: _Optional[int] = ..., query_shingles: _Optional[int] = ..., match_shingles: _Optional[int] = ..., identical: bool = ..., query_is_one_shingle: bool = ..., spans: _Optional[_Iterable[_Union[Span, _Mapping]]] = ..., spans_omitted: _Optional[int] = ..., disguises: _Optional[_Iterable[_Union[Disguise, str]]] = ...) -> None: ...
 
 class SentenceMatch(_message.Message):
     __slots__ = ("query_start", "query_end", "match_start", "match_end", "cosine", "query_text", "match_text")

@@ -20,7 +20,7 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 from kinprint.kernels.arrow import Texts, frozen
-from kinprint.kernels.copy import join, lsh, stars
+from kinprint.kernels.copy import disguise, join, lsh, stars
 from kinprint.kernels.copy.overlap import pair_overlap
 from kinprint.kernels.copy.shingle import Shingling, sets_of
 from kinprint.kernels.copy.sketch import Sketches, new_sketches, sketch_texts
@@ -150,6 +150,17 @@ def rows_of(texts: Texts, shingles: Shingling = "w3c5", progress: Callable[[floa
         sketch_texts(texts.take(part), shingles, out=out)
         progress(min(1.0, (start + SKETCHED_AT_ONCE) / n))
     return Rows(texts, made.signatures, made.text_hashes, made.sizes == 0, shingles)
+
+
+def without_disguises(rows: Rows) -> Rows:
+    """Rows with the fingerprints of what their texts are without disguises (:mod:`~kinprint.kernels.copy.disguise`)."""
+    texts, changed = disguise.without_disguises(rows.texts)
+    if not changed.size:
+        return rows
+    made = rows_of(texts.take(changed), rows.shingles)
+    signatures, text_hashes = rows.signatures.copy(), rows.text_hashes.copy()
+    signatures[changed], text_hashes[changed] = made.signatures, made.text_hashes
+    return Rows(texts, signatures, text_hashes, rows.blank, rows.shingles)
 
 
 @kernel

@@ -230,7 +230,7 @@ def merge(indexes: Sequence[SeedIndex], names: Sequence[NDArray[np.int32]], text
     ----------
     names
         For each index int32[texts of it]: the number that each of its texts has in the new one, or -1 for a text that
-        is left out. Texts that get one number must have equal seeds.
+        is left out. Texts that get one number are one that has the seeds of all of them.
     texts
         Texts of the new index.
 

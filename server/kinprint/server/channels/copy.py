@@ -17,10 +17,11 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 from kinprint.kernels.arrow import Texts
-from kinprint.kernels.copy import overlap, seeds, shingle, sketch, spans
+from kinprint.kernels.copy import disguise, overlap, seeds, shingle, sketch, spans
 from kinprint.server.channels import rarity
 from kinprint.server.channels.protocol import Background, Channel, Comparison, Found, Limits, Match, Query, Target
 from kinprint.server.channels.ranking import Scored, best
+from kinprint.server.channels.seeing import Sight, undone
 from kinprint.server.embed.space import EmbeddingSpace
 from kinprint.server.store import files
 from kinprint.server.store.columns import binary_to_rows, encode_texts, rows_to_binary
@@ -114,6 +115,8 @@ class CopyEvidence:
     query_is_one_shingle: bool
     spans: list[Span]
     spans_omitted: int
+    #: Names of the disguises (`kernels.copy.disguise`) that were undone where the texts match.
+    disguises: tuple[str, ...] = ()
 
     @property
     def jaccard(self) -> float:
@@ -145,7 +148,7 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
     @property
     def schemes(self) -> dict[str, str]:
         """See Channel."""
-        return {"sketch": self.scheme, "seeds": str(seeds.VERSION)}
+        return {"sketch": self.scheme, "seeds": str(seeds.VERSION), "disguises": str(disguise.VERSION)}
 
     def fingerprint(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> dict[str, pl.Series]:
         """Columns sketch and shingles."""
@@ -158,7 +161,7 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
         """See Channel."""
         text_hashes = binary_to_rows(columns["text_hash"], np.uint64, 2)
         order, starts = _grouped(rows, text_hashes)
-        index = seeds.build(texts.take(rows[order[starts[:-1]]]))
+        index = _seeds_of(texts.take(rows[order[starts[:-1]]]))
         return CopyChunk(rows, binary_to_rows(columns["sketch"], np.uint32, WIDTH), text_hashes, order, starts, index)
 
     def merge(self, chunks: Sequence[CopyChunk], merging: Merging) -> CopyChunk:
@@ -224,11 +227,11 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
         and id; from then on candidates go in that order, and those that come after the last of the `top` are passed
         over unread, however many there are.
         """
-        data, offsets = query.buffers
+        data, offsets = encode_texts([Sight(query.text, query.see_through).text])
         shingles, _indptr, flags = shingle.shingle_sets(data, offsets)
         if len(shingles) == 0:
             return Found([], {"shingles": 0, "copy_candidates": 0, "copy_verified": 0})
-        found = _Found(limits, shingles)
+        found = _Found(limits, shingles, query.see_through)
         sources = [c for c in _candidates(shingles, targets) if len(c.groups)]
         source = np.repeat(np.arange(len(sources)), [len(c.groups) for c in sources])
         counts = np.concatenate([c.counts for c in sources]) if sources else np.zeros(0, np.uint32)
@@ -260,9 +263,9 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
 
     def explain(self, query: Query, match: CopyMatch, spans: int) -> CopyEvidence:
         """The exact sizes behind a score, and the shared spans."""
-        listed, omitted = shared_spans(query.text, match.response, spans)
+        shared = shared_spans(Sight(query.text, query.see_through), Sight(match.response, query.see_through), spans)
         return CopyEvidence(
-            match.shared, match.query_size, match.match_size, match.identical, match.one_shingle, listed, omitted
+            match.shared, match.query_size, match.match_size, match.identical, match.one_shingle, *shared
         )
 
     def weighed(self, evidence: CopyEvidence, query: Query, background: Background) -> CopyEvidence:
@@ -275,12 +278,12 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
 
     def compare(self, a: Query, b: Query, comparison: Comparison) -> CopyEvidence:
         """See Channel."""
-        data, offsets = encode_texts([a.text, b.text])
-        hashes, indptr, flags = shingle.shingle_sets(data, offsets)
+        seen = Sight(a.text, a.see_through), Sight(b.text, b.see_through)
+        hashes, indptr, flags = shingle.shingle_sets(*encode_texts([side.text for side in seen]))
         shared = overlap.intersections(hashes, indptr, np.array([0]), np.array([1]))
-        text_hashes = shingle.text_hashes(data, offsets)
+        text_hashes = shingle.text_hashes(*encode_texts([a.text, b.text]))
         sizes = np.diff(indptr)
-        listed, omitted = shared_spans(a.text, b.text, comparison.spans)
+        listed, omitted, disguises = shared_spans(*seen, comparison.spans)
         found = CopyEvidence(
             shared=int(shared[0]),
             query_size=int(sizes[0]),
@@ -289,8 +292,19 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
             query_is_one_shingle=bool(flags[0] & shingle.WHOLE_TEXT),
             spans=listed,
             spans_omitted=omitted,
+            disguises=disguises,
         )
         return self.weighed(found, a, comparison.background)
+
+
+def _seeds_of(texts: Texts) -> seeds.SeedIndex:
+    """Seeds of texts; those that are disguised have the seeds of what they pretend to be as well."""
+    index = seeds.build(texts)
+    plain, rows = disguise.without_disguises(texts)
+    if not len(rows):
+        return index
+    names = [np.arange(len(texts), dtype=np.int32), rows.astype(np.int32)]
+    return seeds.merge([index, seeds.build(plain.take(rows))], names, len(texts))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -382,7 +396,8 @@ class _Ahead:
 class _Found:
     """Rows found so far, and what it takes to be among the best."""
 
-    def __init__(self, limits: Limits, shingles: NDArray[np.uint64]) -> None:
+    def __init__(self, limits: Limits, shingles: NDArray[np.uint64], see_through: bool) -> None:
+        self._see_through = see_through
         self._top, self._floor = limits.top, max(limits.min_score or 0.0, 0.0)
         self._shingles, self._size = shingles, len(shingles)
         self._rows: list[Scored] = []
@@ -415,6 +430,8 @@ class _Found:
         texts = Texts.joined(
             [c.target.segment.texts.take(c.chunk.rows[c.chunk.order[c.chunk.starts[g]]]) for c, g in parts]
         )
+        if self._see_through:
+            texts, _ = disguise.without_disguises(texts)
         shared, sizes = overlap.query_overlap_of(self._shingles, texts, np.arange(len(texts)))
         end = 0
         for candidates, some in parts:
@@ -468,24 +485,24 @@ class _Found:
         return made
 
 
-def shared_spans(query: str, match: str, most: int) -> tuple[list[Span], int]:
-    """The `most` longest shared spans, and how many more there are."""
-    a = np.frombuffer(query.encode(), np.uint8)
-    b = np.frombuffer(match.encode(), np.uint8)
+def shared_spans(query: Sight, match: Sight, most: int) -> tuple[list[Span], int, tuple[str, ...]]:
+    """The `most` longest shared spans, how many more there are, and which disguises were undone for them."""
+    a, b = query.data, match.data
     found = spans.shared_spans(a, b)
     shown = found[:most]
     differences = spans.differences(a, b, shown).tolist()
-    query_points = _code_points(query, a, shown[:, :2]).tolist()
-    match_points = _code_points(match, b, shown[:, 2:]).tolist()
+    query_points = _code_points(query, shown[:, :2]).tolist()
+    match_points = _code_points(match, shown[:, 2:]).tolist()
     listed = [
-        Span(begin, end, match_begin, match_end, query[begin : min(end, begin + SPAN_TEXT)], differs)
+        Span(begin, end, match_begin, match_end, query.original[begin : min(end, begin + SPAN_TEXT)], differs)
         for (begin, end), (match_begin, match_end), differs in zip(query_points, match_points, differences, strict=True)
     ]
-    return listed, len(found) - len(listed)
+    return listed, len(found) - len(listed), undone(query, match, found)
 
 
-def _code_points(text: str, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Offsets in code points for offsets in bytes, of any shape."""
-    if len(text) == data.size:
-        return offsets
-    return spans.codepoint_offsets(data, np.ascontiguousarray(offsets).reshape(-1)).reshape(offsets.shape)
+def _code_points(sight: Sight, stretches: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Begins and ends int64[k, 2] in code points of a text, of stretches of what is seen of it in bytes."""
+    places = sight.places(stretches)
+    if len(sight.original) == sight.encoded.size:
+        return places
+    return spans.codepoint_offsets(sight.encoded, np.ascontiguousarray(places).reshape(-1)).reshape(places.shape)

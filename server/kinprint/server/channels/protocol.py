@@ -59,6 +59,8 @@ class Query:
     truncated: bool = False
     #: Vectors that a semantic search goes by; None: each row by the best that it has.
     tier: Tier | None = None
+    #: Whether disguises of letters are undone, on both sides, before texts are matched; for the copy channel.
+    see_through: bool = True
 
     @property
     def buffers(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -75,7 +75,7 @@ class _Rows:
     blank: int
 
 
-def _gather(views: Sequence[View], rows: Filter) -> _Rows:
+def _gather(views: Sequence[View], rows: Filter, see_through: bool) -> _Rows:
     ids, texts, corpora, signatures, hashes = [], [], [], [], []
     blank = 0
     for number, view in enumerate(views):
@@ -93,15 +93,16 @@ def _gather(views: Sequence[View], rows: Filter) -> _Rows:
     all_ids = pa.concat_arrays(ids) if ids else pa.array([], pa.large_string())
     corpus = np.concatenate(corpora) if corpora else np.zeros(0, np.int32)
     order = _sorted_by_id(corpus, all_ids)
+    fingerprints = dedup.Rows(
+        Texts.joined(texts).take(order),
+        (np.concatenate(signatures) if signatures else np.zeros((0, 128), np.uint32))[order],
+        (np.concatenate(hashes) if hashes else np.zeros((0, 2), np.uint64))[order],
+        np.zeros(len(order), np.bool_),
+    )
     return _Rows(
         corpus=corpus[order],
         ids=all_ids.take(pa.array(order)),
-        fingerprints=dedup.Rows(
-            Texts.joined(texts).take(order),
-            (np.concatenate(signatures) if signatures else np.zeros((0, 128), np.uint32))[order],
-            (np.concatenate(hashes) if hashes else np.zeros((0, 2), np.uint64))[order],
-            np.zeros(len(order), np.bool_),
-        ),
+        fingerprints=dedup.without_disguises(fingerprints) if see_through else fingerprints,
         blank=blank,
     )
 
@@ -121,14 +122,16 @@ def find_duplicates(
     cancelled: Callable[[], bool] = lambda: False,
     *,
     exact: bool = False,
+    see_through: bool = False,
     between: int | None = None,
 ) -> Iterator[Progress | Pairs | Totals]:
     """All pairs with Jaccard >= threshold, each once, smaller (corpus, id) first; `Totals` comes last.
 
-    With `between` only pairs of one of the first so many corpora and one of the others.
+    With `between` only pairs of one of the first so many corpora and one of the others; with `see_through` answers are
+    compared without their disguises (`kernels.copy.disguise`).
     """
     yield Progress("gathering sketches", 0.0)
-    every = _gather(views, rows)
+    every = _gather(views, rows, see_through)
     run = dedup.Run()
     sides = None if between is None else (every.corpus >= between).astype(np.int32)
     found = dedup.find_pairs(every.fingerprints, threshold, exact=exact, expand=expand, sides=sides, run=run)
@@ -155,6 +158,7 @@ def find_clusters(
     *,
     exact: bool = False,
     link: dedup.Link = "component",
+    see_through: bool = False,
 ) -> Iterator[Progress | Clusters | Totals]:
     """The cluster of every row, sorted by (corpus, id); `Totals` comes last.
 
@@ -162,7 +166,7 @@ def find_clusters(
     smallest (corpus, id).
     """
     yield Progress("gathering sketches", 0.0)
-    every = _gather(views, rows)
+    every = _gather(views, rows, see_through)
     run = dedup.Run()
     steps = dedup.find_clusters(every.fingerprints, threshold, exact=exact, link=link, run=run)
     told, last = run.step, np.zeros(0, np.int64)

@@ -173,7 +173,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         query, info = await self._query(request.query, "query", language, detect="semantic" in channels)
 
         tier = convert.tier_of(request.tier)
-        query = replace(query, tier=tier)
+        query = replace(query, tier=tier, see_through=not request.HasField("see_through") or request.see_through)
         semantic = any(CHANNELS[channel].embedded for channel in channels)
         if semantic and tier != "accurate":
             await self._state.with_tables(corpora)
@@ -289,6 +289,8 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         sides = [
             await self._query(source, field, detect=detect) for source, field in ((request.a, "a"), (request.b, "b"))
         ]
+        see_through = not request.HasField("see_through") or request.see_through
+        sides = [(replace(query, see_through=see_through), info) for query, info in sides]
         (a, _), (b, _) = sides
         names = dict.fromkeys(q.itself[0] for q in (a, b) if q.itself is not None)
         corpora = [visible(self._state).get(name) for name in names]
@@ -335,6 +337,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             views = [corpus.view for corpus in (*corpora, *against)]
             covered(("copy",), views)
             named: dict[str, Any] = {"rows": convert.row_filter(request.filter), "exact": request.exact}
+            named["see_through"] = request.see_through
             if as_clusters:
                 named["link"] = "star" if request.link == match_pb2.DUPLICATES_LINK_STAR else "component"
             else:

@@ -60,6 +60,7 @@ class AsyncMatchCalls(AsyncCalls):
         max_evidence: int | None = None,
         query_language: str | None = None,
         tier: TierName | None = None,
+        see_through: bool = True,
         timeout: float | None = None,
     ) -> SearchResult:
         """The transcripts whose answers resemble a text, or the stored transcript `id`, best first.
@@ -78,6 +79,8 @@ class AsyncMatchCalls(AsyncCalls):
                 leaves the default of the server. The others have `evidence` None.
             query_language: language of the text, when known.
             tier: tier of the semantic channel, "fast" or "accurate"; None: both, each row by the best that it has.
+            see_through: whether the copy channel undoes disguises of letters (zero-width code points, look-alikes of
+                other scripts, full-width forms, letters set apart) on both sides; evidence names those that mattered.
             timeout: seconds.
 
         Raises:
@@ -96,6 +99,7 @@ class AsyncMatchCalls(AsyncCalls):
             max_evidence=max_evidence,
             query_language=query_language,
             tier=tier,
+            see_through=see_through,
         )
         response = await self._unary(contract.SEARCH, match.search_request(query), timeout)
         return match.search_result_from_proto(response)
@@ -114,6 +118,7 @@ class AsyncMatchCalls(AsyncCalls):
         max_evidence: int | None = None,
         query_language: str | None = None,
         tier: TierName | None = None,
+        see_through: bool = True,
         window: int = 64,
         timeout: float | None = None,
     ) -> AsyncIterator[SearchOutcome]:
@@ -125,7 +130,7 @@ class AsyncMatchCalls(AsyncCalls):
         Args:
             queries: texts; mappings with names of arguments of `search`, which go before those given here; or
                 `SearchQuery`s, for which what is given here does not count.
-            corpus: as in `search`, like all others down to `tier`.
+            corpus: as in `search`, like all others down to `see_through`.
             window: most queries that are on their way at once.
             timeout: seconds for each stream, None for no limit.
         """
@@ -140,6 +145,7 @@ class AsyncMatchCalls(AsyncCalls):
             max_evidence=max_evidence,
             query_language=query_language,
             tier=tier,
+            see_through=see_through,
         )
         source = each(queries)
         count = 0
@@ -196,10 +202,14 @@ class AsyncMatchCalls(AsyncCalls):
         *,
         channels: ChannelName | Sequence[ChannelName] = (),
         max_spans: int = 0,
+        see_through: bool = True,
         timeout: float | None = None,
     ) -> Comparison:
-        """Compare two texts or stored transcripts in every channel asked for (empty: all that there are)."""
-        request = match.compare_request(a, b, channels, max_spans)
+        """Compare two texts or stored transcripts in every channel asked for (empty: all that there are).
+
+        `see_through` as in `search`.
+        """
+        request = match.compare_request(a, b, channels, max_spans, see_through)
         return match.comparison_from_proto(await self._unary(contract.COMPARE, request, timeout))
 
     @opening
@@ -209,6 +219,7 @@ class AsyncMatchCalls(AsyncCalls):
         threshold: float = 0.7,
         *,
         exact: bool = False,
+        see_through: bool = False,
         against: str | Sequence[str] = (),
         expand: bool = False,
         filter: Filter | None = None,
@@ -221,6 +232,7 @@ class AsyncMatchCalls(AsyncCalls):
             corpora: one name or several.
             threshold: least Jaccard of a pair, 0.1 to 1.
             exact: miss no pair; takes longer, and 8 bytes of memory a shingle.
+            see_through: compare answers without disguises of letters, as `search` does.
             against: names of other corpora; only pairs between the two sides are sought.
             expand: list every pair of identical answers, not only those with the smallest id of the group.
             filter: rows to consider.
@@ -228,7 +240,9 @@ class AsyncMatchCalls(AsyncCalls):
             timeout: seconds for the whole run, None for no limit.
         """
         names, others = strings(corpora, "corpora"), strings(against, "against")
-        request = duplicates.duplicates_request(names, threshold, filter, expand=expand, exact=exact, against=others)
+        request = duplicates.duplicates_request(
+            names, threshold, filter, expand=expand, exact=exact, see_through=see_through, against=others
+        )
         pairs = partial(duplicates.pairs_from_proto, corpora=[*names, *others])
         summary = duplicates.summary_from_proto
         return await self._run(contract.FIND_DUPLICATES, request, timeout, "pairs", pairs, summary, progress)
@@ -241,6 +255,7 @@ class AsyncMatchCalls(AsyncCalls):
         *,
         exact: bool = False,
         link: Link = "component",
+        see_through: bool = False,
         filter: Filter | None = None,
         progress: Callable[[DuplicatesProgress], None] | None = None,
         timeout: float | None = None,
@@ -252,7 +267,9 @@ class AsyncMatchCalls(AsyncCalls):
         joins the most similar one with a smaller id, or is one. Other arguments as in `find_duplicates`.
         """
         names = strings(corpora, "corpora")
-        request = duplicates.duplicates_request(names, threshold, filter, exact=exact, clusters=True, link=link)
+        request = duplicates.duplicates_request(
+            names, threshold, filter, exact=exact, see_through=see_through, clusters=True, link=link
+        )
         clusters = partial(duplicates.clusters_from_proto, corpora=names)
         summary = duplicates.summary_from_proto
         return await self._run(contract.FIND_DUPLICATES, request, timeout, "clusters", clusters, summary, progress)

@@ -11,6 +11,7 @@ from kinprint.client.cli.terminal import (
     DataOption,
     EmbeddingModelOption,
     JsonOption,
+    SeeThroughOption,
     ServerOption,
     fail,
     guarded,
@@ -39,6 +40,7 @@ def compare(
         list[str] | None,
         typer.Option("--channel", help="copy, semantic, style or all. Default: what there is."),
     ] = None,
+    see_through: SeeThroughOption = True,
     embedding_model: EmbeddingModelOption = "default",
     json_output: JsonOption = False,
 ) -> None:
@@ -48,7 +50,7 @@ def compare(
     left, right = (_compared(value, corpus) for value in (a, b))
     chosen = parse_channels(channel) if channel else []
     with open_client(server, data, embedding_model=needed_model(embedding_model, chosen)) as client:
-        result = client.compare(left, right, channels=chosen)
+        result = client.compare(left, right, channels=chosen, see_through=see_through)
     if json_output:
         print_json({name: as_dict(getattr(result, name)) for name in CHANNELS if getattr(result, name)})
         return

@@ -25,6 +25,7 @@ from kinprint.client.cli.terminal import (
     JsonOption,
     OutOption,
     QuietOption,
+    SeeThroughOption,
     ServerOption,
     fail,
     guarded,
@@ -65,6 +66,7 @@ def dedup(
     exact: Annotated[
         bool, typer.Option("--exact", help="Miss no pair; takes longer, and 8 bytes of memory a shingle.")
     ] = False,
+    see_through: SeeThroughOption = False,
     against: Annotated[
         list[str] | None,
         typer.Option(
@@ -145,6 +147,7 @@ def dedup(
             id_column,
             threshold,
             exact,
+            see_through,
             expand,
             kind,
             None if kind == "pairs" else held_by,
@@ -163,12 +166,11 @@ def dedup(
             def report(progress: DuplicatesProgress) -> None:
                 bar.update(progress.share, progress.step)
 
+            options = {"threshold": threshold, "exact": exact, "see_through": see_through, "progress": report}
             if kind == "pairs":
-                totals, first = _pairs(client, names, others, threshold, exact, expand, output, shown, report)
+                totals, first = _pairs(client, names, others, options, expand, output, shown)
             else:
-                totals, first = _clusters(
-                    client, names, threshold, exact, held_by, kind == "keep", output, shown, report
-                )
+                totals, first = _clusters(client, names, options, held_by, kind == "keep", output, shown)
     if output is not None and totals.pairs > _SORTED_UP_TO:
         warn(f"more than {_SORTED_UP_TO:,} pairs: written as they came, not sorted")
     if kind != "pairs":
@@ -214,21 +216,17 @@ def _pairs(
     client: Client,
     corpora: list[str],
     against: list[str],
-    threshold: float,
-    exact: bool,
+    options: dict[str, Any],
     expand: bool,
     output: Path | None,
     shown: int | None,
-    report: Any,
 ) -> tuple[DuplicatesSummary, list[tuple[Any, ...]]]:
     schema = PAIRS if len(corpora) + len(against) == 1 else PAIRS_OF_SEVERAL
     first: list[tuple[Any, ...]] = []
     held: list[tuple[Any, ...]] = []
     with contextlib.ExitStack() as stack:
         writer = stack.enter_context(TableWriter(output, schema)) if output is not None else None
-        search = stack.enter_context(
-            client.find_duplicates(corpora, threshold, exact=exact, against=against, expand=expand, progress=report)
-        )
+        search = stack.enter_context(client.find_duplicates(corpora, against=against, expand=expand, **options))
         holding = writer is not None
         for pairs in search:
             if shown is None:
@@ -260,20 +258,18 @@ def _pairs(
 def _clusters(
     client: Client,
     corpora: list[str],
-    threshold: float,
-    exact: bool,
+    options: dict[str, Any],
     link: Link,
     keep: bool,
     output: Path | None,
     shown: int | None,
-    report: Any,
 ) -> tuple[DuplicatesSummary, list[tuple[Any, ...]]]:
     several = len(corpora) > 1
     schema: Schema = (KEPT_OF_SEVERAL if several else KEPT) if keep else (CLUSTERS_OF_SEVERAL if several else CLUSTERS)
     first: list[tuple[Any, ...]] = []
     with contextlib.ExitStack() as stack:
         writer = stack.enter_context(TableWriter(output, schema)) if output is not None else None
-        search = stack.enter_context(client.find_clusters(corpora, threshold, exact=exact, link=link, progress=report))
+        search = stack.enter_context(client.find_clusters(corpora, link=link, **options))
         for batch in search:
             if writer is not None:
                 columns = {name: getattr(batch, name) for name in schema}

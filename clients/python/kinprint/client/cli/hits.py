@@ -96,8 +96,10 @@ def why(found: Evidence | None, *, compared: bool = False) -> str:
 
 
 def _why_copy(found: CopyEvidence) -> str:
+    disguised = f"; disguised: {', '.join(name.replace('_', ' ') for name in found.disguises)}"
+    disguised = disguised if found.disguises else ""
     if found.identical:
-        return "the same text"
+        return f"the same text{disguised}"
     shared = sum(span.query_end - span.query_start for span in found.spans)
     count = len(found.spans) + found.spans_omitted
     text = f"Jaccard {found.jaccard:.2f}, {found.containment_query:.0%} of the query"
@@ -110,7 +112,7 @@ def _why_copy(found: CopyEvidence) -> str:
         text += f", up to {max(told):.0f} bits" if told else ""
     elif found.containment_query < _CHANCE:
         text += ", no shared span: chance level"
-    return text
+    return text + disguised
 
 
 def differing(span: Span) -> str:

@@ -15,6 +15,7 @@ from kinprint.client.cli.terminal import (
     EmbeddingModelOption,
     JsonOption,
     OutOption,
+    SeeThroughOption,
     ServerOption,
     fail,
     guarded,
@@ -83,6 +84,7 @@ def search(
             help="Vectors that --channel semantic goes by. auto: of each row the best that it has.",
         ),
     ] = "auto",
+    see_through: SeeThroughOption = True,
     embedding_model: EmbeddingModelOption = "default",
     output: OutOption = None,
     json_output: JsonOption = False,
@@ -133,6 +135,7 @@ def search(
                     min_score=min_score,
                     max_evidence=max_evidence,
                     tier=chosen_tier if name == "semantic" else None,
+                    see_through=see_through,
                 )
             except FailedPreconditionError as error:
                 if error.reason not in _UNFILLED:
@@ -157,6 +160,7 @@ def search(
         "corpora": corpora,
         "channels": chosen,
         "tier": tier,
+        "see_through": see_through,
         "top": top,
         "code_points": info.code_points,
         "shingles": max(result.query.shingles for result in results),

@@ -100,6 +100,13 @@ OutOption = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+SeeThroughOption = Annotated[
+    bool,
+    typer.Option(
+        "--see-through/--no-see-through",
+        help="Match copies whose letters are disguised: invisible or look-alike ones, full width, set apart.",
+    ),
+]
 CorpusOption = Annotated[str, typer.Option("--corpus", metavar="NAME", help="Name of the corpus.")]
 CorporaOption = Annotated[
     list[str], typer.Option("--corpus", metavar="NAME", help="Name of a corpus; may be repeated.")

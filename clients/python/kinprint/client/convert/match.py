@@ -27,6 +27,7 @@ from kinprint.client.types import (
     Comparison,
     CopyEvidence,
     Difference,
+    DisguiseName,
     Evidence,
     Fingerprints,
     Hit,
@@ -78,7 +79,16 @@ def copy_from_proto(message: types_pb2.CopyEvidence) -> CopyEvidence:
             for span in message.spans
         ),
         spans_omitted=message.spans_omitted,
+        disguises=tuple(_DISGUISES[value] for value in message.disguises if value in _DISGUISES),
     )
+
+
+_DISGUISES: dict[int, DisguiseName] = {
+    types_pb2.DISGUISE_ZERO_WIDTH: "zero_width",
+    types_pb2.DISGUISE_CONFUSABLE: "confusable",
+    types_pb2.DISGUISE_FULL_WIDTH: "full_width",
+    types_pb2.DISGUISE_SPACED_LETTERS: "spaced_letters",
+}
 
 
 _CALIBRATIONS: dict[int, CalibrationName] = {
@@ -261,6 +271,7 @@ def search_request(query: SearchQuery) -> match_pb2.SearchRequest:
         max_spans=count(query.max_spans, "max_spans"),
         max_evidence=None if query.max_evidence is None else count(query.max_evidence, "max_evidence"),
         tier=tier_to_proto(query.tier),
+        see_through=query.see_through,
     )
     if query.min_score is not None:
         message.min_score = query.min_score
@@ -270,7 +281,7 @@ def search_request(query: SearchQuery) -> match_pb2.SearchRequest:
 
 
 def compare_request(
-    a: str | TranscriptRef, b: str | TranscriptRef, channels: Sequence[str], max_spans: int
+    a: str | TranscriptRef, b: str | TranscriptRef, channels: Sequence[str], max_spans: int, see_through: bool = True
 ) -> match_pb2.CompareRequest:
     """A `CompareRequest`."""
     return match_pb2.CompareRequest(
@@ -278,6 +289,7 @@ def compare_request(
         b=_either(b, "b"),
         channels=channels_to_proto(channels),
         max_spans=count(max_spans, "max_spans"),
+        see_through=see_through,
     )
 
 

@@ -39,9 +39,16 @@ class Span:
     bits: float | None = None
 
 
+DisguiseName = Literal["zero_width", "confusable", "full_width", "spaced_letters"]
+
+
 @dataclass(frozen=True, slots=True)
 class CopyEvidence:
-    """Evidence of copying; shares are exact, over sets of shingles. Spans come longest first."""
+    """Evidence of copying; shares are exact, over sets of shingles. Spans come longest first.
+
+    `disguises` are those that were undone where the texts match, and that one of them has and the other has not; the
+    shares are those of the texts without them, `identical` and the offsets those of the texts themselves.
+    """
 
     jaccard: float
     containment_query: float
@@ -53,6 +60,7 @@ class CopyEvidence:
     query_is_one_shingle: bool
     spans: tuple[Span, ...]
     spans_omitted: int
+    disguises: tuple[DisguiseName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +231,8 @@ class SearchQuery:
 
     `channels` empty means copy; `top` is per channel, 1 to 1000. `min_score` None leaves the default of the
     server; `max_spans` 0 means 20. `max_evidence` hits per channel get evidence; None leaves the default of the
-    server. `tier` None searches both tiers of the semantic channel, each row by the best that it has. The fields are
-    the arguments of `Client.search`.
+    server. `tier` None searches both tiers of the semantic channel, each row by the best that it has. `see_through`
+    has the copy channel undo disguises of letters. The fields are the arguments of `Client.search`.
     """
 
     text: str | None = None
@@ -239,6 +247,7 @@ class SearchQuery:
     max_evidence: int | None = None
     query_language: str | None = None
     tier: TierName | None = None
+    see_through: bool = True
 
 
 @dataclass(frozen=True, slots=True)

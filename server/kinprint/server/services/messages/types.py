@@ -203,6 +203,12 @@ _DIFFERENCES: tuple[types_pb2.Difference, ...] = (
     types_pb2.DIFFERENCE_PUNCTUATION,
     types_pb2.DIFFERENCE_UNICODE_FORM,
 )
+_DISGUISES = {
+    "zero_width": types_pb2.DISGUISE_ZERO_WIDTH,
+    "confusable": types_pb2.DISGUISE_CONFUSABLE,
+    "full_width": types_pb2.DISGUISE_FULL_WIDTH,
+    "spaced_letters": types_pb2.DISGUISE_SPACED_LETTERS,
+}
 
 
 def copy_evidence(found: evidence.CopyEvidence) -> types_pb2.CopyEvidence:
@@ -229,6 +235,7 @@ def copy_evidence(found: evidence.CopyEvidence) -> types_pb2.CopyEvidence:
             for s in found.spans
         ],
         spans_omitted=found.spans_omitted,
+        disguises=[_DISGUISES[name] for name in found.disguises],
     )
 
 
