@@ -19,7 +19,7 @@ from kinprint.kernels.copy.tokens import Row, equal_tokens, larger_row, opens, r
 from kinprint.kernels.fold import BUFFER
 from kinprint.kernels.hashing import finalise
 from kinprint.kernels.jit import kernel, parallel_kernel
-from kinprint.kernels.unicode import SPACELESS, SYMBOL, code_class, decode
+from kinprint.kernels.unicode import MARK, SPACELESS, SYMBOL, code_class, decode
 from numpy.typing import NDArray
 
 MIN_WORDS = 3
@@ -346,19 +346,15 @@ def _measure(row: Row, n: int) -> NDArray[np.int32]:
     """
     sums = np.zeros((n + 1, 3), np.int32)
     text = row.work.buffer
-    spaceless_end = -1
     for k in range(n):
         low = int(row.low[k])
         high = int(row.high[k])
         cp, _ = decode(text, low, high)
-        kind = code_class(cp)
         # A mark is a token of its own after a spaceless code point alone.
-        spaceless = kind in (SPACELESS, SYMBOL) or low == spaceless_end
+        spaceless = code_class(cp) in (SPACELESS, SYMBOL, MARK)
         points = 0
         for p in range(low, high):
             points += 1 if (text[p] & 0xC0) != 0x80 else 0
-        if spaceless:
-            spaceless_end = high
         sums[k + 1, 0] = sums[k, 0] + (3 if spaceless else points + 1)
         sums[k + 1, 1] = sums[k, 1] + (0 if spaceless else 1)
         sums[k + 1, 2] = sums[k, 2] + (1 if spaceless else 0)
