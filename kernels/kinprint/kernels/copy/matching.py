@@ -370,7 +370,7 @@ def find_in_chunk(
                 other_text = memory(addresses[other], lengths[other])
                 room = 1
                 while room > 0:  # one call in place of two, which would be compiled twice into this
-                    room = extend(row, tokens, int(spare.chosen[q]), GRAM, other_text, there, other_row, pair)
+                    room = extend(text, row, tokens, int(spare.chosen[q]), GRAM, other_text, there, other_row, pair)
                     if room > 0:
                         other_row = row_of(room)
                 low = int(pair.reach[0])
