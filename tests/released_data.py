@@ -317,6 +317,43 @@ ADDED = frozenset(
 NEWER = frozenset({"formats", "reference_rows"})
 
 
+#: Shared stretches, and what is counted and weighed of them: runs of folded tokens since, and of equal bytes before.
+STRETCHES = frozenset({"spans", "spans_omitted", "spans_summary"})
+#: Code points at each end of an earlier stretch that may have been a part of a word, or punctuation.
+CUT = 24
+
+
+def _lost_span(expected: Mapping[str, Any], found: Mapping[str, Any], where: str) -> str | None:
+    """A stretch of two texts that was told before and lies within none now; None when there is none."""
+    names = ("query_start", "query_end", "match_start", "match_end")
+    now = [[span[name] for name in names] for span in found["spans"]]
+    for span in expected["spans"] if not found["spans_omitted"] else ():
+        if not _within([span[name] for name in names], now):
+            return f"{where}.spans: {span} lies within none of {now}"
+    return None
+
+
+def _lost_passage(expected: Mapping[str, Any], found: Mapping[str, Any], where: str) -> str | None:
+    """A passage of an answer that was told before and lies within none of that answer now."""
+    for name in ("texts", "against"):
+        if expected["summary"][name] != found["summary"][name]:
+            return f"{where}.{name}: {expected['summary'][name]} expected, {found['summary'][name]} found"
+    rows, now = ([dict(zip(some["columns"], row, strict=True)) for row in some["rows"]] for some in (expected, found))
+    for row in rows:
+        places = [[r["start_a"], r["end_a"]] * 2 for r in now if r["id_a"] == row["id_a"]]
+        if not _within([row["start_a"], row["end_a"]] * 2, places):
+            return f"{where}: {row} lies within none of {places}"
+    return None
+
+
+def _within(place: list[int], others: list[list[int]]) -> bool:
+    first, last, first_there, last_there = place
+    return last - first <= 2 * CUT or any(
+        o[0] <= first + CUT and last - CUT <= o[1] and o[2] <= first_there + CUT and last_there - CUT <= o[3]
+        for o in others
+    )
+
+
 def difference(expected: Any, found: Any, tolerance: float, where: str = "answer") -> str | None:
     """The first place where two answers differ; None when they are the same.
 
@@ -327,12 +364,16 @@ def difference(expected: Any, found: Any, tolerance: float, where: str = "answer
             tolerance = max(tolerance, TOLERANCE_MEANING)
         if expected.get("channel") == "style" or "cosine_delta" in expected:
             tolerance = max(tolerance, TOLERANCE_STYLE)
+        if "spans_omitted" in expected and (lost_span := _lost_span(expected, found, where)):
+            return lost_span
+        if "start_a" in expected.get("columns", ()):
+            return _lost_passage(expected, found, where)
         # What a later version adds is there to be told, and empty where the earlier one had nothing to tell.
         added = {name for name in found.keys() - expected.keys() - ADDED if found[name]}
         if lost := (expected.keys() - found.keys()) | added:
             return f"{where}: fields {sorted(lost)}"
-        loose = tolerance > TOLERANCE and "document" in expected
-        told = [k for k in expected if not (loose and k == "sha256") and k not in NEWER]
+        loose = "document" in expected  # it lists stretches, see STRETCHES
+        told = [k for k in expected if not (loose and k == "sha256") and k not in NEWER | STRETCHES]
         if "z" in told and "alignment" in told and not math.isclose(expected["z"], found["z"], abs_tol=10 * tolerance):
             return f"{where}.z: {expected['z']!r} expected, {found['z']!r} found"
         pairs = [(f"{where}.{k}", expected[k], found[k]) for k in told if k != "z" or "alignment" not in told]

@@ -737,8 +737,9 @@ def test_copy_evidence_can_be_checked(stubs: Stubs, filled: str) -> None:
     assert exact.score == exact.copy.jaccard == exact.copy.containment_query == 1
     assert exact.copy.identical
     assert [(s.query_start, s.query_end, s.match_start, s.match_end) for s in exact.copy.spans] == [
-        (0, len(HARBOUR), 0, len(HARBOUR))
+        (0, len(HARBOUR) - 1, 0, len(HARBOUR) - 1)  # without the full stop
     ]
+    assert not exact.copy.spans[0].differences
     found = near.copy
     assert near.id == "c"
     assert not found.identical
@@ -749,7 +750,8 @@ def test_copy_evidence_can_be_checked(stubs: Stubs, filled: str) -> None:
     assert near.score == max(found.jaccard, found.containment_query)
     assert len(found.spans) == 2
     for span in found.spans:
-        assert HARBOUR[span.query_start : span.query_end] == EDITED[span.match_start : span.match_end] == span.text
+        assert HARBOUR[span.query_start : span.query_end] == span.text
+        assert (EDITED[span.match_start : span.match_end] == span.text) == (not span.differences)
     one = search(stubs, HARBOUR, filled, max_spans=1).hits[2].copy
     assert len(one.spans) == 1
     assert one.spans_omitted == found.spans_omitted + 1
@@ -762,7 +764,24 @@ def test_offsets_count_code_points(stubs: Stubs, corpus: str) -> None:
     (span,) = hit.copy.spans
     match = f"{before}{HARBOUR}"[span.match_start : span.match_end]
     assert match == f"\U0001f35e! {HARBOUR}"[span.query_start : span.query_end] == span.text
-    assert HARBOUR in match
+    assert HARBOUR[:-1] in match
+    assert not span.differences
+
+
+def test_spans_say_how_the_match_differs(stubs: Stubs, corpus: str) -> None:
+    wrapped = HARBOUR.replace(" ", "\n", 9)
+    upsert(stubs, corpus, [row("a", f"Then: “{wrapped.upper()}”")])
+    (hit,) = search(stubs, HARBOUR, corpus).hits
+    (span,) = hit.copy.spans
+    assert span.text == HARBOUR[:-1]
+    assert span.differences == [types_pb2.DIFFERENCE_WHITE_SPACE, types_pb2.DIFFERENCE_CASE]
+    found, _ = overlaps(stubs, [corpus], [corpus])
+    assert found == []
+    second = f"{corpus[:50]}-second"
+    upsert(stubs, second, [row("b", HARBOUR)])
+    (passage,) = overlaps(stubs, [corpus], [second])[0]
+    assert passage["differences"] == 0b11
+    assert (passage["start_b"], passage["end_b"]) == (0, len(HARBOUR) - 1)
 
 
 def test_a_stored_transcript_is_never_its_own_hit(stubs: Stubs, filled: str, corpus: str) -> None:
@@ -1192,8 +1211,8 @@ def test_overlaps_between_corpora(stubs: Stubs, filled: str, corpus: str) -> Non
     # Each passage is listed once, with the first answer that holds it, and how many do.
     whole = next(s for s in spans if s["id_a"] == "x" and s["id_b"] == "a")
     assert whole["texts"] == 2
-    assert (whole["start_b"], whole["end_b"]) == (0, len(HARBOUR))
-    assert (whole["start_a"], whole["end_a"]) == (15, 15 + len(HARBOUR))
+    assert (whole["start_b"], whole["end_b"]) == (0, len(HARBOUR) - 1)
+    assert (whole["start_a"], whole["end_a"]) == (15, 15 + len(HARBOUR) - 1)
     assert whole["tokens"] == len(HARBOUR.split())
     texts = {"x": f"港 First words. {HARBOUR} Last words.", "y": f"Bread: {BREAD}"}
     of_b = {r.id: r.response for r in ROWS}

@@ -558,6 +558,7 @@ def test_overlap(data: Path, tmp_path: Path) -> None:
         "bits",
         "texts",
         "mark",
+        "differences",
         "others_with",
         "others",
         "prompt_others_with",
@@ -567,12 +568,14 @@ def test_overlap(data: Path, tmp_path: Path) -> None:
     ]
     (row,) = found[0]
     assert (row["id_a"], row["corpus_a"], row["id_b"], row["corpus_b"]) == ("inside", "fifth", "tides", "news")
-    assert (row["start_a"], row["end_a"]) == (13, 13 + len(TIDES))
-    assert (row["start_b"], row["end_b"], row["length"]) == (0, len(TIDES), len(TIDES))
+    stretch = TIDES.removesuffix(".")
+    assert (row["start_a"], row["end_a"]) == (13, 13 + len(stretch))
+    assert (row["start_b"], row["end_b"], row["length"]) == (0, len(stretch), len(stretch))
     assert (row["tokens"], row["texts"], row["mark"]) == (len(TIDES.split()), 1, None)
+    assert row["differences"] == "identical"
     summary = ok_json(*base)
     assert (summary["spans"], summary["texts"], summary["texts_with_spans"], summary["against"]) == (1, 2, 1, 6)
-    assert summary["top"] == [{**row, "text": TIDES}]
+    assert summary["top"] == [{**row, "text": stretch}]
     text = ok(*base)
     assert "fifth/inside" in text
     assert "news/tides" in text

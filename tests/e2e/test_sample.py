@@ -69,7 +69,8 @@ def test_every_copy_is_found_first(client: Client, relation: dict[str, str]) -> 
     left, right = client.get("sample", taken).response, client.get("sample", source).response
     assert first.evidence.spans
     for span in first.evidence.spans:
-        assert left[span.query_start : span.query_end] == right[span.match_start : span.match_end]
+        same = left[span.query_start : span.query_end] == right[span.match_start : span.match_end]
+        assert same == (not span.differences)
     if relation["relation"] == "copy":
         assert first.evidence.identical
         assert first.score == 1.0

@@ -14,7 +14,19 @@ import numpy as np
 import pytest
 from kinprint.kernels import sources, warm
 from kinprint.kernels.arrow import Texts, from_texts, frozen
-from kinprint.kernels.copy import dedup, disguise, lsh, matching, overlap, rarity, seeds, shingle, sketch, spans
+from kinprint.kernels.copy import (
+    automaton,
+    dedup,
+    disguise,
+    lsh,
+    matching,
+    overlap,
+    rarity,
+    seeds,
+    shingle,
+    sketch,
+    spans,
+)
 from kinprint.kernels.embed import align, pool, sentences, tokens, vocabulary
 from kinprint.kernels.jit import ParallelKernel
 from kinprint.kernels.style import authorship, features, nearest, ngrams, residual, stylometry, traits
@@ -34,7 +46,7 @@ def test_nothing_is_left_to_compile() -> None:
     kernels += [nearest._lengths, nearest._nearest, seeds._renumber]
     kernels += [seeds._all_seeds, seeds._meet, overlap._query, overlap._pairs, overlap._intersections]
     kernels += [lsh._band_keys, lsh._pairs, lsh._links, dedup._firsts, spans._spans, spans._codepoint_places]
-    kernels += [spans._differences, spans._codepoint_offsets]
+    kernels += [spans._differences, spans._codepoint_offsets, spans._tokens_of, automaton.matches_of]
     kernels += [matching.find_in_chunk, rarity.counts_elsewhere, stylometry._style_vectors, stylometry._stats]
     kernels += [stylometry._scores, stylometry._scores_at, traits._traits, ngrams.inner_products, residual._moments]
     kernels += [residual._add, features._block, features._packed, features._take, features._document_frequencies]

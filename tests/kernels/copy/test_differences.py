@@ -33,7 +33,7 @@ def array(text: str) -> np.ndarray:
         (TEXT.upper(), CASE),
         (TEXT.lower(), CASE),
         (TEXT.replace("“", '"').replace("”", '"').replace("’", "'"), PUNCTUATION),
-        (TEXT.replace(" rose", " **rose**"), PUNCTUATION),
+        (TEXT.replace("rose", "**rose**"), PUNCTUATION),
         (TEXT.replace("fine", "_fine_"), PUNCTUATION),
         (TEXT.replace("slowly, then", "slowly,\n- then"), WHITE_SPACE | PUNCTUATION),
         (unicodedata.normalize("NFD", TEXT), UNICODE_FORM),

@@ -9,7 +9,7 @@ import pytest
 from copy_texts import texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kinprint.kernels.copy import spans
+from kinprint.kernels.copy import automaton, spans
 from kinprint.kernels.reference import spans as reference
 from kinprint.kernels.reference import tokens as folded
 
@@ -56,7 +56,7 @@ def test_cutting_texts_down_changes_nothing(common: list[int], a: list[int], b: 
     """Repeats of long stretches, next to each other and with others between, in both texts."""
     for left, right in ((common + a + common + b, c + common + common), (a + common + b + a, a + common), (a, a)):
         x, y = np.array(left, np.int32), np.array(right, np.int32)
-        cut, whole = spans._both_matches(x, y), (spans._matches(x, y), spans._matches(y, x))
+        cut, whole = automaton.both_matches(x, y), (automaton.matches_of(x, y), automaton.matches_of(y, x))
         for some, every in zip(cut, whole, strict=True):
             assert some.tolist() == every.tolist()
 

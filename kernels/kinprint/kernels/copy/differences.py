@@ -216,12 +216,15 @@ def _folded_differs(a: NDArray[np.uint8], p: int, p_end: int, b: NDArray[np.uint
 def _of_gaps(a: NDArray[np.uint8], p: int, p_end: int, b: NDArray[np.uint8], q: int, q_end: int) -> int:
     """Differences of what stands between two tokens, where it is not the same."""
     found = 0
-    if _part_differs(a, p, p_end, b, q, q_end, _SPACE_PART):
-        found |= WHITE_SPACE
-    if _part_differs(a, p, p_end, b, q, q_end, _IGNORABLE_PART):
-        found |= UNICODE_FORM
-    if _part_differs(a, p, p_end, b, q, q_end, _PUNCT_PART):
-        found |= PUNCTUATION if _folded_differs(a, p, p_end, b, q, q_end) else UNICODE_FORM
+    for part in range(3):  # one call in place of three, which would be compiled three times into this
+        if not _part_differs(a, p, p_end, b, q, q_end, part):
+            continue
+        if part == _SPACE_PART:
+            found |= WHITE_SPACE
+        elif part == _PUNCT_PART and _folded_differs(a, p, p_end, b, q, q_end):
+            found |= PUNCTUATION
+        else:
+            found |= UNICODE_FORM
     return found if found != 0 else WHITE_SPACE
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from kinprint.kernels.copy.tokens import Row, cut_after, cut_before, equal_tokens, larger_row, opens, tokens_in
+from kinprint.kernels.hashing import load64
 from kinprint.kernels.jit import kernel
 from numpy.typing import NDArray
 
@@ -63,12 +64,46 @@ def _seed_in(a: Row, i: int, size: int, row: Row, n: int, there: int) -> int:
 
 
 @kernel
-def extend(a: Row, count: int, i: int, size: int, text: NDArray[np.uint8], there: int, row: Row, pair: Pair) -> int:
+def _is_same(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> bool:
+    if a.size != b.size:
+        return False
+    k = 0
+    while k + 8 <= a.size:
+        if load64(a, k) != load64(b, k):
+            return False
+        k += 8
+    while k < a.size:
+        if a[k] != b[k]:
+            return False
+        k += 1
+    return True
+
+
+@kernel
+def extend(
+    own: NDArray[np.uint8],
+    a: Row,
+    count: int,
+    i: int,
+    size: int,
+    text: NDArray[np.uint8],
+    there: int,
+    row: Row,
+    pair: Pair,
+) -> int:
     """Fill ``pair`` with the longest run of equal tokens around token i of a and byte ``there`` of another text.
+
+    ``a`` holds the ``count`` tokens of the text ``own``.
 
     ``size`` tokens are to be equal from there on; where they are not, as two rows of tokens may have one hash, nothing
     is: ``pair.reach`` is [i, i). Returns 0, or the size that ``row`` must have to go on.
     """
+    if there == a.begins[i] and _is_same(own, text):  # answers that many give are not cut up for each of them
+        for k in range(count):
+            _keep(pair, k, a, k)
+        pair.reach[0] = 0
+        pair.reach[1] = count
+        return 0
     pair.reach[0] = i
     pair.reach[1] = i
     span = int(a.ends[i + size - 1] - a.begins[i])

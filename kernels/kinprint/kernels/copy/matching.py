@@ -368,10 +368,11 @@ def find_in_chunk(
                 if table.stamps[_slot(table, key, q, stamp)] == stamp:
                     continue  # another seed of a stretch that was found already
                 other_text = memory(addresses[other], lengths[other])
-                room = extend(row, tokens, int(spare.chosen[q]), GRAM, other_text, there, other_row, pair)
-                while room > 0:
-                    other_row = row_of(room)
-                    room = extend(row, tokens, int(spare.chosen[q]), GRAM, other_text, there, other_row, pair)
+                room = 1
+                while room > 0:  # one call in place of two, which would be compiled twice into this
+                    room = extend(text, row, tokens, int(spare.chosen[q]), GRAM, other_text, there, other_row, pair)
+                    if room > 0:
+                        other_row = row_of(room)
                 low = int(pair.reach[0])
                 high = int(pair.reach[1])
                 r = q + 1

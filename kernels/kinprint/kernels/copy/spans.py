@@ -12,21 +12,21 @@ occurs; a repeated stretch that is maximal in the other text too is reported fro
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
-from kinprint.kernels.arrow import Texts, frozen, grown, memory
+from kinprint.kernels.arrow import Texts, frozen, memory
+from kinprint.kernels.copy.automaton import both_matches
 from kinprint.kernels.copy.differences import differences_of
 from kinprint.kernels.copy.tokens import Row, equal_tokens, larger_row, opens, row_of, tokens_in
 from kinprint.kernels.fold import BUFFER
-from kinprint.kernels.hashing import finalise
 from kinprint.kernels.jit import kernel, parallel_kernel
-from kinprint.kernels.unicode import SPACELESS, SYMBOL, code_class, decode
+from kinprint.kernels.unicode import MARK, SPACELESS, SYMBOL, code_class, decode
 from numpy.typing import NDArray
 
 MIN_WORDS = 3
 MIN_SPACELESS = 5
 """A span must hold a shingle's worth of text: so many words or spaceless code points."""
-GRAM = 3
-"""Tokens of the stretches by which two texts are cut down to what they may share; even a short span has as many."""
 
 
 # ---- tokens as small numbers ----
@@ -82,258 +82,6 @@ def _codes(a: Row, count_a: int, b: Row, count_b: int) -> tuple[NDArray[np.int32
     return codes_a, codes_b
 
 
-# ---- the automaton ----
-
-
-@kernel
-def _edge(
-    state: int, code: int, table: NDArray[np.int32], origin: NDArray[np.int32], label: NDArray[np.int32]
-) -> tuple[int, np.uint64]:
-    """The transition of a state by a token, or -1 and the place in the table where it belongs."""
-    mask = np.uint64(table.size - 1)
-    place = finalise((np.uint64(state) << np.uint64(32)) | np.uint64(code)) & mask
-    while table[place] >= 0:
-        t = int(table[place])
-        if origin[t] == state and label[t] == code:
-            return t, place
-        place = (place + np.uint64(1)) & mask
-    return -1, place
-
-
-@kernel
-def _automaton(
-    text: NDArray[np.int32],
-) -> tuple[
-    NDArray[np.int32],
-    NDArray[np.int32],
-    NDArray[np.int32],
-    NDArray[np.int32],
-    NDArray[np.int32],
-    NDArray[np.int32],
-    NDArray[np.int32],
-]:
-    """Suffix automaton of ``text`` (fewer than 2^29 tokens): at most 2n states and 3n transitions.
-
-    Returns ``length``, ``link`` and ``first_end`` (end of the first occurrence) of every state, and ``table``,
-    ``origin``, ``label`` and ``target`` of the transitions: a hash table (:func:`_edge`), since a common word may be
-    followed by thousands of others.
-    """
-    n = text.size
-    length = np.zeros(2 * n + 2, np.int32)
-    link = np.full(2 * n + 2, -1, np.int32)
-    first_end = np.zeros(2 * n + 2, np.int32)
-    edges = np.full(2 * n + 2, -1, np.int32)  # the last transition of each state, by which the others are linked
-    next_edge = np.empty(3 * n + 4, np.int32)
-    origin = np.empty(3 * n + 4, np.int32)
-    label = np.empty(3 * n + 4, np.int32)
-    target = np.empty(3 * n + 4, np.int32)
-    size = 16
-    while size < 2 * (3 * n + 4):
-        size *= 2
-    table = np.full(size, -1, np.int32)
-    states = 1
-    transitions = 0
-    last = 0
-    for i in range(n):
-        code = int(text[i])
-        current = states
-        states += 1
-        length[current] = length[last] + 1
-        first_end[current] = i + 1
-        p = last
-        q = -1
-        while p >= 0:
-            edge, place = _edge(p, code, table, origin, label)
-            if edge >= 0:
-                q = int(target[edge])
-                break
-            table[place] = transitions
-            next_edge[transitions] = edges[p]
-            origin[transitions] = p
-            label[transitions] = code
-            target[transitions] = current
-            edges[p] = transitions
-            transitions += 1
-            p = int(link[p])
-        if q < 0:
-            link[current] = 0
-        elif length[p] + 1 == length[q]:
-            link[current] = q
-        else:
-            clone = states
-            states += 1
-            length[clone] = length[p] + 1
-            link[clone] = link[q]
-            first_end[clone] = first_end[q]
-            copied = int(edges[q])
-            while copied >= 0:
-                _, place = _edge(clone, int(label[copied]), table, origin, label)
-                table[place] = transitions
-                next_edge[transitions] = edges[clone]
-                origin[transitions] = clone
-                label[transitions] = label[copied]
-                target[transitions] = target[copied]
-                edges[clone] = transitions
-                transitions += 1
-                copied = int(next_edge[copied])
-            while p >= 0:
-                edge, _ = _edge(p, code, table, origin, label)
-                if edge < 0 or target[edge] != q:
-                    break
-                target[edge] = clone
-                p = int(link[p])
-            link[q] = clone
-            link[current] = clone
-        last = current
-    return length, link, first_end, table, origin, label, target
-
-
-@kernel
-def _matches(text: NDArray[np.int32], other: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Maximal stretches of ``text`` of :data:`GRAM` tokens or more that occur in ``other``: int64[m, 3] rows (start,
-    end, start in other).
-    """
-    length, link, first_end, table, origin, label, target = _automaton(other)
-    out = np.empty((16, 3), np.int64)
-    m = 0
-    state = 0
-    matched = 0
-    for i in range(text.size + 1):
-        step = -1
-        code = int(text[i]) if i < text.size else 0
-        if i < text.size:
-            edge, _ = _edge(state, code, table, origin, label)
-            if edge >= 0:
-                step = int(target[edge])
-        if step >= 0:
-            state = step
-            matched += 1
-            continue
-        if matched >= GRAM:
-            if m == out.shape[0]:
-                out = grown(out, m, 4 * m)
-            out[m, 0] = i - matched
-            out[m, 1] = i
-            out[m, 2] = first_end[state] - matched
-            m += 1
-        if i == text.size:
-            break
-        while state > 0 and step < 0:
-            state = int(link[state])
-            edge, _ = _edge(state, code, table, origin, label)
-            if edge >= 0:
-                step = int(target[edge])
-        if step >= 0:
-            matched = int(length[state]) + 1
-            state = step
-        else:
-            matched = 0
-    return out[:m]
-
-
-# ---- cutting down ----
-
-
-@kernel
-def _grams(text: NDArray[np.int32]) -> NDArray[np.uint64]:
-    """Hashes of the stretches of :data:`GRAM` tokens, by where they begin; none is 0."""
-    n = text.size - GRAM + 1
-    out = np.empty(max(n, 0), np.uint64)
-    for i in range(n):
-        h = np.uint64(0)
-        for k in range(GRAM):
-            h = finalise(h ^ np.uint64(text[i + k] + 1)) * np.uint64(0x9E3779B97F4A7C15)
-        out[i] = h if h != 0 else np.uint64(1)
-    return out
-
-
-@kernel
-def _common(a: NDArray[np.int32], b: NDArray[np.int32]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Where stretches of :data:`GRAM` tokens begin that the other text has, too: bool[n] of each text.
-
-    Two stretches of one hash pass for equal: that leaves in what need not be looked at, and leaves nothing out.
-    """
-    ours = _grams(a)
-    theirs = _grams(b)
-    size = 16
-    while size < 2 * ours.size:
-        size *= 2
-    table = np.zeros(size, np.uint64)
-    met = np.zeros(size, np.bool_)
-    places = np.empty(ours.size, np.int64)
-    mask = np.uint64(size - 1)
-    for i in range(ours.size):
-        place = ours[i] & mask
-        while table[place] != 0 and table[place] != ours[i]:
-            place = (place + np.uint64(1)) & mask
-        table[place] = ours[i]
-        places[i] = place
-    in_a = np.zeros(a.size, np.bool_)
-    in_b = np.zeros(b.size, np.bool_)
-    for i in range(theirs.size):
-        place = theirs[i] & mask
-        while table[place] != 0 and table[place] != theirs[i]:
-            place = (place + np.uint64(1)) & mask
-        if table[place] != 0:
-            met[place] = True
-            in_b[i] = True
-    for i in range(ours.size):
-        in_a[i] = met[places[i]]
-    return in_a, in_b
-
-
-@kernel
-def _cut(
-    text: NDArray[np.int32], begins: NDArray[np.bool_], between: int
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """The tokens of a text that lie in common stretches, with one ``between`` each two, and where each stood."""
-    kept = np.empty(text.size, np.int32)
-    where = np.empty(text.size, np.int64)
-    m = 0
-    end = 0
-    for i in range(text.size):
-        if begins[i]:
-            end = i + GRAM
-        if i < end:
-            kept[m] = text[i]
-        elif m > 0 and where[m - 1] == i - 1 and kept[m - 1] != between:
-            kept[m] = between
-        else:
-            continue
-        where[m] = i
-        m += 1
-    return kept[:m], where[:m]
-
-
-@kernel
-def _both_matches(a: NDArray[np.int32], b: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """:func:`_matches` of ``a`` in ``b`` and of ``b`` in ``a``.
-
-    An automaton takes many times longer to build than a text to read. So texts are first cut down to the stretches
-    that they have in common, with numbers between that no token has, another in each: a match of as many tokens,
-    and every place where it occurs, lies within such stretches, and ends there or not as it would in the whole texts.
-    """
-    if a.size == b.size and a.size >= GRAM and bool(np.all(a == b)):
-        whole = np.array([[0, a.size, 0]], np.int64)
-        return whole, whole.copy()
-    in_a, in_b = _common(a, b)
-    short_a, where_a = _cut(a, in_a, a.size + b.size)
-    short_b, where_b = _cut(b, in_b, a.size + b.size + 1)
-    forward = _matches(short_a, short_b)
-    backward = _matches(short_b, short_a)
-    for k in range(forward.shape[0]):
-        length = forward[k, 1] - forward[k, 0]
-        forward[k, 0] = where_a[forward[k, 0]]
-        forward[k, 1] = forward[k, 0] + length
-        forward[k, 2] = where_b[forward[k, 2]]
-    for k in range(backward.shape[0]):
-        length = backward[k, 1] - backward[k, 0]
-        backward[k, 0] = where_b[backward[k, 0]]
-        backward[k, 1] = backward[k, 0] + length
-        backward[k, 2] = where_a[backward[k, 2]]
-    return forward, backward
-
-
 # ---- spans ----
 
 
@@ -346,37 +94,61 @@ def _measure(row: Row, n: int) -> NDArray[np.int32]:
     """
     sums = np.zeros((n + 1, 3), np.int32)
     text = row.work.buffer
-    spaceless_end = -1
     for k in range(n):
         low = int(row.low[k])
         high = int(row.high[k])
         cp, _ = decode(text, low, high)
-        kind = code_class(cp)
         # A mark is a token of its own after a spaceless code point alone.
-        spaceless = kind in (SPACELESS, SYMBOL) or low == spaceless_end
+        spaceless = code_class(cp) in (SPACELESS, SYMBOL, MARK)
         points = 0
         for p in range(low, high):
             points += 1 if (text[p] & 0xC0) != 0x80 else 0
-        if spaceless:
-            spaceless_end = high
         sums[k + 1, 0] = sums[k, 0] + (3 if spaceless else points + 1)
         sums[k + 1, 1] = sums[k, 1] + (0 if spaceless else 1)
         sums[k + 1, 2] = sums[k, 2] + (1 if spaceless else 0)
     return sums
 
 
+class _Cut(NamedTuple):
+    """The n tokens of one of two texts."""
+
+    codes: NDArray[np.int32]
+    """int32[n]: equal for equal tokens of either text."""
+    begins: NDArray[np.int32]
+    ends: NDArray[np.int32]
+    opens: NDArray[np.bool_]
+    closes: NDArray[np.bool_]
+    """[n] each, see :class:`~kinprint.kernels.copy.tokens.Row`."""
+    sums: NDArray[np.int32]
+    """int32[n + 1, 3], see :func:`_measure`."""
+
+
 @kernel
-def _spans(
-    address_a: np.uint64, length_a: int, address_b: np.uint64, length_b: int, min_weight: int
-) -> NDArray[np.int64]:
-    # Texts by their addresses, as passages have them, so that what is called here is compiled once.
+def _part(row: Row, n: int, codes: NDArray[np.int32]) -> _Cut:
+    opening = np.empty(n, np.bool_)
+    for k in range(n):
+        opening[k] = opens(row, k)
+    return _Cut(codes, row.begins[:n].copy(), row.ends[:n].copy(), opening, row.closes[:n].copy(), _measure(row, n))
+
+
+# Four kernels that are called one after the other, not one that calls the others: each is compiled with all that it
+# calls. Texts come by their addresses, as passages have them, so that what cuts them is compiled once.
+
+
+@kernel
+def _tokens_of(address_a: np.uint64, length_a: int, address_b: np.uint64, length_b: int) -> tuple[_Cut, _Cut]:
+    """The tokens of two texts."""
     row_a, count_a = _row(memory(address_a, length_a))
     row_b, count_b = _row(memory(address_b, length_b))
     codes_a, codes_b = _codes(row_a, count_a, row_b, count_b)
-    forward, backward = _both_matches(codes_a, codes_b)
-    if forward.shape[0] + backward.shape[0] == 0:
-        return np.empty((0, 4), np.int64)
-    sums = _measure(row_a, count_a)
+    return _part(row_a, count_a, codes_a), _part(row_b, count_b, codes_b)
+
+
+@kernel
+def _spans(
+    a: _Cut, b: _Cut, forward: NDArray[np.int64], backward: NDArray[np.int64], min_weight: int
+) -> NDArray[np.int64]:
+    """What the matches hold of whole graphemes and weighs enough, in bytes: int64[m, 4]."""
     out = np.empty((forward.shape[0] + backward.shape[0], 4), np.int64)
     m = 0
     for k in range(out.shape[0]):
@@ -386,53 +158,56 @@ def _spans(
             r = k - forward.shape[0]
             j, i = backward[r, 0], backward[r, 2]
             end = i + backward[r, 1] - j
-        while i < end and not (opens(row_a, i) and opens(row_b, j)):
+        while i < end and not (a.opens[i] and b.opens[j]):
             i += 1
             j += 1
         last = j + end - i
-        while i < end and not (row_a.closes[end - 1] and row_b.closes[last - 1]):
+        while i < end and not (a.closes[end - 1] and b.closes[last - 1]):
             end -= 1
             last -= 1
-        if i == end or sums[end, 0] - sums[i, 0] < min_weight:
+        if i == end or a.sums[end, 0] - a.sums[i, 0] < min_weight:
             continue
-        if sums[end, 1] - sums[i, 1] < MIN_WORDS and sums[end, 2] - sums[i, 2] < MIN_SPACELESS:
+        if a.sums[end, 1] - a.sums[i, 1] < MIN_WORDS and a.sums[end, 2] - a.sums[i, 2] < MIN_SPACELESS:
             continue
-        out[m, 0] = row_a.begins[i]
-        out[m, 1] = row_a.ends[end - 1]
-        out[m, 2] = row_b.begins[j]
-        out[m, 3] = row_b.ends[last - 1]
+        out[m, 0] = a.begins[i]
+        out[m, 1] = a.ends[end - 1]
+        out[m, 2] = b.begins[j]
+        out[m, 3] = b.ends[last - 1]
         m += 1
     return out[:m]
 
 
 @kernel
 def _differences(
-    address_a: np.uint64, length_a: int, address_b: np.uint64, length_b: int, spans: NDArray[np.int64]
+    address_a: np.uint64,
+    length_a: int,
+    address_b: np.uint64,
+    length_b: int,
+    a: _Cut,
+    b: _Cut,
+    spans: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    a = memory(address_a, length_a)
-    b = memory(address_b, length_b)
-    row_a, count_a = _row(a)
-    row_b, count_b = _row(b)
-    begins_a = row_a.begins[:count_a]
-    begins_b = row_b.begins[:count_b]
+    """Differences of spans, -1 for what is none."""
+    text_a = memory(address_a, length_a)
+    text_b = memory(address_b, length_b)
     out = np.full(spans.shape[0], -1, np.int64)
     for k in range(spans.shape[0]):
-        i = int(np.searchsorted(begins_a, spans[k, 0]))
-        j = int(np.searchsorted(begins_b, spans[k, 2]))
+        i = int(np.searchsorted(a.begins, spans[k, 0]))
+        j = int(np.searchsorted(b.begins, spans[k, 2]))
         count = 0
         while (
-            i + count < count_a
-            and j + count < count_b
-            and row_a.ends[i + count] <= spans[k, 1]
-            and row_b.ends[j + count] <= spans[k, 3]
-            and equal_tokens(row_a, i + count, row_b, j + count)
+            i + count < a.codes.size
+            and j + count < b.codes.size
+            and a.ends[i + count] <= spans[k, 1]
+            and b.ends[j + count] <= spans[k, 3]
+            and a.codes[i + count] == b.codes[j + count]
         ):
             count += 1
-        if count == 0 or row_a.ends[i + count - 1] != spans[k, 1] or row_b.ends[j + count - 1] != spans[k, 3]:
+        if count == 0 or a.ends[i + count - 1] != spans[k, 1] or b.ends[j + count - 1] != spans[k, 3]:
             continue
-        if row_a.begins[i] != spans[k, 0] or row_b.begins[j] != spans[k, 2]:
+        if a.begins[i] != spans[k, 0] or b.begins[j] != spans[k, 2]:
             continue
-        out[k] = differences_of(a, row_a.begins, row_a.ends, i, b, row_b.begins, row_b.ends, j, count)
+        out[k] = differences_of(text_a, a.begins, a.ends, i, text_b, b.begins, b.ends, j, count)
     return out
 
 
@@ -526,7 +301,8 @@ def shared_spans(a: NDArray[np.uint8], b: NDArray[np.uint8], min_weight: int = 2
     _check_text("b", b)
     if min_weight < 1:
         raise ValueError(f"min_weight must be at least 1, not {min_weight}")
-    spans = _spans(*_whereabouts(a), *_whereabouts(b), min_weight)
+    cut_a, cut_b = _tokens_of(*_whereabouts(a), *_whereabouts(b))
+    spans = _spans(cut_a, cut_b, *both_matches(cut_a.codes, cut_b.codes), min_weight)
     if len(spans) > 1:
         spans = spans[np.lexsort(spans.T[::-1])]
         fresh = np.ones(len(spans), np.bool_)
@@ -558,7 +334,8 @@ def differences(a: NDArray[np.uint8], b: NDArray[np.uint8], spans: NDArray[np.in
     _check_text("b", b)
     if spans.dtype != np.int64 or spans.ndim != 2 or spans.shape[1] != 4:
         raise ValueError(f"spans must be int64[m, 4], not {spans.dtype}{list(spans.shape)}")
-    found = _differences(*_whereabouts(a), *_whereabouts(b), frozen(np.ascontiguousarray(spans)))
+    where = *_whereabouts(a), *_whereabouts(b)
+    found = _differences(*where, *_tokens_of(*where), frozen(np.ascontiguousarray(spans)))
     if bool((found < 0).any()):
         raise ValueError("spans must be shared by the two texts")
     return found

@@ -204,8 +204,8 @@ def _short(text: str) -> str:
 
 def _columns(spans: OverlapSpans) -> dict[str, list[Any]]:
     lengths = [end - start for start, end in zip(spans.start_a, spans.end_a, strict=True)]
-    told = [", ".join(some) or "identical" for some in spans.differences]
-    made: dict[str, list[Any]] = {"length": lengths, "differences": told}
+    differences = [", ".join(some) or "identical" for some in spans.differences]
+    made: dict[str, list[Any]] = {"length": lengths, "differences": differences}
     return {name: made[name] if name in made else getattr(spans, name) for name in SPANS}
 
 
