@@ -527,7 +527,7 @@ def test_overlap_of_files_is_overlap_of_corpora(data: Path, files: Path, tmp_pat
         assert (row["id_a"], row["id_b"], row["length"]) == ("inside", "tides", len(TIDES))
     assert "not both" in refused("overlap", path, "--corpus", "news")
     assert "without a server" in refused("overlap", path, "--data", data)
-    assert "say what to compare" in refused("overlap", "--corpus", "news", "--data", data)
+    assert "say what to compare" in refused("overlap", "--corpus", "news", "--data", data, code=2)
     assert "columns of files" in refused("overlap", "--corpus", "news", "--against", "news", "--text", "response")
     for name in ("sixth", "chats"):
         ok("delete", "--corpus", name, "--all", "--yes", "--data", data)

@@ -134,7 +134,7 @@ def overlap(
     if text or id_column:
         fail("--text and --id name columns of files: leave them out with --corpus")
     if not corpora or not against:
-        fail("say what to compare: --corpus NAME --against NAME, or files")
+        raise typer.BadParameter("say what to compare: --corpus NAME --against NAME, or files")
     with contextlib.ExitStack() as stack:
         writer = stack.enter_context(TableWriter(output, SPANS)) if output is not None else None
         client = stack.enter_context(open_client(server, data))
