@@ -7,7 +7,7 @@ RELEASED := proto/released.binpb
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types proto proto-check proto-release sync sync-check format clean bench bench-serving bench-copy bench-contamination bench-million bench-style bench-kinship bench-attribution bench-teacher bench-semantic-quality bench-semantic bench-trust bench-overload soak mutants
+.PHONY: help setup demo test check lint types proto proto-check proto-release proto-foreign sync sync-check format clean bench bench-serving bench-copy bench-contamination bench-million bench-style bench-kinship bench-attribution bench-teacher bench-semantic-quality bench-semantic bench-trust bench-overload soak mutants
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 20
@@ -61,6 +61,10 @@ proto: $(STUBS)/.done ## Generate the Python stubs from proto/
 
 proto-check: $(STUBS)/.done
 	@$(STUBS)/bin/python tools/generate_stubs.py --check
+
+# In CI where npm and Go are; `make test` needs neither.
+proto-foreign: setup ## Generate TypeScript and Go from proto/, and have their compilers look at it (npm; Debian's golang)
+	$(BIN)/python tools/foreign_stubs.py --buf $(BIN)/buf
 
 sync: setup ## Generate the synchronous client from the asyncio one
 	$(BIN)/python tools/generate_sync.py
@@ -149,4 +153,4 @@ bench-semantic: setup ## Measure the semantic channel: DATA="file..." [PEERS=pyt
 	$(BIN)/python benchmarks/semantic.py $(DATA) $(if $(PEERS),--peers "$(PEERS)") $(if $(WORK),--work "$(WORK)") $(if $(JSON),--json "$(JSON)") $(if $(ONLY),--only "$(ONLY)") --out docs/benchmarks-semantic.md
 
 clean: ## Remove environments, caches and the demo's data
-	rm -rf $(VENV) $(STUBS) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(STUBS) .foreign .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

