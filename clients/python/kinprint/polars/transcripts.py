@@ -26,6 +26,7 @@ def scan_transcripts(
     map: Mapping[str, str] | None = None,
     rename: Mapping[str, str] | None = None,
     batch_rows: int = 2000,
+    encoding: str | None = None,
 ) -> pl.LazyFrame:
     """The transcripts of files, one row each (`TRANSCRIPT_SCHEMA` of `kinprint.client.schemas`), in their order.
 
@@ -35,6 +36,7 @@ def scan_transcripts(
         map: JMESPath expressions by column, for rows that no preset knows.
         rename: columns to rename first, old name to new.
         batch_rows: rows of the frames that the LazyFrame reads.
+        encoding: of files of text without a byte order mark; None: UTF-8.
 
     Files are read when the LazyFrame is collected, in bounded memory. Rows that cannot be read are left out, with a
     `SkippedRowsWarning` that counts them by reason. `transcript_id` is null where the files name none.
@@ -50,7 +52,8 @@ def scan_transcripts(
         reasons: dict[str, int] = {}
         first = ""
         rows: list[dict[str, object]] = []
-        for row in FileReader(paths, mapper=Mapper(preset, map, rename)):
+        reader = FileReader(paths, mapper=Mapper(preset, map, rename), encoding=encoding)
+        for row in reader:
             if isinstance(row.item, RowError):
                 reasons[row.item.reason] = reasons.get(row.item.reason, 0) + 1
                 first = first or f"{row.source}:{row.row}: {row.item.message}"
@@ -62,6 +65,8 @@ def scan_transcripts(
                 yield pl.DataFrame(rows, schema=TRANSCRIPT_SCHEMA)
                 rows = []
         yield pl.DataFrame(rows, schema=TRANSCRIPT_SCHEMA)
+        for note in reader.notes:
+            warnings.warn(note, stacklevel=2)
         if reasons:
             told = ", ".join(f"{count:,} {reason.lower()}" for reason, count in sorted(reasons.items()))
             warnings.warn(f"rows skipped: {told}; the first is {first}", SkippedRowsWarning, stacklevel=2)

@@ -157,9 +157,8 @@ def load(
         raise typer.BadParameter("name the corpus to load into", param_hint="--corpus")
     paths = expand_paths(files)
     if preview:
-        raise typer.Exit(
-            show_preview(FileReader(paths, encoding=encoding, mapper=mapper), limit, as_json=json_output, quiet=quiet)
-        )
+        reader = FileReader(paths, mapper=mapper, encoding=encoding)
+        raise typer.Exit(show_preview(reader, limit, as_json=json_output, quiet=quiet))
     assert corpus is not None
     target = resolve_target(server, data)
     if "semantic" in wanted and isinstance(target, Path) and embedding_model == "default":

@@ -119,6 +119,10 @@ def preview(reader: FileReader, limit: int | None, *, as_json: bool, quiet: bool
                     if isinstance(row.item, RowError)
                 ],
                 **as_told(account),
+                "files": [
+                    {"file": share.source, "rows": share.rows, "skipped": share.skipped} for share in reader.shares
+                ],
+                "notes": reader.notes,
                 "problem": str(problem) if problem is not None else None,
             }
         )
@@ -132,6 +136,8 @@ def preview(reader: FileReader, limit: int | None, *, as_json: bool, quiet: bool
         print(f"{good:,} rows would be stored" + (f", {skipped:,} skipped: {told}" if skipped else ""))
         for line in account_lines(account):
             print(line)
+        for note in reader.notes:
+            print(f"note: {note}")
         for row in errors:
             assert isinstance(row.item, RowError)
             print(f"  {row.source}:{row.row}: {row.item.message}")

@@ -21,6 +21,7 @@ Form = Literal["lines", "values"]
 _CHUNK = 1 << 18
 # No string of valid JSON has a raw line end, so that a stray quotation mark is over where its line is.
 _TOKEN = re.compile(rb'"[^"\\\n]*(?:\\.[^"\\\n]*)*"|["{}\[\]]', re.DOTALL)
+_IN_STRING = re.compile(rb'(?:[^"\\\n]|\\.)*+', re.DOTALL)
 # Up to the next bracket, or to a quotation mark that closes nowhere in sight.
 _BRACKET = re.compile(rb'[^"{}\[\]]*+(?:"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"[^"{}\[\]]*+)*+(["{}\[\]])', re.DOTALL)
 _BETWEEN = b" \t\r\n,"
@@ -309,11 +310,25 @@ class _Text:
                 self._at = len(self._buffer)
             elif len(self._buffer) - match.start() > MAX_LINE_BYTES:
                 self._at = match.end()
-                continue
+                return self._rest_of_string()
             if not self._more():
                 if match is None:
                     raise EOFError("the file ends within an array or object")
                 self._at = match.end()
+
+    def _rest_of_string(self) -> bytes:
+        """Go past a string that is too long to keep, to where it ends; an empty one stands for it."""
+        self._start, self._lost = None, self._lost or self._start is not None
+        while True:
+            match = _IN_STRING.match(self._buffer, self._at)
+            assert match is not None
+            self._at = match.end()
+            end = self._buffer[self._at : self._at + 1]
+            if end in (b'"', b"\n"):
+                self._at += end == b'"'
+                return b'""'
+            if not self._more():
+                raise EOFError("the file ends within a string")
 
     def peek(self) -> bytes:
         """The next byte that is no white space; empty at the end. Nothing is gone past but white space."""
