@@ -256,6 +256,8 @@ def test_columns_that_look_like_known_ones_are_pointed_out() -> None:
 def test_a_rename_of_a_column_that_is_not_there_is_an_error() -> None:
     with pytest.raises(SourceError, match=r"no column 'anser' to rename \(did you mean 'answer'\?\)"):
         shaped([{"answer": "x"}], Mapper(rename={"anser": "response"}))
+    with pytest.raises(SourceError, match=r"no column 'anser' to rename"):
+        shaped([{"answer": "x", "response": "y"}], Mapper(rename={"anser": "response"}))
     with pytest.raises(SourceError, match="there is such a column already"):
         shaped([{"answer": "x", "response": "y"}], Mapper(rename={"answer": "response"}))
 

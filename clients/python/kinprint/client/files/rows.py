@@ -224,7 +224,10 @@ def source_rows(
 
 
 def _text(row: Mapping[str, Any], column: str) -> str | None:
-    value = plain(row.get(column))
+    value = row.get(column)
+    if value is None or type(value) is str:
+        return value
+    value = plain(value)
     if value is None or isinstance(value, str):
         return value
     if column == "model" and isinstance(value, int) and not isinstance(value, bool):
@@ -246,7 +249,10 @@ def _language(value: Any) -> tuple[str | None, str | None]:
 
 
 def _id(row: Mapping[str, Any], column: str) -> str | None:
-    value = plain(row.get(column))
+    value = row.get(column)
+    if value is None or type(value) is str:
+        return value or None
+    value = plain(value)
     if value is None or value == "":
         return None
     if isinstance(value, str):
@@ -293,10 +299,11 @@ def _metadata(row: Mapping[str, Any], id_used: bool, further: tuple[str, ...] = 
             if value is not None:
                 metadata[str(key)] = value
     for column, value in row.items():
-        value = plain(value)
-        if value is None or (column in _KNOWN and column not in further) or (column == "id" and id_used):
+        if (column in _KNOWN and column not in further) or (column == "id" and id_used):
             continue
-        metadata[column] = value
+        value = plain(value)
+        if value is not None:
+            metadata[column] = value
     return metadata
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+_PLAIN = frozenset((str, int, bool, dict, list, type(None)))
 _MISSING = ("NaTType", "NAType")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Numbers below are no times of an exchange with a model (1973), in whatever unit; above, the unit is told by
@@ -46,7 +47,7 @@ _FORMS = (
 
 def plain(value: Any) -> Any:
     """A value as Python has it: None for NaN, NaT and pandas' NA, Python numbers and lists for NumPy's."""
-    if value is None or type(value) in (str, int, bool, dict, list):
+    if type(value) in _PLAIN:
         return value
     if isinstance(value, float):
         return None if value != value else float(value)
@@ -135,17 +136,25 @@ def _from_text(text: str) -> datetime | None:
         return None
     if _NUMBER.fullmatch(text) and not (len(text) == 8 and text.isdigit()):
         return _from_number(int(text) if text.lstrip("+-").isdigit() else float(text))
-    for read in (datetime.fromisoformat, parsedate_to_datetime, *(_form(form) for form in _FORMS)):
+    made = _parsed(text)
+    return made if made.tzinfo is not None else made.replace(tzinfo=UTC)
+
+
+def _parsed(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        pass
+    try:
+        return parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        pass
+    for form in _FORMS:
         try:
-            made: datetime = read(text)
-        except (ValueError, TypeError, OverflowError, IndexError):
+            return datetime.strptime(text, form)
+        except ValueError:
             continue
-        return made if made.tzinfo is not None else made.replace(tzinfo=UTC)
     raise ValueError(f"is {text[:40]!r}, no time that is known (ISO 8601 always is)")
-
-
-def _form(form: str) -> Any:
-    return lambda text: datetime.strptime(text, form)
 
 
 def _from_mapping(value: Mapping[Any, Any]) -> datetime | None:

@@ -199,8 +199,8 @@ def _helicone_test(raw: Raw) -> float:
     if any(all(key in raw for key in pair) for pair in _HELICONE_BODIES):
         marks = ("request_id", "request_created_at", "response_created_at", "helicone_user", "request_path", "provider")
         return 1.0 if any(key in raw for key in marks) else 0.9
-    marks = ("helicone-id", "heliconeId", "request_created_at", "helicone_user", "request_properties")
-    return 0.95 if any(key in raw for key in marks) and ("response" in raw or "response_body" in raw) else 0.0
+    others = ("helicone-id", "heliconeId", "request_created_at", "helicone_user", "request_properties")
+    return 0.95 if any(key in raw for key in others) and ("response" in raw or "response_body" in raw) else 0.0
 
 
 def _helicone(reading: Reading) -> list[dict[str, Any]]:
