@@ -71,7 +71,9 @@ def missing_response_hint(columns: list[str]) -> str:
     near += [lower[name] for name in get_close_matches("response", list(lower), n=2, cutoff=0.6)]
     text = f"no column 'response' (or 'messages'); found: {', '.join(columns) or 'none'}"
     if near:
-        text += f". Did you mean {near[0]!r}? Then rename it to 'response' (--rename {near[0]}=response)"
+        others = [f"{old}={new}" for old, new in near_names(columns).items() if new != "response" and old != near[0]]
+        renames = " ".join(f"--rename {pair}" for pair in (f"{near[0]}=response", *others))
+        text += f". Did you mean {near[0]!r}? Then rename it to 'response' ({renames})"
     else:
         text += ". --map response=PATH names where the answer is (docs/your-data.md)"
     return text
