@@ -25,6 +25,10 @@ _ENVELOPE = frozenset(
 _PATHS = 2_000
 
 
+class NotRecognisedError(SourceError):
+    """No preset knows what the rows of a file are: a side file of a folder, or rows that want --map."""
+
+
 @lru_cache(maxsize=1)
 def presets() -> tuple[Preset, ...]:
     """All presets, in the order in which they are listed."""
@@ -212,7 +216,7 @@ class Mapper:
             # Of a table without rows its columns tell.
             found = recognise(first or [dict.fromkeys(columns, "x")], self._source)
             if found is None:
-                raise SourceError(f"{self._source}: {missing_response_hint(columns)}")
+                raise NotRecognisedError(f"{self._source}: {missing_response_hint(columns)}")
             preset = found
         self._preset = preset.begin()
         self.account.presets.setdefault(preset.name, []).append(self._source)
