@@ -1,6 +1,6 @@
 """Requests to models and what they answered, as the interfaces of providers have them: all logs are made of these.
 
-`read_asked` takes a request's body apart and `read_answers` a response's, whichever provider's they are: OpenAI's
+`asked_at` takes a request's body apart and `answers_at` a response's, whichever provider's they are: OpenAI's
 chat completions, completions and responses, Anthropic's messages, Gemini's contents.
 """
 
