@@ -112,17 +112,25 @@ def _from_text(text: str) -> datetime | None:
         return None
     if _NUMBER.fullmatch(text) and not (len(text) == 8 and text.isdigit()):
         return _from_number(int(text) if text.lstrip("+-").isdigit() else float(text))
-    for read in (datetime.fromisoformat, parsedate_to_datetime, *(_form(form) for form in _FORMS)):
+    made = _parsed(text)
+    return made if made.tzinfo is not None else made.replace(tzinfo=UTC)
+
+
+def _parsed(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        pass
+    try:
+        return parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        pass
+    for form in _FORMS:
         try:
-            made: datetime = read(text)
-        except (ValueError, TypeError, OverflowError, IndexError):
+            return datetime.strptime(text, form)
+        except ValueError:
             continue
-        return made if made.tzinfo is not None else made.replace(tzinfo=UTC)
     raise ValueError(f"is {text[:40]!r}, no time that is known (ISO 8601 always is)")
-
-
-def _form(form: str) -> Any:
-    return lambda text: datetime.strptime(text, form)
 
 
 def _from_mapping(value: Mapping[Any, Any]) -> datetime | None:
