@@ -184,6 +184,36 @@ def test_parquet_columns_of_a_wrong_type(
     assert wanted in str(caught.value)
 
 
+def test_a_time_that_python_has_none_for_costs_its_own_value_alone(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    far = pl.Series([0, 300_000_000_000_000_000, 1_767_225_600_000_000], dtype=pl.Int64).cast(pl.Datetime("us"))
+    frame = pl.DataFrame({"response": ["a", "b", "c"], "seen_at": far, "created_at": far.reverse()})
+    frame = frame.with_columns(many=pl.Series([[1], None, [2]]), when=pl.struct(far.alias("at")))
+    frame.write_parquet(path)
+    good, bad = read(path)
+    assert [row.response for row in good] == ["a", "c"]
+    assert bad == [("rows.parquet", 2, "CREATED_AT_INVALID")]
+    assert [row.metadata["seen_at"] for row in good] == ["1970-01-01 00:00:00", "2026-01-01 00:00:00"]
+    metadata = frame.drop("created_at")
+    metadata.write_parquet(path)
+    good, bad = read(path)
+    assert [row.response for row in good] == ["a", "b", "c"]
+    assert "11476" in good[1].metadata["seen_at"]
+    assert good[2].metadata["when"] == '{"at": "2026-01-01 00:00:00"}'
+    assert not bad
+
+
+def test_forms_of_tools_are_read_from_parquet_and_csv(tmp_path: Path) -> None:
+    chat = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}]
+    parquet, csv = tmp_path / "a.parquet", tmp_path / "b.csv"
+    pl.DataFrame({"conversation_id": ["k"], "model": ["m"], "conversation": [chat]}).write_parquet(parquet)
+    shares = [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "It is."}]
+    pl.DataFrame({"id": ["k"], "conversations": [str(shares)]}).write_csv(csv)
+    reader = FileReader([parquet, csv])
+    assert [(row.item.prompt, row.item.response) for row in reader] == [("Why?", "Because."), ("Why?", "It is.")]
+    assert list(reader.mapper.account.presets) == ["lmsys", "sharegpt"]
+
+
 def test_truncated_parquet_names_the_file_and_keeps_the_rows_before(tmp_path: Path) -> None:
     whole, cut = tmp_path / "a.parquet", tmp_path / "b.parquet"
     frame().write_parquet(whole)

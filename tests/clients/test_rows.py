@@ -120,4 +120,6 @@ def test_rows_that_cannot_be_read_say_why(row: dict[str, Any], reason: str) -> N
 def test_a_missing_column_comes_with_what_may_have_been_meant() -> None:
     assert "'output'" in missing_response_hint(["instruction", "output"])
     assert "'Respons'" in missing_response_hint(["Respons"])
+    told = missing_response_hint(["Prompt", "Response", "model_name"])
+    assert "(--rename Response=response --rename Prompt=prompt --rename model_name=model)" in told
     assert "found: a, b" in missing_response_hint(["a", "b"])

@@ -69,6 +69,7 @@ EXPECTED: list[tuple[str, str, list[tuple[str | None, str]]]] = [
     ("chatgpt.json", "chatgpt", BOTH),
     ("open-webui.json", "open-webui", BOTH),
     ("claude.json", "claude", BOTH),
+    ("exchange.jsonl", "exchange", BOTH),
     ("litellm.jsonl", "litellm", BOTH),
     ("langfuse.jsonl", "langfuse", BOTH),
     ("otel.jsonl", "otel", BOTH),
@@ -77,6 +78,7 @@ EXPECTED: list[tuple[str, str, list[tuple[str | None, str]]]] = [
     ("alpaca.json", "alpaca", [(f"Answer the question.\n\n{Q1}", R1), (Q2, R2)]),
     ("alpaca.csv", "alpaca", [(f"Answer the question.\n\n{Q1}", R1), (Q2, R2)]),
     ("prompt-completion.jsonl", "prompt-completion", BOTH),
+    ("input-output.jsonl", "prompt-completion", BOTH),
     ("question-answer.jsonl", "question-answer", [(Q1, R1), (f"It is dark.\n\n{Q2}", R2)]),
     ("preference.jsonl", "preference", [(Q1, R1), (Q1, "They like it."), (Q2, R2), (Q2, "They sleep.")]),
     ("hh-preference.jsonl", "preference", [(Q2, R2), (Q2, "They sleep.")]),
@@ -158,6 +160,9 @@ def by_field(name: str, field: str) -> list[Any]:
         ("open-webui.json", "reasoning", ["Ships must be heard.", None]),
         ("claude.json", "reasoning", ["Ships must be heard.", None]),
         ("claude.json", "account_id", ["a1", "a1"]),
+        ("exchange.jsonl", "model", ["heron-1", "heron-1"]),
+        ("exchange.jsonl", "system_prompt", ["Be brief.", None]),
+        ("exchange.jsonl", "account_id", ["acct-1", "acct-2"]),
         ("litellm.jsonl", "account_id", ["acct-1", None]),
         ("langfuse.jsonl", "conversation_id", ["s1", "s1"]),
         ("otel.jsonl", "system_prompt", ["Be brief.", None]),
@@ -256,6 +261,8 @@ def test_columns_that_look_like_known_ones_are_pointed_out() -> None:
 def test_a_rename_of_a_column_that_is_not_there_is_an_error() -> None:
     with pytest.raises(SourceError, match=r"no column 'anser' to rename \(did you mean 'answer'\?\)"):
         shaped([{"answer": "x"}], Mapper(rename={"anser": "response"}))
+    with pytest.raises(SourceError, match=r"no column 'anser' to rename"):
+        shaped([{"answer": "x", "response": "y"}], Mapper(rename={"anser": "response"}))
     with pytest.raises(SourceError, match="there is such a column already"):
         shaped([{"answer": "x", "response": "y"}], Mapper(rename={"answer": "response"}))
 

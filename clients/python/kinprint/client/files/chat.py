@@ -132,9 +132,10 @@ def read_messages(value: Any) -> tuple[list[Turn], Context]:
             raise ValueError(f"message {place} has no role")
         left.update(content.left)
         text = content.text
+        # What ids of conversations are derived from stays as it was before refusals were read.
+        plain_messages.append((_said_role(message), text))
         if text is None and isinstance(message.get("refusal"), str):
             text = message["refusal"]
-        plain_messages.append((_said_role(message), text))
         if role == "system":
             system_prompt = text
         elif role == "user":

@@ -17,7 +17,7 @@ from kinprint.client.errors import SourceError
 from kinprint.client.files.raw import FileShare as FileShare
 from kinprint.client.files.raw import RowReader
 from kinprint.client.files.rows import RowError, SourceRow
-from kinprint.client.files.shapes import Mapper
+from kinprint.client.files.shapes import Mapper, NotRecognisedError
 from kinprint.client.files.sources import Source
 from kinprint.client.files.sources import expand_paths as expand_paths
 from kinprint.client.files.sources import kind_of as kind_of
@@ -73,7 +73,8 @@ class FileReader(RowReader):
                     yield row
             except SourceError as error:
                 problem = error
-            if problem is not None and not self._pass_over(source, problem):
+            is_other = isinstance(problem, NotRecognisedError) and self._pass_over(source, problem)
+            if problem is not None and not is_other:
                 raise problem
 
     def _rows_of(self, source: Source) -> Iterator[SourceRow]:

@@ -71,7 +71,9 @@ def missing_response_hint(columns: list[str]) -> str:
     near += [lower[name] for name in get_close_matches("response", list(lower), n=2, cutoff=0.6)]
     text = f"no column 'response' (or 'messages'); found: {', '.join(columns) or 'none'}"
     if near:
-        text += f". Did you mean {near[0]!r}? Then rename it to 'response' (--rename {near[0]}=response)"
+        others = [f"{old}={new}" for old, new in near_names(columns).items() if new != "response" and old != near[0]]
+        renames = " ".join(f"--rename {pair}" for pair in (f"{near[0]}=response", *others))
+        text += f". Did you mean {near[0]!r}? Then rename it to 'response' ({renames})"
     else:
         text += ". --map response=PATH names where the answer is (docs/your-data.md)"
     return text
@@ -224,7 +226,10 @@ def source_rows(
 
 
 def _text(row: Mapping[str, Any], column: str) -> str | None:
-    value = plain(row.get(column))
+    value = row.get(column)
+    if value is None or type(value) is str:
+        return value
+    value = plain(value)
     if value is None or isinstance(value, str):
         return value
     if column == "model" and isinstance(value, int) and not isinstance(value, bool):
@@ -246,7 +251,10 @@ def _language(value: Any) -> tuple[str | None, str | None]:
 
 
 def _id(row: Mapping[str, Any], column: str) -> str | None:
-    value = plain(row.get(column))
+    value = row.get(column)
+    if value is None or type(value) is str:
+        return value or None
+    value = plain(value)
     if value is None or value == "":
         return None
     if isinstance(value, str):
@@ -293,10 +301,11 @@ def _metadata(row: Mapping[str, Any], id_used: bool, further: tuple[str, ...] = 
             if value is not None:
                 metadata[str(key)] = value
     for column, value in row.items():
-        value = plain(value)
-        if value is None or (column in _KNOWN and column not in further) or (column == "id" and id_used):
+        if (column in _KNOWN and column not in further) or (column == "id" and id_used):
             continue
-        metadata[column] = value
+        value = plain(value)
+        if value is not None:
+            metadata[column] = value
     return metadata
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from kinprint.client.files.plain import plain as plain
 
-_MISSING = ("NaTType", "NAType")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Numbers below are no times of an exchange with a model (1973), in whatever unit; above, the unit is told by
 #: magnitude: what would lie beyond the year 5138 in one unit is meant in the next finer one.
@@ -112,17 +111,25 @@ def _from_text(text: str) -> datetime | None:
         return None
     if _NUMBER.fullmatch(text) and not (len(text) == 8 and text.isdigit()):
         return _from_number(int(text) if text.lstrip("+-").isdigit() else float(text))
-    for read in (datetime.fromisoformat, parsedate_to_datetime, *(_form(form) for form in _FORMS)):
+    made = _parsed(text)
+    return made if made.tzinfo is not None else made.replace(tzinfo=UTC)
+
+
+def _parsed(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        pass
+    try:
+        return parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        pass
+    for form in _FORMS:
         try:
-            made: datetime = read(text)
-        except (ValueError, TypeError, OverflowError, IndexError):
+            return datetime.strptime(text, form)
+        except ValueError:
             continue
-        return made if made.tzinfo is not None else made.replace(tzinfo=UTC)
     raise ValueError(f"is {text[:40]!r}, no time that is known (ISO 8601 always is)")
-
-
-def _form(form: str) -> Any:
-    return lambda text: datetime.strptime(text, form)
 
 
 def _from_mapping(value: Mapping[Any, Any]) -> datetime | None:

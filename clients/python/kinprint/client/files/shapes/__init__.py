@@ -19,13 +19,22 @@ project's columns out of each; what it does not take becomes metadata, what it l
     mapper          recognises, maps, and keeps account
 """
 
-from kinprint.client.files.shapes.mapper import Account, Mapper, as_told, preset_named, presets, recognise
+from kinprint.client.files.shapes.mapper import (
+    Account,
+    Mapper,
+    NotRecognisedError,
+    as_told,
+    preset_named,
+    presets,
+    recognise,
+)
 from kinprint.client.files.shapes.mapping import parse_map
 from kinprint.client.files.shapes.preset import Preset, Raw, Reading, RowPreset, Shaped
 
 __all__ = [
     "Account",
     "Mapper",
+    "NotRecognisedError",
     "Preset",
     "Raw",
     "Reading",

@@ -1,7 +1,7 @@
 """Requests to models and what they answered, as the interfaces of providers have them: all logs are made of these.
 
-`read_asked` takes a request's body apart and `read_answers` a response's, whichever provider's they are: OpenAI's
-chat completions, completions and responses, Anthropic's messages, Gemini's contents, Cohere's and Ollama's messages.
+`asked_at` takes a request's body apart and `answers_at` a response's, whichever provider's they are: OpenAI's
+chat completions, completions and responses, Anthropic's messages, Gemini's contents.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Asked:
 
 
 def is_response(body: Any) -> str | None:
-    """Which interface answers like this: "completions", "responses", "anthropic", "gemini", "ollama"; None: none."""
+    """Which interface answers like this: "completions", "responses", "anthropic", "gemini"; None: none."""
     body = structured(body)
     if not isinstance(body, Mapping):
         return None
@@ -57,9 +57,6 @@ def is_response(body: Any) -> str | None:
     candidates = body.get("candidates")
     if isinstance(candidates, (list, tuple)) and any(isinstance(one, Mapping) for one in candidates):
         return "gemini"
-    message = body.get("message")
-    if isinstance(message, Mapping) and message.get("role") == "assistant":
-        return "ollama"
     return None
 
 
@@ -193,17 +190,11 @@ def _candidates(reading: Reading, path: tuple[Any, ...]) -> list[Answer]:
     return found
 
 
-def _one_message(reading: Reading, path: tuple[Any, ...]) -> list[Answer]:
-    answer = _of_message(reading.take("response", *path, "message"), reading.left)
-    return [] if answer is None else [answer]
-
-
 _READERS = {
     "completions": _choices,
     "responses": _items,
     "anthropic": _blocks,
     "gemini": _candidates,
-    "ollama": _one_message,
 }
 
 

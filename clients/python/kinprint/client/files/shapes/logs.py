@@ -1,4 +1,4 @@
-"""Logs of gateways and tracers: LiteLLM, Langfuse and Helicone."""
+"""Logs of gateways and tracers: LiteLLM, Langfuse and Helicone, and those that people write themselves."""
 
 from __future__ import annotations
 
@@ -199,8 +199,8 @@ def _helicone_test(raw: Raw) -> float:
     if any(all(key in raw for key in pair) for pair in _HELICONE_BODIES):
         marks = ("request_id", "request_created_at", "response_created_at", "helicone_user", "request_path", "provider")
         return 1.0 if any(key in raw for key in marks) else 0.9
-    marks = ("helicone-id", "heliconeId", "request_created_at", "helicone_user", "request_properties")
-    return 0.95 if any(key in raw for key in marks) and ("response" in raw or "response_body" in raw) else 0.0
+    others = ("helicone-id", "heliconeId", "request_created_at", "helicone_user", "request_properties")
+    return 0.95 if any(key in raw for key in others) and ("response" in raw or "response_body" in raw) else 0.0
 
 
 def _helicone(reading: Reading) -> list[dict[str, Any]]:
@@ -245,7 +245,69 @@ def _helicone(reading: Reading) -> list[dict[str, Any]]:
     )
 
 
+_REQUESTS = (("request", "body"), ("request",), ("request_body",), ("input",), ("messages",))
+_REPLIES = (
+    ("response", "body"),
+    ("response",),
+    ("response_body",),
+    ("output",),
+    ("completion",),
+    ("answer",),
+    ("reply",),
+)
+
+
+def _sides(raw: Raw) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """Where a row has a request as an interface takes it, and an answer that is a text, a message or messages."""
+    reading = Reading(raw)
+    for asking in _REQUESTS:
+        asked = structured(reading.get(*asking))
+        if is_request(asked) not in ("messages", "gemini", "responses") and not looks_like_messages(asked):
+            continue
+        for replying in _REPLIES:
+            said = structured(reading.get(*replying))
+            if is_response(said) is None and _is_said(said):
+                return asking, replying
+    return None
+
+
+def _is_said(value: Any) -> bool:
+    """Whether a value may be an answer: a text, a message, or messages."""
+    if isinstance(value, Mapping):
+        return any(value.get(key) for key in ("content", "text", "parts", "message", "messages"))
+    return (isinstance(value, str) and bool(value)) or looks_like_messages(value)
+
+
+def _exchange_test(raw: Raw) -> float:
+    sides = _sides(raw)
+    if sides is None:
+        return 0.0
+    # Messages with a text as `response` beside them are among the project's own columns.
+    return 0.0 if sides == (("messages",), ("response",)) and isinstance(raw["response"], str) else 0.92
+
+
+def _exchange(reading: Reading) -> list[dict[str, Any]]:
+    sides = _sides(reading.raw)
+    answers = answers_of(reading, *sides[1]) if sides is not None else []
+    if sides is None or not answers:
+        raise RowError("NO_ANSWER", f"no request with an answer that is text{error_of(reading)}")
+    asking = sides[0]
+    return exchange_rows(
+        reading,
+        answers,
+        input_of(reading, *asking),
+        model=reading.first("model", ("model",), (*sides[1], "model"), (*asking, "model")),
+        created_at=reading.first("created_at", ("created_at",), ("timestamp",), ("time",), ("created",)),
+        account_id=reading.first("account_id", ("account_id",), ("user_id",), ("user",), (*asking, "user")),
+        conversation_id=reading.first("conversation_id", ("conversation_id",), ("session_id",)),
+        prompt_id=reading.first("prompt_id", ("prompt_id",), ("custom_id",)),
+        language=reading.take("language", "language"),
+        transcript_id=reading.take("transcript_id", "transcript_id"),
+    )
+
+
 PRESETS = (
+    RowPreset("exchange", "requests with their answers as text or messages", _exchange_test, _exchange),
     RowPreset("litellm", "LiteLLM's logs of calls", _litellm_test, _litellm),
     RowPreset("langfuse", "Langfuse's observations and traces", _langfuse_test, _langfuse),
     RowPreset("helicone", "Helicone's requests", _helicone_test, _helicone),

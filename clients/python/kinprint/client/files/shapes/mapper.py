@@ -25,6 +25,10 @@ _ENVELOPE = frozenset(
 _PATHS = 2_000
 
 
+class NotRecognisedError(SourceError):
+    """No preset knows what the rows of a file are: a side file of a folder, or rows that want --map."""
+
+
 @lru_cache(maxsize=1)
 def presets() -> tuple[Preset, ...]:
     """All presets, in the order in which they are listed."""
@@ -121,6 +125,8 @@ class Mapper:
         self._preset: Preset | None = None
         self._waiting: list[tuple[str, int, Raw]] = []
         self._seen: set[str] = set()
+        #: Names of columns of the first rows, before any is renamed.
+        self._named: dict[str, None] = {}
 
     def begin(self, source: str, columns: Sequence[str] | None = None) -> None:
         """A file begins; `columns` are its columns where they are known beforehand.
@@ -129,7 +135,7 @@ class Mapper:
             SourceError: a column to rename is not among them.
         """
         self._source, self._preset, self._columns = source, None, list(columns or ())
-        self._seen = set()
+        self._seen, self._named = set(), {}
         if columns is not None:
             self._check_renames(columns)
 
@@ -147,6 +153,8 @@ class Mapper:
             return
         if self._rename:
             self._check_places(raw)
+            if self._preset is None:
+                self._named |= dict.fromkeys(map(str, raw))
             raw = {self._rename.get(column, column): value for column, value in raw.items()}
         if self._preset is not None:
             yield from self._made(source, number, raw)
@@ -198,8 +206,7 @@ class Mapper:
         waiting, self._waiting = self._waiting, []
         first = [raw for _, _, raw in waiting]
         if not self._columns and self._rename:
-            back = {new: old for old, new in self._rename.items()}
-            self._check_renames(list(dict.fromkeys(back.get(key, key) for raw in first for key in raw)))
+            self._check_renames(list(self._named))
         columns = [self._rename.get(column, column) for column in self._columns]
         columns = list(dict.fromkeys([*columns, *(str(key) for raw in first for key in raw)]))
         if self._given is not None:
@@ -209,7 +216,7 @@ class Mapper:
             # Of a table without rows its columns tell.
             found = recognise(first or [dict.fromkeys(columns, "x")], self._source)
             if found is None:
-                raise SourceError(f"{self._source}: {missing_response_hint(columns)}")
+                raise NotRecognisedError(f"{self._source}: {missing_response_hint(columns)}")
             preset = found
         self._preset = preset.begin()
         self.account.presets.setdefault(preset.name, []).append(self._source)
@@ -220,6 +227,11 @@ class Mapper:
     def _made(self, source: str, number: int, raw: Raw) -> Iterator[SourceRow]:
         assert self._preset is not None
         account = self.account
+        if isinstance(self._preset, Columns):
+            # Most rows of most corpora: nothing is to be shaped.
+            self._note_columns(raw)
+            yield from self._counted(source, number, raw)
+            return
         try:
             shaped = self._preset.shape(raw)
         except RowError as error:
@@ -230,18 +242,20 @@ class Mapper:
             told = f"no {self._preset.name} row: {type(error).__name__}: {str(error)[:120]}"
             yield SourceRow(source, number, RowError("ROW_MALFORMED", told))
             return
-        if isinstance(self._preset, Columns):
-            self._note_columns(raw)
-        elif len(account.homes) < _PATHS:
+        if len(account.homes) < _PATHS:
             account.homes |= shaped.homes
         account.left.update(shaped.left)
         for row in shaped.rows:
-            for made in source_rows(source, number, row, left=account.left):
-                if not isinstance(made.item, RowError):
-                    account.transcripts += 1
-                    account.models += bool(made.item.model)
-                    account.prompts += bool(made.item.prompt or made.item.prompt_id)
-                yield made
+            yield from self._counted(source, number, row)
+
+    def _counted(self, source: str, number: int, row: Raw) -> Iterator[SourceRow]:
+        account = self.account
+        for made in source_rows(source, number, row, left=account.left):
+            if not isinstance(made.item, RowError):
+                account.transcripts += 1
+                account.models += bool(made.item.model)
+                account.prompts += bool(made.item.prompt or made.item.prompt_id)
+            yield made
 
     def _note_columns(self, raw: Raw) -> None:
         if raw.keys() <= self._seen:

@@ -80,17 +80,46 @@ def _history(reading: Reading) -> list[dict[str, Any]]:
     ]
 
 
+#: Pairs of columns that hold what was asked and what was answered, and how sure they make.
+_COMPLETIONS = (
+    ("prompt", "completion", 0.9),
+    ("text_input", "output", 0.88),
+    ("input_text", "output_text", 0.88),
+    ("input", "output", 0.8),
+)
+
+
+def _completion_pair(raw: Raw) -> tuple[str, str, float] | None:
+    if raw.get("response") is not None or raw.get("instruction") is not None:
+        return None
+    for asked, said, sure in _COMPLETIONS:
+        answer = structured(raw.get(said))
+        if raw.get(asked) is None or answer is None:
+            continue
+        texts = isinstance(raw[asked], str) and isinstance(answer, str)
+        if texts or (asked == "prompt" and (isinstance(answer, str) or looks_like_messages(answer))):
+            return asked, said, sure
+    return None
+
+
 def _completion_test(raw: Raw) -> float:
-    said = structured(raw.get("completion"))
-    if raw.get("response") is not None or raw.get("prompt") is None:
-        return 0.0
-    return 0.9 if isinstance(said, str) or looks_like_messages(said) else 0.0
+    found = _completion_pair(raw)
+    return 0.0 if found is None else found[2]
 
 
 def _completion(reading: Reading) -> list[dict[str, Any]]:
-    asked = asked_of(reading.take("prompt", "prompt"), reading.left)
-    text, reasoning = _answer_in(reading, reading.take("response", "completion"))
+    found = _completion_pair(reading.raw)
+    if found is None:
+        raise RowError("MISSING_RESPONSE", "the row has no completion")
+    asked = _asked_in(reading, reading.take("prompt", found[0]))
+    text, reasoning = _answer_in(reading, reading.take("response", found[1]))
     return [_row(reading, asked, text, reasoning)]
+
+
+def _asked_in(reading: Reading, value: Any) -> Asked:
+    """What a prompt asks: the last question where it is a transcript that the answer goes on."""
+    messages = transcript_messages(value) if isinstance(value, str) else None
+    return asked_of(value if messages is None else messages, reading.left)
 
 
 def _answer_in(reading: Reading, value: Any) -> tuple[str, str | None]:
@@ -187,7 +216,7 @@ def _preference(reading: Reading) -> list[dict[str, Any]]:
     pair = _pair_of(reading.raw)
     if pair is None:
         raise RowError("MISSING_RESPONSE", "the row lacks one of its two answers")
-    asked = asked_of(reading.first("prompt, system_prompt", *_ASKED), reading.left)
+    asked = _asked_in(reading, reading.first("prompt, system_prompt", *_ASKED))
     common = {"system_prompt": reading.first("system_prompt", ("system_prompt",), ("system",))}
     common = columns_beside(reading, common)
     rows: list[dict[str, Any]] = []
