@@ -30,7 +30,7 @@ def open_parquet(path: Path, batch_rows: int, name: str) -> tuple[int, pl.Schema
         scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
         schema = scan.collect_schema()
         total = int(scan.select(pl.len()).collect().item())
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise SourceError(f"{name}: not a readable Parquet file: {_first_line(error)}") from error
     return total, schema, _collected(scan, batch_rows, name)
 
@@ -65,7 +65,7 @@ def _framed(batches: Iterator[Any], name: str) -> Iterator[pl.DataFrame]:
     try:
         for batch in batches:
             yield pl.DataFrame(batch)
-    except (pa.ArrowException, pl.exceptions.PolarsError, OSError) as error:
+    except (pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise SourceError(f"{name}: cannot be read: {_first_line(error)}") from error
 
 
@@ -76,7 +76,7 @@ def _first_line(error: Exception) -> str:
 def _collected(frame: pl.LazyFrame, batch_rows: int, name: str) -> Iterator[pl.DataFrame]:
     try:
         yield from frame.collect_batches(chunk_size=batch_rows, maintain_order=True, lazy=True)
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise SourceError(f"{name}: cannot be read: {_first_line(error)}") from error
 
 
@@ -107,21 +107,24 @@ def _values(column: pl.Series) -> list[Any]:
         return column.to_list()
     except (ValueError, OverflowError):
         pass
-    if not isinstance(column.dtype, pl.List | pl.Array | pl.Struct):
-        return [_value(column, row) for row in range(len(column))]
-    text = _with_leaves(column.dtype, lambda dtype: pl.String() if dtype in (pl.Datetime, pl.Date) else pl.Int64())
-    try:
-        return column.cast(text).to_list()
-    except pl.exceptions.PolarsError:
-        return [None] * len(column)
+    return [_value(column.slice(row, 1)) for row in range(len(column))]
 
 
-def _value(column: pl.Series, row: int) -> Any:
+def _value(one: pl.Series) -> Any:
+    """The value of a column of one row, as text if it is out of Python's range; within a value all times are, then."""
     try:
-        return column[row]
+        return one.to_list()[0]
     except (ValueError, OverflowError):
-        one = column.slice(row, 1)
-        return (one.cast(pl.String) if column.dtype in (pl.Datetime, pl.Date) else one.dt.to_string())[0]
+        pass
+    if one.dtype in (pl.Datetime, pl.Date):
+        return one.cast(pl.String)[0]
+    if one.dtype == pl.Duration:
+        return one.dt.to_string()[0]
+    text = _with_leaves(one.dtype, lambda dtype: pl.Int64() if dtype == pl.Duration else pl.String())
+    try:
+        return one.cast(text).to_list()[0]
+    except pl.exceptions.PolarsError:
+        return None
 
 
 def _with_leaves(dtype: Any, change: Callable[[Any], Any]) -> Any:

@@ -17,7 +17,7 @@ from kinprint.client.errors import SourceError
 from kinprint.client.files.raw import FileShare as FileShare
 from kinprint.client.files.raw import RowReader
 from kinprint.client.files.rows import RowError, SourceRow
-from kinprint.client.files.shapes import Mapper
+from kinprint.client.files.shapes import Mapper, NotRecognisedError
 from kinprint.client.files.sources import Source
 from kinprint.client.files.sources import expand_paths as expand_paths
 from kinprint.client.files.sources import kind_of as kind_of
@@ -64,7 +64,7 @@ class FileReader(RowReader):
                     share.skipped += isinstance(row.item, RowError)
                     yield row
             except SourceError as error:
-                if not self._pass_over(source, error):
+                if not (isinstance(error, NotRecognisedError) and self._pass_over(source, error)):
                     raise
 
     def _rows_of(self, source: Source) -> Iterator[SourceRow]:

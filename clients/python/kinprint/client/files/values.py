@@ -12,7 +12,6 @@ from typing import Any
 
 from kinprint.client.files.plain import plain as plain
 
-_MISSING = ("NaTType", "NAType")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Numbers below are no times of an exchange with a model (1973), in whatever unit; above, the unit is told by
 #: magnitude: what would lie beyond the year 5138 in one unit is meant in the next finer one.
