@@ -7,7 +7,7 @@ what it finds is verified exactly from the texts themselves.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from kinprint.kernels.arrow import Texts
 from kinprint.kernels.copy import disguise, overlap, seeds, shingle, sketch, spans
-from kinprint.server.channels.protocol import Channel, Comparison, Found, Limits, Match, Query, Target
+from kinprint.server.channels.protocol import Channel, Comparison, Found, Limits, Living, Match, Query, Target
 from kinprint.server.channels.ranking import Scored, best
 from kinprint.server.channels.seeing import Sight, undone
 from kinprint.server.embed.space import EmbeddingSpace
@@ -57,6 +57,20 @@ class CopyChunk:
     order: NDArray[np.int64]
     starts: NDArray[np.int64]
     seeds: seeds.SeedIndex
+    #: Version of `kernels.copy.disguise` by which disguised texts have the seeds of what they pretend to be as well.
+    disguises: int = 0
+    _late: dict[str, seeds.SeedIndex] = field(default_factory=dict)
+
+    def seeds_seen_through(self, texts: Texts) -> seeds.SeedIndex:
+        """Seeds with those of disguised texts; made when first asked for where the chunk was written without.
+
+        `texts` are the answers of the whole segment.
+        """
+        if self.disguises == disguise.VERSION:
+            return self.seeds
+        if "seeds" not in self._late:
+            self._late["seeds"] = _seen_through(self.seeds, texts.take(self.rows[self.representatives]))
+        return self._late["seeds"]
 
     @cached_property
     def representatives(self) -> NDArray[np.int64]:
@@ -143,7 +157,7 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
     @property
     def schemes(self) -> dict[str, str]:
         """See Channel."""
-        return {"sketch": self.scheme, "seeds": str(seeds.VERSION), "disguises": str(disguise.VERSION)}
+        return {"sketch": self.scheme, "seeds": str(seeds.VERSION)}
 
     def fingerprint(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> dict[str, pl.Series]:
         """Columns sketch and shingles."""
@@ -156,8 +170,10 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
         """See Channel."""
         text_hashes = binary_to_rows(columns["text_hash"], np.uint64, 2)
         order, starts = _grouped(rows, text_hashes)
-        index = _seeds_of(texts.take(rows[order[starts[:-1]]]))
-        return CopyChunk(rows, binary_to_rows(columns["sketch"], np.uint32, WIDTH), text_hashes, order, starts, index)
+        some = texts.take(rows[order[starts[:-1]]])
+        index = _seen_through(seeds.build(some), some)
+        signatures = binary_to_rows(columns["sketch"], np.uint32, WIDTH)
+        return CopyChunk(rows, signatures, text_hashes, order, starts, index, disguise.VERSION)
 
     def merge(self, chunks: Sequence[CopyChunk], merging: Merging) -> CopyChunk:
         """See Channel."""
@@ -175,7 +191,9 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
             begin, end = end, end + len(chunk.rows)
             names.append(np.maximum.reduceat(group[begin:end][chunk.order], chunk.starts[:-1]))
         index = seeds.merge([c.seeds for c in chunks], names, len(starts) - 1)
-        return CopyChunk(merging.rows, merging.gather(c.signatures for c in chunks), text_hashes, order, starts, index)
+        signatures = merging.gather(c.signatures for c in chunks)
+        version = min(chunk.disguises for chunk in chunks)
+        return CopyChunk(merging.rows, signatures, text_hashes, order, starts, index, version)
 
     def save(self, folder: Path, chunk: CopyChunk) -> None:
         """See Channel."""
@@ -188,6 +206,7 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
             "seed-keys": chunk.seeds.keys,
             "seed-ids": chunk.seeds.ids,
             "seed-starts": chunk.seeds.starts,
+            "disguises": np.array([chunk.disguises]),
         }
         for name, array in arrays.items():
             files.save_array(folder / f"copy-{name}.npy", array)
@@ -207,7 +226,16 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
         check_starts("copy-seed-starts.npy", places, len(places) - 1, len(keys))
         if len(ids) != len(keys):
             raise ValueError("copy-seed-keys.npy and copy-seed-ids.npy differ in length")
-        return CopyChunk(rows, signatures, hashes, order, starts, seeds.SeedIndex(keys, ids, places, len(starts) - 1))
+        version = folder / "copy-disguises.npy"  # not there in what was written before there was any
+        disguises = int(files.map_array(version)[0]) if version.exists() else 0
+        index = seeds.SeedIndex(keys, ids, places, len(starts) - 1)
+        return CopyChunk(rows, signatures, hashes, order, starts, index, disguises)
+
+    def prepare(self, parts: Sequence[Living]) -> None:
+        """See Channel."""
+        for part in parts:
+            for chunk in part.segment.of(self.name):
+                chunk.seeds_seen_through(part.segment.texts)
 
     def search(self, query: Query, targets: Sequence[Target], limits: Limits) -> Found[CopyMatch]:
         """Rows that share text with the query; score = max(Jaccard, containment of the query), both exact.
@@ -227,7 +255,7 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
         if len(shingles) == 0:
             return Found([], {"shingles": 0, "copy_candidates": 0, "copy_verified": 0})
         found = _Found(limits, shingles, query.see_through)
-        sources = [c for c in _candidates(shingles, targets) if len(c.groups)]
+        sources = [c for c in _candidates(shingles, targets, query.see_through) if len(c.groups)]
         source = np.repeat(np.arange(len(sources)), [len(c.groups) for c in sources])
         counts = np.concatenate([c.counts for c in sources]) if sources else np.zeros(0, np.uint32)
         groups = np.concatenate([c.groups for c in sources]) if sources else np.zeros(0, np.int64)
@@ -283,9 +311,8 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
         )
 
 
-def _seeds_of(texts: Texts) -> seeds.SeedIndex:
-    """Seeds of texts; those that are disguised have the seeds of what they pretend to be as well."""
-    index = seeds.build(texts)
+def _seen_through(index: seeds.SeedIndex, texts: Texts) -> seeds.SeedIndex:
+    """The seeds of texts with, for those that are disguised, the seeds of what they pretend to be."""
     plain, rows = disguise.without_disguises(texts)
     if not len(rows):
         return index
@@ -314,10 +341,11 @@ class _Candidates:
         return np.asarray(rows[smallest])
 
 
-def _candidates(shingles: NDArray[np.uint64], targets: Sequence[Target]) -> Iterator[_Candidates]:
+def _candidates(shingles: NDArray[np.uint64], targets: Sequence[Target], see_through: bool) -> Iterator[_Candidates]:
     for target in targets:
         for chunk in target.segment.of(CopyChannel.name):
-            found, counts = seeds.query(chunk.seeds, shingles)
+            index = chunk.seeds_seen_through(target.segment.texts) if see_through else chunk.seeds
+            found, counts = seeds.query(index, shingles)
             groups = found.astype(np.int64)
             if target.mask is not None:
                 some = _some_pass(target.mask, chunk, groups)
