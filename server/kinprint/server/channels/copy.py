@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from kinprint.kernels.arrow import Texts
 from kinprint.kernels.copy import disguise, overlap, seeds, shingle, sketch, spans
+from kinprint.kernels.copy.seeds import SeedIndex
 from kinprint.server.channels.protocol import Channel, Comparison, Found, Limits, Living, Match, Query, Target
 from kinprint.server.channels.ranking import Scored, best
 from kinprint.server.channels.seeing import Sight, undone
@@ -56,12 +57,12 @@ class CopyChunk:
     text_hashes: NDArray[np.uint64]
     order: NDArray[np.int64]
     starts: NDArray[np.int64]
-    seeds: seeds.SeedIndex
+    seeds: SeedIndex
     #: Version of `kernels.copy.disguise` by which disguised texts have the seeds of what they pretend to be as well.
     disguises: int = 0
-    _late: dict[str, seeds.SeedIndex] = field(default_factory=dict)
+    _late: dict[str, SeedIndex] = field(default_factory=dict)
 
-    def seeds_seen_through(self, texts: Texts) -> seeds.SeedIndex:
+    def seeds_seen_through(self, texts: Texts) -> SeedIndex:
         """Seeds with those of disguised texts; made when first asked for where the chunk was written without.
 
         `texts` are the answers of the whole segment.
