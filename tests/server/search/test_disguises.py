@@ -122,6 +122,7 @@ def test_seeds_of_disguised_rows_are_those_of_both_texts(stored: Corpus) -> None
             counts = np.bincount(chunk.seeds.ids, minlength=len(texts))
             assert len(rows)
             assert counts[rows].min() > 0
+            np.testing.assert_array_equal(rows, chunk.disguised)
             built = CHANNELS["copy"].build(chunk.rows, _columns(part.segment, chunk), part.segment.texts, None).seeds
             for one, other in zip(chunk.seeds, built, strict=True):
                 np.testing.assert_array_equal(one, other)
@@ -158,8 +159,10 @@ def test_rows_that_an_older_version_indexed_are_found_all_the_same(stored: Corpu
     for part in stored.view.parts:
         for chunk in part.segment.of("copy"):
             texts = part.segment.texts.take(chunk.rows[chunk.representatives])
-            old = replace(chunk, seeds=seeds.build(texts), disguises=0, _late={})
-            for one, other in zip(old.seeds_seen_through(part.segment.texts), chunk.seeds, strict=True):
+            old = replace(chunk, seeds=seeds.build(texts), disguises=0, disguised=np.zeros(0, np.int64), _late=[])
+            made, disguised = old.seen_through(part.segment.texts)
+            np.testing.assert_array_equal(disguised, chunk.disguised)
+            for one, other in zip(made, chunk.seeds, strict=True):
                 np.testing.assert_array_equal(one, other)
             segment = part.segment.with_index("copy", old)
             found = channel.search(Query(text), [Target("c", 0, 0, segment)], Limits(40)).matches

@@ -43,6 +43,10 @@ BENEFIT, CERTAIN, WORTH = 3.0, 0.35, 0.2
 SPAN_TEXT = 500
 
 
+#: Seeds of some texts, and which of these are disguised.
+_SeenThrough = tuple[SeedIndex, NDArray[np.int64]]
+
+
 @dataclass(frozen=True, eq=False)
 class CopyChunk:
     """Sketches and seeds of some rows.
@@ -60,18 +64,20 @@ class CopyChunk:
     seeds: SeedIndex
     #: Version of `kernels.copy.disguise` by which disguised texts have the seeds of what they pretend to be as well.
     disguises: int = 0
-    _late: dict[str, SeedIndex] = field(default_factory=dict)
+    #: Which texts these are, int64[d], ascending.
+    disguised: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    _late: list[_SeenThrough] = field(default_factory=list)
 
-    def seeds_seen_through(self, texts: Texts) -> SeedIndex:
+    def seen_through(self, texts: Texts) -> _SeenThrough:
         """Seeds with those of disguised texts; made when first asked for where the chunk was written without.
 
         `texts` are the answers of the whole segment.
         """
         if self.disguises == disguise.VERSION:
-            return self.seeds
-        if "seeds" not in self._late:
-            self._late["seeds"] = _seen_through(self.seeds, texts.take(self.rows[self.representatives]))
-        return self._late["seeds"]
+            return self.seeds, self.disguised
+        if not self._late:
+            self._late.append(_seen_through(self.seeds, texts.take(self.rows[self.representatives])))
+        return self._late[0]
 
     @cached_property
     def representatives(self) -> NDArray[np.int64]:
@@ -172,9 +178,9 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
         text_hashes = binary_to_rows(columns["text_hash"], np.uint64, 2)
         order, starts = _grouped(rows, text_hashes)
         some = texts.take(rows[order[starts[:-1]]])
-        index = _seen_through(seeds.build(some), some)
+        index, disguised = _seen_through(seeds.build(some), some)
         signatures = binary_to_rows(columns["sketch"], np.uint32, WIDTH)
-        return CopyChunk(rows, signatures, text_hashes, order, starts, index, disguise.VERSION)
+        return CopyChunk(rows, signatures, text_hashes, order, starts, index, disguise.VERSION, disguised)
 
     def merge(self, chunks: Sequence[CopyChunk], merging: Merging) -> CopyChunk:
         """See Channel."""
@@ -194,7 +200,9 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
         index = seeds.merge([c.seeds for c in chunks], names, len(starts) - 1)
         signatures = merging.gather(c.signatures for c in chunks)
         version = min(chunk.disguises for chunk in chunks)
-        return CopyChunk(merging.rows, signatures, text_hashes, order, starts, index, version)
+        disguised = np.unique(np.concatenate([some[c.disguised] for some, c in zip(names, chunks, strict=True)]))
+        disguised = disguised[disguised >= 0].astype(np.int64)
+        return CopyChunk(merging.rows, signatures, text_hashes, order, starts, index, version, disguised)
 
     def save(self, folder: Path, chunk: CopyChunk) -> None:
         """See Channel."""
@@ -207,7 +215,7 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
             "seed-keys": chunk.seeds.keys,
             "seed-ids": chunk.seeds.ids,
             "seed-starts": chunk.seeds.starts,
-            "disguises": np.array([chunk.disguises]),
+            "disguises": np.concatenate(([chunk.disguises], chunk.disguised)).astype(np.int64),
         }
         for name, array in arrays.items():
             files.save_array(folder / f"copy-{name}.npy", array)
@@ -227,16 +235,19 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
         check_starts("copy-seed-starts.npy", places, len(places) - 1, len(keys))
         if len(ids) != len(keys):
             raise ValueError("copy-seed-keys.npy and copy-seed-ids.npy differ in length")
-        version = folder / "copy-disguises.npy"  # not there in what was written before there was any
-        disguises = int(files.map_array(version)[0]) if version.exists() else 0
+        version, disguised = 0, np.zeros(0, np.int64)
+        if (folder / "copy-disguises.npy").exists():  # not there in what was written before there was any
+            known = files.map_array(folder / "copy-disguises.npy")
+            version, disguised = int(known[0]), known[1:]
+            check_places("copy-disguises.npy", disguised, len(starts) - 1)
         index = seeds.SeedIndex(keys, ids, places, len(starts) - 1)
-        return CopyChunk(rows, signatures, hashes, order, starts, index, disguises)
+        return CopyChunk(rows, signatures, hashes, order, starts, index, version, disguised)
 
     def prepare(self, parts: Sequence[Living]) -> None:
         """See Channel."""
         for part in parts:
             for chunk in part.segment.of(self.name):
-                chunk.seeds_seen_through(part.segment.texts)
+                chunk.seen_through(part.segment.texts)
 
     def search(self, query: Query, targets: Sequence[Target], limits: Limits) -> Found[CopyMatch]:
         """Rows that share text with the query; score = max(Jaccard, containment of the query), both exact.
@@ -255,7 +266,7 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
         shingles, _indptr, flags = shingle.shingle_sets(data, offsets)
         if len(shingles) == 0:
             return Found([], {"shingles": 0, "copy_candidates": 0, "copy_verified": 0})
-        found = _Found(limits, shingles, query.see_through)
+        found = _Found(limits, shingles)
         sources = [c for c in _candidates(shingles, targets, query.see_through) if len(c.groups)]
         source = np.repeat(np.arange(len(sources)), [len(c.groups) for c in sources])
         counts = np.concatenate([c.counts for c in sources]) if sources else np.zeros(0, np.uint32)
@@ -312,13 +323,13 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
         )
 
 
-def _seen_through(index: seeds.SeedIndex, texts: Texts) -> seeds.SeedIndex:
+def _seen_through(index: SeedIndex, texts: Texts) -> _SeenThrough:
     """The seeds of texts with, for those that are disguised, the seeds of what they pretend to be."""
     plain, rows = disguise.without_disguises(texts)
     if not len(rows):
-        return index
+        return index, rows
     names = [np.arange(len(texts), dtype=np.int32), rows.astype(np.int32)]
-    return seeds.merge([index, seeds.build(plain.take(rows))], names, len(texts))
+    return seeds.merge([index, seeds.build(plain.take(rows))], names, len(texts)), rows
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -329,6 +340,8 @@ class _Candidates:
     chunk: CopyChunk
     groups: NDArray[np.int64]
     counts: NDArray[np.uint32]
+    #: Groups of the chunk whose texts are to be cleaned before they are compared, ascending.
+    disguised: NDArray[np.int64]
 
     def first(self, group: int, most: int) -> NDArray[np.int64]:
         """Rows of a group that may be returned; of very many equal ones those with the smallest ids."""
@@ -345,13 +358,15 @@ class _Candidates:
 def _candidates(shingles: NDArray[np.uint64], targets: Sequence[Target], see_through: bool) -> Iterator[_Candidates]:
     for target in targets:
         for chunk in target.segment.of(CopyChannel.name):
-            index = chunk.seeds_seen_through(target.segment.texts) if see_through else chunk.seeds
+            index, disguised = chunk.seeds, np.zeros(0, np.int64)
+            if see_through:
+                index, disguised = chunk.seen_through(target.segment.texts)
             found, counts = seeds.query(index, shingles)
             groups = found.astype(np.int64)
             if target.mask is not None:
                 some = _some_pass(target.mask, chunk, groups)
                 groups, counts = groups[some], counts[some]
-            yield _Candidates(target, chunk, groups, counts)
+            yield _Candidates(target, chunk, groups, counts, disguised)
 
 
 def _some_pass(mask: NDArray[np.bool_], chunk: CopyChunk, groups: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -411,8 +426,7 @@ class _Ahead:
 class _Found:
     """Rows found so far, and what it takes to be among the best."""
 
-    def __init__(self, limits: Limits, shingles: NDArray[np.uint64], see_through: bool) -> None:
-        self._see_through = see_through
+    def __init__(self, limits: Limits, shingles: NDArray[np.uint64]) -> None:
         self._top, self._floor = limits.top, max(limits.min_score or 0.0, 0.0)
         self._shingles, self._size = shingles, len(shingles)
         self._rows: list[Scored] = []
@@ -445,8 +459,12 @@ class _Found:
         texts = Texts.joined(
             [c.target.segment.texts.take(c.chunk.rows[c.chunk.order[c.chunk.starts[g]]]) for c, g in parts]
         )
-        if self._see_through:
-            texts, _ = disguise.without_disguises(texts)
+        hidden = np.flatnonzero(np.concatenate([np.isin(some, c.disguised) for c, some in parts]))
+        if len(hidden):
+            plain, _ = disguise.without_disguises(texts.take(hidden))
+            rest = np.setdiff1d(np.arange(len(texts)), hidden)
+            order = np.argsort(np.concatenate((rest, hidden)))
+            texts = Texts.joined([texts.take(rest), plain]).take(order)
         shared, sizes = overlap.query_overlap_of(self._shingles, texts, np.arange(len(texts)))
         end = 0
         for candidates, some in parts:
