@@ -262,8 +262,10 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
         and id; from then on candidates go in that order, and those that come after the last of the `top` are passed
         over unread, however many there are.
         """
-        data, offsets = encode_texts([Sight(query.text, query.see_through).text])
-        shingles, _indptr, flags = shingle.shingle_sets(data, offsets)
+        asked = Texts.from_offsets(*query.buffers)
+        if query.see_through:
+            asked, _ = disguise.without_disguises(asked)
+        shingles, _indptr, flags = shingle.sets_of(asked)
         if len(shingles) == 0:
             return Found([], {"shingles": 0, "copy_candidates": 0, "copy_verified": 0})
         found = _Found(limits, shingles)
@@ -459,8 +461,8 @@ class _Found:
         texts = Texts.joined(
             [c.target.segment.texts.take(c.chunk.rows[c.chunk.order[c.chunk.starts[g]]]) for c, g in parts]
         )
-        hidden = np.flatnonzero(np.concatenate([np.isin(some, c.disguised) for c, some in parts]))
-        if len(hidden):
+        if any(len(c.disguised) for c, _ in parts):
+            hidden = np.flatnonzero(np.concatenate([np.isin(some, c.disguised) for c, some in parts]))
             plain, _ = disguise.without_disguises(texts.take(hidden))
             rest = np.setdiff1d(np.arange(len(texts)), hidden)
             order = np.argsort(np.concatenate((rest, hidden)))
