@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from corpus_rows import family, submission, write
-from kinprint.kernels.copy import disguise
+from kinprint.kernels.copy import disguise, seeds
 from kinprint.server.channels import CHANNELS
 from kinprint.server.channels.copy import CopyEvidence
-from kinprint.server.channels.protocol import Comparison, Limits
+from kinprint.server.channels.protocol import Comparison, Limits, Target
 from kinprint.server.corpus.corpus import Corpus
 from kinprint.server.search.duplicates import Pairs, find_clusters, find_duplicates
 from kinprint.server.search.query import Query
@@ -121,6 +122,7 @@ def test_seeds_of_disguised_rows_are_those_of_both_texts(stored: Corpus) -> None
             counts = np.bincount(chunk.seeds.ids, minlength=len(texts))
             assert len(rows)
             assert counts[rows].min() > 0
+            np.testing.assert_array_equal(rows, chunk.disguised)
             built = CHANNELS["copy"].build(chunk.rows, _columns(part.segment, chunk), part.segment.texts, None).seeds
             for one, other in zip(chunk.seeds, built, strict=True):
                 np.testing.assert_array_equal(one, other)
@@ -149,3 +151,33 @@ def test_duplicates_go_by_the_texts_themselves_unless_told_otherwise(stored: Cor
         assert not any("confusable" in f"{a}{b}" and "plain" in f"{a}{b}" for a, b in pairs(exact=exact))
     (totals,) = [found for found in find_clusters([stored.view], 0.95, see_through=True) if hasattr(found, "clusters")]
     assert totals.clusters <= len(answers())
+
+
+def test_rows_that_an_older_version_indexed_are_found_all_the_same(stored: Corpus) -> None:
+    channel = CHANNELS["copy"]
+    (text, *_) = answers()
+    for part in stored.view.parts:
+        for chunk in part.segment.of("copy"):
+            texts = part.segment.texts.take(chunk.rows[chunk.representatives])
+            old = replace(chunk, seeds=seeds.build(texts), disguises=0, disguised=np.zeros(0, np.int64), _late=[])
+            made, disguised = old.seen_through(part.segment.texts)
+            np.testing.assert_array_equal(disguised, chunk.disguised)
+            for one, other in zip(made, chunk.seeds, strict=True):
+                np.testing.assert_array_equal(one, other)
+            segment = part.segment.with_index("copy", old)
+            found = channel.search(Query(text), [Target("c", 0, 0, segment)], Limits(40)).matches
+            assert {match.id for match in found if match.score == 1.0} >= {
+                f"{'+'.join(names)} 00"
+                for names in CASES.values()
+                if f"{'+'.join(names)} 00" in segment.array("id").to_pylist()
+            }
+
+
+def test_the_version_of_the_seeds_is_kept(stored: Corpus, tmp_path: Path) -> None:
+    channel = CHANNELS["copy"]
+    (chunk, *_) = (chunk for part in stored.view.parts for chunk in part.segment.of("copy"))
+    assert chunk.disguises == disguise.VERSION
+    channel.save(tmp_path, replace(chunk, disguises=0))
+    assert channel.load(tmp_path).disguises == 0
+    (tmp_path / "copy-disguises.npy").unlink()
+    assert channel.load(tmp_path).disguises == 0

@@ -7,7 +7,7 @@ what it finds is verified exactly from the texts themselves.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -18,8 +18,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from kinprint.kernels.arrow import Texts
 from kinprint.kernels.copy import disguise, overlap, seeds, shingle, sketch, spans
+from kinprint.kernels.copy.seeds import SeedIndex
 from kinprint.server.channels import rarity
-from kinprint.server.channels.protocol import Background, Channel, Comparison, Found, Limits, Match, Query, Target
+from kinprint.server.channels.protocol import (
+    Background,
+    Channel,
+    Comparison,
+    Found,
+    Limits,
+    Living,
+    Match,
+    Query,
+    Target,
+)
 from kinprint.server.channels.ranking import Scored, best
 from kinprint.server.channels.seeing import Sight, undone
 from kinprint.server.embed.space import EmbeddingSpace
@@ -43,6 +54,10 @@ BENEFIT, CERTAIN, WORTH = 3.0, 0.35, 0.2
 SPAN_TEXT = 500
 
 
+#: Seeds of some texts, and which of these are disguised.
+_SeenThrough = tuple[SeedIndex, NDArray[np.int64]]
+
+
 @dataclass(frozen=True, eq=False)
 class CopyChunk:
     """Sketches and seeds of some rows.
@@ -57,7 +72,23 @@ class CopyChunk:
     text_hashes: NDArray[np.uint64]
     order: NDArray[np.int64]
     starts: NDArray[np.int64]
-    seeds: seeds.SeedIndex
+    seeds: SeedIndex
+    #: Version of `kernels.copy.disguise` by which disguised texts have the seeds of what they pretend to be as well.
+    disguises: int = 0
+    #: Which texts these are, int64[d], ascending.
+    disguised: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    _late: list[_SeenThrough] = field(default_factory=list)
+
+    def seen_through(self, texts: Texts) -> _SeenThrough:
+        """Seeds with those of disguised texts; made when first asked for where the chunk was written without.
+
+        `texts` are the answers of the whole segment.
+        """
+        if self.disguises == disguise.VERSION:
+            return self.seeds, self.disguised
+        if not self._late:
+            self._late.append(_seen_through(self.seeds, texts.take(self.rows[self.representatives])))
+        return self._late[0]
 
     @cached_property
     def representatives(self) -> NDArray[np.int64]:
@@ -148,7 +179,7 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
     @property
     def schemes(self) -> dict[str, str]:
         """See Channel."""
-        return {"sketch": self.scheme, "seeds": str(seeds.VERSION), "disguises": str(disguise.VERSION)}
+        return {"sketch": self.scheme, "seeds": str(seeds.VERSION)}
 
     def fingerprint(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> dict[str, pl.Series]:
         """Columns sketch and shingles."""
@@ -161,8 +192,10 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
         """See Channel."""
         text_hashes = binary_to_rows(columns["text_hash"], np.uint64, 2)
         order, starts = _grouped(rows, text_hashes)
-        index = _seeds_of(texts.take(rows[order[starts[:-1]]]))
-        return CopyChunk(rows, binary_to_rows(columns["sketch"], np.uint32, WIDTH), text_hashes, order, starts, index)
+        some = texts.take(rows[order[starts[:-1]]])
+        index, disguised = _seen_through(seeds.build(some), some)
+        signatures = binary_to_rows(columns["sketch"], np.uint32, WIDTH)
+        return CopyChunk(rows, signatures, text_hashes, order, starts, index, disguise.VERSION, disguised)
 
     def merge(self, chunks: Sequence[CopyChunk], merging: Merging) -> CopyChunk:
         """See Channel."""
@@ -180,7 +213,11 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
             begin, end = end, end + len(chunk.rows)
             names.append(np.maximum.reduceat(group[begin:end][chunk.order], chunk.starts[:-1]))
         index = seeds.merge([c.seeds for c in chunks], names, len(starts) - 1)
-        return CopyChunk(merging.rows, merging.gather(c.signatures for c in chunks), text_hashes, order, starts, index)
+        signatures = merging.gather(c.signatures for c in chunks)
+        version = min(chunk.disguises for chunk in chunks)
+        disguised = np.unique(np.concatenate([some[c.disguised] for some, c in zip(names, chunks, strict=True)]))
+        disguised = disguised[disguised >= 0].astype(np.int64)
+        return CopyChunk(merging.rows, signatures, text_hashes, order, starts, index, version, disguised)
 
     def save(self, folder: Path, chunk: CopyChunk) -> None:
         """See Channel."""
@@ -193,6 +230,7 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
             "seed-keys": chunk.seeds.keys,
             "seed-ids": chunk.seeds.ids,
             "seed-starts": chunk.seeds.starts,
+            "disguises": np.concatenate(([chunk.disguises], chunk.disguised)).astype(np.int64),
         }
         for name, array in arrays.items():
             files.save_array(folder / f"copy-{name}.npy", array)
@@ -212,7 +250,19 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
         check_starts("copy-seed-starts.npy", places, len(places) - 1, len(keys))
         if len(ids) != len(keys):
             raise ValueError("copy-seed-keys.npy and copy-seed-ids.npy differ in length")
-        return CopyChunk(rows, signatures, hashes, order, starts, seeds.SeedIndex(keys, ids, places, len(starts) - 1))
+        version, disguised = 0, np.zeros(0, np.int64)
+        if (folder / "copy-disguises.npy").exists():  # not there in what was written before there was any
+            known = files.map_array(folder / "copy-disguises.npy")
+            version, disguised = int(known[0]), known[1:]
+            check_places("copy-disguises.npy", disguised, len(starts) - 1)
+        index = seeds.SeedIndex(keys, ids, places, len(starts) - 1)
+        return CopyChunk(rows, signatures, hashes, order, starts, index, version, disguised)
+
+    def prepare(self, parts: Sequence[Living]) -> None:
+        """See Channel."""
+        for part in parts:
+            for chunk in part.segment.of(self.name):
+                chunk.seen_through(part.segment.texts)
 
     def search(self, query: Query, targets: Sequence[Target], limits: Limits) -> Found[CopyMatch]:
         """Rows that share text with the query; score = max(Jaccard, containment of the query), both exact.
@@ -227,12 +277,14 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
         and id; from then on candidates go in that order, and those that come after the last of the `top` are passed
         over unread, however many there are.
         """
-        data, offsets = encode_texts([Sight(query.text, query.see_through).text])
-        shingles, _indptr, flags = shingle.shingle_sets(data, offsets)
+        asked = Texts.from_offsets(*query.buffers)
+        if query.see_through:
+            asked, _ = disguise.without_disguises(asked)
+        shingles, _indptr, flags = shingle.sets_of(asked)
         if len(shingles) == 0:
             return Found([], {"shingles": 0, "copy_candidates": 0, "copy_verified": 0})
-        found = _Found(limits, shingles, query.see_through)
-        sources = [c for c in _candidates(shingles, targets) if len(c.groups)]
+        found = _Found(limits, shingles)
+        sources = [c for c in _candidates(shingles, targets, query.see_through) if len(c.groups)]
         source = np.repeat(np.arange(len(sources)), [len(c.groups) for c in sources])
         counts = np.concatenate([c.counts for c in sources]) if sources else np.zeros(0, np.uint32)
         groups = np.concatenate([c.groups for c in sources]) if sources else np.zeros(0, np.int64)
@@ -297,14 +349,13 @@ class CopyChannel(Channel[CopyChunk, CopyMatch, CopyEvidence]):
         return self.weighed(found, a, comparison.background)
 
 
-def _seeds_of(texts: Texts) -> seeds.SeedIndex:
-    """Seeds of texts; those that are disguised have the seeds of what they pretend to be as well."""
-    index = seeds.build(texts)
+def _seen_through(index: SeedIndex, texts: Texts) -> _SeenThrough:
+    """The seeds of texts with, for those that are disguised, the seeds of what they pretend to be."""
     plain, rows = disguise.without_disguises(texts)
     if not len(rows):
-        return index
+        return index, rows
     names = [np.arange(len(texts), dtype=np.int32), rows.astype(np.int32)]
-    return seeds.merge([index, seeds.build(plain.take(rows))], names, len(texts))
+    return seeds.merge([index, seeds.build(plain.take(rows))], names, len(texts)), rows
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -315,6 +366,8 @@ class _Candidates:
     chunk: CopyChunk
     groups: NDArray[np.int64]
     counts: NDArray[np.uint32]
+    #: Groups of the chunk whose texts are to be cleaned before they are compared, ascending.
+    disguised: NDArray[np.int64]
 
     def first(self, group: int, most: int) -> NDArray[np.int64]:
         """Rows of a group that may be returned; of very many equal ones those with the smallest ids."""
@@ -328,15 +381,18 @@ class _Candidates:
         return np.asarray(rows[smallest])
 
 
-def _candidates(shingles: NDArray[np.uint64], targets: Sequence[Target]) -> Iterator[_Candidates]:
+def _candidates(shingles: NDArray[np.uint64], targets: Sequence[Target], see_through: bool) -> Iterator[_Candidates]:
     for target in targets:
         for chunk in target.segment.of(CopyChannel.name):
-            found, counts = seeds.query(chunk.seeds, shingles)
+            index, disguised = chunk.seeds, np.zeros(0, np.int64)
+            if see_through:
+                index, disguised = chunk.seen_through(target.segment.texts)
+            found, counts = seeds.query(index, shingles)
             groups = found.astype(np.int64)
             if target.mask is not None:
                 some = _some_pass(target.mask, chunk, groups)
                 groups, counts = groups[some], counts[some]
-            yield _Candidates(target, chunk, groups, counts)
+            yield _Candidates(target, chunk, groups, counts, disguised)
 
 
 def _some_pass(mask: NDArray[np.bool_], chunk: CopyChunk, groups: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -396,8 +452,7 @@ class _Ahead:
 class _Found:
     """Rows found so far, and what it takes to be among the best."""
 
-    def __init__(self, limits: Limits, shingles: NDArray[np.uint64], see_through: bool) -> None:
-        self._see_through = see_through
+    def __init__(self, limits: Limits, shingles: NDArray[np.uint64]) -> None:
         self._top, self._floor = limits.top, max(limits.min_score or 0.0, 0.0)
         self._shingles, self._size = shingles, len(shingles)
         self._rows: list[Scored] = []
@@ -430,8 +485,12 @@ class _Found:
         texts = Texts.joined(
             [c.target.segment.texts.take(c.chunk.rows[c.chunk.order[c.chunk.starts[g]]]) for c, g in parts]
         )
-        if self._see_through:
-            texts, _ = disguise.without_disguises(texts)
+        if any(len(c.disguised) for c, _ in parts):
+            hidden = np.flatnonzero(np.concatenate([np.isin(some, c.disguised) for c, some in parts]))
+            plain, _ = disguise.without_disguises(texts.take(hidden))
+            rest = np.setdiff1d(np.arange(len(texts)), hidden)
+            order = np.argsort(np.concatenate((rest, hidden)))
+            texts = Texts.joined([texts.take(rest), plain]).take(order)
         shared, sizes = overlap.query_overlap_of(self._shingles, texts, np.arange(len(texts)))
         end = 0
         for candidates, some in parts:
