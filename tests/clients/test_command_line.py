@@ -123,12 +123,13 @@ def test_the_version_is_told() -> None:
 
 WITHOUT = """
 import sys
+library, what = sys.argv[1:3]
+sys.argv = ["kinprint", *sys.argv[3:]]
 class Gone:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == sys.argv[1]:
+        if name.partition(".")[0] == library:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Gone())
-sys.argv, what = ["kinprint", *sys.argv[3:]], sys.argv[2]
 if what == "kinprint":
     from kinprint.client.cli import main
     main()
