@@ -213,6 +213,27 @@ def test_control_characters_are_shown_and_not_obeyed(monkeypatch: pytest.MonkeyP
     assert ":bug: [bold]five" in stream.getvalue()
 
 
+def test_no_table_cuts_what_names_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(terminal.out, "file", stream)
+    monkeypatch.setattr(terminal.out, "width", 80)
+    names = ["an-account-with-a-name-that-is-long-enough/" * 2, "provider/family-of-models-v3-instruct-" * 2]
+    table = Table()
+    for name in names:
+        table.add_column(name)
+    for _ in range(4):
+        table.add_column("figures", justify="right")
+    table.add_row(*names, *["1,234,567"] * 4)
+    terminal.out.print(table)
+    lines = stream.getvalue().split("\n")
+    assert max(map(len, lines)) <= 80
+    assert "…" not in stream.getvalue()
+    assert stream.getvalue().count("1,234,567") == 4
+    rows = [line.split("│") for line in lines if line.startswith("│")]
+    for place, name in enumerate(names, 1):
+        assert "".join(row[place].strip() for row in rows) == name
+
+
 def test_json_says_the_same_without_what_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
     terminal.print_json({"text": HOSTILE})
     told = capsys.readouterr().out
