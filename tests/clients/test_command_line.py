@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import re
@@ -106,6 +107,24 @@ def test_links_of_the_readme_lead_somewhere_in_the_tree() -> None:
     for file in (ROOT / "README.md", ROOT / "proto" / "README.md"):
         for target in re.findall(r"\]\((?!https?://)([^)#\s]+)\)", file.read_text(encoding="utf-8")):
             assert (file.parent / target).exists(), target
+
+
+def test_the_package_page_has_no_link_that_leads_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("hatchling")
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    page = importlib.import_module("package_page")
+    text = "[a](docs/a.md), [`b`](../b), [c](https://example.org/c)"
+    assert page.described(text, "") == "a, `b`, [c](https://example.org/c)"
+    there = "https://example.org/tree"
+    assert page.described("[a](docs/a.md)", there) == f"[a]({there}/docs/a.md)"
+    metadata: dict[str, Any] = {}
+    page.PackagePage(str(ROOT), {}).update(metadata)
+    assert not re.search(r"\]\((?!https?://)", metadata["readme"]["text"])
+    assert metadata["urls"] == {}
+    monkeypatch.setenv("KINPRINT_SOURCE_URL", there)
+    page.PackagePage(str(ROOT), {}).update(metadata)
+    assert metadata["urls"]["Source"] == there
+    assert f"({there}/docs/client.md)" in metadata["readme"]["text"]
 
 
 # ---- versions, extras ----
