@@ -22,6 +22,7 @@ PRODUCT = {
     "clients/python/kinprint/client/files": "cli",
     "clients/python/kinprint/client/frames.py": "polars",
     "clients/python/kinprint/client/schemas.py": "polars",
+    "clients/python/kinprint/installed.py": "",
     "clients/python/kinprint/v1": "",
     "clients/python/kinprint/polars": "kernels",
     "clients/python/kinprint/report": "report",

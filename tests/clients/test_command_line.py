@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import re
@@ -108,6 +109,24 @@ def test_links_of_the_readme_lead_somewhere_in_the_tree() -> None:
             assert (file.parent / target).exists(), target
 
 
+def test_the_package_page_has_no_link_that_leads_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("hatchling")
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    page = importlib.import_module("package_page")
+    text = "[a](docs/a.md), [`b`](../b), [c](https://example.org/c)"
+    assert page.described(text, "") == "a, `b`, [c](https://example.org/c)"
+    there = "https://example.org/tree"
+    assert page.described("[a](docs/a.md)", there) == f"[a]({there}/docs/a.md)"
+    metadata: dict[str, Any] = {}
+    page.PackagePage(str(ROOT), {}).update(metadata)
+    assert not re.search(r"\]\((?!https?://)", metadata["readme"]["text"])
+    assert metadata["urls"] == {}
+    monkeypatch.setenv("KINPRINT_SOURCE_URL", there)
+    page.PackagePage(str(ROOT), {}).update(metadata)
+    assert metadata["urls"]["Source"] == there
+    assert f"({there}/docs/client.md)" in metadata["readme"]["text"]
+
+
 # ---- versions, extras ----
 
 
@@ -123,12 +142,13 @@ def test_the_version_is_told() -> None:
 
 WITHOUT = """
 import sys
+library, what = sys.argv[1:3]
+sys.argv = ["kinprint", *sys.argv[3:]]
 class Gone:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == sys.argv[1]:
+        if name.partition(".")[0] == library:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Gone())
-sys.argv, what = ["kinprint", *sys.argv[3:]], sys.argv[2]
 if what == "kinprint":
     from kinprint.client.cli import main
     main()
@@ -210,6 +230,27 @@ def test_control_characters_are_shown_and_not_obeyed(monkeypatch: pytest.MonkeyP
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", stream.getvalue())
     assert stream.getvalue().startswith(SHOWN.replace("\t", "    ")[:30])
     assert ":bug: [bold]five" in stream.getvalue()
+
+
+def test_no_table_cuts_what_names_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(terminal.out, "file", stream)
+    monkeypatch.setattr(terminal.out, "width", 80)
+    names = ["an-account-with-a-name-that-is-long-enough/" * 2, "provider/family-of-models-v3-instruct-" * 2]
+    table = Table()
+    for name in names:
+        table.add_column(name)
+    for _ in range(4):
+        table.add_column("figures", justify="right")
+    table.add_row(*names, *["1,234,567"] * 4)
+    terminal.out.print(table)
+    lines = stream.getvalue().split("\n")
+    assert max(map(len, lines)) <= 80
+    assert "…" not in stream.getvalue()
+    assert stream.getvalue().count("1,234,567") == 4
+    rows = [line.split("│") for line in lines if line.startswith("│")]
+    for place, name in enumerate(names, 1):
+        assert "".join(row[place].strip() for row in rows) == name
 
 
 def test_json_says_the_same_without_what_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:

@@ -470,7 +470,7 @@ def test_a_path_too_long_for_a_socket(launch: Callable[..., Server], tmp_path: P
     assert not address.exists()
 
 
-@pytest.mark.parametrize("name", ["notes#1", "what?", "a,b"])
+@pytest.mark.parametrize("name", ["notes#1", "what?", "a,b", "run[1]", "per%41cent", "A%20B", "back\\slash"])
 def test_a_path_that_means_something_in_an_address(launch: Callable[..., Server], tmp_path: Path, name: str) -> None:
     server = launch(tmp_path / name)
     while read_lock(tmp_path / name) is None or "serving" not in server.text():
@@ -479,7 +479,45 @@ def test_a_path_that_means_something_in_an_address(launch: Callable[..., Server]
     with connect(tmp_path / name) as client:
         assert client.server_info().pid == server.process.pid
         assert client.upsert("c", [{"id": "a", "response": OWL}]).created == 1
+        assert client.search(OWL, corpus="c").hits[0].id == "a"
     assert server.stop() == 0
+    assert [entry.name for entry in tmp_path.iterdir() if entry.is_dir()] == [name]
+
+
+def test_a_path_that_is_no_text_is_refused_at_once(launch: Callable[..., Server], tmp_path: Path) -> None:
+    data = tmp_path / os.fsdecode(b"caf\xe9")
+    server = launch(data)
+    assert server.process.wait(DEADLINE) == 1
+    assert "is not valid UTF-8" in server.text()
+    assert not data.exists()
+
+
+FORKING = """
+import os, sys, time
+from kinprint.client import connect
+client = connect(sys.argv[1], model="none")
+pid = client.server_info().pid
+if os.fork() == 0:
+    time.sleep(60)
+    os._exit(0)
+print(pid, flush=True)
+os._exit(0)
+"""
+
+
+def test_a_forked_process_does_not_keep_a_client_s_server(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FORKING, str(tmp_path / "data")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            assert process.stdout is not None
+            number = int(process.stdout.readline())
+            assert process.wait(DEADLINE) == 0
+            until = time.monotonic() + DEADLINE
+            while Path(f"/proc/{number}").exists() and time.monotonic() < until:
+                time.sleep(0.1)
+            assert not Path(f"/proc/{number}").exists()
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -613,16 +651,3 @@ def test_an_open_health_watch_does_not_hold_the_drain(launch: Callable[..., Serv
     assert SERVING in states
     assert server.stop() == 0
     states.close()
-
-
-def test_a_directory_that_the_record_cannot_be_in_is_refused_and_nobody_waits(
-    launch: Callable[..., Server], tmp_path: Path
-) -> None:
-    # delta-rs panics over such a path: what its thread raises is no Exception.
-    server = launch(tmp_path / "run[1]" / "data")
-    server.ready()
-    with connect(tmp_path / "run[1]" / "data") as client:
-        with pytest.raises(KinprintError):
-            client.upsert("c", [{"id": "a", "response": OWL}], timeout=30.0)
-        assert client.server_info().pid == server.process.pid
-    assert server.stop() == 0

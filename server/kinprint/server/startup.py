@@ -47,6 +47,7 @@ class Startup:
         self._progress = Progress("starting", 0.0)
         self._stopped = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._behind: dict[str, asyncio.Event] = {}
 
     @property
     def progress(self) -> Progress:
@@ -67,6 +68,31 @@ class Startup:
     def busy(self) -> bool:
         """Whether work given to `aside` runs still."""
         return any(thread.is_alive() for thread in self._threads)
+
+    def put_off(self, groups: tuple[str, ...]) -> None:
+        """Kernels of these groups are compiled while the server serves already."""
+        self._behind = {group: asyncio.Event() for group in groups}
+
+    def compiled(self, groups: tuple[str, ...]) -> None:
+        """Whoever waits for these groups may go on."""
+        for group in groups:
+            if group in self._behind:
+                self._behind[group].set()
+
+    async def until_compiled(self, group: str, ending: asyncio.Event) -> None:
+        """Return when kernels of a group are compiled: a call that compiled them itself would do so a second time, on
+        one thread, and hold up the end of the server.  Raises Unavailable when `ending` is set meanwhile."""
+        waited = self._behind.get(group)
+        if waited is None or waited.is_set():
+            return
+        tasks = [asyncio.create_task(event.wait()) for event in (waited, ending)]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+        if not waited.is_set():
+            raise Unavailable("the server is shutting down; retry, on another server if there is one", retry_after=1.0)
 
     async def aside(self, work: Callable[[], T]) -> T:
         """Run work in a thread of its own, for which the end of the process need not wait."""
@@ -113,16 +139,22 @@ async def compile_rest(startup: Startup) -> None:
     try:
         # The kernels of a search first, and not at low priority: a first search waits for them.
         await startup.aside(lambda: _compile(startup, _REST[:1], processes=2))
+        startup.compiled(_REST[:1])
         await startup.aside(lambda: _compile(startup, _REST[1:], processes=1, nice=10))
     except StartStopped:
         logger.info("the rest of the kernels is compiled another time")
     except Exception:
         logger.exception("kernels could not be compiled ahead; each is compiled when it is first used")
+        startup.compiled(_REST)
+    else:
+        startup.compiled(_REST)
 
 
 async def run(startup: Startup, config: ServerConfig, catalog: Catalog, model: ModelHolder) -> None:
     """Everything between listening and SERVING.  Raises StartFailed, StartStopped."""
     await startup.aside(lambda: _kernels(startup, config))
+    if config.lazy and not await startup.aside(lambda: warm.compiled(_REST)):
+        startup.put_off(_REST)
     await startup.aside(lambda: _corpora(startup, catalog))
     if config.lazy or config.lazy_model or not model.available:
         return

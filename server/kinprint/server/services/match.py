@@ -160,6 +160,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
 
     async def _search(self, request: match_pb2.SearchRequest) -> match_pb2.SearchResponse:
         started = time.perf_counter()
+        await self._state.startup.until_compiled("search", self._state.draining)
         channels = convert.channel_names(request.channels, ("copy",))
         corpora = visible(self._state).several(request.corpora)
         known = states(corpora)
@@ -283,6 +284,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
     async def Compare(  # noqa: N802
         self, request: match_pb2.CompareRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> match_pb2.CompareResponse:
+        await self._state.startup.until_compiled("search", self._state.draining)
         default = ("copy", "style", "semantic") if self._state.model.available else ("copy", "style")
         channels = convert.channel_names(request.channels, default)
         detect = "semantic" in channels

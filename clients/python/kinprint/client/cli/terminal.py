@@ -31,6 +31,7 @@ from kinprint.client.types import ChannelName, as_dict
 from kinprint.client.wording import counted
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
@@ -62,6 +63,15 @@ class _Console(Console):
     def render_str(self, text: str, **options: Any) -> Text:
         """Every text that is printed, or stands in a table, comes by here."""
         return super().render_str(visible(text), **options)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As Rich does, but no cell of a table is cut: names go on in the next line, figures stay whole."""
+        for table in objects:
+            if isinstance(table, Table):
+                for column in table.columns:
+                    column.overflow = "fold"
+                    column.no_wrap = column.no_wrap or column.justify == "right"
+        super().print(*objects, **options)
 
     def on_broken_pipe(self) -> NoReturn:
         raise BrokenPipeError
@@ -137,9 +147,8 @@ class StartReport:
         if self._bar is None and seconds >= SILENCE and not self._quiet:
             from kinprint.client.cli.progress import ProgressReport
 
-            if not err.is_terminal:
-                warn("starting a server for the data directory")
-            self._bar = self._shown.enter_context(ProgressReport("starting a server"))
+            title = "starting a server" if err.is_terminal else "starting a server for the data directory"
+            self._bar = self._shown.enter_context(ProgressReport(title, waited=seconds))
 
     def at(self, step: str, share: float) -> None:
         """The step under way, and the share of it that is done."""
