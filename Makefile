@@ -7,7 +7,7 @@ RELEASED := proto/released.binpb
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types proto proto-check proto-release sync sync-check format clean bench bench-serving bench-copy bench-contamination bench-million bench-style bench-kinship bench-attribution bench-teacher bench-semantic-quality bench-semantic bench-trust bench-overload soak
+.PHONY: help setup demo test check lint types proto proto-check proto-release sync sync-check format clean bench bench-serving bench-copy bench-contamination bench-overlap bench-million bench-style bench-kinship bench-attribution bench-teacher bench-semantic-quality bench-semantic bench-trust bench-overload soak
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 20
@@ -91,6 +91,10 @@ bench-copy: setup ## Measure the copy channel beside its peers on DATA=file, and
 bench-contamination: setup ## Measure shared passages beside checks for contamination, on DATA=file
 	@test -n "$(DATA)" || (echo "name the transcripts: make bench-contamination DATA=file.parquet" >&2; exit 1)
 	$(BIN)/python benchmarks/contamination.py "$(DATA)" --out docs/benchmarks-contamination.md
+
+bench-overlap: setup ## Measure what an overlap of many answers holds, on DATA=file
+	@test -n "$(DATA)" || (echo "name the transcripts: make bench-overlap DATA=file.parquet" >&2; exit 1)
+	$(BIN)/python benchmarks/overlap_memory.py "$(DATA)"
 
 bench-million: setup ## Measure a million rows made of DATA=file, and write docs/benchmarks-million.md
 	@test -n "$(DATA)" || (echo "name the transcripts: make bench-million DATA=file.parquet" >&2; exit 1)
