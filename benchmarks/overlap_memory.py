@@ -80,11 +80,8 @@ def main(command: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, default=40_000, help="pieces, at most")
     parser.add_argument("--memory", type=int, nargs="+", default=[64, 2048], help="MiB for postings")
     arguments = parser.parse_args(command)
-    print(
-        "| rows | MiB | postings in | blocks | passages | seeds a row | file bytes a row | anonymous bytes a row |",
-        end="",
-    )
-    print(" CPU s | wall s |\n|---|---|---|---|---|---|---|---|---|---|", flush=True)
+    print("| rows | MiB | postings in | blocks | passages | seeds a row ", end="")
+    print("| file bytes a row | anonymous bytes a row | CPU s | wall s |\n" + "|---" * 10 + "|", flush=True)
     with tempfile.TemporaryDirectory(prefix="kinprint-") as folder:
         path = Path(folder) / "pieces.parquet"
         rows = cut(arguments.data, arguments.rows, path)
