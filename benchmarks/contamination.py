@@ -138,10 +138,7 @@ def by_characters(world: World) -> Pairs:
 
 def by_passages(world: World, bits: float) -> Pairs:
     """Items that share a passage with a document."""
-    items, documents = (
-        pl.DataFrame({"response": texts, "model": [side] * len(texts)})
-        for side, texts in (("items", world.items), ("documents", world.documents))
-    )
+    items, documents = (pl.DataFrame({"response": texts}) for texts in (world.items, world.documents))
     found = kp.overlap(items, documents, every=True, min_bits=bits)
     return set(found.select("id_a", "id_b").iter_rows())
 
