@@ -1,4 +1,4 @@
-"""What an overlap of many answers holds: bytes a row in the file of its postings and in memory, and CPU time.
+"""What an overlap of many answers holds: bytes a row in the file of its postings, memory, and CPU time.
 
     .venv/bin/python benchmarks/overlap_memory.py transcripts.parquet --rows 40000 --memory 64 2048
 
@@ -67,7 +67,7 @@ def measure(path: Path, rows: int, memory: int) -> None:
     (held,) = runs[0].held
     print(
         f"| {rows:,} | {memory:,} | {'memory' if held.in_memory else 'file'} | {held.blocks} | {spans:,} | "
-        f"{held.postings / rows:.1f} | {held.kept / rows:,.0f} | {(most - before) / rows:,.0f} | {cpu:.1f} | "
+        f"{held.postings / rows:.1f} | {held.kept / rows:,.0f} | {(most - before) / (1 << 20):,.0f} | {cpu:.1f} | "
         f"{seconds:.1f} |",
         flush=True,
     )
@@ -81,7 +81,7 @@ def main(command: Sequence[str] | None = None) -> None:
     parser.add_argument("--memory", type=int, nargs="+", default=[64, 2048], help="MiB for postings")
     arguments = parser.parse_args(command)
     print("| rows | MiB | postings in | blocks | passages | seeds a row ", end="")
-    print("| file bytes a row | anonymous bytes a row | CPU s | wall s |\n" + "|---" * 10 + "|", flush=True)
+    print("| file bytes a row | anonymous MiB | CPU s | wall s |\n" + "|---" * 10 + "|", flush=True)
     with tempfile.TemporaryDirectory(prefix="kinprint-") as folder:
         path = Path(folder) / "pieces.parquet"
         rows = cut(arguments.data, arguments.rows, path)
