@@ -186,7 +186,8 @@ def main(command: Sequence[str] | None = None) -> None:
             "# Shared passages beside checks for contamination",
             "",
             f"{arguments.items:,} items planted and as many not, in {arguments.documents:,} documents of "
-            f"{arguments.words:,} words; {platform.processor() or platform.machine()}, Python {platform.python_version()}.",
+            f"{arguments.words:,} words; {platform.processor() or platform.machine()}, Python "
+            f"{platform.python_version()}.",
             "What is measured, and how, stands in `benchmarks/contamination.py`.",
             "",
         ]
