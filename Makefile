@@ -7,7 +7,7 @@ RELEASED := proto/released.binpb
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types proto proto-check proto-release proto-foreign sync sync-check format clean bench bench-serving bench-copy bench-contamination bench-million bench-style bench-kinship bench-attribution bench-teacher bench-semantic-quality bench-semantic bench-trust bench-overload soak mutants
+.PHONY: help setup demo test check lint types proto proto-check proto-release proto-foreign sync sync-check format clean bench bench-serving bench-copy bench-contamination bench-overlap bench-starts bench-million bench-style bench-kinship bench-attribution bench-teacher bench-semantic-quality bench-semantic bench-trust bench-overload soak mutants
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 20
@@ -96,6 +96,10 @@ bench-contamination: setup ## Measure shared passages beside checks for contamin
 	@test -n "$(DATA)" || (echo "name the transcripts: make bench-contamination DATA=file.parquet" >&2; exit 1)
 	$(BIN)/python benchmarks/contamination.py "$(DATA)" --out docs/benchmarks-contamination.md
 
+bench-overlap: setup ## Measure what an overlap of many answers holds, on DATA=file
+	@test -n "$(DATA)" || (echo "name the transcripts: make bench-overlap DATA=file.parquet" >&2; exit 1)
+	$(BIN)/python benchmarks/overlap_memory.py "$(DATA)"
+
 bench-million: setup ## Measure a million rows made of DATA=file, and write docs/benchmarks-million.md
 	@test -n "$(DATA)" || (echo "name the transcripts: make bench-million DATA=file.parquet" >&2; exit 1)
 	$(BIN)/python benchmarks/million.py "$(DATA)" --out docs/benchmarks-million.md
@@ -126,6 +130,9 @@ bench-trust: setup ## Measure what digests, TLS, keys and an audit log cost: DAT
 
 bench-overload: setup ## Measure a server that is asked for five times what it can do
 	$(BIN)/python benchmarks/overload.py --seconds 60
+
+bench-starts: setup ## Measure how long a server takes to be ready
+	$(BIN)/python benchmarks/starts.py --rows 100000 1000000 --corpora 800
 
 soak: setup ## Kill a server 500 times, flip 10,000 bits, call every RPC 100,000 times with nonsense: an hour
 	$(BIN)/python benchmarks/soak.py --kills 500

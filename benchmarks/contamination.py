@@ -138,10 +138,7 @@ def by_characters(world: World) -> Pairs:
 
 def by_passages(world: World, bits: float) -> Pairs:
     """Items that share a passage with a document."""
-    items, documents = (
-        pl.DataFrame({"response": texts, "model": [side] * len(texts)})
-        for side, texts in (("items", world.items), ("documents", world.documents))
-    )
+    items, documents = (pl.DataFrame({"response": texts}) for texts in (world.items, world.documents))
     found = kp.overlap(items, documents, every=True, min_bits=bits)
     return set(found.select("id_a", "id_b").iter_rows())
 
@@ -190,7 +187,8 @@ def main(command: Sequence[str] | None = None) -> None:
             "",
             f"{arguments.items:,} items planted and as many not, in {arguments.documents:,} documents of "
             f"{arguments.words:,} words; {platform.processor() or platform.machine()}, Python "
-            f"{platform.python_version()}. What is measured, and how, stands in `benchmarks/contamination.py`.",
+            f"{platform.python_version()}.",
+            "What is measured, and how, stands in `benchmarks/contamination.py`.",
             "",
         ]
         arguments.out.write_text("\n".join([*head, *lines]) + "\n", encoding="utf-8")

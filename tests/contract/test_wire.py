@@ -50,6 +50,7 @@ BREAD = (
 CHINESE = "港务长把潮水的高度写在父亲留下的本子里,每年的数字都往上爬一点点。镇上没有人再为这件事争论了。"
 KEYS = ("copy", "semantic", "style")
 CLUSTERS = match_pb2.DUPLICATES_OUTPUT_CLUSTERS
+STAR = match_pb2.DUPLICATES_LINK_STAR
 
 
 def stamp(*when: int) -> timestamp_pb2.Timestamp:
@@ -1065,6 +1066,8 @@ def test_errors_of_duplicates(stubs: Stubs, filled: str, corpus: str) -> None:
         found = refused(lambda fields=fields: find(output=CLUSTERS, **fields))
         expect(found, "INVALID_ARGUMENT", "FIELD_INVALID", "output")
     expect(refused(lambda: find(output=99)), "INVALID_ARGUMENT", "FIELD_INVALID", "output")
+    expect(refused(lambda: find(output=CLUSTERS, link=99)), "INVALID_ARGUMENT", "FIELD_INVALID", "link")
+    expect(refused(lambda: find(link=STAR)), "INVALID_ARGUMENT", "FIELD_INVALID", "link")
     found = refused(lambda: find(corpora=[corpus], output=CLUSTERS))
     expect(found, "FAILED_PRECONDITION", "CHANNEL_NOT_FILLED", "channels")
 

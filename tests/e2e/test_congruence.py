@@ -279,6 +279,7 @@ CASES: dict[str, Callable[[Any], Any]] = {
     "duplicates expanded": lambda c: duplicates(c, expand=True),
     "duplicates exact": lambda c: duplicates(c, exact=True),
     "clusters": clusters,
+    "clusters as stars": lambda c: clusters(c, link="star"),
     "clusters exact": lambda c: clusters(c, exact=True, filter=Filter(exclude_models=["bert"])),
     "overlaps": overlaps,
     "overlaps of models": lambda c: overlaps(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -92,9 +93,9 @@ class Everything:
             for (i, j), (shared, a, b) in found.items()
         }
 
-    def clusters(self, threshold: float, exact: bool = False) -> dict[Key, Key]:
+    def clusters(self, threshold: float, exact: bool = False, link: dedup.Link = "component") -> dict[Key, Key]:
         candidates = None if exact else self.candidates(threshold)
-        found = reference.clusters(self.texts, threshold, candidates=candidates)
+        found = reference.clusters(self.texts, threshold, candidates=candidates, link=link)
         return {key: self.keys[i] for key, i in zip(self.keys, found, strict=True)}
 
 
@@ -221,6 +222,24 @@ def test_clusters(corpora: list[Corpus], threshold: float, exact: bool, monkeypa
     assert totals.blank == sum(row["text_hash"] is None for corpus in corpora for row in stored(corpus).values())
     if not exact:
         assert totals.candidates <= 2 * len(every.candidates(threshold))
+
+
+@pytest.mark.parametrize("exact", [False, True], ids=["sketches", "exact"])
+@pytest.mark.parametrize("threshold", [0.5, 0.7])
+def test_stars(corpora: list[Corpus], threshold: float, exact: bool) -> None:
+    """Every row is over the threshold to the one that names its cluster, which has the smallest id in it."""
+    every = Everything(corpora)
+    found, totals = clusters(corpora, threshold, exact=exact, link="star")
+    assert found == every.clusters(threshold, exact, "star")
+    assert all(every.sizes(key, leader)[0] >= threshold for key, leader in found.items() if key != leader)
+    assert all(leader <= key for key, leader in found.items())
+    sizes = Counter(found.values())
+    assert totals.largest_cluster == max(sizes.values())
+    largest = min(leader for leader, size in sizes.items() if size == totals.largest_cluster)
+    members = [key for key, leader in found.items() if leader == largest]
+    least = min(every.sizes(a, b)[0] for a, b in combinations(members, 2))
+    assert totals.least_is_exact
+    assert totals.least_similarity == pytest.approx(least)
 
 
 def test_clusters_of_some(corpora: list[Corpus]) -> None:

@@ -366,4 +366,4 @@ def test_nothing_at_all(tmp_path: Path) -> None:
     for corpora, against in (([], []), ([empty], [empty]), ([empty], [blank]), ([blank], [blank])):
         found, totals = run(corpora, against)
         assert found == []
-        assert totals == Totals(0, 0, 0, 0, 0)
+        assert totals == Totals(0, 0, 0, 0, 0, 0)
