@@ -59,6 +59,11 @@ def test_a_hit_without_evidence_shows_how_its_text_begins(
     assert "Jaccard" not in second
 
 
+def test_how_a_span_differs_is_told() -> None:
+    other = replace(COPY, spans=(replace(COPY.spans[0], differences=("white_space", "unicode_form")),))
+    assert why(other) == why(COPY) + " (other white space, Unicode form)"
+
+
 def test_no_evidence_is_null_for_machines() -> None:
     assert hit_row(hit(1, None))["evidence"] is None
     assert hit_row(hit(1, COPY))["evidence"]["jaccard"] == 0.5

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from kinprint.kernels.copy.tokens import Row, cut_after, cut_before, equal_tokens, larger_row, opens, tokens_in
 from kinprint.kernels.hashing import load64
-from kinprint.kernels.jit import kernel
+from kinprint.kernels.jit import inlined, kernel
 from numpy.typing import NDArray
 
 _AROUND = 64
@@ -41,7 +41,7 @@ def pair_of(size: int) -> Pair:
     )
 
 
-@kernel
+@inlined
 def _keep(pair: Pair, k: int, row: Row, j: int) -> None:
     pair.begins[k] = row.begins[j]
     pair.ends[k] = row.ends[j]

@@ -191,18 +191,20 @@ def opens(row: Row, k: int) -> bool:
     return k == 0 or row.closes[k - 1] or row.begins[k] > row.ends[k - 1]
 
 
-@kernel
+@inlined
 def equal_tokens(a: Row, i: int, b: Row, j: int) -> bool:
     """Whether two tokens have the same folded bytes."""
-    if a.hashes[i] != b.hashes[j]:
+    # Put into the caller's code: to hand over two rows costs many times what there is to compare.
+    return a.hashes[i] == b.hashes[j] and _equal_bytes(
+        a.work.buffer, a.low[i], a.high[i], b.work.buffer, b.low[j], b.high[j]
+    )
+
+
+@kernel
+def _equal_bytes(x: NDArray[np.uint8], p: int, p_end: int, y: NDArray[np.uint8], q: int, q_end: int) -> bool:
+    n = p_end - p
+    if q_end - q != n:
         return False
-    p = int(a.low[i])
-    q = int(b.low[j])
-    n = int(a.high[i]) - p
-    if b.high[j] - q != n:
-        return False
-    x = a.work.buffer
-    y = b.work.buffer
     k = 0
     while k + 8 <= n:
         if load64(x, p + k) != load64(y, q + k):

@@ -69,7 +69,7 @@ def compare(
     if result.copy is not None and not result.copy.identical:
         for span in result.copy.spans[:10]:
             place = f"{span.query_start}-{span.query_end} = {span.match_start}-{span.match_end}"
-            out.print(f"  {place}  “{escape(shorten(span.text, 100))}”{differing(span)}", soft_wrap=True)
+            out.print(f"  {place}  “{escape(shorten(span.text, 100))}”{differing(span.differences)}", soft_wrap=True)
     for line in sentence_pairs(result.semantic):
         out.print(f"  {escape(line)}", soft_wrap=True)
     if result.semantic is not None and result.semantic.calibration == "background":

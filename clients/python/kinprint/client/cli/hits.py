@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kinprint.client.cli.terminal import out
@@ -11,12 +11,12 @@ from kinprint.client.types import (
     ChannelName,
     CopyEvidence,
     CorpusInfo,
+    Difference,
     Evidence,
     Fill,
     Hit,
     SearchResult,
     SemanticEvidence,
-    Span,
     StyleEvidence,
     as_dict,
 )
@@ -107,7 +107,7 @@ def _why_copy(found: CopyEvidence) -> str:
         longest = max(found.spans, key=lambda span: span.query_end - span.query_start)
         more = "at least " if found.spans_omitted else ""
         text += f", {more}{shared:,} code points in {count} span{'s' if count != 1 else ''}"
-        text += f": “{shorten(longest.text, 80)}”{differing(longest)}"
+        text += f": “{shorten(longest.text, 80)}”{differing(longest.differences)}"
         told = [span.bits for span in found.spans if span.bits is not None]
         text += f", up to {max(told):.0f} bits" if told else ""
     elif found.containment_query < _CHANCE:
@@ -115,9 +115,9 @@ def _why_copy(found: CopyEvidence) -> str:
     return text + disguised
 
 
-def differing(span: Span) -> str:
-    """How a span differs between the two texts, in parentheses; nothing where it does not."""
-    names = ", ".join(span.differences).replace("white_space", "white space").replace("unicode_form", "Unicode form")
+def differing(differences: Iterable[Difference]) -> str:
+    """How a stretch differs between two texts, in parentheses; nothing where it does not."""
+    names = ", ".join(differences).replace("white_space", "white space").replace("unicode_form", "Unicode form")
     return f" (other {names})" if names else ""
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from kinprint.client.cli.columns import SPANS
+from kinprint.client.cli.hits import differing
 from kinprint.client.cli.progress import ProgressReport
 from kinprint.client.cli.tables import TableWriter
 from kinprint.client.cli.terminal import (
@@ -28,6 +29,8 @@ from rich.markup import escape
 from rich.table import Table
 
 _SHOWN = 20
+# What a file says of a span that both answers have byte for byte.
+IDENTICAL = "identical"
 # Code points of a span that are shown.
 _WIDTH = 80
 
@@ -184,7 +187,8 @@ def _report(
             names = [f"{row[f'corpus_{side}']}/{row[f'id_{side}']}" if several else row[f"id_{side}"] for side in "ab"]
             names = [str(name) for name in names]
             counts = (f"{row['bits']:.1f}", str(row["tokens"]), str(row["texts"]), row["mark"] or "")
-            table.add_row(*counts, *map(escape, names), escape(_short(row["text"])))
+            differences = [] if row["differences"] == IDENTICAL else row["differences"].split(", ")
+            table.add_row(*counts, *map(escape, names), escape(_short(row["text"])) + differing(differences))
         out.print(table)
         if totals.spans > len(shown):
             out.print(f"the rarest of {totals.spans:,} spans: write them all with --out spans.parquet")
@@ -204,7 +208,7 @@ def _short(text: str) -> str:
 
 def _columns(spans: OverlapSpans) -> dict[str, list[Any]]:
     lengths = [end - start for start, end in zip(spans.start_a, spans.end_a, strict=True)]
-    differences = [", ".join(some) or "identical" for some in spans.differences]
+    differences = [", ".join(some) or IDENTICAL for some in spans.differences]
     made: dict[str, list[Any]] = {"length": lengths, "differences": differences}
     return {name: made[name] if name in made else getattr(spans, name) for name in SPANS}
 
