@@ -112,7 +112,8 @@ class LoadReport:
     load had already written), `blank` and `truncated` come with the totals that end a stream: with
     `reconnects` above 0 they leave out the streams that broke. `reasons` counts failures; `errors` holds the
     first few of them. `cut` counts rows of files by the key of metadata that was cut, because all of a row's was
-    more than the server takes. `id_rule` is the version of the rule for ids of rows that came without one.
+    more than the server takes. `id_rule` is the version of the rule for ids of rows that came without one, and
+    `earlier_ids` counts rows that are stored under an id of an earlier rule, and keep it.
     """
 
     corpus: str
@@ -132,6 +133,7 @@ class LoadReport:
     errors: tuple[ItemError, ...]
     cut: Mapping[str, int] = field(default_factory=dict)
     id_rule: int = ID_RULE
+    earlier_ids: int = 0
 
     @property
     def stored(self) -> int:
