@@ -232,6 +232,8 @@ def test_rename(tmp_path: Path) -> None:
     good, bad = read(csv, parquet, lines, rename={"output": "response"})
     assert [row.response for row in good] == ["x", "y", "z"]
     assert not bad
+    csv.write_text("output,model\n,m\nx,m\n")
+    assert [row.response for row in read(csv, rename={"output": "response"})[0]] == ["", "x"]
     with pytest.raises(SourceError, match="no column 'outpt' to rename"):
         read(csv, rename={"outpt": "response"})
 

@@ -238,6 +238,15 @@ def test_a_chat_without_a_tree_is_read_in_its_order() -> None:
     assert (row.prompt, row.response) == (Q1, R1)
 
 
+def test_logs_that_mix_providers_are_read_whole() -> None:
+    rows = [raw_rows(f"{name}.jsonl")[0] for name in ("openai-completions", "anthropic-responses", "gemini-responses")]
+    rows.append(raw_rows("openai-responses.jsonl")[0])
+    for shift in range(4):
+        good, bad, _ = shaped([*rows[shift:], *rows[:shift]])
+        assert {row.model for row in good} == {"heron-1", "egret-2", "tern-3"}
+        assert not bad
+
+
 def test_two_that_are_equally_sure_are_named() -> None:
     row = {**raw_rows("chatgpt.json")[0], **raw_rows("open-webui.json")[0]}
     with pytest.raises(SourceError, match="chatgpt or open-webui"):

@@ -301,4 +301,8 @@ def test_rows_without_ids_get_ones_of_the_rule_that_the_report_names() -> None:
     first, second, third = ids(request)
     assert (first[:2], second[:3], third[:3]) == ("t-", "t2-", "t2-")
     assert second != third
-    assert session.report().id_rule == 2
+    request.batch.transcripts[1].id = "t-as-it-is-stored"
+    answer = result(request)
+    request.batch.transcripts[1].id = second
+    session.receive(answer)
+    assert (session.report().id_rule, session.report().earlier_ids) == (2, 1)

@@ -337,6 +337,7 @@ class UpsertSession:
         for item, message, origin in zip(result.items, batch.messages, batch.origins, strict=True):
             if item.WhichOneof("result") == "item":
                 self._counts[_OUTCOMES.get(item.item.outcome, "unchanged")] += 1
+                self._counts["earlier_ids"] += bool(item.item.id) and item.item.id != message.id
             else:
                 error = errors.from_status(item.error)
                 self._rows -= 1
@@ -384,6 +385,7 @@ class UpsertSession:
             errors=tuple(self._errors),
             failed_by_source=dict(self._failed_by_source),
             cut=dict(self._cut),
+            earlier_ids=counts["earlier_ids"],
         )
 
 

@@ -287,6 +287,10 @@ def summary(report: LoadReport) -> str:
         f"{count:,} {word}"
         for count, word in (
             (report.repeated_ids, "with an id that the load had already written (the last one stands)"),
+            (
+                report.earlier_ids,
+                f"stored under an id of an earlier rule, which they keep (new ids: rule {report.id_rule})",
+            ),
             (report.blank, "blank answers (stored, never matched)"),
             (report.truncated, "too long to embed whole"),
         )

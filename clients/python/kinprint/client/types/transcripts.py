@@ -113,7 +113,8 @@ class LoadReport:
     `reconnects` above 0 they leave out the streams that broke. `reasons` counts failures; `errors` holds the
     first few of them. `failed_by_source` counts failures by the file that they came from.
     first few of them. `cut` counts rows of files by the key of metadata that was cut, because all of a row's was
-    more than the server takes. `id_rule` is the version of the rule for ids of rows that came without one.
+    more than the server takes. `id_rule` is the version of the rule for ids of rows that came without one, and
+    `earlier_ids` counts rows that are stored under an id of an earlier rule, and keep it.
     """
 
     corpus: str
@@ -134,6 +135,7 @@ class LoadReport:
     failed_by_source: Mapping[str, int] = field(default_factory=dict)
     cut: Mapping[str, int] = field(default_factory=dict)
     id_rule: int = ID_RULE
+    earlier_ids: int = 0
 
     @property
     def stored(self) -> int:

@@ -81,7 +81,7 @@ PRESETS = (
         "anthropic-responses",
         "Anthropic responses, alone or with their requests",
         _response_test,
-        lambda reading: read_exchange(reading, "anthropic"),
+        read_exchange,
     ),
     RowPreset("anthropic-batch", "results of Anthropic batches", _batch_test, _batch),
 )

@@ -335,9 +335,13 @@ def request_path(raw: Raw, response: tuple[str, ...]) -> tuple[str, ...] | None:
     return None
 
 
-def read_exchange(reading: Reading, *kinds: str) -> list[dict[str, Any]]:
-    """The rows of a logged request and response, or of a response alone."""
-    where = response_path(reading.raw, *kinds)
+def read_exchange(reading: Reading) -> list[dict[str, Any]]:
+    """The rows of a logged request and response, or of a response alone, whichever provider's: logs mix them.
+
+    Raises:
+        RowError: there is no response, or none with text.
+    """
+    where = response_path(reading.raw, *_READERS)
     if where is None:
         problem = error_of(reading)
         raise RowError("NO_ANSWER", f"no answer in this row{problem}")

@@ -37,6 +37,6 @@ PRESETS = (
         "gemini-responses",
         "Gemini responses (candidates), alone or with their requests",
         _response_test,
-        lambda reading: read_exchange(reading, "gemini"),
+        read_exchange,
     ),
 )

@@ -155,7 +155,10 @@ class Mapper:
             self._check_places(raw)
             if self._preset is None:
                 self._named |= dict.fromkeys(map(str, raw))
+            blank = [old for old, new in self.rename.items() if new == "response" and old in self._columns]
             raw = {self.rename.get(column, column): value for column, value in raw.items()}
+            if blank and "response" not in raw:
+                raw["response"] = ""  # an empty cell of a table: an answer, though a blank one
         if self._preset is not None:
             yield from self._made(source, number, raw)
             return

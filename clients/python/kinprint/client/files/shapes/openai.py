@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kinprint.client.files.chat import looks_like_messages
-from kinprint.client.files.shapes.exchange import columns_beside, read_exchange, response_path
+from kinprint.client.files.shapes.exchange import columns_beside, read_exchange, response_path, text_at
 from kinprint.client.files.shapes.preset import Raw, Reading, RowPreset
 from kinprint.client.files.values import structured
 
@@ -20,7 +20,8 @@ def _chat_test(raw: Raw) -> float:
 
 def _chat(reading: Reading) -> list[dict[str, Any]]:
     reading.take("prompt, response, system_prompt, turn (one row for each assistant turn)", "messages")
-    return [columns_beside(reading, {"messages": reading.get("messages")})]
+    row = {"messages": reading.get("messages"), "system_prompt": text_at(reading, "system_prompt", "system")}
+    return [columns_beside(reading, row)]
 
 
 def _batch_test(raw: Raw) -> float:
@@ -30,10 +31,6 @@ def _batch_test(raw: Raw) -> float:
     if isinstance(response, Mapping) and ("body" in response or "status_code" in response):
         return 1.0
     return 0.9 if raw.get("response") is None and raw.get("error") is not None else 0.0
-
-
-def _batch(reading: Reading) -> list[dict[str, Any]]:
-    return read_exchange(reading, "completions", "responses", "anthropic")
 
 
 def _completions_test(raw: Raw) -> float:
@@ -52,13 +49,13 @@ PRESETS = (
         "openai-completions",
         "OpenAI chat completions, alone or with their requests",
         _completions_test,
-        lambda reading: read_exchange(reading, "completions"),
+        read_exchange,
     ),
     RowPreset(
         "openai-responses",
         "OpenAI responses, alone or with their requests",
         _responses_test,
-        lambda reading: read_exchange(reading, "responses"),
+        read_exchange,
     ),
-    RowPreset("openai-batch", "output of OpenAI batches", _batch_test, _batch),
+    RowPreset("openai-batch", "output of OpenAI batches", _batch_test, read_exchange),
 )
