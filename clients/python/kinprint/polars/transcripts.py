@@ -7,11 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
-from kinprint.client.files.ndjson import transcript_row
-from kinprint.client.files.reader import FileReader, expand_paths
-from kinprint.client.files.rows import RowError
-from kinprint.client.files.shapes import Mapper
-from kinprint.client.schemas import TRANSCRIPT_SCHEMA
 from polars.io.plugins import register_io_source
 
 
@@ -45,6 +40,13 @@ def scan_transcripts(
         SourceError: a file is not there, or preset and map are none; when collected: a file cannot be read or is not
             recognised.
     """
+    # Expressions and dedup do without the client, which is imported when files are read.
+    from kinprint.client.files.ndjson import transcript_row
+    from kinprint.client.files.reader import FileReader, expand_paths
+    from kinprint.client.files.rows import RowError
+    from kinprint.client.files.shapes import Mapper
+    from kinprint.client.schemas import TRANSCRIPT_SCHEMA
+
     Mapper(preset, map, rename)  # refuses what cannot be meant, at once
     paths = expand_paths([source] if isinstance(source, (str, Path)) else source)
 
