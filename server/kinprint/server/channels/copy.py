@@ -17,7 +17,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 from kinprint.kernels.arrow import Texts
-from kinprint.kernels.copy import disguise, overlap, seeds, shingle, sketch, spans
+from kinprint.kernels.copy import disguise, overlap, seeds, shingle, sketch
 from kinprint.kernels.copy.seeds import SeedIndex
 from kinprint.server.channels import rarity
 from kinprint.server.channels.protocol import (
@@ -32,7 +32,8 @@ from kinprint.server.channels.protocol import (
     Target,
 )
 from kinprint.server.channels.ranking import Scored, best
-from kinprint.server.channels.seeing import Sight, undone
+from kinprint.server.channels.seeing import Sight
+from kinprint.server.channels.shared import SPAN_TEXT, Span, shared_spans
 from kinprint.server.embed.space import EmbeddingSpace
 from kinprint.server.store import files
 from kinprint.server.store.columns import binary_to_rows, encode_texts, rows_to_binary
@@ -50,8 +51,6 @@ AT_ONCE, AT_FIRST = 128, 32
 #: Standard errors that a candidate is given the benefit of where the best score `CERTAIN` or more; fewer below, and
 #: none where they score `WORTH`, from which on hits matter at all.
 BENEFIT, CERTAIN, WORTH = 3.0, 0.35, 0.2
-#: Code points of a shared span that are quoted; its offsets are always whole.
-SPAN_TEXT = 500
 
 
 #: Seeds of some texts, and which of these are disguised.
@@ -118,21 +117,6 @@ class CopyMatch(Match):
     match_size: int
     identical: bool
     one_shingle: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A stretch of folded tokens that stands in both texts; half-open, in code points, the text as the query has it."""
-
-    query_start: int
-    query_end: int
-    match_start: int
-    match_end: int
-    text: str
-    #: Bits of `kinprint.kernels.copy.differences.DIFFERENCES`; 0 where both texts have it byte for byte.
-    differences: int = 0
-    #: Rarity by the stored texts that were searched; None where nothing tells.
-    bits: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -542,26 +526,3 @@ class _Found:
                 CopyMatch(row.target, row.row, name, row.score, shared, self._size, size, identical, one_shingle)
             )
         return made
-
-
-def shared_spans(query: Sight, match: Sight, most: int) -> tuple[list[Span], int, tuple[str, ...]]:
-    """The `most` longest shared spans, how many more there are, and which disguises were undone for them."""
-    a, b = query.data, match.data
-    found = spans.shared_spans(a, b)
-    shown = found[:most]
-    differences = spans.differences(a, b, shown).tolist()
-    query_points = _code_points(query, shown[:, :2]).tolist()
-    match_points = _code_points(match, shown[:, 2:]).tolist()
-    listed = [
-        Span(begin, end, match_begin, match_end, query.original[begin : min(end, begin + SPAN_TEXT)], differs)
-        for (begin, end), (match_begin, match_end), differs in zip(query_points, match_points, differences, strict=True)
-    ]
-    return listed, len(found) - len(listed), undone(query, match, found)
-
-
-def _code_points(sight: Sight, stretches: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Begins and ends int64[k, 2] in code points of a text, of stretches of what is seen of it in bytes."""
-    places = sight.places(stretches)
-    if len(sight.original) == sight.encoded.size:
-        return places
-    return spans.codepoint_offsets(sight.encoded, np.ascontiguousarray(places).reshape(-1)).reshape(places.shape)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from kinprint.server.channels.copy import CopyEvidence, Span
+from kinprint.server.channels.copy import CopyEvidence
 from kinprint.server.channels.semantic import SemanticEvidence, SentenceMatch
+from kinprint.server.channels.shared import Span
 from kinprint.server.channels.style import StyleEvidence
 
 #: Evidence of any channel.
