@@ -341,7 +341,7 @@ def test_clusters_and_what_is_kept_by_definition(seed: int, kind: str | None) ->
         made = kp.dedup(frame, output="clusters", **named).lazy().collect()
         assert made.columns == ["id", "cluster", "is_representative"]
         assert made.rows() == [(one, cluster[one], cluster[one] == one) for one in ids]
-        kept = kp.dedup(frame, output="keep", **named).lazy().collect()
+        kept = kp.dedup(frame, output="keep", link="component", **named).lazy().collect()
         assert_frame_equal(kept, data.filter([cluster[one] == one for one in ids]))
         by_sketches = kp.dedup(frame, output="clusters", **{**named, "exact": False}).lazy().collect()
         assert_frame_equal(by_sketches, made)  # of these texts, sketches miss no pair that matters

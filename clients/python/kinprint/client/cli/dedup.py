@@ -86,6 +86,7 @@ def dedup(
         Link | None,
         typer.Option(
             "--link",
+            metavar="star|component",
             help="What holds a cluster together: its representative, which is alike to every member (star), or a chain "
             "of pairs (component). With --keep-first star, with --clusters component, unless it is given.",
         ),
