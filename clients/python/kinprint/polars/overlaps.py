@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 from kinprint.kernels.arrow import Texts
 from kinprint.kernels.copy import partitions, passages, spans
+from kinprint.kernels.copy.differences import DIFFERENCES
 from kinprint.kernels.copy.marks import MARKS, marks_of
 from kinprint.kernels.copy.shingle import hashes_of
 from kinprint.polars.columns import PIECE, is_blank
@@ -26,6 +27,11 @@ from numpy.typing import NDArray
 _AT_ONCE: Final = 1024
 """Texts of the frame that are looked at between two batches; fewer where each may have very many passages."""
 _AT_ONCE_EVERY: Final = 64
+_TOLD: Final = tuple(
+    ", ".join(name.lower().replace(" ", "_") for bit, name in enumerate(DIFFERENCES) if some >> bit & 1) or "identical"
+    for some in range(1 << len(DIFFERENCES))
+)
+"""What bits of differences are called."""
 _COUNTS: Final = ("others_with", "others", "prompt_others_with", "prompt_others")
 
 
@@ -234,7 +240,7 @@ class _Job:
             keep &= mark == 0
         found = passages.Passages(*(column[keep] for column in found))
         start_a, end_a = spans.codepoint_places(texts, found.a, found.start_a, found.bytes)
-        start_b, end_b = spans.codepoint_places(texts, found.b, found.start_b, found.bytes)
+        start_b, end_b = spans.codepoint_places(texts, found.b, found.start_b, found.bytes_b)
         marked = pl.Series("mark", [MARKS[m] or None for m in mark[keep].tolist()], dtype=pl.String)
         return pl.DataFrame(
             [
@@ -249,6 +255,7 @@ class _Job:
                 pl.Series("bits", bits[keep]),
                 pl.Series("texts", found.texts),
                 marked,
+                pl.Series("differences", [_TOLD[some] for some in found.differences.tolist()], dtype=pl.String),
                 *(pl.Series(name, counts[keep, k]) for k, name in enumerate(_COUNTS)),
             ]
         ).cast({name: self.schema[name] for name in self.schema})
@@ -301,7 +308,9 @@ def overlap(
     Returns:
         `id_a`, `id_b`, `start_a`, `end_a`, `start_b`, `end_b` (half-open, in code points), `length` (code points in a),
         `tokens`, `bits` (0 where marked), `texts` (of the other side that hold it), `mark` (prompt, code, licence or
-        null), and the counts that bits are made of: `others_with`, `others`, `prompt_others_with`, `prompt_others`.
+        null), `differences` (how the two sides differ: white_space, case, punctuation, unicode_form, separated by ", ",
+        or identical), and the counts that bits are made of: `others_with`, `others`, `prompt_others_with`,
+        `prompt_others`.
 
     Raises:
         ValueError: an argument or a column is not what it should be; when collected, an id is missing or comes twice.
@@ -329,6 +338,7 @@ def overlap(
             "bits": pl.Float64(),
             "texts": pl.Int64(),
             "mark": pl.String(),
+            "differences": pl.String(),
             **dict.fromkeys(_COUNTS, pl.Int64()),
         }
     )
