@@ -27,7 +27,7 @@ COMMANDS = {
     "dedup": ("dedup:dedup", "Find all near-duplicate pairs of a corpus, within and between several, or of files."),
     "overlap": (
         "overlap:overlap",
-        "Find which answers of a corpus stand, in part and word for word, in answers of another.",
+        "Find which answers of a corpus, or of files, stand, in part and word for word, in answers of another.",
     ),
     "kinship": ("kinship:kinship", "Score all pairs of models of a corpus, and say which are derived or kin."),
     "attribute": ("attribute:attribute", "Find which model of a corpus wrote each text of FILE, or that none did."),
