@@ -67,6 +67,8 @@ class Server:
 
 
 class Connected:
+    secure = False
+
     def __init__(self, server: Server, address: str) -> None:
         self.server, self.address = server, address
 

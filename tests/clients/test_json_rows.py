@@ -60,8 +60,9 @@ def test_an_array_gives_its_rows(values: list[Any], indent: int | None, ascii_on
 
 @given(st.text('{}[]",:\\ \na1', max_size=40), st.sampled_from([1, 3, 1 << 20]))
 def test_every_text_ends(text: str, step: int) -> None:
-    found = rows(text.encode(), step)
-    assert found == rows(text.encode())
+    found, other = rows(text.encode(), step), rows(text.encode())
+    # Into how many stray pieces what is no JSON falls may go by how it comes, its rows do not.
+    assert [row for row in found if isinstance(row, dict)] == [row for row in other if isinstance(row, dict)]
     assert len(found) <= len(text) + 1
 
 

@@ -121,8 +121,8 @@ def test_a_server_stays_for_the_next_command_and_stop_ends_it(data: Path, rows: 
 
 
 def test_stop_says_why_it_cannot(tmp_path: Path) -> None:
-    assert "no data directory" in command("stop", "--data", tmp_path / "nothing", code=1)[1]
-    assert "--data DIR" in command("stop", code=1)[1]
+    assert "no data directory" in command("stop", "--data", tmp_path / "nothing", code=2)[1]
+    assert "--data DIR" in command("stop", code=2)[1]
     assert "no server holds" in command("stop", "--data", tmp_path, code=1)[1]
 
 

@@ -45,7 +45,7 @@ def rows(found: list[partitions.Found]) -> list[tuple[Any, ...]]:
     """Passages with their counts; the posting that each is weighed by has another number in each index."""
     out = []
     for step in found:
-        columns = [column.tolist() for column in step.passages[:-1]]
+        columns = [column.tolist() for column in step.passages._replace(seed=step.passages.texts)]
         out += list(zip(*columns, map(tuple, step.counts.tolist()), strict=True))
     return out
 

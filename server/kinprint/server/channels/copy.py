@@ -466,20 +466,26 @@ class _Found:
 
     def verify(self, parts: Sequence[tuple[_Candidates, NDArray[np.int64]]]) -> None:
         """Compare some candidates with the query exactly."""
-        texts = Texts.joined(
-            [c.target.segment.texts.take(c.chunk.rows[c.chunk.order[c.chunk.starts[g]]]) for c, g in parts]
-        )
-        if any(len(c.disguised) for c, _ in parts):
-            hidden = np.flatnonzero(np.concatenate([np.isin(some, c.disguised) for c, some in parts]))
-            plain, _ = disguise.without_disguises(texts.take(hidden))
-            rest = np.setdiff1d(np.arange(len(texts)), hidden)
-            order = np.argsort(np.concatenate((rest, hidden)))
-            texts = Texts.joined([texts.take(rest), plain]).take(order)
-        shared, sizes = overlap.query_overlap_of(self._shingles, texts, np.arange(len(texts)))
+        named: list[tuple[_Candidates, NDArray[np.int64], NDArray[np.int64] | None]] = []
+        texts = []
+        for candidates, groups in parts:
+            chunk, stored = candidates.chunk, candidates.target.segment.texts
+            hidden = groups[np.isin(groups, candidates.disguised)] if len(candidates.disguised) else groups[:0]
+            if len(hidden):
+                # Texts that are equal once folded may differ without their disguises: each is looked at.
+                members = [candidates.first(group, self._top) for group in hidden.tolist()]
+                rows = np.concatenate(members)
+                named.append((candidates, np.repeat(hidden, [len(some) for some in members]), rows))
+                texts.append(disguise.without_disguises(stored.take(rows))[0])
+                groups = np.setdiff1d(groups, hidden)
+            named.append((candidates, groups, None))
+            texts.append(stored.take(chunk.rows[chunk.order[chunk.starts[groups]]]))
+        joined = Texts.joined(texts)
+        shared, sizes = overlap.query_overlap_of(self._shingles, joined, np.arange(len(joined)))
         end = 0
-        for candidates, some in parts:
-            begin, end = end, end + len(some)
-            self._add(candidates, some, shared[begin:end], sizes[begin:end])
+        for candidates, groups, apart in named:
+            begin, end = end, end + len(groups)
+            self._add(candidates, groups, shared[begin:end], sizes[begin:end], apart)
 
     def _add(
         self,
@@ -487,8 +493,12 @@ class _Found:
         groups: NDArray[np.int64],
         shared: NDArray[np.int64],
         sizes: NDArray[np.int64],
+        rows: NDArray[np.int64] | None,
     ) -> None:
-        """Note verified groups; of a score that cannot be among the best no more rows than are asked for."""
+        """Note verified groups, or one row of each that `rows` names.
+
+        Of a score that cannot be among the best no more rows than are asked for.
+        """
         scores = np.maximum(shared / (self._size + sizes - shared), shared / self._size)
         good = np.flatnonzero((scores > 0) & (scores >= self._bar))
         good = good[np.argsort(-scores[good], kind="stable")]
@@ -499,7 +509,7 @@ class _Found:
             score = float(scores[g])
             if room <= 0 and score < last_score:
                 break
-            members = candidates.first(int(groups[g]), self._top)
+            members = candidates.first(int(groups[g]), self._top) if rows is None else rows[g : g + 1]
             self._rows += [Scored(candidates.target, int(row), score, len(self._details)) for row in members]
             chunk = candidates.chunk
             text_hash = chunk.text_hashes[chunk.order[chunk.starts[groups[g]]]]

@@ -16,6 +16,7 @@ from kinprint.client.files.reader import FileReader
 from kinprint.client.files.rows import KNOWN_COLUMNS, RowError, SourceRow
 from kinprint.client.files.shapes import Account, as_told
 from kinprint.client.types import as_dict
+from kinprint.client.wording import counted
 
 _WIDTH = 80
 #: Rows that a preview shows, errors that it lists, and characters of a value.
@@ -133,7 +134,9 @@ def preview(reader: FileReader, limit: int | None, *, as_json: bool, quiet: bool
                 print(textwrap.indent(_cut(name, value), "  "))
         skipped = sum(reasons.values())
         told = ", ".join(f"{count:,} {reason.lower()}" for reason, count in reasons.most_common())
-        print(f"{good:,} rows would be stored" + (f", {skipped:,} skipped: {told}" if skipped else ""))
+        if not good and not skipped and problem is None:
+            print("there are no rows in it")
+        print(f"{counted(good, 'row')} would be stored" + (f", {skipped:,} skipped: {told}" if skipped else ""))
         for line in account_lines(account):
             print(line)
         for note in reader.notes:

@@ -262,7 +262,8 @@ class _Recovery:
 def delimiter_of(sample: str, usual: str, *, complete: bool) -> str:
     """The delimiter of a text, of which `sample` is the beginning.
 
-    `usual` if it splits the header and most rows alike; another one that does so; or `usual` again.
+    `usual` if it splits the header and most rows alike; another one that does so; of rows that none splits well, as if
+    a quotation mark were astray, the one that splits the header into most cells where `usual` does not; or `usual` again.
     """
     lines = sample.splitlines(keepends=True)
     if not complete:
@@ -280,4 +281,6 @@ def delimiter_of(sample: str, usual: str, *, complete: bool) -> str:
         if delimiter == usual and fit >= 0.5:
             return usual
         best = max(best, (fit, width, delimiter), key=lambda item: item[:2])
-    return best[2] if best[0] >= 0.5 else usual
+    if best[0] >= 0.5 or not lines or usual in lines[0]:
+        return best[2] if best[0] >= 0.5 else usual
+    return max(DELIMITERS, key=lambda item: (lines[0].count(item), item == usual))

@@ -89,12 +89,14 @@ _PARTS_OF_A_ROW = frozenset(
 _MARKS_OF_A_ROW = frozenset({*KNOWN_COLUMNS, "choices", "candidates", "contents"}) - {"metadata", "model", "language"}
 
 
-def form_of(head: bytes, whole: bool) -> Form:
+def form_of(head: bytes, whole: bool, of_lines: bool = False, as_given: bool = False) -> Form:
     """How a JSON text is laid out: one object a line, or values that go over lines (arrays, objects).
 
     Args:
         head: its first bytes, the first line in full unless that is very long.
         whole: whether these are all of it.
+        of_lines: whether its name says so (.jsonl, .ndjson): then what is cut short on its only line is a bad row.
+        as_given: whether an object on the only line of such a file is a row itself, whatever lists it holds.
     """
     text = head.lstrip()
     if text[:1] == b"[":
@@ -109,8 +111,9 @@ def form_of(head: bytes, whole: bool) -> Form:
         json.loads(first)
     except (ValueError, RecursionError):
         # A row that is cut short is followed by the next one; an object over several lines by its members.
-        return "lines" if first.strip() != b"{" and rest.lstrip()[:1] == b"{" else "values"
-    return "lines" if rest.strip() else "values"
+        next_row = rest.lstrip()[:1] == b"{" or (of_lines and not rest.strip())
+        return "lines" if first.strip() != b"{" and next_row else "values"
+    return "lines" if rest.strip() or (of_lines and as_given) else "values"
 
 
 class JsonRows:

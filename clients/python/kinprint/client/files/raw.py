@@ -20,6 +20,7 @@ from kinprint.client.files.rows import RowError
 from kinprint.client.files.sources import Opened, Source, kind_of, local_file, open_source, source_of
 
 # Rows, and characters of text in them, that are looked at to know the columns of a file that has no header.
+_OF_LINES = (".jsonl", ".ndjson")
 _SAMPLE_ROWS, _SAMPLE_CHARACTERS = 1000, 16 << 20
 _FIRST_LINE, _SECOND_LINE = 1 << 20, 1 << 12
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
@@ -82,6 +83,8 @@ class RowReader:
         self._encoding = check_encoding(encoding)
         # Columns of CSV in which an empty cell is a value.
         self._answers: Container[str] = ("response",)
+        # Whether paths into the rows are given, so that these are taken as they stand.
+        self._as_given = False
         self._place = 0
         self._within = 0.0
         self.rows = 0
@@ -205,7 +208,9 @@ class RowReader:
         text = as_utf8(opened.stream, self._encoding, str(source))
         head, whole = _first_lines(text)
         stream = cast(IO[bytes], io.BufferedReader(Prefixed(head, text), 1 << 18))
-        if form_of(head, whole) == "lines":
+        suffixes = Path(source.member or source.path).suffixes
+        of_lines = not {suffix.lower() for suffix in suffixes}.isdisjoint(_OF_LINES)
+        if form_of(head, whole, of_lines, self._as_given) == "lines":
             yield from self._rows(source, self._sampled(source, _lines(stream)), opened)
             return
         rows = JsonRows(stream)

@@ -52,6 +52,7 @@ class FileReader(RowReader):
     ) -> None:
         super().__init__(paths, batch_rows=batch_rows, encoding=encoding)
         self.mapper = mapper if mapper is not None else Mapper(rename=rename)
+        self._as_given = self.mapper.has_paths
         renamed = (old for old, new in self.mapper.rename.items() if new == "response")
         self._answers = {"response", *renamed}
 

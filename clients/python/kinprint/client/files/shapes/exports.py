@@ -40,11 +40,11 @@ def branch(nodes: Mapping[str, Any], current: Any, parent: str, children: str) -
             if not below:
                 break
             current = below[-1]
-    path: list[str] = []
+    path: dict[str, None] = {}  # in order, and asked often: conversations have thousands of messages
     while current in nodes and current not in path:
-        path.append(current)
+        path[current] = None
         current = nodes[current].get(parent)
-    return path[::-1]
+    return [*path][::-1]
 
 
 def _chatgpt_test(raw: Raw) -> float:

@@ -119,6 +119,7 @@ class Mapper:
             raise SourceError("give --preset or --map, not both")
         self._given: Preset | None = preset_named(preset) if preset is not None else Mapped(paths) if paths else None
         self.rename = dict(rename or {})
+        self.has_paths = bool(paths)
         self.account = Account()
         self._source = ""
         self._columns: list[str] = []
