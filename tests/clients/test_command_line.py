@@ -221,7 +221,7 @@ SHOWN = "\\x1b]0;title\\x07one\\x9b31m\ntwo\\rthree\\x7f\tfour :bug: [bold]five"
 def test_control_characters_are_shown_and_not_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert terminal.visible(HOSTILE) == SHOWN
     stream = io.StringIO()
-    monkeypatch.setattr(terminal.out, "file", stream)
+    monkeypatch.setattr(terminal.out, "_file", stream)
     terminal.out.print(terminal.escape(HOSTILE), soft_wrap=True)
     table = Table()
     table.add_column(terminal.escape(HOSTILE))
@@ -234,8 +234,8 @@ def test_control_characters_are_shown_and_not_obeyed(monkeypatch: pytest.MonkeyP
 
 def test_no_table_cuts_what_names_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
-    monkeypatch.setattr(terminal.out, "file", stream)
-    monkeypatch.setattr(terminal.out, "width", 80)
+    monkeypatch.setattr(terminal.out, "_file", stream)
+    monkeypatch.setattr(terminal.out, "_width", 80)
     names = ["an-account-with-a-name-that-is-long-enough/" * 2, "provider/family-of-models-v3-instruct-" * 2]
     table = Table()
     for name in names:
@@ -261,13 +261,13 @@ def test_json_says_the_same_without_what_a_terminal_obeys(capsys: pytest.Capture
 
 
 def test_rows_go_to_standard_output_and_what_is_said_to_the_other(capsys: pytest.CaptureFixture[str]) -> None:
-    before = terminal.out.file
+    before = terminal.out._file
     try:
         with TableWriter(Path("-"), PAIRS) as writer:
             writer.write({"id_a": "a\x1b", "id_b": "b\x9b", "jaccard": 0.5})
         terminal.out.print("1 pair")
     finally:
-        terminal.out.file = before
+        terminal.out._file = before
     told = capsys.readouterr()
     assert told.out == '{"id_a": "a\\u001b", "id_b": "b\\u009b", "jaccard": 0.5}\n'
     assert told.err == "1 pair\n"

@@ -50,7 +50,7 @@ def hit(rank: int, evidence: CopyEvidence | None) -> Hit:
 def test_a_hit_without_evidence_shows_how_its_text_begins(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(terminal.out, "width", 100)
+    monkeypatch.setattr(terminal.out, "_width", 100)
     show_hits([hit(1, COPY), hit(2, None)], {"copy": 1.0}, ["copy"])
     first, second = capsys.readouterr().out.split("id1")[1].split("id2")
     assert "Jaccard 0.50, 75% of the query, at least 9 code points in 2 spans: “reading [a”" in first
@@ -113,7 +113,7 @@ def test_a_comparison_of_two_texts_speaks_of_one_pair() -> None:
 def test_a_hit_by_meaning_shows_its_two_best_pairs_of_sentences(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(terminal.out, "width", 300)
+    monkeypatch.setattr(terminal.out, "_width", 300)
     found = replace(hit(1, None), channel="semantic", evidence=MEANING)
     show_hits([found], {"semantic": 0.25, "semantic_fast": 1.0}, ["semantic"])
     text = capsys.readouterr().out

@@ -110,5 +110,5 @@ def test_jobs_that_are_not_there_and_options_that_do_not_go_together(client: Cli
     assert caught.value.reason == "JOB_NOT_FOUND"
     assert "j-none" in run("j-none", "--server", server.address, code=1)
     assert "j-none" in run("--cancel", "j-none", "--server", server.address, code=1)
-    assert "--cancel" in run("x", "--cancel", "y", "--server", server.address, code=1)
-    assert "--active" in run("x", "--active", "--server", server.address, code=1)
+    assert "--cancel" in run("x", "--cancel", "y", "--server", server.address, code=2)
+    assert "--active" in run("x", "--active", "--server", server.address, code=2)

@@ -258,14 +258,14 @@ def test_commands(running: RunningServer, client: Client) -> None:
     restored = command(address, "snapshot", "restore", "first", "--corpus", "news", "--as", "copy")
     assert "corpus copy is restored from snapshot first: 40 transcripts" in restored
     command(address, "snapshot", "restore", "first", "--corpus", "news", code=1)
-    command(address, "snapshot", "restore", "first", "--corpus", "news", "--replace", code=1)  # it would have to ask
+    command(address, "snapshot", "restore", "first", "--corpus", "news", "--replace", code=2)  # it would have to ask
     told = command(address, "snapshot", "restore", "first", "--corpus", "news", "--replace", "--yes", "--json")
     assert json.loads(told)["transcripts"] == 40
     purged = json.loads(command(address, "purge", "--corpus", "news", "--json"))
     assert purged["snapshots"] == sorted(["first", made["name"]])
     flip(only(running.data / "snapshots" / "first", "corpora/news-*/record/*.parquet"))
     assert "DAMAGED corpora/news-" in command(address, "snapshot", "verify", "first", code=1)
-    command(address, "snapshot", "delete", "first", code=1)
+    command(address, "snapshot", "delete", "first", code=2)
     assert "first is deleted" in command(address, "snapshot", "delete", "first", "--yes")
     gone = json.loads(command(address, "snapshot", "delete", made["name"], "--yes", "--json"))
     assert gone["freed_bytes"] > 0
