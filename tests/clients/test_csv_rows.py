@@ -162,3 +162,9 @@ def test_what_is_written_by_the_rules_is_read(rows: list[tuple[str, str]], delim
 def test_every_text_ends(text: str) -> None:
     rows = [*read("id,response\n" + text)[0], *read("response\n" + text)[0]]
     assert len(rows) <= 2 * (text.count("\n") + text.count("\r") + 1)
+
+
+def test_the_header_tells_the_delimiter_where_a_mark_is_astray() -> None:
+    text = 'id;model;response\n1;a;"One, two, three"\n2;"stray A, good;"Yes, it is, well"\n3;b;"Four, five,\nsix"\n'
+    assert delimiter_of(text, ",", complete=True) == ";"
+    assert delimiter_of("response\nOne, two\nThree, four, five\n", ",", complete=True) == ","

@@ -113,7 +113,7 @@ class Client:
 @pytest.fixture
 def answer(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Have commands talk to a client that gives these, one after the other."""
-    monkeypatch.setattr(terminal.out, "width", 200)
+    monkeypatch.setattr(terminal.out, "_width", 200)
     monkeypatch.setattr(fill, "_POLL", 0.0)
 
     def prepare(*fills: Fill) -> Client:

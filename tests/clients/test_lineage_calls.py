@@ -215,7 +215,7 @@ RUNNER = CliRunner()
 
 @pytest.fixture(autouse=True)
 def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(terminal.out, "width", 200)
+    monkeypatch.setattr(terminal.out, "_width", 200)
 
 
 @pytest.fixture(scope="module")

@@ -72,7 +72,7 @@ def refused(*arguments: object, code: int | None = None, **options: Any) -> str:
 @pytest.fixture(autouse=True)
 def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables that are not folded."""
-    monkeypatch.setattr(terminal.out, "width", 200)
+    monkeypatch.setattr(terminal.out, "_width", 200)
 
 
 @pytest.fixture(scope="module")

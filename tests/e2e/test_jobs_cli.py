@@ -37,7 +37,7 @@ def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
 @pytest.fixture(autouse=True)
 def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables that are not folded."""
-    monkeypatch.setattr(terminal.out, "width", 200)
+    monkeypatch.setattr(terminal.out, "_width", 200)
 
 
 @pytest.fixture(scope="module")

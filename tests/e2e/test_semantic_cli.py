@@ -55,7 +55,7 @@ def refused(*arguments: object) -> str:
 @pytest.fixture(autouse=True)
 def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables that are not folded."""
-    monkeypatch.setattr(terminal.out, "width", 400)
+    monkeypatch.setattr(terminal.out, "_width", 400)
 
 
 @pytest.fixture(scope="module")

@@ -78,6 +78,14 @@ def test_without_seeing_through_only_what_folds_alike_is_found(stored: Corpus) -
     assert ids_with_all_of(stored, Query(hidden, see_through=False)) == {"confusable 00"}
 
 
+def test_texts_that_fold_alike_are_told_apart_by_what_they_pretend_to_be(tmp_path: Path) -> None:
+    (text, *_) = answers()
+    apart = {"spaces": " ".join(text), "lines": "\n".join(text)}  # the same letters, of which only one is words
+    corpus = Corpus.create(tmp_path / "c", "c", "")
+    write(corpus, [submission(made, id=name) for name, made in apart.items()])
+    assert ids_with_all_of(corpus, Query(text)) == {"spaces"}
+
+
 def compared(a: str, b: str, **fields: Any) -> CopyEvidence:
     found: CopyEvidence = CHANNELS["copy"].compare(Query(a, **fields), Query(b, **fields), Comparison())
     return found

@@ -262,8 +262,8 @@ class _Recovery:
 def delimiter_of(sample: str, usual: str, *, complete: bool) -> str:
     """The delimiter of a text, of which `sample` is the beginning.
 
-    `usual` if it splits the header and most rows alike; another one that does so; of rows that none splits well, as if
-    a quotation mark were astray, the one that splits the header into most cells where `usual` does not; or `usual` again.
+    `usual` if it splits the header and most rows alike; another one that does so; where none does, as with a quotation
+    mark astray, the one that splits the header into most cells if `usual` splits it into none; or `usual` again.
     """
     lines = sample.splitlines(keepends=True)
     if not complete:
