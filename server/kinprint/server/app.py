@@ -57,7 +57,7 @@ from kinprint.server.services.transcripts import TranscriptService
 from kinprint.server.startup import StartFailed
 from kinprint.server.state import State
 from kinprint.server.store.lock import DirectoryLock
-from kinprint.server.threads import give_way, stay_behind
+from kinprint.server.threads import stay_behind
 from kinprint.v1 import (
     corpus_pb2,
     corpus_pb2_grpc,
@@ -140,7 +140,7 @@ async def serve(config: ServerConfig, lock: DirectoryLock) -> None:
         ),
         # Queries run side by side, each on its own thread, and never wait for a parallel kernel. More threads than
         # turns of calls, for long ones and those of streams.
-        readers=ThreadPoolExecutor(2 * max(2, config.cores) + 4, "kinprint-read", _reader),
+        readers=ThreadPoolExecutor(2 * max(2, config.cores) + 4, "kinprint-read", turn.stay_on_calling_thread),
         writers_pool=ThreadPoolExecutor(max(2, config.cores), "kinprint-write"),
         behind_pool=ThreadPoolExecutor(2, "kinprint-behind", stay_behind),
     )
@@ -252,12 +252,6 @@ async def _serve_until(stop: asyncio.Event, waiting: asyncio.Task[Any], state: S
     if state.config.lazy:
         state.startup.stop()
         await asyncio.wait({compiling}, timeout=_LET_GO)
-
-
-def _reader() -> None:
-    """Initializer of a thread that searches: the event loop, which refuses what is too much, goes before it."""
-    turn.stay_on_calling_thread()
-    give_way()
 
 
 def _authority(config: ServerConfig) -> Authority:

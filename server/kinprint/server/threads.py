@@ -51,13 +51,6 @@ def stay_behind() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 15)
 
 
-def give_way() -> None:
-    """Let the calling thread have a core somewhat later than those of usual priority; for a pool's initializer."""
-    if sys.platform == "linux":
-        thread = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + 4)
-
-
 def contained(work: Callable[[], T]) -> T:
     """What `work` returns, for a thread that others wait for.
 
