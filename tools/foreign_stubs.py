@@ -94,6 +94,11 @@ def main() -> None:
     parser.add_argument("--go", default=shutil.which("go"), help="Go's program")
     parser.add_argument("--only", choices=("go", "typescript"))
     arguments = parser.parse_args()
+    # It is run from other folders.
+    found = shutil.which(arguments.buf or "buf")
+    if found is None:
+        sys.exit("Buf is needed: make setup brings it")
+    arguments.buf = str(Path(found).absolute())
     if arguments.only != "go":
         if shutil.which("npm") is None:
             sys.exit("npm is needed: Node.js has it")
