@@ -60,10 +60,22 @@ def test_an_array_gives_its_rows(values: list[Any], indent: int | None, ascii_on
 
 @given(st.text('{}[]",:\\ \na1', max_size=40), st.sampled_from([1, 3, 1 << 20]))
 def test_every_text_ends(text: str, step: int) -> None:
-    found, other = rows(text.encode(), step), rows(text.encode())
-    # Into how many stray pieces what is no JSON falls may go by how it comes, its rows do not.
-    assert [row for row in found if isinstance(row, dict)] == [row for row in other if isinstance(row, dict)]
+    found = rows(text.encode(), step)
+    assert found == rows(text.encode())
     assert len(found) <= len(text) + 1
+
+
+def test_what_stands_behind_a_mark_that_is_never_closed_is_read_however_it_comes() -> None:
+    for step in (1, 2, 1 << 20):
+        assert rows(b'1"[{"a": 1}', step) == rows(b'1"[{"a": 1}')
+        assert rows(b'1"[[', step) == ["NOT_AN_OBJECT", "cut"]
+
+
+def test_a_string_that_is_too_long_ends_with_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_rows, "MAX_LINE_BYTES", 1000)
+    for end in (b"\n", b"\\\n"):
+        text = b'[{"a": "' + b"x" * 5000 + end + b'}, {"a": 2}]'
+        assert rows(text, 64) == ["LINE_TOO_LONG", {"a": 2}]
 
 
 def test_a_row_that_is_too_long_costs_itself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from kinprint.v1 import corpus_pb2, info_pb2, job_pb2, job_pb2_grpc, lineage_pb2
 MIB = 1 << 20
 #: Seconds.
 MOST = 0.1
-TRIES = 8
+TRIES = 5
 
 DOTS = "." * (MIB - 64) + "x end"
 LINES = " \n" * (MIB // 2 - 64) + "text"

@@ -20,10 +20,10 @@ Form = Literal["lines", "values"]
 
 _CHUNK = 1 << 18
 # No string of valid JSON has a raw line end, so that a stray quotation mark is over where its line is.
-_TOKEN = re.compile(rb'"[^"\\\n]*(?:\\.[^"\\\n]*)*"|["{}\[\]]', re.DOTALL)
-_IN_STRING = re.compile(rb'(?:[^"\\\n]|\\.)*+', re.DOTALL)
+_TOKEN = re.compile(rb'"[^"\\\n]*(?:\\[^\n][^"\\\n]*)*"|["{}\[\]]', re.DOTALL)
+_IN_STRING = re.compile(rb'(?:[^"\\\n]|\\[^\n])*+', re.DOTALL)
 # Up to the next bracket, or to a quotation mark that closes nowhere in sight.
-_BRACKET = re.compile(rb'[^"{}\[\]]*+(?:"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"[^"{}\[\]]*+)*+(["{}\[\]])', re.DOTALL)
+_BRACKET = re.compile(rb'[^"{}\[\]]*+(?:"[^"\\\n]*+(?:\\[^\n][^"\\\n]*+)*+"[^"{}\[\]]*+)*+(["{}\[\]])', re.DOTALL)
 _BETWEEN = b" \t\r\n,"
 _CLOSER = {b"{": b"}", b"[": b"]"}
 
@@ -314,10 +314,11 @@ class _Text:
             elif len(self._buffer) - match.start() > MAX_LINE_BYTES:
                 self._at = match.end()
                 return self._rest_of_string()
+            past = 0 if match is None else match.end() - self._at  # reading on moves what is in the buffer
             if not self._more():
                 if match is None:
                     raise EOFError("the file ends within an array or object")
-                self._at = match.end()
+                self._at += past
 
     def _rest_of_string(self) -> bytes:
         """Go past a string that is too long to keep, to where it ends; an empty one stands for it."""
@@ -327,7 +328,7 @@ class _Text:
             assert match is not None
             self._at = match.end()
             end = self._buffer[self._at : self._at + 1]
-            if end in (b'"', b"\n"):
+            if end in (b'"', b"\n") or self._buffer[self._at : self._at + 2] == b"\\\n":
                 self._at += end == b'"'
                 return b'""'
             if not self._more():
