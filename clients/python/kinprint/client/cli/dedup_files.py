@@ -23,7 +23,7 @@ import polars as pl
 from kinprint.client.cli.columns import TRANSCRIPTS
 from kinprint.client.cli.progress import ProgressReport
 from kinprint.client.cli.tables import TableWriter, check_target
-from kinprint.client.cli.terminal import INTERRUPTED, fail, warn
+from kinprint.client.cli.terminal import INTERRUPTED, fail, give_up, warn
 from kinprint.client.errors import SourceError
 from kinprint.client.files.reader import FileReader, expand_paths, kind_of
 from kinprint.client.files.rows import RowError
@@ -142,7 +142,7 @@ def dedup_files(
             os.replace(made, output)
             return totals, []
     except (ValueError, pl.exceptions.PolarsError) as error:
-        fail(reason_of(error))
+        give_up(reason_of(error))
     except KeyboardInterrupt:
         # The files are gone; the thread that still works on them would hold up an ordinary exit.
         warn("interrupted")
@@ -239,7 +239,7 @@ def _table(source: Source, named: bool, left_out: dict[tuple[str, int], str]) ->
         return _Table(source, frame, frame.collect_schema())
     except (SourceError, pl.exceptions.PolarsError, OSError) as error:
         if named or kind_of(source) == "parquet":
-            fail(f"{source}: cannot be read: {reason_of(error)}")
+            give_up(f"{source}: cannot be read: {reason_of(error)}")
         return None
 
 

@@ -14,7 +14,7 @@ import polars as pl
 from kinprint.client.cli.dedup_files import frames_of, interruptible, reason_of
 from kinprint.client.cli.progress import ProgressReport
 from kinprint.client.cli.tables import TableWriter
-from kinprint.client.cli.terminal import INTERRUPTED, fail, warn
+from kinprint.client.cli.terminal import INTERRUPTED, fail, give_up, warn
 from kinprint.client.types import OverlapsSummary
 
 _BATCH = 100_000
@@ -83,7 +83,7 @@ def overlap_files(
                 )
             return totals, []
     except (ValueError, pl.exceptions.PolarsError) as error:
-        fail(reason_of(error))
+        give_up(reason_of(error))
     except KeyboardInterrupt:
         # The files are gone; the thread that still works on them would hold up an ordinary exit.
         warn("interrupted")
