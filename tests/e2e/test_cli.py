@@ -59,14 +59,19 @@ def ok_json(*arguments: object, **options: Any) -> Any:
     return json.loads(ok(*arguments, "--json", **options))
 
 
-def refused(*arguments: object, code: int | None = None, **options: Any) -> str:
-    """What a command says that fails: with 2 where it was called in a way that cannot work, else with 1."""
+def refused(*arguments: object, code: int = 1, **options: Any) -> str:
+    """What a command says that was called well and fails."""
     done = run(*arguments, **options)
     text = done.stderr
-    assert done.exit_code in ((1, 2) if code is None else (code,)), (text, done.stdout, done.exception)
+    assert done.exit_code == code, (text, done.stdout, done.exception)
     assert "Traceback" not in text
     assert text.strip()
     return text
+
+
+def misused(*arguments: object) -> str:
+    """What a command says that was called in a way that cannot work."""
+    return refused(*arguments, code=2)
 
 
 @pytest.fixture(autouse=True)
@@ -206,7 +211,7 @@ def test_dedup(data: Path, tmp_path: Path) -> None:
     ok("dedup", "--corpus", "news", "--data", data, "--threshold", "0.99", "--out", empty)
     assert empty.read_text().splitlines()[0] == "id_a,id_b,jaccard,containment_a,containment_b"
     assert "essay-again" in ok("dedup", "--corpus", "news", "--data", data)
-    assert "between 0.1 and 1" in refused("dedup", "--corpus", "news", "--data", data, "--threshold", "7")
+    assert "between 0.1 and 1" in misused("dedup", "--corpus", "news", "--data", data, "--threshold", "7")
 
 
 def test_dedup_between_corpora(data: Path, files: Path, tmp_path: Path) -> None:
@@ -308,41 +313,43 @@ def test_dedup_clusters_and_keep_first(data: Path, files: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "message", "code"),
     [
-        ([], "--corpus NAME, or files"),
-        (["{rows}", "--corpus", "news"], "not both"),
-        (["{rows}", "--data", "d"], "without a server"),
-        (["{rows}", "--server", "h:1"], "without a server"),
-        (["--corpus", "news", "--clusters", "--keep-first"], "choose one"),
-        (["--corpus", "news", "--link", "star"], "--link goes with --clusters and --keep-first"),
-        (["--corpus", "news", "--clusters", "--against", "other"], "go with pairs"),
-        (["{rows}", "--keep-first", "--expand"], "go with pairs"),
-        (["--corpus", "news", "--data", "d", "--text", "response"], "columns of files"),
-        (["--corpus", "news", "--data", "d", "--id", "id"], "columns of files"),
-        (["{rows}", "--threshold", "nan"], "between 0.1 and 1"),
-        (["none.csv"], "none.csv: no such file"),
-        (["{rows}", "--against", "none.csv"], "none.csv: no such file"),
-        (["{rows}", "--text", "output"], "no column 'output'; found: transcript_id, model"),
-        (["{rows}", "--id", "key"], "no column 'key'"),
-        (["{rows}", "--against", "{other}", "--text", "response"], "other.csv: no column 'response'; found: text"),
-        (["{rows}", "{other}"], "other.csv: no column 'response'"),
-        (["{rows}", "{rows}"], "has the id 'blank' in rows 6 and 13"),
-        (["{rows}", "--text", "created_at", "--id", "model"], "has the id 'anna' in rows 0 and 4"),
-        (["{cut}"], "cut.parquet: cannot be read"),
-        (["{rows}", "--out", "pairs.txt"], "pairs.txt: write to .parquet"),
-        (["{rows}", "--out", "nowhere/pairs.csv"], "there is no directory"),
-        (["{nested}", "--keep-first", "--out", "kept.csv"], "column 'metadata' is List(String)"),
+        ([], "--corpus NAME, or files", 2),
+        (["{rows}", "--corpus", "news"], "not both", 2),
+        (["{rows}", "--data", "d"], "without a server", 2),
+        (["{rows}", "--server", "h:1"], "without a server", 2),
+        (["--corpus", "news", "--clusters", "--keep-first"], "choose one", 2),
+        (["--corpus", "news", "--link", "star"], "--link goes with --clusters and --keep-first", 2),
+        (["--corpus", "news", "--clusters", "--against", "other"], "go with pairs", 2),
+        (["{rows}", "--keep-first", "--expand"], "go with pairs", 2),
+        (["--corpus", "news", "--data", "d", "--text", "response"], "columns of files", 2),
+        (["--corpus", "news", "--data", "d", "--id", "id"], "columns of files", 2),
+        (["{rows}", "--threshold", "nan"], "between 0.1 and 1", 2),
+        (["none.csv"], "none.csv: no such file", 1),
+        (["{rows}", "--against", "none.csv"], "none.csv: no such file", 1),
+        (["{rows}", "--text", "output"], "no column 'output'; found: transcript_id, model", 2),
+        (["{rows}", "--id", "key"], "no column 'key'", 2),
+        (["{rows}", "--against", "{other}", "--text", "response"], "other.csv: no column 'response'; found: text", 2),
+        (["{rows}", "{other}"], "other.csv: no column 'response'", 1),
+        (["{rows}", "{rows}"], "has the id 'blank' in rows 6 and 13", 1),
+        (["{rows}", "--text", "created_at", "--id", "model"], "has the id 'anna' in rows 0 and 4", 1),
+        (["{cut}"], "cut.parquet: cannot be read", 1),
+        (["{rows}", "--out", "pairs.txt"], "pairs.txt: write to .parquet", 2),
+        (["{rows}", "--out", "nowhere/pairs.csv"], "there is no directory", 2),
+        (["{nested}", "--keep-first", "--out", "kept.csv"], "column 'metadata' is List(String)", 2),
     ],
 )
-def test_dedup_that_cannot_work_says_why(files: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
+def test_dedup_that_cannot_work_says_why(
+    files: Path, tmp_path: Path, arguments: list[str], message: str, code: int
+) -> None:
     names = {"rows": files / "rows.ndjson", "other": tmp_path / "other.csv", "cut": tmp_path / "cut.parquet"}
     names["nested"] = tmp_path / "nested.parquet"
     names["other"].write_text("text\nwords\n")
     names["cut"].write_bytes((files / "rows.parquet").read_bytes()[:-30])
     pl.DataFrame({"response": [ESSAY], "metadata": [["a", "b"]]}).write_parquet(names["nested"])
     before = sorted(tmp_path.iterdir())
-    assert message in refused("dedup", *(argument.format(**names) for argument in arguments))
+    assert message in refused("dedup", *(argument.format(**names) for argument in arguments), code=code)
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -525,10 +532,10 @@ def test_overlap_of_files_is_overlap_of_corpora(data: Path, files: Path, tmp_pat
         assert "1 of 2 answers" in ok("overlap", path, "--against", of_files["news"], "--out", out)
         (row,) = rows_of(out)
         assert (row["id_a"], row["id_b"], row["length"]) == ("inside", "tides", len(TIDES.rstrip(".")))
-    assert "not both" in refused("overlap", path, "--corpus", "news")
-    assert "without a server" in refused("overlap", path, "--data", data)
+    assert "not both" in misused("overlap", path, "--corpus", "news")
+    assert "without a server" in misused("overlap", path, "--data", data)
     assert "say what to compare" in refused("overlap", "--corpus", "news", "--data", data, code=2)
-    assert "columns of files" in refused("overlap", "--corpus", "news", "--against", "news", "--text", "response")
+    assert "columns of files" in misused("overlap", "--corpus", "news", "--against", "news", "--text", "response")
     for name in ("sixth", "chats"):
         ok("delete", "--corpus", name, "--all", "--yes", "--data", data)
 
@@ -597,7 +604,7 @@ def test_overlap(data: Path, tmp_path: Path) -> None:
     assert "both sides" in refused(*base, "--against", "fifth")
     assert "--min-tokens" in refused(*base, "--min-tokens", "0", code=2)
     assert "min_bits" in refused(*base, "--min-bits", "nan")
-    assert "write to .parquet" in refused(*base, "--out", tmp_path / "spans.txt")
+    assert "write to .parquet" in misused(*base, "--out", tmp_path / "spans.txt")
     before = sorted(tmp_path.iterdir())
     refused(*base, "--against", "fifth", "--out", tmp_path / "never.parquet")
     assert sorted(tmp_path.iterdir()) == before
@@ -683,7 +690,7 @@ def test_compare(data: Path, tmp_path: Path) -> None:
     assert found["copy"]["jaccard"] > 0.7
     assert ok_json("compare", "text:a b c", "id:bread", "--corpus", "news", "--data", data)["copy"]["jaccard"] == 0
     assert "the same text" in ok("compare", path, "id:news/essay", "--data", data)
-    assert "no file" in refused("compare", "nothing.txt", path, "--data", data)
+    assert "no file" in misused("compare", "nothing.txt", path, "--data", data)
 
 
 def test_delete_and_purge(data: Path, files: Path) -> None:
@@ -692,7 +699,7 @@ def test_delete_and_purge(data: Path, files: Path) -> None:
     assert run("delete", "--corpus", "brief", "--id", "bread", "--data", data).exit_code == 1
     assert ok_json("purge", "--corpus", "brief", "--id", "tides", "--data", data)["erased"] == 1
     refused("get", "--corpus", "brief", "--id", "tides", "--data", data)
-    assert "--yes" in refused("delete", "--corpus", "brief", "--all", "--data", data)
+    assert "--yes" in misused("delete", "--corpus", "brief", "--all", "--data", data)
     assert ok_json("delete", "--corpus", "brief", "--all", "--yes", "--data", data)["deleted"] == 5
     assert "brief" in refused("corpora", "brief", "--data", data)
 
@@ -727,27 +734,27 @@ def test_semantic_over_the_command_line(server: Any, files: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "message", "code"),
     [
-        (["search", "--corpus", "news", "--text", "x"], "--data DIR"),
-        (["search", "--corpus", "news", "--text", "x", "--data", ".", "--server", "h:1"], "not both"),
-        (["search", "--corpus", "news", "--data", "/nowhere/at/all", "--text", "x"], "no data directory"),
-        (["search", "--corpus", "news", "--server", "127.0.0.1:9", "--text", "x"], "127.0.0.1:9"),
-        (["load", "none.csv", "--corpus", "news", "--data", "d"], "none.csv: no such file"),
-        (["load", "none.csv", "--corpus", "news", "--data", "d", "--channels", "copy,smell"], "'smell'"),
+        (["search", "--corpus", "news", "--text", "x"], "--data DIR", 2),
+        (["search", "--corpus", "news", "--text", "x", "--data", ".", "--server", "h:1"], "not both", 2),
+        (["search", "--corpus", "news", "--data", "/nowhere/at/all", "--text", "x"], "no data directory", 1),
+        (["search", "--corpus", "news", "--server", "127.0.0.1:9", "--text", "x"], "127.0.0.1:9", 1),
+        (["load", "none.csv", "--corpus", "news", "--data", "d"], "none.csv: no such file", 1),
+        (["load", "none.csv", "--corpus", "news", "--data", "d", "--channels", "copy,smell"], "'smell'", 2),
     ],
 )
-def test_calls_that_cannot_work_say_why(tmp_path: Path, arguments: list[str], message: str) -> None:
-    assert message in refused(*arguments)
+def test_calls_that_cannot_work_say_why(tmp_path: Path, arguments: list[str], message: str, code: int) -> None:
+    assert message in refused(*arguments, code=code)
 
 
 def test_requests_that_cannot_work_say_why(data: Path, tmp_path: Path) -> None:
     base = ("search", "--corpus", "news", "--data", data)
-    assert "give one of" in refused(*base)
-    assert "give one of" in refused(*base, "--text", "x", "--id", "essay")
-    assert "unexpected" in refused(*base, "words")
-    assert "'smell'" in refused(*base, "--text", "x", "--channel", "smell")
-    assert "--since" in refused(*base, "--text", "x", "--since", "soon")
+    assert "give one of" in misused(*base)
+    assert "give one of" in misused(*base, "--text", "x", "--id", "essay")
+    assert "unexpected" in misused(*base, "words")
+    assert "'smell'" in misused(*base, "--text", "x", "--channel", "smell")
+    assert "--since" in misused(*base, "--text", "x", "--since", "soon")
     assert "essay-none" in refused(*base, "--id", "essay-none")
     assert "nothing-here" in refused("search", "--corpus", "nothing-here", "--data", data, "--text", "x")
     bad = tmp_path / "bad.txt"
