@@ -26,6 +26,7 @@ with importing("kinprint.client.frames", "polars"):
 
 from kinprint.client.convert.base import strings
 from kinprint.client.errors import InvalidArgumentError, KinprintError
+from kinprint.client.files.lazy import lazy_frame
 from kinprint.client.files.ndjson import transcript_row
 from kinprint.client.files.parquet import batches_of, check_schema, rows_of
 from kinprint.client.files.plain import plain_row
@@ -59,7 +60,6 @@ from kinprint.client.types import (
     as_dict,
 )
 from kinprint.client.upsert import Progress
-from polars.io.plugins import register_io_source
 
 
 def _frame_rows(batches: Iterable[pl.DataFrame], name: str, mapper: Mapper) -> Iterator[SourceRow]:
@@ -215,24 +215,6 @@ def _hit_row(index: int, query_id: str | None, hit: Hit) -> dict[str, Any]:
     return row
 
 
-def _lazy(schema: pl.Schema, batches: Callable[[], Iterator[pl.DataFrame]]) -> pl.LazyFrame:
-    def source(
-        with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
-    ) -> Iterator[pl.DataFrame]:
-        left = n_rows
-        for frame in batches():
-            if left is not None:
-                frame = frame.head(left)
-                left -= frame.height
-            if predicate is not None:
-                frame = frame.filter(predicate)
-            yield frame if with_columns is None else frame.select(with_columns)
-            if left is not None and left <= 0:
-                return
-
-    return register_io_source(source, schema=schema, is_pure=False)
-
-
 def _search_batches(
     client: Client,
     frame: pl.LazyFrame,
@@ -333,7 +315,7 @@ def scan_search(
         tier=tier,
         see_through=see_through,
     )
-    return _lazy(HIT_SCHEMA, lambda: _search_batches(client, lazy, text, id, query, on_error, batch_rows))
+    return lazy_frame(HIT_SCHEMA, lambda: _search_batches(client, lazy, text, id, query, on_error, batch_rows))
 
 
 def search_frame(
@@ -390,7 +372,7 @@ def scan_duplicates(
         )
         return _columns(schema, search)
 
-    return _lazy(schema, batches)
+    return lazy_frame(schema, batches)
 
 
 def scan_clusters(
@@ -416,7 +398,7 @@ def scan_clusters(
         )
         return _columns(schema, search)
 
-    return _lazy(schema, batches)
+    return lazy_frame(schema, batches)
 
 
 def scan_overlaps(
@@ -424,12 +406,12 @@ def scan_overlaps(
 ) -> pl.LazyFrame:
     """Shared passages as a LazyFrame (`SPAN_SCHEMA`); options as in `Client.find_overlaps`."""
     schema = SPAN_SCHEMA
-    return _lazy(schema, lambda: _columns(schema, client.find_overlaps(corpora, against, **options)))
+    return lazy_frame(schema, lambda: _columns(schema, client.find_overlaps(corpora, against, **options)))
 
 
 def scan_kinship(client: Client, corpus: str, **options: Any) -> pl.LazyFrame:
     """How alike all pairs of models write, as a LazyFrame (`KINSHIP_SCHEMA`); options as in `Client.find_kinship`."""
-    return _lazy(KINSHIP_SCHEMA, lambda: _columns(KINSHIP_SCHEMA, client.find_kinship(corpus, **options)))
+    return lazy_frame(KINSHIP_SCHEMA, lambda: _columns(KINSHIP_SCHEMA, client.find_kinship(corpus, **options)))
 
 
 def attribute_frame(
@@ -500,4 +482,4 @@ def scan_transcripts(
                 rows = []
         yield pl.DataFrame(rows, schema=TRANSCRIPT_SCHEMA)
 
-    return _lazy(TRANSCRIPT_SCHEMA, batches)
+    return lazy_frame(TRANSCRIPT_SCHEMA, batches)

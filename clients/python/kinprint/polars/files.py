@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
-from polars.io.plugins import register_io_source
 
 if TYPE_CHECKING:
     from kinprint.client.files.raw import RawRow
@@ -147,6 +146,8 @@ class _Rows:
 
 def _scan_table(source: Source, encoding: str | None, skipped: Skipped | None, noted: Noted) -> pl.LazyFrame:
     """A CSV file as a frame of text, read again each time it is collected."""
+    from kinprint.client.files.lazy import lazy_frame
+
     first = _Rows(source, encoding, lambda *_: None)
     next(iter(first), None)
     for note in first.notes:
@@ -157,11 +158,13 @@ def _scan_table(source: Source, encoding: str | None, skipped: Skipped | None, n
         for rows in _chunks(_Rows(source, encoding, skipped)):
             yield pl.DataFrame([[row.get(name) for row in rows] for name in schema], schema=schema)
 
-    return _lazy(schema, batches)
+    return lazy_frame(schema, batches, is_pure=True)
 
 
 def _scan_spooled(source: Source, encoding: str | None, skipped: Skipped | None, noted: Noted) -> pl.LazyFrame:
     """What Polars does not read itself, as a temporary file that it does."""
+    from kinprint.client.files.lazy import lazy_frame
+
     file = tempfile.NamedTemporaryFile(mode="wb", prefix="kinprint-", suffix=".ndjson")  # noqa: SIM115
     rows = _Rows(source, encoding, skipped)
     for row in rows:
@@ -180,7 +183,7 @@ def _scan_spooled(source: Source, encoding: str | None, skipped: Skipped | None,
         _ = file  # which lives as long as this
         yield from frame.collect_batches(maintain_order=True, lazy=True)
 
-    return _lazy(schema, batches)
+    return lazy_frame(schema, batches, is_pure=True)
 
 
 def _chunks(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
@@ -192,22 +195,3 @@ def _chunks(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any
             held = []
     if held:
         yield held
-
-
-def _lazy(schema: pl.Schema, batches: Callable[[], Iterator[pl.DataFrame]]) -> pl.LazyFrame:
-    def source(
-        with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _batch_size: int | None
-    ) -> Iterator[pl.DataFrame]:
-        left = n_rows
-        for found in batches():
-            frame = found
-            if left is not None:
-                frame = frame.head(left)
-                left -= frame.height
-            if predicate is not None:
-                frame = frame.filter(predicate)
-            yield frame if with_columns is None else frame.select(pl.col(with_columns))
-            if left is not None and left <= 0:
-                return
-
-    return register_io_source(source, schema=schema, is_pure=True)

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
-from polars.io.plugins import register_io_source
 
 
 class SkippedRowsWarning(UserWarning):
@@ -41,6 +40,7 @@ def scan_transcripts(
             recognised.
     """
     # Expressions and dedup do without the client, which is imported when files are read.
+    from kinprint.client.files.lazy import lazy_frame
     from kinprint.client.files.ndjson import transcript_row
     from kinprint.client.files.reader import FileReader, expand_paths
     from kinprint.client.files.rows import RowError
@@ -73,18 +73,4 @@ def scan_transcripts(
             told = ", ".join(f"{count:,} {reason.lower()}" for reason, count in sorted(reasons.items()))
             warnings.warn(f"rows skipped: {told}; the first is {first}", SkippedRowsWarning, stacklevel=2)
 
-    def read(
-        with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
-    ) -> Iterator[pl.DataFrame]:
-        left = n_rows
-        for frame in batches():
-            if left is not None:
-                frame = frame.head(left)
-                left -= frame.height
-            if predicate is not None:
-                frame = frame.filter(predicate)
-            yield frame if with_columns is None else frame.select(with_columns)
-            if left is not None and left <= 0:
-                return
-
-    return register_io_source(read, schema=TRANSCRIPT_SCHEMA, is_pure=False)
+    return lazy_frame(TRANSCRIPT_SCHEMA, batches)
