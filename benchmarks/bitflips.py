@@ -16,13 +16,14 @@ import json
 import logging
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
+
+from cases import outcomes as of_cases
 
 #: Files that say nothing of what is stored.
 _APART = ("LOCK", "server.log", "_kinprint_maintenance.lock")
@@ -195,29 +196,8 @@ def _fresh(template: Path) -> Path:
 
 def outcomes(template: Path, cases: int, seed: int, workers: int = 2) -> list[dict[str, Any]]:
     """What became of some cases: their number, file, what was done, outcome and why."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    def ran(first: int) -> list[dict[str, Any]]:
-        found: dict[int, dict[str, Any]] = {}
-        last = min(first + _CASES_A_PROCESS, cases)
-        while first < last:
-            command = [sys.executable, __file__, "--run", str(template), str(first), str(last), str(seed)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            for line in done.stdout.splitlines():
-                told = json.loads(line)
-                found.setdefault(told["case"], {}).update(told)
-            begun = max(found, default=first - 1)
-            if done.returncode == 0:
-                break
-            if begun < first:
-                raise RuntimeError(f"no case could be run: {done.stderr[-2000:]}")
-            if "outcome" not in found[begun]:
-                found[begun] |= {"outcome": "CRASHED", "why": f"exit status {done.returncode}: {done.stderr[-200:]}"}
-            first = begun + 1
-        return list(found.values())
-
-    with ThreadPoolExecutor(workers) as pool:
-        return [case for part in pool.map(ran, range(0, cases, _CASES_A_PROCESS)) for case in part]
+    command = [__file__, "--run", str(template)]
+    return of_cases(command, cases, seed, a_process=_CASES_A_PROCESS, workers=workers, crashed="CRASHED")
 
 
 def main() -> int:

@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/fuzz_files.py --cases 20000
 
-Transcripts as Parquet, NDJSON, JSON, CSV and gzip, panels, and model directories get flipped bits, cuts, doubled and
+Transcripts as Parquet, NDJSON, JSON, CSV and gzip, and model directories get flipped bits, cuts, doubled and
 zeroed stretches, and stretches of other files. A case fails when the process that reads it ends, takes longer than a
 minute, or raises anything else than the errors that tell a user what to do.
 """
@@ -14,15 +14,15 @@ import gzip
 import json
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+from cases import outcomes
 
 _CASES_A_PROCESS = 500
 _SECONDS = 60.0
@@ -148,34 +148,6 @@ def run_cases(template: Path, first: int, last: int, seed: int) -> None:
             shutil.rmtree(copy.parent)
 
 
-def outcomes(template: Path, cases: int, seed: int, workers: int) -> list[dict[str, Any]]:
-    """What became of every case."""
-
-    def ran(first: int) -> list[dict[str, Any]]:
-        found: dict[int, dict[str, Any]] = {}
-        last = min(first + _CASES_A_PROCESS, cases)
-        while first < last:
-            command = [sys.executable, __file__, "--run", str(template), str(first), str(last), str(seed)]
-            try:
-                limit = _SECONDS + 1.0 * (last - first)
-                done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit)
-                output, why = done.stdout, f"exit status {done.returncode}: {done.stderr[-300:]}"
-            except subprocess.TimeoutExpired as error:
-                output, why = (error.stdout or b"").decode(), "took too long"
-            for line in output.splitlines():
-                told = json.loads(line)
-                found.setdefault(told["case"], {}).update(told)
-            begun = max(found, default=first - 1)
-            if begun < first:
-                raise RuntimeError(f"no case could be run: {why}")
-            found[begun].setdefault("outcome", f"FAULT: {why}")
-            first = begun + 1
-        return list(found.values())
-
-    with ThreadPoolExecutor(workers) as pool:
-        return [case for part in pool.map(ran, range(0, cases, _CASES_A_PROCESS)) for case in part]
-
-
 def main() -> int:
     """The command line."""
     if sys.argv[1:2] == ["--run"]:
@@ -190,10 +162,19 @@ def main() -> int:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="kinprint-fuzz-files-") as scratch:
         write(Path(scratch) / "whole")
-        found = outcomes(Path(scratch) / "whole", arguments.cases, arguments.seed, arguments.workers)
+        command = [__file__, "--run", str(Path(scratch) / "whole")]
+        found = outcomes(
+            command,
+            arguments.cases,
+            arguments.seed,
+            a_process=_CASES_A_PROCESS,
+            workers=arguments.workers,
+            crashed="FAULT",
+            seconds=_SECONDS,
+        )
     faults = [case for case in found if case["outcome"].startswith("FAULT")]
     for case in faults[:40]:
-        print(case["file"], case["what"], case["outcome"])
+        print(case["file"], case["what"], case["outcome"], case.get("why", ""))
     counts = Counter(case["outcome"].partition(":")[0] for case in found)
     print(f"{len(found):,} cases in {time.monotonic() - started:.0f} s: {dict(counts)}")
     return 1 if faults or len(found) != arguments.cases else 0

@@ -7,10 +7,10 @@ Numba freezes them into the compiled kernels. :mod:`~kinprint.kernels.copy.disgu
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
+from kinprint.kernels.archive import load_tables
 from kinprint.kernels.jit import inlined, kernel
 from numpy.typing import NDArray
 
@@ -38,16 +38,7 @@ UNSEEN: Final = 64
 """Bit: a mark or a default-ignorable code point."""
 
 
-def _load() -> dict[str, NDArray[Any]]:
-    with np.load(Path(__file__).with_name("tables") / "disguises.npz") as archive:
-        tables = {name: archive[name] for name in archive.files}
-    version = str(tables["version"])
-    if version != CONFUSABLES_VERSION:
-        raise ImportError(f"tables/disguises.npz holds {version}, this code is written for {CONFUSABLES_VERSION}")
-    return tables
-
-
-_tables = _load()
+_tables = load_tables("disguises.npz", CONFUSABLES_VERSION)
 LETTER_INDEX: Final = _tables["letter_index"]
 LETTER_BLOCKS: Final = _tables["letter_blocks"]
 """uint8[blocks, 128]: bits 0-2 the script of a letter, then :data:`LIKE_LATIN` and on."""

@@ -11,10 +11,10 @@ Myanmar, Tibetan, the Tai scripts, Ahom, Balinese, Javanese).
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
+from kinprint.kernels.archive import load_tables
 from kinprint.kernels.jit import inlined, kernel
 from numpy.typing import NDArray
 
@@ -50,16 +50,7 @@ MAYBE: Final = 1 << 6
 """Property bit: it may compose with what precedes it (NFC_Quick_Check=Maybe)."""
 
 
-def _load() -> dict[str, NDArray[Any]]:
-    with np.load(Path(__file__).with_name("tables") / "unicode.npz") as archive:
-        tables = {name: archive[name] for name in archive.files}
-    version = str(tables["version"])
-    if version != UNICODE_VERSION:
-        raise ImportError(f"tables/unicode.npz holds Unicode {version}, this code is written for {UNICODE_VERSION}")
-    return tables
-
-
-_tables = _load()
+_tables = load_tables("unicode.npz", UNICODE_VERSION)
 PROPS_INDEX: Final = _tables["props_index"]
 """uint8[8704]: block of each 128 code points in :data:`PROPS_BLOCKS`."""
 PROPS_BLOCKS: Final = _tables["props_blocks"]

@@ -53,17 +53,22 @@ def numbered_lines(stream: IO[bytes]) -> Iterator[tuple[int, bytes | RowError]]:
             yield number, line
 
 
+def objects_of(stream: IO[bytes]) -> Iterator[tuple[int, dict[str, Any] | RowError]]:
+    """The objects of lines, each with its line number; lines that cannot be read as errors."""
+    for number, line in numbered_lines(stream):
+        if isinstance(line, RowError):
+            yield number, line
+            continue
+        try:
+            yield number, parse_line(line)
+        except RowError as error:
+            yield number, error
+
+
 def read_objects(path: str | Path) -> Iterator[tuple[int, dict[str, Any] | RowError]]:
     """The objects of a file (also `.gz`), each with its line number; lines that cannot be read as errors."""
     with open_binary(Path(path)) as stream:
-        for number, line in numbered_lines(stream):
-            if isinstance(line, RowError):
-                yield number, line
-                continue
-            try:
-                yield number, parse_line(line)
-            except RowError as error:
-                yield number, error
+        yield from objects_of(stream)
 
 
 def read_ndjson(path: str | Path) -> Iterator[SourceRow]:

@@ -14,7 +14,7 @@ from kinprint.client.files.compression import READ_ERRORS
 from kinprint.client.files.csv_rows import CsvRows, HeaderError
 from kinprint.client.files.encoding import Prefixed, as_utf8, check_encoding
 from kinprint.client.files.json_rows import JsonRows, form_of
-from kinprint.client.files.ndjson import numbered_lines, parse_line
+from kinprint.client.files.ndjson import objects_of
 from kinprint.client.files.plain import plain_row
 from kinprint.client.files.rows import RowError
 from kinprint.client.files.sources import Opened, Source, kind_of, local_file, open_source, source_of
@@ -211,7 +211,7 @@ class RowReader:
         suffixes = Path(source.member or source.path).suffixes
         of_lines = not {suffix.lower() for suffix in suffixes}.isdisjoint(_OF_LINES)
         if form_of(head, whole, of_lines, self._as_given) == "lines":
-            yield from self._rows(source, self._sampled(source, _lines(stream)), opened)
+            yield from self._rows(source, self._sampled(source, objects_of(stream)), opened)
             return
         rows = JsonRows(stream)
         yield from self._rows(source, self._sampled(source, iter(rows)), opened)
@@ -254,17 +254,6 @@ class RowReader:
             self.notes.append(f"{source}: its cells are divided by {rows.delimiter!r}")
         self._columns(source, rows.columns)
         yield from self._rows(source, rows, opened)
-
-
-def _lines(stream: IO[bytes]) -> Iterator[_Row]:
-    for number, line in numbered_lines(stream):
-        if isinstance(line, RowError):
-            yield number, line
-            continue
-        try:
-            yield number, parse_line(line)
-        except RowError as error:
-            yield number, error
 
 
 def _first_lines(stream: IO[bytes]) -> tuple[bytes, bool]:
